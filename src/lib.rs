@@ -1,0 +1,46 @@
+//! kvstash: an in-memory key-value server that speaks Redis's protocols and file formats.
+//!
+//! # The map of the house
+//!
+//! Rooms stand on floors; a room imports only from floors below its own (`tests/tidy` keeps it so).
+//!
+//! | floor | rooms |
+//! | --- | --- |
+//! | 0 ground | [`sys`] [`observe`] [`util`] |
+//! | 1 parts | [`reactor`] [`resp`] [`cow`] [`dict`] [`collections`] [`rdb`] |
+//! | 2 data | [`types`] [`config`] |
+//! | 3 keyspace and subsystems | [`db`] [`client`] [`persist`] [`http`] |
+//! | 4 execution | [`exec`] |
+//! | 5 commands | [`commands`] |
+//! | 6 front desk | [`server`] |
+//!
+//! # I want to ... -> go to ...
+//!
+//! | I want to | go to |
+//! | --- | --- |
+//! | add a command | the family's file in [`commands`], one `static` and one function |
+//! | add a configuration parameter | one row in [`config`] |
+//! | change how memory is laid out | [`dict`], and the rules in [`cow`] |
+//! | change the order of a turn | [`server`] |
+//! | read or write a file format | [`rdb`] |
+
+#![deny(unsafe_code)]
+
+pub mod collections;
+pub mod commands;
+pub mod config;
+pub mod cow;
+pub mod db;
+pub mod client;
+pub mod dict;
+pub mod exec;
+pub mod http;
+pub mod observe;
+pub mod persist;
+pub mod rdb;
+pub mod reactor;
+pub mod resp;
+pub mod server;
+pub mod sys;
+pub mod types;
+pub mod util;

@@ -1,0 +1,1 @@
+use kvstash as _; fn main() {}

@@ -1,0 +1,2 @@
+//! The room `sys`.
+#![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
