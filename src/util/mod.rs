@@ -1,1 +1,32 @@
-//! The room `util`.
+//! Pure functions and small values that know no Redis server: number text, hashing, patterns, checksums,
+//! quoting, seeded randomness, and the byte queue a reply is gathered in.
+//!
+//! # What this is
+//!
+//! The things that every other room would otherwise write for itself, each in one file with its tests. Where Redis
+//! has an opinion about text (how a float is printed, what counts as an integer, what a pattern matches), the
+//! function here has exactly that opinion, so that the rooms above never think about it.
+//!
+//! # What it never does
+//!
+//! Nothing here reads a clock, a file, an environment variable or a socket. The operating system is asked for
+//! entropy in two constructors that say so in their names ([`rng::Rng::from_os`], [`hash::HashSeed::random`]);
+//! both have a seeded sibling, so that a run can be repeated.
+//!
+//! # Map
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`gather`] | [`gather::Gather`]: bytes waiting to be written, with large blobs spliced in uncopied |
+//! | [`hash`] | [`hash::HashSeed`]: the seeded 64-bit hash of keys |
+//! | [`num`] | integers, floats and memory sizes, from text and to text |
+//! | [`rng`] | [`rng::Rng`]: a small seeded generator |
+//!
+//! # Read first
+//!
+//! [`gather`], because every reply passes through it; then [`num`].
+
+pub mod gather;
+pub mod hash;
+pub mod num;
+pub mod rng;
