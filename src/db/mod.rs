@@ -1,1 +1,3 @@
 //! The room `db`.
+
+pub mod expiry;

@@ -1,0 +1,4 @@
+//! Does the structure equal the obvious one? Each module runs random operations (`enum Op`) against std's collections.
+//! A failing run prints its case; `QUICKCHECK_TESTS=10000` looks harder.
+
+mod db_expiry;
