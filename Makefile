@@ -1,0 +1,66 @@
+# The two commands to know: `make run` and `make test`. `make help` lists the rest.
+
+CARGO ?= cargo
+ARGS  ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## build and start the server on embedded defaults, port 6379 (ARGS="--port 7000" adds arguments)
+	$(CARGO) run --release -- $(ARGS)
+
+.PHONY: build
+build: ## the release binary, target/release/kvstash
+	$(CARGO) build --release
+
+.PHONY: test
+test: test-tools ## every test: in-file, tidy, wire, props, crash, parity
+	@tools/run-tests.sh
+
+.PHONY: test-tools
+test-tools: # install redis-cli and redis-server where they are missing and this user may
+	@tools/test-tools.sh
+
+.PHONY: check
+check: fmt-check clippy tidy ## what a commit must satisfy: fmt, clippy without warnings, tidy
+
+.PHONY: fmt
+fmt: ## format the sources
+	$(CARGO) fmt
+
+.PHONY: fmt-check
+fmt-check:
+	$(CARGO) fmt --check
+
+.PHONY: clippy
+clippy:
+	$(CARGO) clippy --all-targets -- -D warnings
+
+.PHONY: tidy
+tidy: ## floors, headers, confinement, links: the order of the house, under a second
+	$(CARGO) test -q --test tidy
+
+.PHONY: bench
+bench: ## kvstash against redis 7.0, redis 8.2 and valkey 9.1 (BENCH_ARGS="--quick" for a short one)
+	$(CARGO) build --release
+	python3 tools/bench/bench.py $(BENCH_ARGS)
+
+.PHONY: microbench
+microbench: ## dict, request parser and reply encoder alone
+	$(CARGO) bench --bench micro
+
+.PHONY: docs
+docs: ## the library's documentation, target/doc/kvstash/index.html
+	$(CARGO) doc --no-deps --document-private-items
+
+.PHONY: hooks
+hooks: ## turn the pre-commit hook on in this clone
+	git config core.hooksPath .githooks
+
+.PHONY: clean
+clean: ## remove everything built
+	$(CARGO) clean
