@@ -1,0 +1,303 @@
+//! The arguments of one request.
+//!
+//! [`Args`] is a view: the query buffer, the spans the parser found in it, and the few arguments that live outside it.
+//! It is `Copy` and three pointers wide, so it is passed by value everywhere. It must not outlive the turn, because
+//! the next read moves the query buffer; what has to live longer (a `MULTI` queue, a blocked client) is an
+//! [`OwnedArgs`].
+//!
+//! Arguments outside the buffer ("larges") are `Bytes`: a value of 32 KiB or more that arrived in pieces was received
+//! straight into its own allocation, and [`Args::take_large`] hands that allocation on without copying. They are
+//! shared rather than moved, because the view promises `&'a [u8]` for every argument for as long as it lives.
+
+use bytes::Bytes;
+
+use super::request::LARGE_ARG_BYTES;
+
+/// Spans are 32-bit: an [`OwnedArgs`] with so many bytes of small arguments keeps further ones outside.
+const SMALL_BYTES_MAX: usize = 1 << 31;
+
+/// Where one argument lies: `len` bytes at `off` of the query slice, or, when `off` is [`ArgSpan::OUTSIDE`], the
+/// large argument number `len`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArgSpan {
+    /// Offset in the query slice, or [`ArgSpan::OUTSIDE`].
+    pub off: u32,
+    /// Length, or index into the larges.
+    pub len: u32,
+}
+
+impl ArgSpan {
+    /// The `off` of an argument that is not in the query buffer.
+    pub const OUTSIDE: u32 = u32::MAX;
+
+    #[inline]
+    pub(super) fn inside(off: usize, len: usize) -> Self {
+        debug_assert!(off + len < Self::OUTSIDE as usize);
+        Self { off: off as u32, len: len as u32 }
+    }
+
+    #[inline]
+    pub(super) fn outside(index: usize) -> Self {
+        Self { off: Self::OUTSIDE, len: index as u32 }
+    }
+}
+
+/// The arguments of a request, command name first. A view: copy it freely.
+#[derive(Debug, Clone, Copy)]
+pub struct Args<'a> {
+    query: &'a [u8],
+    spans: &'a [ArgSpan],
+    larges: &'a [Bytes],
+}
+
+impl<'a> Args<'a> {
+    /// The view of `spans` in `query`, the slice the parser was given when it found them. `larges` is the whole
+    /// vector the parser appended to, since spans hold indices into it.
+    #[inline]
+    pub fn new(query: &'a [u8], spans: &'a [ArgSpan], larges: &'a [Bytes]) -> Self {
+        Self { query, spans, larges }
+    }
+
+    /// How many arguments, the command name included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// True for a view without any argument, which the parser never yields.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Argument `i`, `None` past the end.
+    #[inline]
+    pub fn get(&self, i: usize) -> Option<&'a [u8]> {
+        self.spans.get(i).map(|span| self.at(*span))
+    }
+
+    #[inline]
+    fn at(&self, span: ArgSpan) -> &'a [u8] {
+        if span.off == ArgSpan::OUTSIDE {
+            &self.larges[span.len as usize]
+        } else {
+            let off = span.off as usize;
+            &self.query[off..off + span.len as usize]
+        }
+    }
+
+    /// All arguments in order.
+    #[inline]
+    pub fn iter(&self) -> ArgsIter<'a> {
+        ArgsIter { args: *self, next: 0, end: self.len() }
+    }
+
+    /// The view without the first `n` arguments (a subcommand's view of its own arguments).
+    #[inline]
+    pub fn skip(&self, n: usize) -> Args<'a> {
+        Args { spans: self.spans.get(n..).unwrap_or(&[]), ..*self }
+    }
+
+    /// Argument `i` as an allocation of its own, when it is one: at least [`LARGE_ARG_BYTES`] long and received
+    /// outside the query buffer. Nothing is copied. `None` means: copy from `args[i]`.
+    #[inline]
+    pub fn take_large(&self, i: usize) -> Option<Bytes> {
+        let span = self.spans.get(i)?;
+        if span.off != ArgSpan::OUTSIDE {
+            return None;
+        }
+        let large = &self.larges[span.len as usize];
+        (large.len() >= LARGE_ARG_BYTES).then(|| large.clone())
+    }
+
+    /// The sum of the argument lengths, for accounting.
+    pub fn total_bytes(&self) -> usize {
+        self.iter().map(<[u8]>::len).sum()
+    }
+}
+
+impl std::ops::Index<usize> for Args<'_> {
+    type Output = [u8];
+
+    /// Argument `i`. Panics past the end: arity is checked before a handler runs.
+    #[inline]
+    fn index(&self, i: usize) -> &[u8] {
+        self.at(self.spans[i])
+    }
+}
+
+impl<'a> IntoIterator for Args<'a> {
+    type Item = &'a [u8];
+    type IntoIter = ArgsIter<'a>;
+
+    fn into_iter(self) -> ArgsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over the arguments of an [`Args`].
+#[derive(Debug, Clone)]
+pub struct ArgsIter<'a> {
+    args: Args<'a>,
+    next: usize,
+    end: usize,
+}
+
+impl<'a> Iterator for ArgsIter<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.next >= self.end {
+            return None;
+        }
+        self.next += 1;
+        self.args.get(self.next - 1)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.end - self.next, Some(self.end - self.next))
+    }
+}
+
+impl DoubleEndedIterator for ArgsIter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        self.end -= 1;
+        self.args.get(self.end)
+    }
+}
+
+impl ExactSizeIterator for ArgsIter<'_> {}
+
+/// Arguments that own their bytes: a queued or blocked command, a command built by the server itself.
+///
+/// Small arguments stand one after the other in one buffer; large ones keep the allocation they were received in.
+#[derive(Debug, Clone, Default)]
+pub struct OwnedArgs {
+    bytes: Vec<u8>,
+    spans: Vec<ArgSpan>,
+    larges: Vec<Bytes>,
+}
+
+impl OwnedArgs {
+    /// No argument yet; see [`OwnedArgs::push`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A command from its parts.
+    pub fn from_parts<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Self {
+        let mut owned = Self::new();
+        for part in parts {
+            owned.push(part.as_ref());
+        }
+        owned
+    }
+
+    /// Appends one argument.
+    pub fn push(&mut self, arg: &[u8]) {
+        if arg.len() >= LARGE_ARG_BYTES || self.bytes.len() >= SMALL_BYTES_MAX {
+            return self.push_large(Bytes::copy_from_slice(arg));
+        }
+        self.spans.push(ArgSpan::inside(self.bytes.len(), arg.len()));
+        self.bytes.extend_from_slice(arg);
+    }
+
+    /// Appends one argument that is an allocation of its own already.
+    pub fn push_large(&mut self, arg: Bytes) {
+        self.spans.push(ArgSpan::outside(self.larges.len()));
+        self.larges.push(arg);
+    }
+
+    /// How many arguments.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// True before the first push.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The view that handlers take.
+    #[inline]
+    pub fn view(&self) -> Args<'_> {
+        Args { query: &self.bytes, spans: &self.spans, larges: &self.larges }
+    }
+
+    /// Bytes of memory held.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+            + self.spans.capacity() * size_of::<ArgSpan>()
+            + self.larges.capacity() * size_of::<Bytes>()
+            + self.larges.iter().map(Bytes::len).sum::<usize>()
+    }
+}
+
+impl From<&Args<'_>> for OwnedArgs {
+    fn from(args: &Args<'_>) -> Self {
+        let mut owned = OwnedArgs {
+            bytes: Vec::with_capacity(args.iter().map(<[u8]>::len).filter(|n| *n < LARGE_ARG_BYTES).sum()),
+            spans: Vec::with_capacity(args.len()),
+            larges: Vec::new(),
+        };
+        for (i, arg) in args.iter().enumerate() {
+            match args.take_large(i) {
+                Some(large) => owned.push_large(large),
+                None => owned.push(arg),
+            }
+        }
+        owned
+    }
+}
+
+impl From<Args<'_>> for OwnedArgs {
+    fn from(args: Args<'_>) -> Self {
+        (&args).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_reads_inside_and_outside() {
+        let query = b"..SET.key";
+        let larges = [Bytes::from(vec![7; LARGE_ARG_BYTES]), Bytes::from_static(b"small")];
+        let spans =
+            [ArgSpan::inside(2, 3), ArgSpan::inside(6, 3), ArgSpan::outside(0), ArgSpan::outside(1)];
+        let args = Args::new(query, &spans, &larges);
+        assert_eq!(args.len(), 4);
+        assert_eq!(&args[0], b"SET");
+        assert_eq!(args.get(1), Some(&b"key"[..]));
+        assert_eq!(args.get(2).map(<[u8]>::len), Some(LARGE_ARG_BYTES));
+        assert_eq!(&args[3], b"small");
+        assert_eq!(args.get(4), None);
+        assert_eq!(args.skip(3).iter().collect::<Vec<_>>(), [b"small"]);
+        assert_eq!(args.skip(9).len(), 0);
+        assert_eq!(args.iter().rev().next(), Some(&b"small"[..]));
+        assert!(args.take_large(1).is_none());
+        assert!(args.take_large(3).is_none(), "not large, whatever its place");
+        let taken = args.take_large(2).expect("it is large");
+        assert_eq!(taken.as_ptr(), larges[0].as_ptr(), "the same allocation");
+    }
+
+    #[test]
+    fn owned_args_equal_their_view_and_share_the_large_ones() {
+        let larges = [Bytes::from(vec![7; LARGE_ARG_BYTES])];
+        let spans = [ArgSpan::inside(0, 3), ArgSpan::outside(0), ArgSpan::inside(3, 0)];
+        let args = Args::new(b"SET", &spans, &larges);
+        let owned = OwnedArgs::from(&args);
+        assert!(args.iter().eq(owned.view().iter()));
+        assert_eq!(owned.view()[1].as_ptr(), larges[0].as_ptr());
+        assert!(owned.memory() >= LARGE_ARG_BYTES + 3);
+        let built = OwnedArgs::from_parts([&b"SET"[..], &larges[0], b""]);
+        assert!(built.view().iter().eq(args.iter()));
+        assert!(built.view().take_large(1).is_some());
+    }
+}
