@@ -44,3 +44,7 @@ pub mod server;
 pub mod sys;
 pub mod types;
 pub mod util;
+
+/// Here and not in `main.rs`, so that the tests and every tool count memory with the same allocator.
+#[global_allocator]
+static ALLOCATOR: sys::allocator::Jemalloc = sys::allocator::Jemalloc;

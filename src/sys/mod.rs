@@ -1,2 +1,35 @@
-//! The room `sys`.
+//! The operating system: clock, processor, memory, files, sockets, signals.
+//!
+//! # What this is
+//!
+//! The one room that names `nix`, `libc` and the allocator's C interface. Each file turns one corner of the system
+//! into a few plain functions, so that the rooms above say *what* they want (a listener with this backlog, the
+//! resident size) and never which call gives it.
+//!
+//! # What it never does
+//!
+//! It keeps no state of the server's and makes no decisions: no retry policies, no logging, no configuration. It
+//! knows no Redis. Nothing here blocks for long except what says so (`sync`, name resolution).
+//!
+//! # Map
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`allocator`] | jemalloc: its configuration, statistics, `used_memory` without atomics, purge |
+//! | [`clock`] | [`clock::Clock`]: wall time, and a monotonic clock read in a few nanoseconds |
+//! | [`disk`] | [`disk::Disk`]: files behind a trait, so that a crash can be simulated |
+//! | [`process`] | resident size, processor time, limits, names |
+//! | [`signals`] | what to do about signals that nobody waits for |
+//! | [`sockets`] | listeners and socket options |
+//!
+//! # Read first
+//!
+//! [`disk`] for the one abstraction; [`allocator`] for the one trick.
 #![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
+
+pub mod allocator;
+pub mod clock;
+pub mod disk;
+pub mod process;
+pub mod signals;
+pub mod sockets;

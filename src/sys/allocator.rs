@@ -1,0 +1,230 @@
+//! jemalloc: the process's allocator, what it reports, and how memory is counted without counting.
+//!
+//! # used_memory without atomics
+//!
+//! Redis wraps every allocation to add its size to a counter. Here jemalloc's own statistics are the counter: it
+//! keeps, for each thread, the bytes ever allocated and ever freed, in two plain words of that thread. Reading them
+//! is two loads. So the figure that decides about eviction is
+//!
+//! ```text
+//!   used now = allocated, as of the last refresh            (all threads; a refresh takes tens of microseconds)
+//!            + what this thread allocated and freed since   (two loads)
+//! ```
+//!
+//! What other threads allocate or free shows up at the next refresh, ten times a second. The thread of the main
+//! loop is the one that fills memory, so that is where [`UsedMemory`] lives.
+//!
+//! # Settings
+//!
+//! `background_thread` lets a thread of jemalloc's give unused pages back to the system, instead of whoever happens
+//! to free next: the main loop never pays for `madvise`. Size classes lie 8 bytes apart up to 64 (a build option,
+//! in `.cargo/config.toml`), as in Redis's own build: an entry of 38 bytes takes 40.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::io;
+
+use tikv_jemalloc_ctl::{epoch, stats, thread, version};
+use tikv_jemalloc_sys as jemalloc;
+
+pub use tikv_jemallocator::Jemalloc;
+
+/// What jemalloc reads before the first allocation. The name is how it finds it.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+// SAFETY: jemalloc declares this symbol weakly as `const char *`; an `Option` of a reference to the first byte of a
+// NUL-terminated literal has that representation, and lives as long as the program.
+pub static MALLOC_CONF: Option<&'static c_char> = Some(unsafe { &*c"background_thread:true".as_ptr() });
+
+/// What jemalloc says about the process's memory, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Given to the program, in size classes.
+    pub allocated: u64,
+    /// In pages that hold something allocated.
+    pub active: u64,
+    /// In pages that the system has physically assigned (its estimate, without other mappings of the process).
+    pub resident: u64,
+    /// In ranges mapped by the allocator.
+    pub mapped: u64,
+    /// In ranges kept for later that cost no physical memory.
+    pub retained: u64,
+    /// The allocator's own bookkeeping.
+    pub metadata: u64,
+}
+
+/// Fresh statistics. Takes tens of microseconds: for a cron and for `INFO`, not for a command.
+pub fn memory_stats() -> MemoryStats {
+    let read = || -> Result<MemoryStats, tikv_jemalloc_ctl::Error> {
+        epoch::advance()?;
+        Ok(MemoryStats {
+            allocated: stats::allocated::read()? as u64,
+            active: stats::active::read()? as u64,
+            resident: stats::resident::read()? as u64,
+            mapped: stats::mapped::read()? as u64,
+            retained: stats::retained::read()? as u64,
+            metadata: stats::metadata::read()? as u64,
+        })
+    };
+    read().expect("jemalloc is built with statistics, so the names exist")
+}
+
+/// The thread's view of used memory. See the module's header. Not `Send`: it reads words of the thread that made it.
+pub struct UsedMemory {
+    allocated: thread::ThreadLocal<u64>,
+    freed: thread::ThreadLocal<u64>,
+    /// Process-wide allocation at the last refresh, less this thread's balance then.
+    base: u64,
+    peak: u64,
+}
+
+impl UsedMemory {
+    /// Starts with fresh statistics.
+    pub fn new() -> UsedMemory {
+        let allocated = thread::allocatedp::read().expect("jemalloc is built with statistics");
+        let freed = thread::deallocatedp::read().expect("jemalloc is built with statistics");
+        let mut used = UsedMemory { allocated, freed, base: 0, peak: 0 };
+        used.refresh();
+        used
+    }
+
+    /// Reads what all threads did. For a cron.
+    pub fn refresh(&mut self) -> MemoryStats {
+        let stats = memory_stats();
+        self.base = stats.allocated.wrapping_sub(self.balance());
+        self.peak = self.peak.max(stats.allocated);
+        stats
+    }
+
+    /// Bytes allocated now, as well as this thread can know: two loads.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        let used = self.base.wrapping_add(self.balance());
+        // Freeing what another thread allocated since the refresh could make it negative for a moment.
+        if used > i64::MAX as u64 { 0 } else { used }
+    }
+
+    /// The most that a refresh has seen.
+    pub fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// Makes the present the peak (`CONFIG RESETSTAT`).
+    pub fn reset_peak(&mut self) {
+        self.peak = self.now();
+    }
+
+    #[inline]
+    fn balance(&self) -> u64 {
+        self.allocated.get().wrapping_sub(self.freed.get())
+    }
+}
+
+impl Default for UsedMemory {
+    fn default() -> UsedMemory {
+        UsedMemory::new()
+    }
+}
+
+/// Gives unused pages back to the system at once (`MEMORY PURGE`).
+pub fn purge() -> io::Result<()> {
+    control(c"thread.tcache.flush")?;
+    control(c"arena.4096.purge") // 4096 stands for all arenas
+}
+
+/// Calls a control of jemalloc that takes and gives nothing.
+fn control(name: &CStr) -> io::Result<()> {
+    use std::ptr::null_mut;
+    // SAFETY: the name is NUL-terminated; null pointers and a length of 0 say that nothing is read or written.
+    let code = unsafe { jemalloc::mallctl(name.as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
+
+/// The bytes that an allocation of `size` really takes.
+#[inline]
+pub fn size_class(size: usize) -> usize {
+    if size == 0 {
+        return 0;
+    }
+    // SAFETY: `nallocx` computes; it allocates nothing, and any non-zero size is fine.
+    unsafe { jemalloc::nallocx(size, 0) }
+}
+
+/// The bytes that the allocation behind `pointer` really takes.
+///
+/// # Safety
+///
+/// `pointer` must be the start of a live allocation of the global allocator.
+#[inline]
+pub unsafe fn usable_size<T>(pointer: *const T) -> usize {
+    // SAFETY: passed on to the caller.
+    unsafe { tikv_jemallocator::usable_size(pointer) }
+}
+
+/// `jemalloc-5.3.1`, as `INFO` shows it.
+pub fn name() -> String {
+    let long = version::read().unwrap_or("?"); // 5.3.1-0-g81034ce...
+    format!("jemalloc-{}", long.split('-').next().unwrap_or(long))
+}
+
+/// jemalloc's own report (`MEMORY MALLOC-STATS`).
+pub fn report() -> String {
+    unsafe extern "C" fn collect(text: *mut c_void, piece: *const c_char) {
+        // SAFETY: jemalloc passes the pointer given below, to a live Vec that nobody else touches during the call,
+        // and a NUL-terminated piece of text.
+        let (text, piece) = unsafe { (&mut *text.cast::<Vec<u8>>(), CStr::from_ptr(piece)) };
+        text.extend_from_slice(piece.to_bytes());
+    }
+    let mut text: Vec<u8> = Vec::new();
+    // SAFETY: the callback and its argument fit each other (above); no options is the empty C string.
+    unsafe { jemalloc::malloc_stats_print(Some(collect), (&raw mut text).cast(), c"".as_ptr()) };
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Whether jemalloc's own thread gives pages back.
+pub fn background_thread() -> bool {
+    tikv_jemalloc_ctl::background_thread::read().unwrap_or(false)
+}
+
+/// Switches jemalloc's own thread on or off.
+pub fn set_background_thread(on: bool) -> io::Result<()> {
+    tikv_jemalloc_ctl::background_thread::write(on).map_err(|e| io::Error::other(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_arrived() {
+        assert!(background_thread());
+        assert!(name().starts_with("jemalloc-5."), "{}", name());
+        let classes: Vec<usize> = [0, 1, 38, 41, 65, 1000, 100_000].map(size_class).to_vec();
+        assert_eq!(classes, [0, 8, 40, 48, 80, 1024, 102_400]);
+    }
+
+    #[test]
+    fn used_memory_follows_this_thread() {
+        let mut used = UsedMemory::new();
+        let before = used.now();
+        let big = std::hint::black_box(vec![1u8; 50_000_000]);
+        let with = used.now();
+        assert!(with >= before + 50_000_000, "{before} {with}");
+        // SAFETY: the vector's buffer is a live allocation.
+        assert!(unsafe { usable_size(big.as_ptr()) } >= big.len());
+        let stats = used.refresh();
+        assert!(used.peak() >= 50_000_000);
+        assert!(stats.allocated <= stats.active && stats.active <= stats.resident, "{stats:?}");
+        assert!(stats.resident <= stats.mapped && stats.metadata > 0, "{stats:?}");
+        // Other tests allocate in other threads, so only differences between refreshes are exact.
+        let with = used.now();
+        drop(big);
+        assert!(used.now() + 50_000_000 <= with, "{with} {stats:?}");
+        used.reset_peak();
+        assert_eq!(used.peak(), used.now());
+    }
+
+    #[test]
+    fn purge_and_report() {
+        purge().unwrap();
+        assert!(report().contains("allocated"));
+    }
+}

@@ -1,0 +1,195 @@
+//! Listeners and socket options that the standard library has no word for.
+//!
+//! Everything made here is close-on-exec from birth and does not block. What accepts and reads is the reactor.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use nix::sys::socket::sockopt::{
+    Ipv6V6Only, KeepAlive, ReuseAddr, TcpKeepCount, TcpKeepIdle, TcpKeepInterval, TcpNoDelay,
+};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, getpeername,
+    getsockname, listen, setsockopt, socket,
+};
+
+/// The addresses that a `bind` entry and a port mean: `*` is every IPv4 address, `::*` every IPv6 one, anything
+/// else an address or a name (which is resolved, and may take its time).
+pub fn resolve_bind(entry: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    match entry {
+        "*" => Ok(vec![SocketAddr::from(([0, 0, 0, 0], port))]),
+        "::*" => Ok(vec![SocketAddr::from(([0u16; 8], port))]),
+        _ => Ok((entry, port).to_socket_addrs()?.collect()),
+    }
+}
+
+/// Listens on a TCP address. Port 0 lets the system choose.
+///
+/// An IPv6 listener takes IPv6 only: IPv4 has listeners of its own, and an operator who binds both must not find
+/// that the second fails because the first took its port.
+pub fn listen_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = new_socket(family)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, Ipv6V6Only, &true)?;
+    }
+    // Without this a restart must wait until the last connections of the former process have timed out.
+    setsockopt(&fd, ReuseAddr, &true)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&fd, clamp_backlog(backlog))?;
+    Ok(TcpListener::from(fd))
+}
+
+/// Listens on a unix socket at `path`, with the file mode `mode` when one is given. A socket that a former process
+/// left there is replaced; anything else there is an error.
+pub fn listen_unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<UnixListener> {
+    use std::os::unix::fs::FileTypeExt;
+    if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
+        fs::remove_file(path)?;
+    }
+    let fd = new_socket(AddressFamily::Unix)?;
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    if let Some(mode) = mode {
+        // Before listening: until then nobody can connect, so nobody can slip in under the wider mode.
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    listen(&fd, clamp_backlog(backlog))?;
+    Ok(UnixListener::from(fd))
+}
+
+fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    Ok(socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?)
+}
+
+/// The kernel cuts what is above its own limit (see [`somaxconn`]); nix refuses it, so the cut is made here.
+fn clamp_backlog(backlog: u32) -> Backlog {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    Backlog::new(backlog).unwrap_or(Backlog::MAXCONN)
+}
+
+/// The kernel's limit on a listener's backlog, when it tells: a larger `tcp-backlog` deserves a warning.
+pub fn somaxconn() -> Option<u32> {
+    fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+}
+
+/// Sends small writes at once instead of waiting for more (Nagle's algorithm off).
+pub fn set_nodelay(socket: &impl AsFd, on: bool) -> io::Result<()> {
+    Ok(setsockopt(socket, TcpNoDelay, &on)?)
+}
+
+/// Probes an idle peer after `idle_seconds`, then three times at thirds of that, so that a dead one is noticed
+/// after about twice the time; 0 switches probing off.
+pub fn set_keepalive(socket: &impl AsFd, idle_seconds: u32) -> io::Result<()> {
+    if idle_seconds == 0 {
+        return Ok(setsockopt(socket, KeepAlive, &false)?);
+    }
+    setsockopt(socket, KeepAlive, &true)?;
+    setsockopt(socket, TcpKeepIdle, &idle_seconds)?;
+    setsockopt(socket, TcpKeepInterval, &(idle_seconds / 3).max(1))?;
+    Ok(setsockopt(socket, TcpKeepCount, &3)?)
+}
+
+/// The other end's address as Redis writes it: `127.0.0.1:6379`, `[::1]:6379`; a unix socket has none, and is
+/// shown by the path of this end, `/run/kv.sock:0`. `?:0` when the connection is gone.
+pub fn peer_text(socket: &impl AsFd) -> String {
+    let fd = socket.as_fd().as_raw_fd();
+    match getpeername::<SockaddrStorage>(fd) {
+        Ok(peer) if peer.family() == Some(AddressFamily::Unix) => local_text(socket),
+        Ok(peer) => address_text(&peer),
+        Err(_) => "?:0".to_owned(),
+    }
+}
+
+/// This end's address, in the form of [`peer_text`].
+pub fn local_text(socket: &impl AsFd) -> String {
+    let local = getsockname::<SockaddrStorage>(socket.as_fd().as_raw_fd());
+    local.map_or_else(|_| "?:0".to_owned(), |address| address_text(&address))
+}
+
+fn address_text(address: &SockaddrStorage) -> String {
+    if let Some(unix) = address.as_unix_addr() {
+        return format!("{}:0", unix.path().map(Path::to_string_lossy).unwrap_or_default());
+    }
+    if let Some(v4) = address.as_sockaddr_in() {
+        return format!("{}:{}", v4.ip(), v4.port());
+    }
+    match address.as_sockaddr_in6() {
+        Some(v6) => format!("[{}]:{}", v6.ip(), v6.port()),
+        None => "?:0".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
+
+    fn accept(listener: &TcpListener) -> TcpStream {
+        listener.set_nonblocking(false).unwrap();
+        listener.accept().unwrap().0
+    }
+
+    #[test]
+    fn tcp_on_both_families() {
+        let v4 = listen_tcp("127.0.0.1:0".parse().unwrap(), 511).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        assert_eq!(v4.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let client = TcpStream::connect(v4.local_addr().unwrap()).unwrap();
+        let server = accept(&v4);
+        assert_eq!(peer_text(&server), format!("127.0.0.1:{}", client.local_addr().unwrap().port()));
+        assert_eq!(local_text(&server), format!("127.0.0.1:{port}"));
+        // The same port on IPv6 is free, because neither takes the other's family.
+        if let Ok(v6) = listen_tcp(SocketAddr::from(([0u16; 8], port)), 511) {
+            let client = TcpStream::connect(("::1", port)).unwrap();
+            let server = accept(&v6);
+            assert_eq!(peer_text(&server), format!("[::1]:{}", client.local_addr().unwrap().port()));
+        }
+        assert_eq!(listen_tcp(v4.local_addr().unwrap(), 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn options_take() {
+        let listener = listen_tcp("127.0.0.1:0".parse().unwrap(), u32::MAX).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        set_nodelay(&stream, true).unwrap();
+        assert!(stream.nodelay().unwrap());
+        set_keepalive(&stream, 300).unwrap();
+        set_keepalive(&stream, 1).unwrap();
+        assert_eq!(nix::sys::socket::getsockopt(&stream, TcpKeepInterval).unwrap(), 1);
+        set_keepalive(&stream, 0).unwrap();
+        assert!(!nix::sys::socket::getsockopt(&stream, KeepAlive).unwrap());
+        assert!(somaxconn().unwrap() > 0);
+    }
+
+    #[test]
+    fn unix_socket_replaces_a_stale_one_only() {
+        let dir = std::env::temp_dir().join(format!("kvstash-sock-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("kv.sock");
+        drop(listen_unix(&path, Some(0o700), 16).unwrap());
+        let listener = listen_unix(&path, Some(0o700), 16).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        let _client = UnixStream::connect(&path).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        assert_eq!(peer_text(&server), format!("{}:0", path.display()));
+        let file = dir.join("plain");
+        fs::write(&file, "precious").unwrap();
+        assert!(listen_unix(&file, None, 16).is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn bind_entries() {
+        assert_eq!(resolve_bind("*", 1).unwrap()[0].to_string(), "0.0.0.0:1");
+        assert_eq!(resolve_bind("::*", 1).unwrap()[0].to_string(), "[::]:1");
+        assert_eq!(resolve_bind("127.0.0.1", 7).unwrap()[0].to_string(), "127.0.0.1:7");
+        assert_eq!(resolve_bind("::1", 7).unwrap()[0].to_string(), "[::1]:7");
+    }
+}
