@@ -1,0 +1,299 @@
+//! CLIENT and its subcommands.
+
+use crate::support::{Conn, Server, Value, each_proto, wait_for};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The lines of CLIENT LIST as maps.
+fn list(kv: &mut Conn, options: &str) -> Vec<HashMap<String, String>> {
+    let text = kv.line(&format!("CLIENT LIST {options}")).string();
+    assert!(text.ends_with('\n'), "every client is a line: {text:?}");
+    text.lines().map(fields).collect()
+}
+
+fn fields(line: &str) -> HashMap<String, String> {
+    line.split(' ').map(|f| f.split_once('=').expect("name=value")).map(|(k, v)| (k.into(), v.into())).collect()
+}
+
+#[test]
+fn names_and_ids() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            CLIENT GETNAME             => (nil)
+            CLIENT SETNAME me          => OK
+            CLIENT GETNAME             => "me"
+            CLIENT SETNAME "a b"       => (error) ERR Client names cannot contain spaces, newlines or special characters.
+            CLIENT SETNAME "a\nb"      => (error) ERR Client names cannot contain spaces, newlines or special characters.
+            CLIENT GETNAME             => "me"
+            CLIENT SETNAME ""          => OK
+            CLIENT GETNAME             => (nil)
+            CLIENT BAD                 => (error) ERR unknown subcommand 'BAD'. Try CLIENT HELP.
+            CLIENT                     => (error) ERR wrong number of arguments for 'client' command
+            CLIENT SETNAME             => (error) ERR wrong number of arguments for 'client|setname' command
+            CLIENT ID x                => (error) ERR wrong number of arguments for 'client|id' command
+            CLIENT HELP                =~ [*CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:*
+            "#,
+        );
+        let id = kv.int("CLIENT ID");
+        let next = kv.another().int("CLIENT ID");
+        assert!(next > id, "ids only grow: {id} {next}");
+    });
+}
+
+#[test]
+fn setinfo() {
+    let server = Server::start(&[]);
+    if !server.peer.satisfies("redis>=7.2,valkey") {
+        return;
+    }
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            CLIENT SETINFO lib-name lib => OK
+            CLIENT SETINFO LIB-VER 1.2  => OK
+            CLIENT SETINFO bad 1        => (error) ERR Unrecognized option 'bad'
+            CLIENT SETINFO lib-name "a b" => (error) ERR lib-name cannot contain spaces, newlines or special characters.
+            CLIENT SETINFO lib-ver "a b" => (error) ERR lib-ver cannot contain spaces, newlines or special characters.
+            CLIENT SETINFO lib-name     => (error) ERR wrong number of arguments for 'client|setinfo' command
+            "#,
+        );
+        let me = fields(kv.line("CLIENT INFO").string().trim_end());
+        assert_eq!((me["lib-name"].as_str(), me["lib-ver"].as_str()), ("lib", "1.2"));
+        kv.line("RESET");
+    });
+}
+
+#[test]
+fn info_and_list() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.ok("CLIENT SETNAME one");
+        kv.ok("SELECT 3");
+        let info = kv.line("CLIENT INFO");
+        let me = fields(info.string().trim_end());
+        for field in [
+            "id", "addr", "laddr", "fd", "name", "age", "idle", "flags", "db", "sub", "psub", "ssub", "multi", "qbuf",
+            "qbuf-free", "argv-mem", "multi-mem", "rbs", "rbp", "obl", "oll", "omem", "tot-mem", "events", "cmd", "user",
+            "redir", "resp",
+        ] {
+            assert!(me.contains_key(field), "no {field} in {}", info.text());
+        }
+        if kv.peer.satisfies("redis>=7.4,valkey") {
+            for field in ["watch", "lib-name", "lib-ver"] {
+                assert!(me.contains_key(field), "no {field} in {}", info.text());
+            }
+        }
+        assert_eq!(me["name"], "one");
+        assert_eq!(me["db"], "3");
+        assert_eq!(me["flags"], "N");
+        assert_eq!(me["cmd"], "client|info");
+        assert_eq!(me["user"], "default");
+        assert_eq!(me["multi"], "-1");
+        assert_eq!(me["addr"], kv.addr());
+        assert_eq!(me["resp"], if kv.proto == crate::support::Proto::Resp3 { "3" } else { "2" });
+        let text = matches!(info, Value::Verbatim(..));
+        assert_eq!(text, kv.proto == crate::support::Proto::Resp3, "RESP3 marks text as text");
+
+        let mut other = kv.another();
+        other.ok("CLIENT SETNAME two");
+        let other_id = other.int("CLIENT ID");
+        let named = |clients: &[HashMap<String, String>], name: &str| clients.iter().any(|c| c["name"] == name);
+        let all = list(kv, "");
+        assert!(named(&all, "one") && named(&all, "two"));
+        assert_eq!(all.iter().filter(|c| c["cmd"] == "client|list").count(), 1);
+        let some = list(kv, &format!("ID {other_id}"));
+        assert!(some.len() == 1 && some[0]["name"] == "two");
+        let mine = kv.int("CLIENT ID");
+        assert_eq!(list(kv, &format!("ID {other_id} {mine} 99999")).len(), 2);
+        assert!(list(kv, "TYPE normal").len() >= 2);
+        kv.talk(
+            r#"
+            CLIENT LIST TYPE pubsub    =~ *""
+            CLIENT LIST TYPE bad       => (error) ERR Unknown client type 'bad'
+            @redis CLIENT LIST ID x    => (error) ERR Invalid client ID
+            CLIENT LIST BAD            => (error) ERR syntax error
+            CLIENT LIST ID             => (error) ERR syntax error
+            CLIENT INFO x              => (error) ERR wrong number of arguments for 'client|info' command
+            SELECT 0
+            "#,
+        );
+        kv.ok("CLIENT SETNAME \"\"");
+    });
+}
+
+#[test]
+fn kill() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        let mut victim = kv.another();
+        let id = victim.int("CLIENT ID");
+        kv.expect(&format!("CLIENT KILL ID {id}"), "1");
+        assert!(victim.is_closed());
+        kv.expect(&format!("CLIENT KILL ID {id}"), "0");
+
+        let mut victim = kv.another();
+        victim.line("PING");
+        kv.ok(&format!("CLIENT KILL {}", victim.addr()));
+        assert!(victim.is_closed());
+
+        let mut victim = kv.another();
+        victim.line("PING");
+        kv.expect(&format!("CLIENT KILL ADDR {} SKIPME yes", victim.addr()), "1");
+        assert!(victim.is_closed());
+
+        let mut victims = [kv.another(), kv.another()];
+        for victim in &mut victims {
+            victim.line("PING");
+        }
+        kv.expect("CLIENT KILL TYPE normal", "2");
+        assert!(victims.iter_mut().all(Conn::is_closed));
+
+        let mut victim = kv.another();
+        victim.line("PING");
+        kv.expect("CLIENT KILL USER default", "1");
+        assert!(victim.is_closed());
+        if kv.peer.satisfies("redis>=7.4,valkey") {
+            kv.expect("CLIENT KILL MAXAGE 1000", "0");
+        }
+        kv.talk(
+            r#"
+            CLIENT KILL 1.2.3.4:5      => (error) ERR No such client
+            @redis CLIENT KILL ID x    => (error) ERR client-id should be greater than 0
+            CLIENT KILL ID 0           => (error) ERR client-id should be greater than 0
+            CLIENT KILL TYPE bad       => (error) ERR Unknown client type 'bad'
+            CLIENT KILL USER nobody    => (error) ERR No such user 'nobody'
+            CLIENT KILL SKIPME maybe   => (error) ERR syntax error
+            CLIENT KILL ID 1 BAD       => (error) ERR syntax error
+            CLIENT KILL BAD x          => (error) ERR syntax error
+            CLIENT KILL ADDR 1.2.3.4:5 => 0
+            CLIENT KILL LADDR 1.2.3.4:5 => 0
+            CLIENT KILL                => (error) ERR wrong number of arguments for 'client|kill' command
+            "#,
+        );
+    });
+    // Killing oneself: the reply comes first.
+    let mut kv = server.connect();
+    let id = kv.int("CLIENT ID");
+    kv.expect(&format!("CLIENT KILL ID {id} SKIPME no"), "1");
+    assert!(kv.is_closed());
+}
+
+#[test]
+fn reply_modes() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.send(&["CLIENT", "REPLY", "OFF"]);
+        kv.send(&["SET", "a", "1"]);
+        kv.send(&["foo"]);
+        kv.expect("CLIENT REPLY ON", "OK");
+        kv.expect("GET a", "\"1\"");
+        kv.send(&["CLIENT", "REPLY", "SKIP"]);
+        kv.send(&["SET", "a", "2"]);
+        kv.expect("GET a", "\"2\"");
+        kv.expect("CLIENT REPLY bad", "(error) ERR syntax error");
+        kv.expect("CLIENT REPLY", "(error) ERR wrong number of arguments for 'client|reply' command");
+    });
+}
+
+#[test]
+fn pause() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let mut other = server.connect();
+    kv.ok("SET a 1");
+    other.line("PING");
+
+    // WRITE lets reads through and holds writes until the end.
+    kv.ok("CLIENT PAUSE 100000 WRITE");
+    other.expect("GET a", "\"1\"");
+    other.send(&["SET", "a", "2"]);
+    assert!(other.read_within(Duration::from_millis(150)).is_none(), "a write during the pause");
+    kv.expect("GET a", "\"1\"");
+    kv.ok("CLIENT UNPAUSE");
+    assert_eq!(other.read().text(), "OK");
+    kv.expect("GET a", "\"2\"");
+
+    // ALL holds everything but CLIENT itself; the pause ends by itself.
+    kv.ok("CLIENT PAUSE 200");
+    let started = std::time::Instant::now();
+    other.expect("GET a", "\"2\"");
+    assert!(started.elapsed() >= Duration::from_millis(100), "the pause lasted {:?}", started.elapsed());
+
+    // A transaction with a write in it is held at EXEC.
+    other.ok("MULTI");
+    other.expect("SET a 3", "QUEUED");
+    kv.ok("CLIENT PAUSE 100000 write");
+    other.send(&["EXEC"]);
+    assert!(other.read_within(Duration::from_millis(150)).is_none());
+    kv.ok("CLIENT UNPAUSE");
+    assert_eq!(other.read().text(), "[OK]");
+    kv.talk(
+        r#"
+        CLIENT PAUSE x                 => (error) ERR timeout is not an integer or out of range
+        CLIENT PAUSE -1                => (error) ERR timeout is negative
+        CLIENT PAUSE 1 BAD             =~ (error) ERR *
+        CLIENT PAUSE                   => (error) ERR wrong number of arguments for 'client|pause' command
+        CLIENT UNPAUSE                 => OK
+        "#,
+    );
+}
+
+#[test]
+fn switches_and_unblock() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            CLIENT NO-EVICT ON         => OK
+            CLIENT NO-EVICT off        => OK
+            CLIENT NO-EVICT bad        => (error) ERR syntax error
+            @redis>=7.2,valkey CLIENT NO-TOUCH ON  => OK
+            @redis>=7.2,valkey CLIENT NO-TOUCH off => OK
+            @redis>=7.2,valkey CLIENT NO-TOUCH bad => (error) ERR syntax error
+            CLIENT UNBLOCK 999999      => 0
+            CLIENT UNBLOCK 999999 TIMEOUT => 0
+            CLIENT UNBLOCK 999999 ERROR => 0
+            CLIENT UNBLOCK x           => (error) ERR value is not an integer or out of range
+            CLIENT UNBLOCK 1 BAD       => (error) ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR
+            "#,
+        );
+        kv.ok("CLIENT NO-EVICT ON");
+        let me = fields(kv.line("CLIENT INFO").string().trim_end());
+        assert!(me["flags"].contains('e'), "flags {}", me["flags"]);
+        kv.ok("CLIENT NO-EVICT OFF");
+    });
+}
+
+#[test]
+fn maxclients() {
+    let server = Server::start(&["--maxclients", "5"]);
+    let mut kv = server.connect();
+    kv.line("PING");
+    let mut crowd: Vec<Conn> = (0..4).map(|_| server.connect()).collect();
+    for conn in &mut crowd {
+        conn.expect("PING", "PONG");
+    }
+    let mut late = server.connect();
+    assert_eq!(late.read().text(), "(error) ERR max number of clients reached");
+    assert!(late.is_closed());
+    assert_eq!(kv.info("rejected_connections"), "1");
+    drop(crowd);
+    wait_for("room for a client", Duration::from_secs(5), || {
+        let mut again = server.connect();
+        again.send(&["PING"]);
+        again.read().text() == "PONG"
+    });
+}
+
+#[test]
+fn idle_clients_time_out() {
+    let server = Server::start(&["--timeout", "1"]);
+    let mut idle = server.connect();
+    idle.line("PING");
+    let started = std::time::Instant::now();
+    assert!(idle.is_closed());
+    let waited = started.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(10)).contains(&waited), "closed after {waited:?}");
+}

@@ -1,0 +1,25 @@
+//! Does a client see what Redis says? A real server process, a file per command group, RESP2 and RESP3.
+//!
+//! What is expected was read off real servers: Redis 8.2 for what it has, Valkey 9.1 for SET IFEQ, DELIFEQ and MSETEX.
+//! `KVSTASH_TEST_SERVER=/usr/bin/redis-server cargo test --test wire` runs the same transcripts against them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client; // CLIENT and its subcommands
+mod command; // COMMAND and its subcommands
+mod config; // CONFIG, configuration files, arguments
+mod connection; // PING ECHO SELECT QUIT RESET HELLO AUTH
+mod counter; // INCR DECR INCRBY DECRBY INCRBYFLOAT
+mod dump; // DUMP RESTORE
+mod expire; // EXPIRE PERSIST TTL and their families
+mod expiry; // that keys go when their time comes
+mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...
+mod limits; // hostile clients: bounded memory, nobody else waits
+mod observe; // SLOWLOG LATENCY MONITOR MEMORY
+mod protocol; // requests cut, malformed, inline, pipelined
+mod rdb; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
+mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
+mod shutdown; // SHUTDOWN and signals
+mod string; // GET SET and the rest of the string group
+mod transactions; // MULTI EXEC DISCARD WATCH UNWATCH
