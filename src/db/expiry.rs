@@ -90,17 +90,24 @@ impl Block {
 }
 
 /// Deadlines of the keys of one db.
-#[derive(Default)]
 pub struct ExpiryIndex {
     blocks: BTreeMap<Mark, Block>,
     len: usize,
+    /// The first deadline; `i64::MAX` without any. Every lookup of a key compares it with the time.
+    earliest_ms: i64,
     /// Of all deadlines: the average time to live in INFO is exact.
     sum_ms: i128,
 }
 
+impl Default for ExpiryIndex {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ExpiryIndex {
     pub fn new() -> Self {
-        Self::default()
+        ExpiryIndex { blocks: BTreeMap::new(), len: 0, earliest_ms: i64::MAX, sum_ms: 0 }
     }
 
     /// Keys with a deadline.
@@ -117,6 +124,7 @@ impl ExpiryIndex {
     /// Adds a record; `hash` is the upper half of the key's hash.
     pub fn insert(&mut self, deadline_ms: i64, hash: u32) {
         self.len += 1;
+        self.earliest_ms = self.earliest_ms.min(deadline_ms);
         self.sum_ms += deadline_ms as i128;
         let new = Mark { deadline_ms, hash };
         let Some((&mark, block)) = self.blocks.range_mut(..=new).next_back() else {
@@ -209,6 +217,9 @@ impl ExpiryIndex {
         if found.1 < SPARSE {
             self.join(found.0);
         }
+        if deadline_ms == self.earliest_ms {
+            self.find_earliest();
+        }
         true
     }
 
@@ -253,8 +264,18 @@ impl ExpiryIndex {
 
     /// The earliest deadline.
     pub fn next_deadline(&self) -> Option<i64> {
-        let (mark, block) = self.blocks.first_key_value()?;
-        block.records.first().map(|&r| Mark::of(r, mark.deadline_ms).deadline_ms)
+        (self.len > 0).then_some(self.earliest_ms)
+    }
+
+    /// Some deadline lies before `now_ms`. One comparison: while this says no, no key at all has run out of time.
+    #[inline]
+    pub fn is_due(&self, now_ms: i64) -> bool {
+        self.earliest_ms < now_ms
+    }
+
+    fn find_earliest(&mut self) {
+        let first = self.blocks.first_key_value().and_then(|(mark, block)| Some((mark, block.records.first()?)));
+        self.earliest_ms = first.map_or(i64::MAX, |(mark, &r)| Mark::of(r, mark.deadline_ms).deadline_ms);
     }
 
     /// Takes away up to `max` records whose deadline lies before `now_ms`, earliest first, and hands each to `due` as
@@ -286,6 +307,9 @@ impl ExpiryIndex {
             } else {
                 first.get_mut().trim();
             }
+        }
+        if popped > 0 {
+            self.find_earliest();
         }
         popped
     }
@@ -331,6 +355,7 @@ impl ExpiryIndex {
             }
         }
         assert_eq!((n, sum), (self.len, self.sum_ms), "5: the totals agree");
+        assert_eq!(self.iter().next().map_or(i64::MAX, |r| r.0), self.earliest_ms, "6: the earliest is known");
     }
 }
 

@@ -1,3 +1,64 @@
-//! The room `db`.
+//! The keyspace: every key of the instance, its value, its time.
+//!
+//! # What this is
+//!
+//! Databases on top of [`crate::dict`]: lookups that know about time and count themselves, handles that change a key
+//! found once, an exact index of deadlines, watched keys, background freeing, snapshots for the threads that write
+//! files, and bulk loading.
+//!
+//! # What it never does
+//!
+//! It executes no command and writes no reply; it does not propagate, notify or invalidate, it notes what happened for
+//! those who do. It reads no clock: the moment comes with the call. A table is never written to except by the handles
+//! in [`slot`] and the few functions that delete and move whole entries, which keep the expiry index, the watchers and
+//! the change counter in step.
+//!
+//! # Map
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`keyspace`] | [`Keyspace`]: all databases, what they share, options and counters |
+//! | [`data`] | [`DbMut`]: one database during one command; lookups and simple writes |
+//! | [`slot`] | [`KeySlot`]: one key to be read, changed or made, found by one probe |
+//! | [`entry`] | [`Key`], [`EntryRef`]: a key with its hash; reading one entry |
+//! | [`expiry`] | deadlines in order |
+//! | [`lapse`] | deleting what ran out of time |
+//! | [`access`] | when, or how often, a key was used |
+//! | [`transfer`] | RENAME, MOVE, COPY |
+//! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
+//! | [`watch`] | who watches what |
+//! | [`lazyfree`] | the thread that frees |
+//! | [`snapshot`] | the keyspace at one moment |
+//! | [`load`] | filling it wholesale |
+//! | [`digest`] | DEBUG DIGEST |
+//!
+//! # Read first
+//!
+//! [`data`], then [`slot`], then [`expiry`].
 
+pub mod access;
+pub mod data;
+mod digest;
+pub mod entry;
 pub mod expiry;
+pub mod keyspace;
+mod lapse;
+pub mod lazyfree;
+pub mod load;
+pub mod slot;
+pub mod snapshot;
+pub mod transfer;
+pub mod watch;
+pub mod whole;
+
+pub use access::AccessPolicy;
+pub use data::{DbMut, IncrError};
+pub use entry::{EntryRef, Key, ValueRef};
+pub use keyspace::{DbInfo, Keyspace, LapsedKey, Options, Stats};
+pub use load::{Loaded, LoadedEntry, LoadedValue};
+pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
+pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
+pub use transfer::Transfer;
+pub use whole::FlushMode;
+
+use crate::types::Object;

@@ -1,0 +1,299 @@
+//! One database during one command: what handlers of data commands see.
+//!
+//! # Time
+//!
+//! A command sees one moment. A key whose deadline lies before it does not exist for the command: the first lookup that
+//! meets it deletes it. The expiry index knows the earliest deadline of the database, so while that lies ahead no
+//! lookup asks its entry about time at all.
+//!
+//! # Which lookup?
+//!
+//! | for | use | access clock | hits, misses |
+//! | --- | --- | --- | --- |
+//! | commands that read values | [`DbMut::lookup_read`] | yes | yes |
+//! | EXISTS, TYPE, TTL, OBJECT | [`DbMut::lookup_untouched`] | no | yes |
+//! | commands that read in order to write elsewhere | [`DbMut::lookup_write`] | yes | no |
+//! | commands that write here | [`DbMut::entry`] | yes | no |
+//! | everything that shall leave no trace | [`DbMut::peek`] | no | no |
+
+use super::entry::{EntryRef, Key};
+use super::keyspace::Keyspace;
+use super::slot::{ExpiryUpdate, KeySlot, Occupied, Vacant, With};
+use crate::dict::Slot;
+use crate::types::contract::WrongType;
+use crate::types::string::Spelling;
+
+/// One database at one time, for one command.
+pub struct DbMut<'a> {
+    pub(super) ks: &'a mut Keyspace,
+    pub(super) at: usize,
+    pub(super) now_ms: i64,
+    touch: bool,
+}
+
+/// Why a value could not be counted up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IncrError {
+    WrongType,
+    /// `ERR value is not an integer or out of range`
+    NotAnInteger,
+    /// `ERR increment or decrement would overflow`
+    Overflow,
+}
+
+impl<'a> DbMut<'a> {
+    #[inline]
+    pub(super) fn new(ks: &'a mut Keyspace, at: usize, now_ms: i64) -> Self {
+        DbMut { ks, at, now_ms, touch: true }
+    }
+
+    /// CLIENT NO-TOUCH: this command leaves access clocks alone.
+    #[inline]
+    pub fn set_touch(&mut self, touch: bool) {
+        self.touch = touch;
+    }
+
+    /// The number SELECT knows this database by.
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.at
+    }
+
+    /// The command's moment in unix milliseconds.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// `bytes` with their hash, for keys that were not hashed with the request.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        self.ks.key(bytes)
+    }
+
+    /// The keyspace this database is one of.
+    pub fn keyspace(&self) -> &Keyspace {
+        self.ks
+    }
+
+    /// Another database at the same moment (MOVE, COPY ... DB). None if there is no such database.
+    pub fn other(&mut self, index: usize) -> Option<DbMut<'_>> {
+        (index < self.ks.databases()).then(|| DbMut { ks: self.ks, at: index, now_ms: self.now_ms, touch: self.touch })
+    }
+
+    // ---- lookups
+
+    /// The entry, for a command that reads its value.
+    #[inline]
+    pub fn lookup_read(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.lookup_counted(key, self.touch)
+    }
+
+    /// The entry, for a command that reads about it: no access.
+    #[inline]
+    pub fn lookup_untouched(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.lookup_counted(key, false)
+    }
+
+    #[inline]
+    fn lookup_counted(&mut self, key: Key<'_>, touch: bool) -> Option<EntryRef<'_>> {
+        self.delete_if_lapsed(key);
+        let Keyspace { dbs, side, .. } = &mut *self.ks;
+        let Some(found) = dbs[self.at].table.find(key.hash, key.bytes) else {
+            side.stats.misses += 1;
+            return None;
+        };
+        side.stats.hits += 1;
+        if touch {
+            side.touch_clock(found, self.now_ms);
+        }
+        Some(EntryRef(found))
+    }
+
+    /// The entry, for a command that will write because of it. Use [`Self::entry`] to write to it.
+    #[inline]
+    pub fn lookup_write(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.delete_if_lapsed(key);
+        let Keyspace { dbs, side, .. } = &mut *self.ks;
+        let found = dbs[self.at].table.find(key.hash, key.bytes)?;
+        if self.touch {
+            side.touch_clock(found, self.now_ms);
+        }
+        Some(EntryRef(found))
+    }
+
+    /// The entry, without a trace.
+    #[inline]
+    pub fn peek(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let db = &self.ks.dbs[self.at];
+        let found = EntryRef(db.table.find(key.hash, key.bytes)?);
+        (!found.is_lapsed(self.now_ms)).then_some(found)
+    }
+
+    /// The key is there.
+    #[inline]
+    pub fn exists(&mut self, key: Key<'_>) -> bool {
+        self.lookup_untouched(key).is_some()
+    }
+
+    /// The key's place, for a command that writes: read, change, make or remove it without another search.
+    #[inline]
+    pub fn entry<'s>(&'s mut self, key: Key<'s>) -> KeySlot<'s> {
+        self.delete_if_lapsed(key);
+        let Keyspace { dbs, heap, side } = &mut *self.ks;
+        let db = &mut dbs[self.at];
+        match db.table.entry_mut(heap, key.hash, key.bytes) {
+            Slot::Occupied(slot) => {
+                if self.touch {
+                    side.touch_clock(slot.get(), self.now_ms);
+                }
+                let with = With { expiries: &mut db.expiries, side, key, db: self.at, now_ms: self.now_ms };
+                KeySlot::Occupied(Occupied { slot, with })
+            }
+            Slot::Vacant(slot) => {
+                let with = With { expiries: &mut db.expiries, side, key, db: self.at, now_ms: self.now_ms };
+                KeySlot::Vacant(Vacant { slot, with })
+            }
+        }
+    }
+
+    // ---- the writes that need nothing but the key
+
+    /// SET: bytes a client sent, stored as a number if they spell one.
+    #[inline]
+    pub fn set_bytes(&mut self, key: Key<'_>, value: &[u8], expiry: ExpiryUpdate) {
+        self.entry(key).set_bytes(value, Spelling::Value, expiry);
+    }
+
+    /// A number.
+    pub fn set_int(&mut self, key: Key<'_>, value: i64, expiry: ExpiryUpdate) {
+        self.entry(key).set_int(value, expiry);
+    }
+
+    /// SET of an argument that has an allocation of its own: above 64 KiB it is moved, not copied.
+    pub fn set_large(&mut self, key: Key<'_>, value: Vec<u8>, expiry: ExpiryUpdate) {
+        self.entry(key).set_large(value, Spelling::Value, expiry);
+    }
+
+    /// A buffer that a command computed (BITOP): told `raw`, however short.
+    pub fn set_raw(&mut self, key: Key<'_>, value: Vec<u8>, expiry: ExpiryUpdate) {
+        self.entry(key).set_large(value, Spelling::Raw, expiry);
+    }
+
+    /// INCRBY. A missing key counts from 0.
+    #[inline]
+    pub fn incr(&mut self, key: Key<'_>, delta: i64) -> Result<i64, IncrError> {
+        match self.entry(key) {
+            KeySlot::Occupied(mut o) => o.add_int(delta),
+            KeySlot::Vacant(v) => {
+                v.insert_int(delta, ExpiryUpdate::Clear);
+                Ok(delta)
+            }
+        }
+    }
+
+    /// APPEND; the new length. A missing key is made as SET would. The caller has checked that the length is allowed.
+    pub fn append(&mut self, key: Key<'_>, more: &[u8]) -> Result<usize, WrongType> {
+        match self.entry(key) {
+            KeySlot::Occupied(mut o) => o.append(more),
+            KeySlot::Vacant(v) => {
+                v.insert_bytes(more, Spelling::Value, ExpiryUpdate::Clear);
+                Ok(more.len())
+            }
+        }
+    }
+
+    /// DEL of one key; false if it was missing.
+    #[inline]
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        match self.entry(key) {
+            KeySlot::Occupied(o) => o.remove(),
+            KeySlot::Vacant(_) => return false,
+        }
+        true
+    }
+
+    /// UNLINK of one key; false if it was missing.
+    pub fn unlink(&mut self, key: Key<'_>) -> bool {
+        match self.entry(key) {
+            KeySlot::Occupied(o) => o.unlink(),
+            KeySlot::Vacant(_) => return false,
+        }
+        true
+    }
+
+    /// PEXPIREAT; false if the key is missing. A deadline that has passed is the caller's to notice.
+    pub fn expire_at(&mut self, key: Key<'_>, deadline_ms: i64) -> bool {
+        match self.entry(key) {
+            KeySlot::Occupied(mut o) => o.set_expiry(Some(deadline_ms)),
+            KeySlot::Vacant(_) => return false,
+        }
+        true
+    }
+
+    /// PERSIST; true if the key is there and had a deadline.
+    pub fn persist(&mut self, key: Key<'_>) -> bool {
+        match self.entry(key) {
+            KeySlot::Occupied(mut o) if o.expiry_ms().is_some() => o.set_expiry(None),
+            _ => return false,
+        }
+        true
+    }
+
+    // ---- the database as a whole
+
+    /// DBSIZE.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.ks.size(self.at)
+    }
+
+    /// RANDOMKEY: a uniform choice among the keys that have time left. Those met that have none are deleted.
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let Keyspace { dbs, side, .. } = &mut *self.ks;
+            let chosen = dbs[self.at].table.random(&mut side.rng)?.key().to_vec();
+            if !self.delete_if_lapsed(self.ks.key(&chosen)) {
+                return Some(chosen);
+            }
+        }
+    }
+
+    /// SCAN: visits about `count` entries from `cursor` on and returns the next cursor, 0 at the end. Entries that
+    /// `wanted` accepts are handed to `emit`, or deleted if their time is over.
+    pub fn scan(
+        &mut self,
+        cursor: u64,
+        count: usize,
+        mut wanted: impl FnMut(EntryRef<'_>) -> bool,
+        mut emit: impl FnMut(EntryRef<'_>),
+    ) -> u64 {
+        let now_ms = self.now_ms;
+        let mut lapsed: Vec<Box<[u8]>> = vec![];
+        let next = self.ks.dbs[self.at].table.scan(cursor, count, |e| {
+            let e = EntryRef(e);
+            if !wanted(e) {
+                return;
+            }
+            if e.is_lapsed(now_ms) {
+                lapsed.push(e.key().into());
+            } else {
+                emit(e);
+            }
+        });
+        for key in lapsed {
+            self.delete_if_lapsed(self.ks.key(&key));
+        }
+        next
+    }
+
+    /// KEYS: every entry that has time left.
+    pub fn for_each(&self, mut f: impl FnMut(EntryRef<'_>)) {
+        self.ks.dbs[self.at].table.for_each(|e| {
+            let e = EntryRef(e);
+            if !e.is_lapsed(self.now_ms) {
+                f(e);
+            }
+        });
+    }
+}

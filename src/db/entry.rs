@@ -1,0 +1,97 @@
+//! Reading one entry: its key, its expiry, its value.
+
+use super::Object;
+use crate::dict;
+use crate::types::contract::{Encoding, TypeName, WrongType};
+use crate::types::string::StringRef;
+
+/// A key with its hash. Whoever parses a request hashes its keys once, for prefetching, and everything else uses that.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    pub bytes: &'a [u8],
+    pub hash: u64,
+}
+
+impl Key<'_> {
+    /// What the expiry index remembers of the hash.
+    #[inline]
+    pub(super) fn hash_prefix(self) -> u32 {
+        (self.hash >> 32) as u32
+    }
+}
+
+impl std::fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Key(\"{}\")", self.bytes.escape_ascii())
+    }
+}
+
+/// One entry to be read: in the live keyspace, or in a snapshot of it.
+#[derive(Clone, Copy)]
+pub struct EntryRef<'a>(pub(super) dict::EntryRef<'a, Object>);
+
+/// A value by its type. One variant a type; the match over it is full everywhere.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    String(StringRef<'a>),
+}
+
+impl<'a> EntryRef<'a> {
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        self.0.key()
+    }
+
+    /// The absolute deadline in unix milliseconds.
+    #[inline]
+    pub fn expiry_ms(self) -> Option<i64> {
+        self.0.expiry_ms()
+    }
+
+    /// Its deadline lies before `now_ms`.
+    #[inline]
+    pub fn is_lapsed(self, now_ms: i64) -> bool {
+        self.0.expiry_ms().is_some_and(|deadline| deadline < now_ms)
+    }
+
+    #[inline]
+    pub fn type_name(self) -> TypeName {
+        TypeName::from_code(self.0.type_id()).expect("every entry was made with the code of a type")
+    }
+
+    /// As OBJECT ENCODING tells it.
+    pub fn encoding(self) -> Encoding {
+        Encoding::from_code(self.0.encoding()).expect("every entry was made with the code of an encoding")
+    }
+
+    /// The access bits; [`super::AccessPolicy`] says what they mean.
+    #[inline]
+    pub fn clock(self) -> u32 {
+        self.0.clock()
+    }
+
+    #[inline]
+    pub fn value(self) -> ValueRef<'a> {
+        ValueRef::String(match self.0.payload() {
+            dict::PayloadRef::Inline(bytes) | dict::PayloadRef::Blob(bytes) => StringRef::Bytes(bytes),
+            dict::PayloadRef::Int(n) => StringRef::Int(n),
+            dict::PayloadRef::Node(Object::Rope(s)) => StringRef::Rope(s.rope()),
+        })
+    }
+
+    /// The value, if it is a string.
+    #[inline]
+    pub fn string(self) -> Result<StringRef<'a>, WrongType> {
+        match self.value() {
+            ValueRef::String(s) => Ok(s),
+        }
+    }
+
+    /// MEMORY USAGE: the entry with its value, its place in the table, and its record in the expiry index.
+    pub fn memory_usage(self) -> usize {
+        // A bucket has 64 bytes for 7 places, of which three in four are taken.
+        const TABLE_SHARE: usize = 12;
+        let expiry_share = if self.expiry_ms().is_some() { 9 } else { 0 };
+        self.0.memory() + TABLE_SHARE + expiry_share
+    }
+}

@@ -1,0 +1,306 @@
+//! All databases, and what they share.
+
+use super::access::AccessPolicy;
+use super::data::DbMut;
+use super::entry::Key;
+use super::expiry::ExpiryIndex;
+use super::lazyfree::{LazyFree, WORTH_IT, Waste};
+use super::watch::WatchTable;
+use super::{EntryRef, Object};
+use crate::cow::{Heap, HeapStats};
+use crate::dict::{self, Entry, Leftover, Table, TableStats};
+use crate::util::hash::HashSeed;
+use crate::util::rng::Rng;
+
+/// Every key of an instance.
+///
+/// Commands work on one database at a time, through [`Keyspace::db`]. What concerns all of them, or runs between
+/// commands, is here.
+pub struct Keyspace {
+    pub(super) dbs: Vec<Db>,
+    pub(super) heap: Heap,
+    pub(super) side: Side,
+}
+
+/// One numbered database.
+pub(super) struct Db {
+    pub table: Table<Entry<Object>>,
+    pub expiries: ExpiryIndex,
+}
+
+impl Db {
+    pub fn new(seed: HashSeed) -> Self {
+        Db { table: Table::new(seed), expiries: ExpiryIndex::new() }
+    }
+}
+
+/// What every database uses besides its own table.
+pub(super) struct Side {
+    pub seed: HashSeed,
+    pub options: Options,
+    pub stats: Stats,
+    pub watch: WatchTable,
+    pub lazy: LazyFree,
+    pub lapsed: Vec<LapsedKey>,
+    pub rng: Rng,
+}
+
+/// What configuration decides here.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub access: AccessPolicy,
+    /// `lazyfree-lazy-expire`: large values that run out of time are freed on the other thread.
+    pub lazy_expire: bool,
+    /// `lazyfree-lazy-server-del`: so are values that a write replaces.
+    pub lazy_server_del: bool,
+    /// `lazyfree-lazy-user-del`: DEL is UNLINK.
+    pub lazy_user_del: bool,
+    /// DEBUG SET-ACTIVE-EXPIRE: keys expire by themselves, not only when they are looked up.
+    pub active_expire: bool,
+    /// Somebody propagates, notifies or invalidates: note the name of every key that ran out of time.
+    pub note_lapsed: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            access: AccessPolicy::Lru,
+            lazy_expire: false,
+            lazy_server_del: false,
+            lazy_user_del: false,
+            active_expire: true,
+            note_lapsed: false,
+        }
+    }
+}
+
+/// Counters of what happened to keys. `hits`, `misses` and `expired_keys` are INFO's.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Stats {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired_keys: u64,
+    /// Changes since the start; the difference to its value at the last save is `rdb_changes_since_last_save`.
+    pub dirty: u64,
+}
+
+/// A key that ran out of time and was deleted: to be propagated, notified and invalidated by those above.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LapsedKey {
+    pub db: u32,
+    pub key: Box<[u8]>,
+}
+
+/// One line of INFO keyspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DbInfo {
+    pub keys: usize,
+    pub expires: usize,
+    pub average_ttl_ms: i64,
+}
+
+impl Keyspace {
+    /// `dbs` empty databases.
+    pub fn new(dbs: usize, seed: HashSeed, options: Options) -> Keyspace {
+        assert!(dbs > 0, "an instance has at least database 0");
+        Keyspace {
+            dbs: (0..dbs).map(|_| Db::new(seed)).collect(),
+            heap: Heap::new(),
+            side: Side {
+                seed,
+                options,
+                stats: Stats::default(),
+                watch: WatchTable::default(),
+                lazy: LazyFree::default(),
+                lapsed: Vec::new(),
+                rng: Rng::from_seed(seed.hash(b"samples")),
+            },
+        }
+    }
+
+    /// Number of databases.
+    pub fn databases(&self) -> usize {
+        self.dbs.len()
+    }
+
+    /// The seed under which keys are hashed.
+    #[inline]
+    pub fn seed(&self) -> HashSeed {
+        self.side.seed
+    }
+
+    /// `bytes` with their hash.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key { bytes, hash: self.side.seed.hash(bytes) }
+    }
+
+    /// Database `index` at the time `now_ms`, for one command.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such database: SELECT has checked.
+    #[inline]
+    pub fn db(&mut self, index: usize, now_ms: i64) -> DbMut<'_> {
+        assert!(index < self.dbs.len(), "a client has selected a database that exists");
+        DbMut::new(self, index, now_ms)
+    }
+
+    /// Starts fetching the bucket a key would be in. Stage 1 of 2, for a batch of keys.
+    #[inline]
+    pub fn prefetch_bucket(&self, db: usize, hash: u64) {
+        self.dbs[db].table.prefetch_bucket(hash);
+    }
+
+    /// Starts fetching the entry that is likely the key's. Stage 2, when the bucket has arrived.
+    #[inline]
+    pub fn prefetch_entry(&self, db: usize, hash: u64) {
+        self.dbs[db].table.prefetch_entry(hash);
+    }
+
+    /// Keys in database `index`, those that ran out of time but are still there included.
+    #[inline]
+    pub fn size(&self, index: usize) -> usize {
+        self.dbs[index].table.len()
+    }
+
+    /// The numbers of INFO keyspace.
+    pub fn info(&self, index: usize, now_ms: i64) -> DbInfo {
+        let db = &self.dbs[index];
+        DbInfo {
+            keys: db.table.len(),
+            expires: db.expiries.len(),
+            average_ttl_ms: db.expiries.average_ttl_ms(now_ms),
+        }
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.side.stats
+    }
+
+    /// For counters that others keep count of (a loaded file, CONFIG RESETSTAT).
+    pub fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.side.stats
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.side.options
+    }
+
+    pub fn options_mut(&mut self) -> &mut Options {
+        &mut self.side.options
+    }
+
+    pub fn watch(&self) -> &WatchTable {
+        &self.side.watch
+    }
+
+    pub fn watch_mut(&mut self) -> &mut WatchTable {
+        &mut self.side.watch
+    }
+
+    pub fn lazyfree(&self) -> &LazyFree {
+        &self.side.lazy
+    }
+
+    /// Keys that ran out of time were noted since they were last taken.
+    #[inline]
+    pub fn has_lapsed(&self) -> bool {
+        !self.side.lapsed.is_empty()
+    }
+
+    /// The keys that ran out of time since the last call, in order; only under [`Options::note_lapsed`].
+    pub fn take_lapsed(&mut self) -> Vec<LapsedKey> {
+        std::mem::take(&mut self.side.lapsed)
+    }
+
+    /// What snapshots hold back (INFO current_cow_size, MEMORY STATS).
+    pub fn heap_stats(&self) -> HeapStats {
+        self.heap.stats()
+    }
+
+    /// The shape of one table (DEBUG HTSTATS, MEMORY STATS).
+    pub fn table_stats(&self, index: usize) -> TableStats {
+        self.dbs[index].table.stats()
+    }
+
+    /// Bytes of the expiry index of one database (MEMORY STATS overhead.hashtable.expires).
+    pub fn expiry_bytes(&self, index: usize) -> usize {
+        self.dbs[index].expiries.memory_bytes()
+    }
+
+    /// Some entries of database `index` that lie together, for eviction to choose from.
+    pub fn sample(&mut self, index: usize, n: usize, f: impl FnMut(EntryRef<'_>)) -> usize {
+        let mut f = f;
+        self.dbs[index].table.sample(&mut self.side.rng, n, |e| f(EntryRef(e)))
+    }
+
+    /// Panics if a table, an index or their agreement is broken. For tests.
+    pub fn check_invariants(&self) {
+        for db in &self.dbs {
+            db.table.check_invariants();
+            db.expiries.check_invariants();
+            let mut expiries = vec![];
+            db.table.for_each(|e| {
+                if let Some(deadline) = e.expiry_ms() {
+                    expiries.push((deadline, (self.side.seed.hash(e.key()) >> 32) as u32));
+                }
+            });
+            expiries.sort_unstable();
+            assert!(db.expiries.iter().eq(expiries), "every deadline of an entry is in the index, and no other");
+        }
+    }
+}
+
+impl Side {
+    /// A key was written, or deleted if it does not `exist` any more.
+    #[inline]
+    pub fn changed(&mut self, db: usize, key: &[u8], exists: bool) {
+        self.stats.dirty += 1;
+        self.touch_watchers(db, key, exists);
+    }
+
+    #[inline]
+    pub fn touch_watchers(&mut self, db: usize, key: &[u8], exists: bool) {
+        if !self.watch.is_idle() {
+            self.watch.touch(db as u32, key, exists);
+        }
+    }
+
+    /// An entry was used.
+    #[inline]
+    pub fn touch_clock(&mut self, entry: dict::EntryRef<'_, Object>, now_ms: i64) {
+        let bits = entry.clock();
+        let touched = self.options.access.touched(bits, now_ms, &mut self.rng);
+        if touched != bits {
+            entry.touch(touched);
+        }
+    }
+
+    /// Frees an entry that left its table: on the other thread if `lazily` and worth it.
+    #[inline]
+    pub fn discard(&mut self, entry: Option<Entry<Object>>, lazily: bool) {
+        let Some(entry) = entry else { return };
+        if lazily && entry.free_effort() > WORTH_IT {
+            self.lazy.free(Waste::Entry(entry));
+        }
+    }
+
+    /// Frees a value that was replaced.
+    #[inline]
+    pub fn discard_value(&mut self, value: Option<Leftover<Object>>) {
+        let Some(value) = value else { return };
+        if self.options.lazy_server_del && value.free_effort() > WORTH_IT {
+            self.lazy.free(Waste::Value(value));
+        }
+    }
+
+    /// A key ran out of time and was deleted.
+    pub fn note_lapsed(&mut self, db: usize, key: &[u8]) {
+        self.stats.expired_keys += 1;
+        self.touch_watchers(db, key, false);
+        if self.options.note_lapsed {
+            self.lapsed.push(LapsedKey { db: db as u32, key: key.into() });
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Freeing in the background.
+//!
+//! Freeing a large value, a flushed db or what an ended snapshot held back takes as long as it has allocations. None
+//! of it is reachable any more, so a thread of its own may do it: it gets owned values through a channel and drops
+//! them. It tells nobody; two counters say how far it is.
+//!
+//! The thread starts with the first value it is given, and ends, after freeing all it was given, when this handle is
+//! dropped.
+
+use super::Object;
+use super::expiry::ExpiryIndex;
+use crate::cow::Garbage;
+use crate::dict::{Entry, Leftover, TakenTable};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+/// More allocations than this and freeing is worth the way to another thread (Redis's LAZYFREE_THRESHOLD).
+pub const WORTH_IT: usize = 64;
+
+/// What can be freed elsewhere: always unreachable, never shared with a snapshot.
+pub enum Waste {
+    Entry(Entry<Object>),
+    Value(Leftover<Object>),
+    Table(TakenTable<Entry<Object>>),
+    Nodes(Garbage),
+    Deadlines(ExpiryIndex),
+}
+
+impl Waste {
+    /// What lazyfreed_objects counts: values, or the keys of a table. The rest are not objects.
+    fn objects(&self) -> u64 {
+        match self {
+            Waste::Entry(_) | Waste::Value(_) => 1,
+            Waste::Table(t) => t.len() as u64,
+            Waste::Nodes(_) | Waste::Deadlines(_) => 0,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Counters {
+    pending: AtomicU64,
+    freed: AtomicU64,
+}
+
+struct Worker {
+    queue: Sender<Waste>,
+    thread: JoinHandle<()>,
+}
+
+/// The way to the lazy-free thread.
+#[derive(Default)]
+pub struct LazyFree {
+    worker: Option<Worker>,
+    counters: Arc<Counters>,
+}
+
+impl LazyFree {
+    /// Drops `waste` on the other thread; here, if there can be no other thread.
+    #[cold]
+    pub fn free(&mut self, waste: Waste) {
+        if self.worker.is_none() {
+            self.worker = start(self.counters.clone());
+        }
+        let objects = waste.objects();
+        let Some(worker) = &self.worker else { return drop(waste) };
+        self.counters.pending.fetch_add(objects, Relaxed);
+        if worker.queue.send(waste).is_err() {
+            // The thread is gone, which only a panic in a destructor could do. The value came back and dies here.
+            self.counters.pending.fetch_sub(objects, Relaxed);
+            self.worker = None;
+        }
+    }
+
+    /// lazyfree_pending_objects
+    pub fn pending_objects(&self) -> u64 {
+        self.counters.pending.load(Relaxed)
+    }
+
+    /// lazyfreed_objects
+    pub fn freed_objects(&self) -> u64 {
+        self.counters.freed.load(Relaxed)
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_freed_objects(&self) {
+        self.counters.freed.store(0, Relaxed);
+    }
+}
+
+fn start(counters: Arc<Counters>) -> Option<Worker> {
+    let (queue, arriving) = channel::<Waste>();
+    let free_all = move || {
+        for waste in arriving {
+            let objects = waste.objects();
+            drop(waste);
+            counters.pending.fetch_sub(objects, Relaxed);
+            counters.freed.fetch_add(objects, Relaxed);
+        }
+    };
+    let thread = std::thread::Builder::new().name("lazyfree".into()).spawn(free_all).ok()?;
+    Some(Worker { queue, thread })
+}
+
+impl Drop for LazyFree {
+    fn drop(&mut self) {
+        if let Some(Worker { queue, thread }) = self.worker.take() {
+            drop(queue);
+            // A panic over there has been reported by the panic hook; nothing is left to do about it.
+            let _ = thread.join();
+        }
+    }
+}

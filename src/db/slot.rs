@@ -1,0 +1,342 @@
+//! One key to be read, changed or made, found by one probe.
+//!
+//! [`DbMut::entry`](super::DbMut::entry) looks a key up once and hands out the place: whatever a command decides after
+//! reading what is there (SET NX, INCR, APPEND, GETDEL), it does not search again. The handles keep the table, the
+//! expiry index, the watchers and the change counter in step; nothing else may write to a table.
+
+use super::entry::{EntryRef, Key};
+use super::expiry::ExpiryIndex;
+use super::keyspace::Side;
+use super::{IncrError, Object};
+use crate::dict::{Entry, EntryHead, OccupiedSlot, Payload, VacantSlot};
+use crate::types::contract::{Encoding, TypeName, WrongType};
+use crate::types::string::{self, BLOB_MAX, Spelling, StringRef};
+
+/// What becomes of a key's deadline when its value is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExpiryUpdate {
+    /// The key lives until it is deleted.
+    Clear,
+    /// As before (KEEPTTL, and every command that changes a value in place).
+    Keep,
+    /// An absolute deadline in unix milliseconds.
+    At(i64),
+}
+
+/// A key's place.
+pub enum KeySlot<'a> {
+    Occupied(Occupied<'a>),
+    Vacant(Vacant<'a>),
+}
+
+/// The place of a key that exists.
+pub struct Occupied<'a> {
+    pub(super) slot: OccupiedSlot<'a, Entry<Object>>,
+    pub(super) with: With<'a>,
+}
+
+/// The place where a key would be.
+pub struct Vacant<'a> {
+    pub(super) slot: VacantSlot<'a, Entry<Object>>,
+    pub(super) with: With<'a>,
+}
+
+/// What a write must keep in step with the table.
+pub(super) struct With<'a> {
+    pub expiries: &'a mut ExpiryIndex,
+    pub side: &'a mut Side,
+    pub key: Key<'a>,
+    pub db: usize,
+    pub now_ms: i64,
+}
+
+impl With<'_> {
+    #[inline]
+    fn reindex(&mut self, old: Option<i64>, new: Option<i64>) {
+        if old == new {
+            return;
+        }
+        if let Some(deadline) = old {
+            self.expiries.remove(deadline, self.key.hash_prefix());
+        }
+        if let Some(deadline) = new {
+            self.expiries.insert(deadline, self.key.hash_prefix());
+        }
+    }
+
+    #[inline]
+    fn changed(&mut self) {
+        self.side.changed(self.db, self.key.bytes, true);
+    }
+}
+
+impl<'a> KeySlot<'a> {
+    /// What is there.
+    #[inline]
+    pub fn get(&self) -> Option<EntryRef<'_>> {
+        match self {
+            KeySlot::Occupied(o) => Some(o.get()),
+            KeySlot::Vacant(_) => None,
+        }
+    }
+
+    /// SET: the bytes become the value, whatever was there.
+    #[inline]
+    pub fn set_bytes(self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate) {
+        match self {
+            KeySlot::Occupied(mut o) => o.set_bytes(bytes, spelling, expiry),
+            KeySlot::Vacant(v) => v.insert_bytes(bytes, spelling, expiry),
+        }
+    }
+
+    /// The number becomes the value, whatever was there.
+    pub fn set_int(self, value: i64, expiry: ExpiryUpdate) {
+        match self {
+            KeySlot::Occupied(mut o) => o.set_int(value, expiry),
+            KeySlot::Vacant(v) => v.insert_int(value, expiry),
+        }
+    }
+
+    /// A buffer becomes the value; above 64 KiB it is moved, not copied.
+    pub fn set_large(self, bytes: Vec<u8>, spelling: Spelling, expiry: ExpiryUpdate) {
+        match self {
+            KeySlot::Occupied(mut o) => o.set_large(bytes, spelling, expiry),
+            KeySlot::Vacant(v) => v.insert_large(bytes, spelling, expiry),
+        }
+    }
+}
+
+impl<'a> Occupied<'a> {
+    #[inline]
+    pub fn get(&self) -> EntryRef<'_> {
+        EntryRef(self.slot.get())
+    }
+
+    /// Gives up the handle for the entry.
+    #[inline]
+    pub fn into_ref(self) -> EntryRef<'a> {
+        EntryRef(self.slot.into_ref())
+    }
+
+    #[inline]
+    pub fn string(&self) -> Result<StringRef<'_>, WrongType> {
+        self.get().string()
+    }
+
+    #[inline]
+    pub fn expiry_ms(&self) -> Option<i64> {
+        self.slot.get().expiry_ms()
+    }
+
+    #[inline]
+    pub fn set_bytes(&mut self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate) {
+        let (encoding, payload) = string::payload(bytes, spelling, self.slot.heap().epoch());
+        self.set_string(encoding, payload, expiry);
+    }
+
+    pub fn set_int(&mut self, value: i64, expiry: ExpiryUpdate) {
+        self.set_string(Encoding::Int, Payload::Int(value), expiry);
+    }
+
+    pub fn set_large(&mut self, bytes: Vec<u8>, spelling: Spelling, expiry: ExpiryUpdate) {
+        if bytes.len() <= BLOB_MAX {
+            return self.set_bytes(&bytes, spelling, expiry);
+        }
+        let payload = string::large_payload(bytes, self.slot.heap().epoch());
+        self.set_string(Encoding::Raw, payload, expiry);
+    }
+
+    #[inline]
+    fn set_string(&mut self, encoding: Encoding, payload: Payload<'_, Object>, expiry: ExpiryUpdate) {
+        let string = TypeName::String as u8;
+        let old = self.expiry_ms();
+        let new = match expiry {
+            ExpiryUpdate::Keep => old,
+            ExpiryUpdate::Clear => None,
+            ExpiryUpdate::At(deadline) => Some(deadline),
+        };
+        let replaced = self.slot.set(new, string, encoding as u8, payload);
+        self.with.reindex(old, new);
+        self.with.side.discard_value(replaced);
+        self.with.changed();
+    }
+
+    /// Replaces everything but the key by what another entry was.
+    pub(super) fn replace_aged(
+        &mut self,
+        type_id: u8,
+        encoding: u8,
+        payload: Payload<'_, Object>,
+        expiry_ms: Option<i64>,
+        clock: u32,
+    ) {
+        let old = self.expiry_ms();
+        let replaced = self.slot.set(expiry_ms, type_id, encoding, payload);
+        self.slot.get().touch(clock);
+        self.with.reindex(old, expiry_ms);
+        self.with.side.discard_value(replaced);
+        self.with.changed();
+    }
+
+    /// Adds to the number the value spells; it stays a number, in place.
+    #[inline]
+    pub fn add_int(&mut self, delta: i64) -> Result<i64, IncrError> {
+        let (stored, old) = match self.string().map_err(|_| IncrError::WrongType)? {
+            StringRef::Int(n) => (true, n),
+            text => (false, text.parse_i64().ok_or(IncrError::NotAnInteger)?),
+        };
+        let new = old.checked_add(delta).ok_or(IncrError::Overflow)?;
+        if stored {
+            self.slot.set_int(new);
+            self.with.changed();
+        } else {
+            self.set_int(new, ExpiryUpdate::Keep);
+        }
+        Ok(new)
+    }
+
+    /// APPEND: at the cost of the new bytes, and of one piece of the old ones when a snapshot shares it. Returns the
+    /// new length; the caller has checked that it is allowed.
+    pub fn append(&mut self, more: &[u8]) -> Result<usize, WrongType> {
+        let old = self.string()?;
+        let len = old.len() + more.len();
+        match old {
+            StringRef::Bytes(_) if len <= BLOB_MAX => {
+                self.slot.append(more);
+                self.now_raw();
+            }
+            StringRef::Rope(_) => {
+                let Object::Rope(s) = self.slot.node_mut().expect("a rope is in a node");
+                s.rope_mut().append(more);
+                self.now_raw();
+            }
+            StringRef::Bytes(_) | StringRef::Int(_) => {
+                let mut text = Vec::with_capacity(len);
+                old.push_to(&mut text);
+                text.extend_from_slice(more);
+                self.set_large(text, Spelling::Raw, ExpiryUpdate::Keep);
+            }
+        }
+        Ok(len)
+    }
+
+    /// SETRANGE, SETBIT: overwrites from `offset` on, filling a gap with zero bytes. Returns the new length; the caller
+    /// has checked that it is allowed.
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<usize, WrongType> {
+        let old = self.string()?;
+        let end = offset + bytes.len();
+        let len = old.len().max(end);
+        match old {
+            StringRef::Bytes(text) if end <= text.len() => {
+                let text = self.slot.bytes_mut().expect("a text is inline or in a blob");
+                text[offset..end].copy_from_slice(bytes);
+                self.now_raw();
+            }
+            StringRef::Rope(rope) => {
+                let grown = len > rope.len();
+                let Object::Rope(s) = self.slot.node_mut().expect("a rope is in a node");
+                if grown {
+                    s.rope_mut().resize_zero(len);
+                }
+                s.rope_mut().write_at(offset, bytes);
+                self.now_raw();
+            }
+            StringRef::Bytes(_) | StringRef::Int(_) => {
+                let mut text = Vec::with_capacity(len);
+                old.push_to(&mut text);
+                text.resize(len, 0);
+                text[offset..end].copy_from_slice(bytes);
+                self.set_large(text, Spelling::Raw, ExpiryUpdate::Keep);
+            }
+        }
+        Ok(len)
+    }
+
+    /// The bytes were changed in place.
+    #[inline]
+    fn now_raw(&mut self) {
+        if self.slot.get().encoding() != Encoding::Raw as u8 {
+            self.slot.set_encoding(Encoding::Raw as u8);
+        }
+        self.with.changed();
+    }
+
+    /// EXPIRE and PERSIST.
+    pub fn set_expiry(&mut self, expiry_ms: Option<i64>) {
+        let old = self.expiry_ms();
+        if old != expiry_ms {
+            self.slot.set_expiry(expiry_ms);
+            self.with.reindex(old, expiry_ms);
+        }
+        self.with.changed();
+    }
+
+    /// DEL: frees the value here, or on the other thread under `lazyfree-lazy-user-del`.
+    #[inline]
+    pub fn remove(self) {
+        let lazily = self.with.side.options.lazy_user_del;
+        self.take_out(lazily);
+    }
+
+    /// UNLINK: frees a large value on the other thread.
+    pub fn unlink(self) {
+        self.take_out(true);
+    }
+
+    #[inline]
+    fn take_out(mut self, lazily: bool) {
+        let old = self.expiry_ms();
+        let entry = self.slot.remove();
+        self.with.reindex(old, None);
+        self.with.side.discard(entry, lazily);
+        self.with.side.changed(self.with.db, self.with.key.bytes, false);
+    }
+}
+
+impl<'a> Vacant<'a> {
+    #[inline]
+    pub fn insert_bytes(self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate) {
+        let (encoding, payload) = string::payload(bytes, spelling, self.slot.heap().epoch());
+        self.insert(TypeName::String, encoding, payload, expiry);
+    }
+
+    pub fn insert_int(self, value: i64, expiry: ExpiryUpdate) {
+        self.insert(TypeName::String, Encoding::Int, Payload::Int(value), expiry);
+    }
+
+    pub fn insert_large(self, bytes: Vec<u8>, spelling: Spelling, expiry: ExpiryUpdate) {
+        if bytes.len() <= BLOB_MAX {
+            return self.insert_bytes(&bytes, spelling, expiry);
+        }
+        let payload = string::large_payload(bytes, self.slot.heap().epoch());
+        self.insert(TypeName::String, Encoding::Raw, payload, expiry);
+    }
+
+    #[inline]
+    fn insert(self, kind: TypeName, encoding: Encoding, payload: Payload<'_, Object>, expiry: ExpiryUpdate) {
+        let expiry_ms = match expiry {
+            ExpiryUpdate::At(deadline) => Some(deadline),
+            ExpiryUpdate::Clear | ExpiryUpdate::Keep => None,
+        };
+        let clock = self.with.side.options.access.fresh(self.with.now_ms);
+        self.insert_aged(kind as u8, encoding as u8, payload, expiry_ms, clock);
+    }
+
+    /// Makes the entry with access bits that were earned elsewhere.
+    pub(super) fn insert_aged(
+        mut self,
+        type_id: u8,
+        encoding: u8,
+        payload: Payload<'_, Object>,
+        expiry_ms: Option<i64>,
+        clock: u32,
+    ) {
+        let Key { bytes, hash } = self.with.key;
+        let head = EntryHead { key: bytes, hash, expiry_ms, type_id, encoding, clock };
+        let entry = Entry::build(self.slot.heap().epoch(), &head, payload);
+        self.slot.insert(entry);
+        self.with.reindex(None, expiry_ms);
+        self.with.changed();
+    }
+}
+

@@ -1,0 +1,92 @@
+//! The keyspace at one moment, for another thread.
+//!
+//! Taking a snapshot costs a few words a database, whatever it holds. Whoever has it reads every entry as it was, in
+//! hash order, while this thread goes on writing; what was alive at that moment is kept until the snapshot is dropped.
+
+use super::entry::EntryRef;
+use super::keyspace::Keyspace;
+use super::lazyfree::Waste;
+use super::Object;
+use crate::cow::SnapshotTicket;
+use crate::dict::{Entry, SnapshotView};
+
+/// Nodes freed here rather than sent away: their number makes no pause.
+const FEW_NODES: usize = 64;
+
+/// All databases at one moment. Send; dropping it ends the snapshot.
+pub struct KeyspaceSnapshot {
+    // Fields are dropped in this order: the views before the ticket that keeps their nodes.
+    dbs: Vec<DbSnapshot>,
+    _ticket: SnapshotTicket,
+}
+
+/// One database at the snapshot's moment.
+pub struct DbSnapshot {
+    index: usize,
+    expires: usize,
+    view: SnapshotView<Entry<Object>>,
+}
+
+impl Keyspace {
+    /// Opens a snapshot. O(databases).
+    pub fn snapshot(&mut self) -> KeyspaceSnapshot {
+        let opening = self.heap.open_snapshot();
+        let dbs = self.dbs.iter().enumerate().filter(|(_, db)| !db.table.is_empty()).map(|(index, db)| DbSnapshot {
+            index,
+            expires: db.expiries.len(),
+            view: db.table.view(&opening),
+        });
+        let dbs = dbs.collect();
+        KeyspaceSnapshot { dbs, _ticket: opening.ticket() }
+    }
+
+    /// A snapshot lives: writes copy what it shares.
+    pub fn has_snapshot(&self) -> bool {
+        self.heap.has_snapshot()
+    }
+
+    /// Notices snapshots that ended and sends away what only they needed. Call it every turn; true if one ended.
+    pub fn reap_snapshots(&mut self) -> bool {
+        let ended = self.heap.reap() > 0;
+        while self.heap.reclaim(FEW_NODES) {
+            match self.heap.take_garbage() {
+                Some(garbage) => self.side.lazy.free(Waste::Nodes(garbage)),
+                None => break,
+            }
+        }
+        ended
+    }
+}
+
+impl KeyspaceSnapshot {
+    /// The databases that held keys, by number.
+    pub fn dbs(&self) -> &[DbSnapshot] {
+        &self.dbs
+    }
+
+    /// Keys in all databases.
+    pub fn keys(&self) -> usize {
+        self.dbs.iter().map(DbSnapshot::keys).sum()
+    }
+}
+
+impl DbSnapshot {
+    /// The number SELECT knew it by.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    pub fn keys(&self) -> usize {
+        self.view.len()
+    }
+
+    /// Keys with a deadline.
+    pub fn expires(&self) -> usize {
+        self.expires
+    }
+
+    /// Every entry, those whose time is over included.
+    pub fn iter(&self) -> impl Iterator<Item = EntryRef<'_>> {
+        self.view.iter().map(EntryRef)
+    }
+}

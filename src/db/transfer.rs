@@ -1,0 +1,124 @@
+//! A value goes from one key to another, in the same database or between two: RENAME, MOVE, COPY.
+//!
+//! RENAME and MOVE take the payload itself: a value behind a pointer is not copied, however large it is. COPY makes
+//! another owner of it: pieces are shared until one of both writes.
+
+use super::Object;
+use super::data::DbMut;
+use super::entry::Key;
+use super::keyspace::{Db, Keyspace};
+use super::slot::KeySlot;
+use crate::dict::{Payload, PayloadRef, Slot};
+
+/// What came of MOVE or COPY.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transfer {
+    Done,
+    /// There is no such source.
+    Missing,
+    /// There is such a destination, and it was not to be replaced.
+    Occupied,
+}
+
+/// A value between two keys, with what goes along with it.
+struct Carried {
+    type_id: u8,
+    encoding: u8,
+    expiry_ms: Option<i64>,
+    clock: u32,
+    value: Value,
+}
+
+enum Value {
+    Bytes(Vec<u8>),
+    Ready(Payload<'static, Object>),
+}
+
+impl DbMut<'_> {
+    /// RENAME: the value and expiry of `from` become those of `to`, which is replaced. False if `from` is missing.
+    pub fn rename(&mut self, from: Key<'_>, to: Key<'_>) -> bool {
+        self.delete_if_lapsed(from);
+        self.delete_if_lapsed(to);
+        if from.bytes == to.bytes {
+            return self.peek(from).is_some();
+        }
+        let (at, now_ms) = (self.at, self.now_ms);
+        let Some(carried) = take(self.ks, at, from) else { return false };
+        put(self.ks, at, to, carried, now_ms);
+        true
+    }
+
+    /// MOVE: to the same key of database `to_db`, which must not exist there.
+    pub fn move_to(&mut self, key: Key<'_>, to_db: usize) -> Transfer {
+        self.delete_if_lapsed(key);
+        if self.peek(key).is_none() {
+            return Transfer::Missing;
+        }
+        let Some(mut target) = self.other(to_db) else { return Transfer::Missing };
+        target.delete_if_lapsed(key);
+        if target.peek(key).is_some() {
+            return Transfer::Occupied;
+        }
+        let (at, now_ms) = (self.at, self.now_ms);
+        let Some(carried) = take(self.ks, at, key) else { return Transfer::Missing };
+        put(self.ks, to_db, key, carried, now_ms);
+        Transfer::Done
+    }
+
+    /// COPY: to key `to` of database `to_db`.
+    pub fn copy_to(&mut self, from: Key<'_>, to_db: usize, to: Key<'_>, replace: bool) -> Transfer {
+        self.delete_if_lapsed(from);
+        if self.peek(from).is_none() {
+            return Transfer::Missing;
+        }
+        let Some(mut target) = self.other(to_db) else { return Transfer::Missing };
+        target.delete_if_lapsed(to);
+        if target.peek(to).is_some() && !replace {
+            return Transfer::Occupied;
+        }
+        let Some(carried) = duplicate(self.ks, self.at, from, self.now_ms) else { return Transfer::Missing };
+        let now_ms = self.now_ms;
+        put(self.ks, to_db, to, carried, now_ms);
+        Transfer::Done
+    }
+}
+
+/// Removes an entry but keeps its value. The change is counted once, where the value arrives.
+fn take(ks: &mut Keyspace, at: usize, key: Key<'_>) -> Option<Carried> {
+    let Keyspace { dbs, heap, side } = ks;
+    let Db { table, expiries } = &mut dbs[at];
+    let Slot::Occupied(slot) = table.entry_mut(heap, key.hash, key.bytes) else { return None };
+    let e = slot.get();
+    let (type_id, encoding, expiry_ms, clock) = (e.type_id(), e.encoding(), e.expiry_ms(), e.clock());
+    let value = Value::Ready(Payload::Moved(slot.take_payload()));
+    if let Some(deadline) = expiry_ms {
+        expiries.remove(deadline, key.hash_prefix());
+    }
+    side.touch_watchers(at, key.bytes, false);
+    Some(Carried { type_id, encoding, expiry_ms, clock, value })
+}
+
+fn duplicate(ks: &Keyspace, at: usize, key: Key<'_>, now_ms: i64) -> Option<Carried> {
+    let e = ks.dbs[at].table.find(key.hash, key.bytes)?;
+    let value = match e.payload() {
+        PayloadRef::Inline(bytes) | PayloadRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+        PayloadRef::Int(n) => Value::Ready(Payload::Int(n)),
+        PayloadRef::Node(object) => Value::Ready(Payload::Node(Box::new(object.duplicate(&ks.heap)))),
+    };
+    let clock = ks.side.options.access.fresh(now_ms);
+    Some(Carried { type_id: e.type_id(), encoding: e.encoding(), expiry_ms: e.expiry_ms(), clock, value })
+}
+
+/// Stores a value under a key, replacing what is there.
+fn put(ks: &mut Keyspace, at: usize, key: Key<'_>, carried: Carried, now_ms: i64) {
+    let Carried { type_id, encoding, expiry_ms, clock, value } = carried;
+    let (bytes, ready) = match value {
+        Value::Bytes(bytes) => (bytes, None),
+        Value::Ready(payload) => (Vec::new(), Some(payload)),
+    };
+    let payload = ready.unwrap_or(Payload::Bytes(&bytes));
+    match ks.db(at, now_ms).entry(key) {
+        KeySlot::Occupied(mut o) => o.replace_aged(type_id, encoding, payload, expiry_ms, clock),
+        KeySlot::Vacant(v) => v.insert_aged(type_id, encoding, payload, expiry_ms, clock),
+    }
+}

@@ -1,0 +1,42 @@
+//! A string too large for one allocation to be copied at a write: a rope with a birth.
+
+use super::rope::Rope;
+use crate::cow::Epoch;
+
+/// A rope as a copy-on-write value. The pieces have counts of their own, so a fork shares them and a write copies at
+/// most the pieces it touches.
+pub struct LargeString {
+    birth: Epoch,
+    rope: Rope,
+}
+
+impl LargeString {
+    pub fn new(birth: Epoch, rope: Rope) -> Self {
+        LargeString { birth, rope }
+    }
+
+    pub fn birth(&self) -> Epoch {
+        self.birth
+    }
+
+    pub fn rope(&self) -> &Rope {
+        &self.rope
+    }
+
+    pub fn rope_mut(&mut self) -> &mut Rope {
+        &mut self.rope
+    }
+
+    pub fn duplicate(&self, birth: Epoch) -> Self {
+        LargeString { birth, rope: self.rope.clone() }
+    }
+
+    /// Allocations to be freed.
+    pub fn free_effort(&self) -> usize {
+        self.rope.len().div_ceil(super::BLOB_MAX)
+    }
+
+    pub fn memory(&self) -> usize {
+        self.rope.memory()
+    }
+}

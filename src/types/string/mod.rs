@@ -1,0 +1,107 @@
+//! Strings.
+//!
+//! # Where a string lives, and what OBJECT ENCODING says about it
+//!
+//! | the string | lives | told encoding |
+//! | --- | --- | --- |
+//! | spells an `i64` the one right way | in the entry, eight bytes | `int` |
+//! | up to 44 bytes | in the entry | `embstr` |
+//! | while the whole entry has at most 128 bytes | in the entry | `raw` |
+//! | up to 64 KiB | a blob: one allocation | `raw` |
+//! | longer | a rope: pieces of 64 KiB | `raw` |
+//!
+//! The first two columns are ours, the third is Redis's, and it depends on how the value came about: a string that
+//! APPEND, SETRANGE, SETBIT or BITOP made is `raw` however short it is, and never `int`, even if it spells a number.
+//! So the told encoding is kept in the entry, not derived from the bytes. [`Spelling`] is the choice a writer makes.
+
+mod large;
+mod rope;
+mod view;
+
+pub use large::LargeString;
+pub use rope::Rope;
+pub use view::{Flat, StringRef};
+
+use super::contract::Encoding;
+use super::object::Object;
+use crate::cow::Epoch;
+use crate::dict::Payload;
+use crate::util::num;
+
+/// Above this a string is a rope.
+pub const BLOB_MAX: usize = 64 << 10;
+/// Up to this a string that was stored whole is told to be `embstr`.
+pub const EMBSTR_MAX: usize = 44;
+/// No `i64` has more digits with its sign.
+const INT_TEXT_MAX: usize = 20;
+
+/// How a string that is about to be stored came about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spelling {
+    /// Sent by a client as a whole: a number if it spells one (SET, GETSET, MSET, and what a file held).
+    Value,
+    /// Made as a text that shall stay one, even if it spells a number (INCRBYFLOAT).
+    Text,
+    /// Made by changing bytes in place (APPEND, SETRANGE, SETBIT), or as a buffer (BITOP, PFADD).
+    Raw,
+}
+
+/// The number `bytes` is stored as, if it is stored as one.
+#[inline]
+pub fn as_int(bytes: &[u8]) -> Option<i64> {
+    if bytes.len() <= INT_TEXT_MAX { num::parse_i64(bytes) } else { None }
+}
+
+/// What OBJECT ENCODING says of a string of this length that is not a number.
+#[inline]
+pub fn text_encoding(len: usize, spelling: Spelling) -> Encoding {
+    if len <= EMBSTR_MAX && spelling != Spelling::Raw { Encoding::Embstr } else { Encoding::Raw }
+}
+
+/// The form in which `bytes` go into an entry.
+#[inline]
+pub fn payload(bytes: &[u8], spelling: Spelling, now: Epoch) -> (Encoding, Payload<'_, Object>) {
+    if spelling == Spelling::Value
+        && let Some(n) = as_int(bytes)
+    {
+        return (Encoding::Int, Payload::Int(n));
+    }
+    if bytes.len() > BLOB_MAX {
+        return (Encoding::Raw, large_payload(bytes.to_vec(), now));
+    }
+    (text_encoding(bytes.len(), spelling), Payload::Bytes(bytes))
+}
+
+/// The form in which a buffer above [`BLOB_MAX`] goes into an entry: it is moved.
+pub(crate) fn large_payload<'a>(bytes: Vec<u8>, now: Epoch) -> Payload<'a, Object> {
+    Payload::Node(Box::new(Object::Rope(LargeString::new(now, Rope::from_vec(bytes)))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_as_redis_tells_them() {
+        let long = "y".repeat(45);
+        let cases: [(&str, Spelling, Encoding); 10] = [
+            ("123", Spelling::Value, Encoding::Int),
+            ("-9223372036854775808", Spelling::Value, Encoding::Int),
+            ("9223372036854775808", Spelling::Value, Encoding::Embstr),
+            ("012", Spelling::Value, Encoding::Embstr),
+            ("-0", Spelling::Value, Encoding::Embstr),
+            ("", Spelling::Value, Encoding::Embstr),
+            (&long[..44], Spelling::Value, Encoding::Embstr),
+            (&long, Spelling::Value, Encoding::Raw),
+            ("14", Spelling::Text, Encoding::Embstr),
+            ("12", Spelling::Raw, Encoding::Raw),
+        ];
+        for (text, spelling, expected) in cases {
+            let told = match spelling {
+                Spelling::Value if as_int(text.as_bytes()).is_some() => Encoding::Int,
+                _ => text_encoding(text.len(), spelling),
+            };
+            assert_eq!(told, expected, "{text} {spelling:?}");
+        }
+    }
+}
