@@ -17,16 +17,27 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | [`crc16`] | the checksum behind cluster slots, and the slot of a key |
+//! | [`crc64`] | the checksum of RDB files |
 //! | [`gather`] | [`gather::Gather`]: bytes waiting to be written, with large blobs spliced in uncopied |
+//! | [`glob`] | patterns: `KEYS`, `SCAN MATCH`, `PSUBSCRIBE` |
 //! | [`hash`] | [`hash::HashSeed`]: the seeded 64-bit hash of keys |
-//! | [`num`] | integers, floats and memory sizes, from text and to text |
+//! | [`long_double`] | [`long_double::LongDouble`]: the 80-bit arithmetic of `INCRBYFLOAT` |
+//! | [`num`] | integers, floats (`float.rs`) and memory sizes, from text and to text |
+//! | [`quote`] | quoted text: lines into arguments, bytes into something readable |
 //! | [`rng`] | [`rng::Rng`]: a small seeded generator |
 //!
 //! # Read first
 //!
 //! [`gather`], because every reply passes through it; then [`num`].
 
+pub mod crc16;
+pub mod crc64;
+mod float;
 pub mod gather;
+pub mod glob;
 pub mod hash;
+pub mod long_double;
 pub mod num;
+pub mod quote;
 pub mod rng;

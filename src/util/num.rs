@@ -2,7 +2,9 @@
 //!
 //! Redis is strict about integers because it stores them: a value that is kept as a number must print back as the
 //! very bytes the client sent. So there is exactly one accepted text per number: no sign but a minus, no leading
-//! zero, no blanks, no `-0`.
+//! zero, no blanks, no `-0`. Floats are read generously and printed in one way: see `float.rs`.
+
+pub use super::float::{parse_f64, push_f64};
 
 /// The integer that `text` spells, if `text` is the one way to spell it.
 #[inline]
@@ -58,6 +60,25 @@ pub fn push_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// The bytes that a memory size means: digits and a unit, `512`, `100k` (thousands), `64kb` (times 1024), `1gb`.
+pub fn parse_memory(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (number, unit) = text.split_at(digits);
+    let scale: u64 = match unit.to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
+        _ => return None,
+    };
+    // Leading zeros are fine here: this is read, never printed back.
+    let number = number.iter().try_fold(0u64, |n, b| n.checked_mul(10)?.checked_add(u64::from(b - b'0')))?;
+    if digits == 0 { None } else { number.checked_mul(scale) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +128,32 @@ mod tests {
         let mut out = Vec::new();
         push_u64(&mut out, u64::MAX);
         assert_eq!(out, b"18446744073709551615");
+    }
+
+    #[test]
+    fn memory_sizes() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("1024", Some(1024)),
+            ("100b", Some(100)),
+            ("1k", Some(1000)),
+            ("1Kb", Some(1024)),
+            ("3m", Some(3_000_000)),
+            ("3MB", Some(3 << 20)),
+            ("1g", Some(1_000_000_000)),
+            ("2gb", Some(2 << 30)),
+            ("007", Some(7)),
+            ("", None),
+            ("kb", None),
+            ("-1", None),
+            ("1.5gb", None),
+            ("1tb", None),
+            ("1 gb", None),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("99999999999gb", None),
+        ] {
+            assert_eq!(parse_memory(text.as_bytes()), bytes, "{text:?}");
+        }
     }
 }

@@ -2,3 +2,5 @@
 //! A failing run prints its case; `QUICKCHECK_TESTS=10000` looks harder.
 
 mod db_expiry;
+mod util_gather;
+mod util_text;
