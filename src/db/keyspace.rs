@@ -167,11 +167,7 @@ impl Keyspace {
     /// The numbers of INFO keyspace.
     pub fn info(&self, index: usize, now_ms: i64) -> DbInfo {
         let db = &self.dbs[index];
-        DbInfo {
-            keys: db.table.len(),
-            expires: db.expiries.len(),
-            average_ttl_ms: db.expiries.average_ttl_ms(now_ms),
-        }
+        DbInfo { keys: db.table.len(), expires: db.expiries.len(), average_ttl_ms: db.expiries.average_ttl_ms(now_ms) }
     }
 
     pub fn stats(&self) -> &Stats {

@@ -339,4 +339,3 @@ impl<'a> Vacant<'a> {
         self.with.changed();
     }
 }
-

@@ -3,10 +3,10 @@
 //! Taking a snapshot costs a few words a database, whatever it holds. Whoever has it reads every entry as it was, in
 //! hash order, while this thread goes on writing; what was alive at that moment is kept until the snapshot is dropped.
 
+use super::Object;
 use super::entry::EntryRef;
 use super::keyspace::Keyspace;
 use super::lazyfree::Waste;
-use super::Object;
 use crate::cow::SnapshotTicket;
 use crate::dict::{Entry, SnapshotView};
 

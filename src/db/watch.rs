@@ -90,9 +90,11 @@ impl WatchTable {
     /// The keys of this client that had time left at WATCH.
     pub fn fresh_places(&self, client: WatcherId) -> impl Iterator<Item = (u32, &[u8])> {
         let places = self.clients.get(&client).into_iter().flat_map(|c| &c.places);
-        places.filter(move |&place| {
-            self.watchers.get(place).is_some_and(|all| all.iter().any(|w| w.client == client && !w.lapsed))
-        }).map(|(db, key)| (*db, &**key))
+        places
+            .filter(move |&place| {
+                self.watchers.get(place).is_some_and(|all| all.iter().any(|w| w.client == client && !w.lapsed))
+            })
+            .map(|(db, key)| (*db, &**key))
     }
 
     /// A key was written or deleted; `exists` says whether it is there now.

@@ -1,6 +1,6 @@
 //! A string too large for one allocation to be copied at a write: a rope with a birth.
 
-use super::rope::Rope;
+use crate::collections::rope::Rope;
 use crate::cow::Epoch;
 
 /// A rope as a copy-on-write value. The pieces have counts of their own, so a fork shares them and a write copies at
@@ -33,7 +33,7 @@ impl LargeString {
 
     /// Allocations to be freed.
     pub fn free_effort(&self) -> usize {
-        self.rope.len().div_ceil(super::BLOB_MAX)
+        self.rope.free_effort()
     }
 
     pub fn memory(&self) -> usize {

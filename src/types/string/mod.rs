@@ -15,11 +15,10 @@
 //! So the told encoding is kept in the entry, not derived from the bytes. [`Spelling`] is the choice a writer makes.
 
 mod large;
-mod rope;
 mod view;
 
+pub use crate::collections::rope::Rope;
 pub use large::LargeString;
-pub use rope::Rope;
 pub use view::{Flat, StringRef};
 
 use super::contract::Encoding;

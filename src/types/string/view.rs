@@ -1,7 +1,7 @@
 //! Reading a string, wherever it lives.
 
-use super::rope::Rope;
 use super::{Spelling, as_int, text_encoding};
+use crate::collections::rope::Rope;
 use crate::types::contract::{DataType, Encoding, TypeName};
 use crate::types::digest::Digest;
 use crate::util::num;
@@ -163,7 +163,7 @@ impl DataType for StringRef<'_> {
     fn free_effort(&self) -> usize {
         match self {
             StringRef::Int(_) | StringRef::Bytes(_) => 1,
-            StringRef::Rope(r) => r.len().div_ceil(super::BLOB_MAX),
+            StringRef::Rope(r) => r.free_effort(),
         }
     }
 
