@@ -2,5 +2,6 @@
 //! A failing run prints its case; `QUICKCHECK_TESTS=10000` looks harder.
 
 mod db_expiry;
+mod rdb_strings;
 mod util_gather;
 mod util_text;

@@ -1,0 +1,302 @@
+//! LZF: the small compression that Redis uses for strings in RDB files.
+//!
+//! The idea and the format are Marc Lehmann's LibLZF. A compressed stream is a sequence of instructions with no
+//! header, no length and no end mark:
+//!
+//! ```text
+//! 000LLLLL  L+1 bytes                 copy the next L+1 bytes (1 to 32)
+//! LLLooooo  oooooooo                  LLL 1..6: repeat L+2 bytes from offset+1 bytes back (3 to 8)
+//! 111ooooo  LLLLLLLL  oooooooo        repeat L+9 bytes (9 to 264); offsets reach back 8192 bytes
+//! ```
+//!
+//! # One table, never cleared
+//!
+//! The compressor remembers where it last saw each three bytes, in a table of 16,384 positions. Clearing that
+//! (64 KiB) for every string would cost more than compressing most strings. So positions are stored on one
+//! line that grows from call to call: whatever lies before this call's `base` was left by an earlier one and
+//! counts as empty. The table is cleared once every 4 GiB of input.
+//!
+//! # Pieces
+//!
+//! Offsets are relative and instructions never refer forward, so streams can be joined: a string that lives in
+//! pieces of 64 KiB is compressed piece by piece into one output, and costs only the matches across the seams.
+
+const TABLE_BITS: u32 = 14;
+const OFFSET_MAX: usize = 1 << 13;
+const MATCH_MAX: usize = 264;
+const LITERALS_MAX: usize = 32;
+
+/// No instruction yields more than this many bytes for each byte of its own (264 from 3).
+///
+/// A reader uses it to refuse a length that the compressed bytes cannot produce, before reserving memory.
+pub const RATIO_MAX: u64 = 88;
+
+/// A compressor with its table of positions; keep one and use it for many strings.
+pub struct Compressor {
+    /// Positions on the line described above; 0 is never a valid one.
+    table: Box<[u32]>,
+    base: u32,
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Compressor::new()
+    }
+}
+
+impl Compressor {
+    /// A compressor with an empty table (64 KiB).
+    pub fn new() -> Compressor {
+        Compressor { table: vec![0; 1 << TABLE_BITS].into_boxed_slice(), base: 1 }
+    }
+
+    /// Appends the compressed form of `input` to `out`, unless `out` would grow by more than `limit` bytes.
+    ///
+    /// Returns whether it fitted; if not, `out` is as before.
+    pub fn compress(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
+        let start = out.len();
+        let fitted = self.run(input, out, start.saturating_add(limit));
+        if !fitted {
+            out.truncate(start);
+        }
+        fitted
+    }
+
+    fn run(&mut self, input: &[u8], out: &mut Vec<u8>, end: usize) -> bool {
+        let Ok(len) = u32::try_from(input.len()) else { return false };
+        if self.base.checked_add(len).is_none() {
+            self.table.fill(0);
+            self.base = 1;
+            if self.base.checked_add(len).is_none() {
+                return false;
+            }
+        }
+        let base = self.base;
+        self.base += len;
+
+        let mut at = 0;
+        let mut literal_start = 0;
+        // A match needs three bytes; the last two positions can only be literals.
+        while at + 3 <= input.len() {
+            let slot = hash3(input, at);
+            let seen = std::mem::replace(&mut self.table[slot], base + at as u32);
+            let candidate = seen.wrapping_sub(base) as usize;
+            let usable = seen >= base && at - candidate <= OFFSET_MAX;
+            if !usable || input[candidate..candidate + 3] != input[at..at + 3] {
+                at += 1;
+                continue;
+            }
+            let longest = MATCH_MAX.min(input.len() - at);
+            let matched = 3 + common_prefix(&input[candidate + 3..], &input[at + 3..at + longest]);
+            if !push_literals(&input[literal_start..at], out, end) {
+                return false;
+            }
+            let offset = at - candidate - 1;
+            let short = matched - 2;
+            if short < 7 {
+                out.push(((short as u8) << 5) | (offset >> 8) as u8);
+            } else {
+                out.push((7 << 5) | (offset >> 8) as u8);
+                out.push((short - 7) as u8);
+            }
+            out.push(offset as u8);
+            if out.len() > end {
+                return false;
+            }
+            // Remember the last two positions inside the match too: repetitions often start there.
+            let next = at + matched;
+            for inside in next.saturating_sub(2).max(at + 1)..next {
+                if inside + 3 <= input.len() {
+                    self.table[hash3(input, inside)] = base + inside as u32;
+                }
+            }
+            at = next;
+            literal_start = at;
+        }
+        push_literals(&input[literal_start..], out, end)
+    }
+}
+
+fn hash3(input: &[u8], at: usize) -> usize {
+    let three = u32::from(input[at]) << 16 | u32::from(input[at + 1]) << 8 | u32::from(input[at + 2]);
+    (three.wrapping_mul(0x9E37_79B1) >> (32 - TABLE_BITS)) as usize
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+fn push_literals(literals: &[u8], out: &mut Vec<u8>, end: usize) -> bool {
+    for run in literals.chunks(LITERALS_MAX) {
+        if out.len() + 1 + run.len() > end {
+            return false;
+        }
+        out.push(run.len() as u8 - 1);
+        out.extend_from_slice(run);
+    }
+    true
+}
+
+/// What is wrong with a compressed string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LzfError {
+    /// The stream ends inside an instruction.
+    Truncated,
+    /// A repetition reaches back beyond the first byte.
+    OffsetTooFar,
+    /// The stream holds more or fewer bytes than announced.
+    WrongLength,
+}
+
+/// Decompresses a string that is announced as `len` bytes long.
+///
+/// Never reserves more than the compressed bytes could yield, whatever `len` says.
+pub fn decompress(input: &[u8], len: usize) -> Result<Vec<u8>, LzfError> {
+    if len as u64 > (input.len() as u64).saturating_mul(RATIO_MAX) {
+        return Err(LzfError::WrongLength);
+    }
+    let mut out = Vec::with_capacity(len);
+    let mut rest = input;
+    while let Some((&control, tail)) = rest.split_first() {
+        rest = tail;
+        if control < 32 {
+            let run = usize::from(control) + 1;
+            let literals = rest.get(..run).ok_or(LzfError::Truncated)?;
+            if out.len() + run > len {
+                return Err(LzfError::WrongLength);
+            }
+            out.extend_from_slice(literals);
+            rest = &rest[run..];
+            continue;
+        }
+        let mut matched = usize::from(control >> 5) + 2;
+        if matched == 9 {
+            let (&more, tail) = rest.split_first().ok_or(LzfError::Truncated)?;
+            matched += usize::from(more);
+            rest = tail;
+        }
+        let (&low, tail) = rest.split_first().ok_or(LzfError::Truncated)?;
+        rest = tail;
+        let offset = (usize::from(control & 31) << 8 | usize::from(low)) + 1;
+        if out.len() + matched > len {
+            return Err(LzfError::WrongLength);
+        }
+        let from = out.len().checked_sub(offset).ok_or(LzfError::OffsetTooFar)?;
+        repeat(&mut out, from, matched);
+    }
+    if out.len() != len {
+        return Err(LzfError::WrongLength);
+    }
+    Ok(out)
+}
+
+/// Appends `count` bytes starting at `from`, where the source may run into what is being appended.
+fn repeat(out: &mut Vec<u8>, from: usize, count: usize) {
+    debug_assert!(from < out.len());
+    let mut left = count;
+    // Each round doubles what can be copied at once: the pattern grows with the output.
+    while left > 0 {
+        let step = left.min(out.len() - from);
+        out.extend_from_within(from..from + step);
+        left -= step;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Vec<u8>> {
+        let mut rng = 7u64;
+        let mut next = move || {
+            rng = rng.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (rng >> 33) as usize
+        };
+        let mut all = vec![
+            b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_vec(),
+            b"abcabcabcabcabcabcabcabcabcabcabcabd".to_vec(),
+            vec![0; 100_000],
+            br#"{"id":12345,"name":"someone","tags":["a","b"],"id2":12346,"name2":"someone else"}"#.repeat(40),
+        ];
+        for n in 0..60 {
+            let alphabet = 1 + next() % 12;
+            all.push((0..n * 37).map(|_| (next() % alphabet) as u8).collect());
+        }
+        all
+    }
+
+    #[test]
+    fn round_trips_with_one_table() {
+        let mut lzf = Compressor::new();
+        for sample in samples() {
+            let mut out = b"before".to_vec();
+            assert!(lzf.compress(&sample, &mut out, usize::MAX));
+            assert_eq!(&out[..6], b"before");
+            assert_eq!(decompress(&out[6..], sample.len()), Ok(sample.clone()));
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_oracle() {
+        let mut lzf = Compressor::new();
+        for sample in samples() {
+            let mut ours = Vec::new();
+            assert!(lzf.compress(&sample, &mut ours, usize::MAX));
+            if !sample.is_empty() {
+                assert_eq!(::lzf::decompress(&ours, sample.len()).as_deref(), Ok(&sample[..]));
+            }
+            if let Ok(theirs) = ::lzf::compress(&sample) {
+                assert_eq!(decompress(&theirs, sample.len()).as_deref(), Ok(&sample[..]));
+                let slack = theirs.len() / 8 + 8;
+                assert!(ours.len() <= theirs.len() + slack, "{} against {}", ours.len(), theirs.len());
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_can_be_joined() {
+        let whole = b"the quick brown fox jumps over the lazy dog, ".repeat(3000);
+        let mut lzf = Compressor::new();
+        let mut out = Vec::new();
+        for piece in whole.chunks(1000) {
+            assert!(lzf.compress(piece, &mut out, usize::MAX));
+        }
+        assert_eq!(decompress(&out, whole.len()), Ok(whole));
+    }
+
+    #[test]
+    fn a_limit_leaves_the_output_alone() {
+        let mut lzf = Compressor::new();
+        let noise: Vec<u8> = (0..1000u32).map(|i| (i.wrapping_mul(i).wrapping_mul(2654435761) >> 13) as u8).collect();
+        let mut out = b"x".to_vec();
+        assert!(!lzf.compress(&noise, &mut out, noise.len() - 4));
+        assert_eq!(out, b"x");
+        let flat = vec![b'z'; 1000];
+        assert!(lzf.compress(&flat, &mut out, 20));
+        assert!(out.len() <= 21);
+    }
+
+    #[test]
+    fn the_table_survives_the_end_of_its_line() {
+        let mut lzf = Compressor::new();
+        lzf.base = u32::MAX - 50;
+        let text = b"hello hello hello hello hello hello hello hello";
+        for _ in 0..4 {
+            let mut out = Vec::new();
+            assert!(lzf.compress(text, &mut out, usize::MAX));
+            assert_eq!(decompress(&out, text.len()).as_deref(), Ok(&text[..]));
+        }
+    }
+
+    #[test]
+    fn hostile_streams_are_refused() {
+        assert_eq!(decompress(&[5, b'a'], 6), Err(LzfError::Truncated));
+        assert_eq!(decompress(&[0, b'a', 0x20, 9], 4), Err(LzfError::OffsetTooFar));
+        assert_eq!(decompress(&[0, b'a', 0xE0], 20), Err(LzfError::Truncated));
+        assert_eq!(decompress(&[0, b'a', 0xE0, 1], 20), Err(LzfError::Truncated));
+        assert_eq!(decompress(&[0, b'a'], 2), Err(LzfError::WrongLength));
+        assert_eq!(decompress(&[1, b'a', b'b'], 1), Err(LzfError::WrongLength));
+        assert_eq!(decompress(&[0, b'a'], usize::MAX), Err(LzfError::WrongLength));
+        assert_eq!(decompress(&[], 0), Ok(Vec::new()));
+    }
+}
