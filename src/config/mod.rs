@@ -1,1 +1,93 @@
-//! The room `config`.
+//! Configuration: every parameter of the server, where its value comes from, and how it changes.
+//!
+//! # What this is
+//!
+//! One row per parameter ([`row::Row`], in the files of [`rows`]): its names, kind and bounds, default, whether it has
+//! an effect yet, who must be told when it changes, and its documentation. From the rows come the readers of TOML, of
+//! classic redis.conf, of environment variables and of the command line; CONFIG GET, SET and REWRITE; the reload on
+//! SIGHUP; `docs/config.md`; and the sample file `configs/kvstash.toml`. The code that acts on a parameter reads a
+//! typed field: `config.limits.maxclients`.
+//!
+//! A later source wins over an earlier one: defaults, file, standard input, environment, command line.
+//!
+//! # What it never does
+//!
+//! * It applies nothing. Sockets, loggers and the working directory belong to others: a change comes back as a list of
+//!   [`row::Apply`], and the caller can roll it back.
+//! * It reads no clock and opens no socket. Of the operating system it wants configuration files and whether a
+//!   directory exists; the environment and standard input are handed in.
+//! * It never accepts what it does not understand. An unknown parameter, a bad value, a parameter whose acceptance
+//!   would promise something this server does not do: each stops the start, with file, line and reason.
+//!
+//! # Map
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`row`] | [`row::Row`]: what a parameter is |
+//! | [`rows`] | the parameters, a file for each group |
+//! | [`value`] | yes/no, integers, memory sizes, text |
+//! | [`choice`] | words of a list |
+//! | [`special`] | save points, buffer limits, event classes, addresses |
+//! | [`access`] | CONFIG GET and SET: patterns, atomic changes, rollback |
+//! | [`argv`] | splits the command line |
+//! | [`mod@load`] | reads all sources in their order; the reload |
+//! | `classic` | reads redis.conf syntax, with `include` |
+//! | `document` | reads TOML |
+//! | [`error`] | what stops the start, and how it is printed |
+//!
+//! # Read first
+//!
+//! [`row`], then a file of [`rows`], then [`access`].
+
+pub mod access;
+pub mod argv;
+pub mod choice;
+mod classic;
+mod document;
+pub mod error;
+mod files;
+pub mod load;
+mod quote;
+pub mod row;
+pub mod rows;
+pub mod special;
+pub mod value;
+
+pub use access::{Caller, Changes, SetError};
+pub use argv::{Invocation, Mode};
+pub use error::{ConfigError, Source};
+pub use load::{Loaded, Reload, Sources, load};
+pub use row::{Apply, Flags, Group, Row, Status};
+
+/// The value of every parameter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Listening, connections, identity, authentication, the process itself.
+    pub server: rows::server::Server,
+    /// What one client, or all of them together, may use.
+    pub limits: rows::limits::Limits,
+    /// Databases, memory and eviction, the encodings of small values.
+    pub storage: rows::storage::Storage,
+    /// How keys expire.
+    pub ttl: rows::ttl::Ttl,
+    /// The RDB file and the append-only file.
+    pub persistence: rows::persistence::Persistence,
+    /// Links to a primary and to replicas.
+    pub replication: rows::replication::Replication,
+    /// Cluster mode.
+    pub cluster: rows::cluster::Cluster,
+    /// Logs, the slow log, latency, metrics.
+    pub observability: rows::observability::Observability,
+    /// Commands that are to be known by another name, or by none: `rename-command FROM TO`, in the order given. Not a
+    /// parameter: CONFIG does not show it.
+    pub renamed_commands: Vec<RenamedCommand>,
+}
+
+/// One `rename-command` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenamedCommand {
+    /// The command's own name.
+    pub from: String,
+    /// Its new name. Empty: the command cannot be called.
+    pub to: String,
+}

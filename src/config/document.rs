@@ -1,0 +1,144 @@
+//! Reads TOML: a table for each group, in it a key for each parameter.
+//!
+//! A value may be written as what it is (`port = 6379`, `rdbcompression = true`, `save = ["3600 1", "300 100"]`) or as
+//! the text that redis.conf would have (`maxmemory = "2gb"`, `save = "3600 1 300 100"`). Keys are written with `_` or
+//! `-`; a parameter may also be called by its full name in Redis.
+
+use super::access::whole_value;
+use super::error::{ConfigError, Source};
+use super::load::Loader;
+use super::row::{Flags, Group, Row};
+use super::special::os_text;
+use super::{RenamedCommand, rows};
+use std::ops::Range;
+use std::path::Path;
+use toml_edit::{Document, TableLike, Value};
+
+/// A text, with what is needed to say where in it something stands.
+struct Page<'t> {
+    source: &'t Source,
+    text: &'t str,
+}
+
+impl Page<'_> {
+    fn error(&self, span: Option<Range<usize>>, secret: bool, why: String) -> ConfigError {
+        let at = span.map_or(0, |span| span.start).min(self.text.len());
+        let start = self.text.as_bytes()[..at].iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
+        let line = self.text.as_bytes()[..start].iter().filter(|&&b| b == b'\n').count() + 1;
+        let whole = self.text[start..].lines().next().unwrap_or_default().trim();
+        let shown = match whole.split_once('=') {
+            Some((key, _)) if secret => format!("{key}= (redacted)"),
+            _ => whole.to_owned(),
+        };
+        ConfigError { source: self.source.clone(), line: Some(line), text: shown, why }
+    }
+}
+
+impl Loader {
+    /// Reads a TOML file.
+    pub(super) fn read_toml_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let source = Source::File(path.to_owned());
+        match std::fs::read(path) {
+            Ok(text) => self.read_toml(&source, &text),
+            Err(error) => Err(ConfigError::unreadable(source, os_text(&error))),
+        }
+    }
+
+    /// Reads the text of a TOML file.
+    pub(super) fn read_toml(&mut self, source: &Source, text: &[u8]) -> Result<(), ConfigError> {
+        let text = std::str::from_utf8(text).map_err(|error| {
+            let line = text[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
+            let why = "TOML is text in UTF-8, and this is not".to_owned();
+            ConfigError { source: source.clone(), line: Some(line), text: String::new(), why }
+        })?;
+        let page = Page { source, text };
+        let document =
+            Document::parse(text).map_err(|error| page.error(error.span(), false, error.message().to_owned()))?;
+        for (name, item) in document.iter() {
+            let span = document.as_table().key(name).and_then(|key| key.span());
+            let Some(group) = Group::ALL.into_iter().find(|group| group.name() == name) else {
+                let names: Vec<_> = Group::ALL.iter().map(|group| group.name()).collect();
+                let why = format!("'{name}' is not a group: parameters stand in tables, of {}", names.join(", "));
+                return Err(page.error(span, false, why));
+            };
+            let Some(table) = item.as_table_like() else {
+                return Err(page.error(span, false, format!("'{name}' is a group: it takes a table")));
+            };
+            self.read_group(&page, group, table)?;
+        }
+        Ok(())
+    }
+
+    fn read_group(&mut self, page: &Page<'_>, group: Group, table: &dyn TableLike) -> Result<(), ConfigError> {
+        let mut seen: Vec<&'static Row> = Vec::new();
+        for (name, item) in table.iter() {
+            let span = table.get_key_value(name).and_then(|(key, _)| key.span());
+            if group == Group::Server && matches!(name, "rename_command" | "rename-command") {
+                let renames = item.as_table_like().ok_or_else(|| {
+                    page.error(span, false, "rename_command takes a table of old and new names".to_owned())
+                })?;
+                for (from, to) in renames.iter() {
+                    let span = renames.get_key_value(from).and_then(|(key, _)| key.span());
+                    let to = to
+                        .as_str()
+                        .ok_or_else(|| page.error(span, false, "the new name of a command is a text".to_owned()))?;
+                    let renamed = RenamedCommand { from: from.to_owned(), to: to.to_owned() };
+                    self.config.renamed_commands.push(renamed);
+                }
+                continue;
+            }
+            let Some(row) = rows::find_in(group, name) else {
+                return Err(page.error(span, false, unknown(group, name)));
+            };
+            let secret = row.is(Flags::SENSITIVE);
+            if seen.contains(&row) {
+                return Err(page.error(span, secret, format!("'{}' is given twice", row.name())));
+            }
+            seen.push(row);
+            let value = item.as_value().ok_or_else(|| "this parameter takes a value, not a table".to_owned());
+            let taken = value
+                .and_then(|value| arguments(row, value))
+                .and_then(|args| self.config.take_whole(row, &self.located(row, &args)));
+            taken.map_err(|why| page.error(span.clone(), secret, why))?;
+            self.note(row, page.error(span, secret, String::new()));
+        }
+        Ok(())
+    }
+}
+
+/// What to say of a key that is no parameter of its group.
+fn unknown(group: Group, name: &str) -> String {
+    match rows::find(name.replace('_', "-").as_bytes()) {
+        Some(row) => format!("'{name}' belongs to the group '{}', as '{}'", row.group.name(), row.toml_key()),
+        None if group == Group::Sentinel => "sentinel mode is not supported yet".to_owned(),
+        None => format!("There is no parameter '{name}' in the group '{}'", group.name()),
+    }
+}
+
+/// The arguments that a value stands for.
+fn arguments(row: &Row, value: &Value) -> Result<Vec<Vec<u8>>, String> {
+    if let Value::Array(array) = value {
+        if !row.is(Flags::MULTI) {
+            return Err("this parameter takes one value, not a list".to_owned());
+        }
+        let mut args = Vec::new();
+        for element in array {
+            args.extend(scalar(element)?.split(' ').filter(|word| !word.is_empty()).map(|w| w.as_bytes().to_vec()));
+        }
+        return Ok(args);
+    }
+    Ok(whole_value(row, scalar(value)?.as_bytes()))
+}
+
+/// A value that is not a list, as redis.conf would write it.
+fn scalar(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.value().clone()),
+        Value::Integer(number) => Ok(number.value().to_string()),
+        Value::Float(number) => Ok(number.value().to_string()),
+        Value::Boolean(yes) => Ok(if *yes.value() { "yes" } else { "no" }.to_owned()),
+        Value::Datetime(_) => Err("no parameter takes a date".to_owned()),
+        Value::Array(_) => Err("a list of lists means nothing here".to_owned()),
+        Value::InlineTable(_) => Err("this parameter takes a value, not a table".to_owned()),
+    }
+}

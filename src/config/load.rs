@@ -1,0 +1,217 @@
+//! From the command line to a configuration: defaults, then the file, standard input, the environment, the command
+//! line. And once more on SIGHUP.
+
+use super::access::{Changes, refusal, whole_value};
+use super::argv::Invocation;
+use super::error::{ConfigError, Source};
+use super::row::{Apply, Flags, Group, Row, Status};
+use super::special::os_text;
+use super::{Config, rows};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The beginning of the names of environment variables that override parameters.
+const ENV_PREFIX: &str = "KVSTASH_";
+
+/// A configuration, and where it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What SIGHUP and CONFIG REWRITE need.
+    pub sources: Sources,
+}
+
+/// Everything a configuration was read from, to read it again.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    file: Option<PathBuf>,
+    stdin: Option<Vec<u8>>,
+    environment: Vec<(String, Vec<u8>)>,
+    options: Vec<u8>,
+    start_dir: PathBuf,
+    /// What the last reading gave. A reload applies what is different from this, and leaves alone what CONFIG SET has
+    /// changed since.
+    baseline: Config,
+}
+
+/// What a reload changed.
+#[derive(Debug)]
+pub struct Reload {
+    /// What is in force now. Apply it, or roll it back.
+    pub changes: Changes,
+    /// What is another value in the file than in the running server, and can only change at a start.
+    pub needs_restart: Vec<&'static Row>,
+    /// `rename-command` lines have changed, which also needs a restart.
+    pub renamed_commands_changed: bool,
+}
+
+/// Reads the configuration that the arguments, without the program's name, ask for.
+///
+/// `environment` is the whole environment; `stdin` is called when the arguments ask for standard input.
+pub fn load(
+    invocation: &Invocation,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    stdin: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> Result<Loaded, ConfigError> {
+    let start_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let stdin = match invocation.stdin {
+        true => Some(stdin().map_err(|e| ConfigError::unreadable(Source::Stdin, os_text(&e)))?),
+        false => None,
+    };
+    let environment = environment.into_iter().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| name.starts_with(ENV_PREFIX))?;
+        Some((name, value.into_vec()))
+    });
+    let mut environment: Vec<_> = environment.collect();
+    environment.sort();
+    let mut sources = Sources {
+        file: invocation.file.as_ref().map(|file| start_dir.join(file)),
+        stdin,
+        environment,
+        options: invocation.options.clone(),
+        start_dir,
+        baseline: Config::default(),
+    };
+    let config = sources.read()?;
+    sources.baseline = config.clone();
+    Ok(Loaded { config, sources })
+}
+
+impl Sources {
+    /// The configuration file, by its absolute path.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    pub(super) fn start_dir(&self) -> &Path {
+        &self.start_dir
+    }
+
+    /// The file now says what is running.
+    pub(super) fn rewritten(&mut self, running: &Config) {
+        self.baseline = running.clone();
+    }
+
+    fn read(&self) -> Result<Config, ConfigError> {
+        let mut loader = Loader::new(&self.start_dir);
+        if let Some(path) = &self.file {
+            if is_toml(path) {
+                loader.read_toml_file(path)?;
+            } else {
+                loader.read_file(path, 0)?;
+            }
+        }
+        if let Some(text) = &self.stdin {
+            loader.read(&Source::Stdin, text, 0)?;
+        }
+        for (name, value) in &self.environment {
+            loader.take_variable(name, value)?;
+        }
+        loader.read(&Source::CommandLine, &self.options, 0)?;
+        loader.finish()
+    }
+
+    /// Reads everything again. What the file now says differently goes into `running`, except what needs a restart.
+    /// When the file is wrong, nothing has changed.
+    ///
+    /// A value that CONFIG SET has changed stays, unless the file's value has changed too.
+    pub fn reload(&mut self, running: &mut Config) -> Result<Reload, ConfigError> {
+        let fresh = self.read()?;
+        let before = running.clone();
+        let mut needs_restart = Vec::new();
+        for row in rows::all() {
+            if (row.same)(&fresh, running) {
+                continue;
+            }
+            if row.is(Flags::IMMUTABLE) {
+                needs_restart.push(*row);
+            } else if !(row.same)(&fresh, &self.baseline) {
+                (row.copy)(&fresh, running);
+            }
+        }
+        let renamed_commands_changed = fresh.renamed_commands != running.renamed_commands;
+        self.baseline = fresh;
+        Ok(Reload { changes: Changes::between(before, running), needs_restart, renamed_commands_changed })
+    }
+}
+
+/// Whether the file is TOML: its name says so.
+pub(super) fn is_toml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
+
+/// Reads sources one after the other into one configuration, and remembers where each value came from. How each syntax
+/// is read stands in `classic` and `document`.
+pub(super) struct Loader {
+    pub(super) config: Config,
+    /// Where relative names start: the directory the program was started in, even if it has gone elsewhere.
+    pub(super) start_dir: PathBuf,
+    /// The place that last set a parameter whose value may have to be refused, by the parameter's name. Only the end
+    /// result counts: `--appendonly no` makes a file with `appendonly yes` acceptable.
+    last_set: HashMap<&'static str, ConfigError>,
+}
+
+impl Loader {
+    pub(super) fn new(start_dir: &Path) -> Loader {
+        Loader { config: Config::default(), start_dir: start_dir.to_owned(), last_set: HashMap::new() }
+    }
+
+    /// Remembers the place; the reason is found at the end.
+    pub(super) fn note(&mut self, row: &Row, place: ConfigError) {
+        if matches!(row.spec.status, Status::Refused(_)) {
+            self.last_set.insert(row.name(), place);
+        }
+    }
+
+    /// The arguments, with a relative working directory made absolute.
+    pub(super) fn located(&self, row: &Row, args: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        match args {
+            [dir] if row.spec.apply == Apply::Directory && !dir.is_empty() => {
+                vec![self.start_dir.join(OsStr::from_bytes(dir)).into_os_string().into_vec()]
+            }
+            args => args.to_vec(),
+        }
+    }
+
+    /// Takes an environment variable over, whose name begins as ours do. A name whose second part is no group belongs
+    /// to somebody else; one whose second part is a group must be right.
+    fn take_variable(&mut self, name: &str, value: &[u8]) -> Result<(), ConfigError> {
+        let rest = name[ENV_PREFIX.len()..].to_ascii_lowercase();
+        let split = Group::ALL.iter().find_map(|group| Some((group, rest.strip_prefix(group.name())?.strip_prefix('_')?)));
+        let Some((group, key)) = split else { return Ok(()) };
+        let row = rows::find_in(*group, key);
+        let shown = match row {
+            Some(row) if row.is(Flags::SENSITIVE) => "(redacted)".into(),
+            _ => String::from_utf8_lossy(value),
+        };
+        let place = |why: String| ConfigError {
+            source: Source::Environment(name.to_owned()),
+            line: Some(1),
+            text: format!("{name}={shown}"),
+            why,
+        };
+        let row = row.ok_or_else(|| place(format!("There is no parameter '{key}' in the group '{}'", group.name())))?;
+        let args = self.located(row, &whole_value(row, value));
+        self.config.take_whole(row, &args).map_err(place)?;
+        self.note(row, place(String::new()));
+        Ok(())
+    }
+
+    /// The configuration, unless it promises what this server does not do.
+    pub(super) fn finish(mut self) -> Result<Config, ConfigError> {
+        for row in rows::all() {
+            if let Some(why) = refusal(row, &self.config) {
+                let place = self.last_set.remove(row.name()).expect("a value that is not the default has been set");
+                return Err(ConfigError { why, ..place });
+            }
+        }
+        if let Ok(dir) = self.config.persistence.dir.absolute() {
+            self.config.persistence.dir = dir;
+        }
+        Ok(self.config)
+    }
+}

@@ -1,0 +1,113 @@
+//! The group `replication`: links to a primary and to replicas. Every row waits for that subsystem; the old names with
+//! `slave` and `master` are aliases.
+
+use super::{I32, I64, group};
+use crate::config::choice::{DisklessLoad, PropagationErrorBehavior};
+use crate::config::row::{Flags, Needs, Spec};
+use crate::config::special::Primary;
+use crate::config::value::Text;
+
+group! {
+    /// Links to a primary and to replicas.
+    Replication in replication of Replication {
+        /// The primary to copy from: address and port.
+        replicaof: Primary = Primary::default()
+            => Spec::special("replicaof", "`HOST PORT`, or `no one`").alias(&["slaveof"]).multi().at_start()
+                .refused(Needs::Replication);
+
+        /// The password for the primary.
+        masterauth: Text = Text::default()
+            => Spec::text("masterauth").alias(&["primaryauth"]).secret().waits(Needs::Replication);
+
+        /// The user name for the primary.
+        masteruser: Text = Text::default()
+            => Spec::text("masteruser").alias(&["primaryuser"]).waits(Needs::Replication);
+
+        /// Answer reads while the link is down or the first copy has not arrived.
+        replica_serve_stale_data: bool = true
+            => Spec::bool("replica-serve-stale-data").alias(&["slave-serve-stale-data"]).waits(Needs::Replication);
+
+        /// Refuse writes on a replica.
+        replica_read_only: bool = true
+            => Spec::bool("replica-read-only").alias(&["slave-read-only"]).waits(Needs::Replication);
+
+        /// Whether Sentinel shows this replica.
+        replica_announced: bool = true => Spec::bool("replica-announced").waits(Needs::Replication);
+
+        /// The address that a replica gives to its primary.
+        replica_announce_ip: Text = Text::default()
+            => Spec::text("replica-announce-ip").alias(&["slave-announce-ip"]).waits(Needs::Replication);
+
+        /// The port that a replica gives to its primary.
+        replica_announce_port: u16 = 0
+            => Spec::int("replica-announce-port", 0, 65535).alias(&["slave-announce-port"]).waits(Needs::Replication);
+
+        /// Which replica Sentinel prefers: the lowest. 0 is never promoted.
+        replica_priority: u32 = 100
+            => Spec::int("replica-priority", 0, I32).alias(&["slave-priority"]).waits(Needs::Replication);
+
+        /// A replica does not evict: its primary does.
+        replica_ignore_maxmemory: bool = true
+            => Spec::bool("replica-ignore-maxmemory").alias(&["slave-ignore-maxmemory"]).waits(Needs::Replication);
+
+        /// A replica that cannot write to its disk carries on.
+        replica_ignore_disk_write_errors: bool = false
+            => Spec::bool("replica-ignore-disk-write-errors").waits(Needs::Replication);
+
+        /// Free the old data set on another thread when a new one arrives.
+        replica_lazy_flush: bool = false
+            => Spec::bool("replica-lazy-flush").alias(&["slave-lazy-flush"]).waits(Needs::Replication);
+
+        /// How much of the stream a replica keeps in memory while it loads a copy. 0: as its output limit says.
+        replica_full_sync_buffer_limit: u64 = 0
+            => Spec::signed_memory("replica-full-sync-buffer-limit", 0).waits(Needs::Replication);
+
+        /// How many replicas must be there for writes to be taken.
+        min_replicas_to_write: u32 = 0
+            => Spec::int("min-replicas-to-write", 0, I32).alias(&["min-slaves-to-write"]).waits(Needs::Replication);
+
+        /// How many seconds a replica may lag and still count.
+        min_replicas_max_lag: u32 = 10
+            => Spec::int("min-replicas-max-lag", 0, I32).alias(&["min-slaves-max-lag"]).waits(Needs::Replication);
+
+        /// How much of the stream is kept for replicas that come back.
+        repl_backlog_size: u64 = 1 << 20 => Spec::signed_memory("repl-backlog-size", 1).waits(Needs::Replication);
+
+        /// For how many seconds without replicas it is kept. 0 keeps it.
+        repl_backlog_ttl: i64 = 3600 => Spec::int("repl-backlog-ttl", 0, I64).waits(Needs::Replication);
+
+        /// Let small packets wait for each other on links to replicas.
+        repl_disable_tcp_nodelay: bool = false => Spec::bool("repl-disable-tcp-nodelay").waits(Needs::Replication);
+
+        /// Send a full copy without a file in between.
+        repl_diskless_sync: bool = true => Spec::bool("repl-diskless-sync").waits(Needs::Replication);
+
+        /// How many seconds to wait for further replicas before it is sent.
+        repl_diskless_sync_delay: u32 = 5
+            => Spec::int("repl-diskless-sync-delay", 0, I32).waits(Needs::Replication);
+
+        /// Do not wait once there are so many. 0 always waits.
+        repl_diskless_sync_max_replicas: u32 = 0
+            => Spec::int("repl-diskless-sync-max-replicas", 0, I32).waits(Needs::Replication);
+
+        /// How a replica takes a full copy.
+        repl_diskless_load: DisklessLoad = DisklessLoad::Disabled
+            => Spec::choice("repl-diskless-load", DisklessLoad::WORDS).flag(Flags::NOT_WHILE_LOADING)
+                .waits(Needs::Replication);
+
+        /// Send the copy and the stream on two connections.
+        repl_rdb_channel: bool = true => Spec::bool("repl-rdb-channel").hidden().waits(Needs::Replication);
+
+        /// Seconds between the primary's pings.
+        repl_ping_replica_period: u32 = 10
+            => Spec::int("repl-ping-replica-period", 1, I32).alias(&["repl-ping-slave-period"])
+                .waits(Needs::Replication);
+
+        /// Seconds of silence after which a link is given up.
+        repl_timeout: u32 = 60 => Spec::int("repl-timeout", 1, I32).waits(Needs::Replication);
+
+        /// What to do when a command from the primary fails.
+        propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore
+            => Spec::choice("propagation-error-behavior", PropagationErrorBehavior::WORDS).waits(Needs::Replication);
+    }
+}

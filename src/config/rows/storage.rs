@@ -1,0 +1,131 @@
+//! The group `storage`: databases, memory and eviction, the encodings of small values.
+
+use super::{I32, I64, U63, group};
+use crate::config::choice::MaxmemoryPolicy;
+use crate::config::row::{Apply, Needs, Spec};
+use crate::config::special::KeyspaceEvents;
+
+const NO_DEFRAG: &str = "memory is not moved";
+
+group! {
+    /// Databases, memory and eviction, the encodings of small values.
+    Storage in storage of Storage {
+        /// How many numbered databases there are.
+        databases: u32 = 16 => Spec::int("databases", 1, I32).at_start();
+
+        /// The limit on memory. Above it keys are evicted or writes refused, as maxmemory-policy says. 0 sets none.
+        maxmemory: u64 = 0 => Spec::memory("maxmemory", 0).apply(Apply::Memory);
+
+        /// Which keys go when memory is full.
+        maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction
+            => Spec::choice("maxmemory-policy", MaxmemoryPolicy::WORDS).apply(Apply::Memory);
+
+        /// Among how many candidates the victim is chosen.
+        maxmemory_samples: u32 = 5 => Spec::int("maxmemory-samples", 1, 64);
+
+        /// How long an eviction may delay clients, from 0 (hardly) to 100 (without limit).
+        maxmemory_eviction_tenacity: u32 = 10 => Spec::int("maxmemory-eviction-tenacity", 0, 100);
+
+        /// How slowly the counter of uses grows.
+        lfu_log_factor: u32 = 10 => Spec::int("lfu-log-factor", 0, I32);
+
+        /// After how many minutes the counter of uses falls by one. 0 keeps it.
+        lfu_decay_time: u32 = 1 => Spec::int("lfu-decay-time", 0, I32);
+
+        /// Free evicted values on another thread.
+        lazyfree_lazy_eviction: bool = false => Spec::bool("lazyfree-lazy-eviction");
+
+        /// Free overwritten values on another thread.
+        lazyfree_lazy_server_del: bool = false => Spec::bool("lazyfree-lazy-server-del");
+
+        /// DEL frees on another thread, as UNLINK does.
+        lazyfree_lazy_user_del: bool = false => Spec::bool("lazyfree-lazy-user-del");
+
+        /// FLUSHDB and FLUSHALL free on another thread unless told otherwise.
+        lazyfree_lazy_user_flush: bool = false => Spec::bool("lazyfree-lazy-user-flush");
+
+        /// Which keyspace events are published: a set of letters.
+        notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default()
+            => Spec::special("notify-keyspace-events", "letters of `Ag$lshzxeKEtmdnoc`").waits(Needs::PubSub);
+
+        /// Rehash tables in idle time.
+        activerehashing: bool = true
+            => Spec::bool("activerehashing").no_effect("tables grow one small segment at a time, with the writes");
+
+        /// Let the allocator return memory from a thread of its own.
+        jemalloc_bg_thread: bool = true => Spec::bool("jemalloc-bg-thread").apply(Apply::Allocator);
+
+        /// Move memory to defragment it.
+        activedefrag: bool = false => Spec::bool("activedefrag").no_effect(NO_DEFRAG);
+
+        /// Fragmentation in bytes below which nothing is moved.
+        active_defrag_ignore_bytes: u64 = 100 << 20
+            => Spec::memory("active-defrag-ignore-bytes", 1).no_effect(NO_DEFRAG);
+
+        /// Fragmentation in percent from which memory is moved.
+        active_defrag_threshold_lower: u32 = 10
+            => Spec::int("active-defrag-threshold-lower", 0, 1000).no_effect(NO_DEFRAG);
+
+        /// Fragmentation in percent from which the greatest effort is made.
+        active_defrag_threshold_upper: u32 = 100
+            => Spec::int("active-defrag-threshold-upper", 0, 1000).no_effect(NO_DEFRAG);
+
+        /// The least effort, in percent of a processor.
+        active_defrag_cycle_min: u32 = 1 => Spec::int("active-defrag-cycle-min", 1, 99).no_effect(NO_DEFRAG);
+
+        /// The greatest effort, in percent of a processor.
+        active_defrag_cycle_max: u32 = 25 => Spec::int("active-defrag-cycle-max", 1, 99).no_effect(NO_DEFRAG);
+
+        /// How many parts of one large value are moved on end.
+        active_defrag_max_scan_fields: u64 = 1000
+            => Spec::int("active-defrag-max-scan-fields", 1, I64).no_effect(NO_DEFRAG);
+
+        /// Up to how many fields a hash is a listpack.
+        hash_max_listpack_entries: u64 = 512
+            => Spec::unsigned("hash-max-listpack-entries", 0, U63).alias(&["hash-max-ziplist-entries"])
+                .waits(Needs::Collections);
+
+        /// Up to which length of field and value a hash is a listpack.
+        hash_max_listpack_value: u64 = 64
+            => Spec::memory("hash-max-listpack-value", 0).alias(&["hash-max-ziplist-value"]).waits(Needs::Collections);
+
+        /// The size of a list's nodes: so many elements, or if negative, 4, 8, 16, 32 or 64 kb for -1 to -5.
+        list_max_listpack_size: i32 = -2
+            => Spec::int("list-max-listpack-size", -I32 - 1, I32).alias(&["list-max-ziplist-size"])
+                .waits(Needs::Collections);
+
+        /// How many nodes at the ends of a list are not compressed. 0 compresses none.
+        list_compress_depth: u32 = 0 => Spec::int("list-compress-depth", 0, I32).waits(Needs::Collections);
+
+        /// Up to how many integers a set is an intset.
+        set_max_intset_entries: u64 = 512
+            => Spec::unsigned("set-max-intset-entries", 0, U63).waits(Needs::Collections);
+
+        /// Up to how many members a set is a listpack.
+        set_max_listpack_entries: u64 = 128
+            => Spec::unsigned("set-max-listpack-entries", 0, U63).waits(Needs::Collections);
+
+        /// Up to which length of a member a set is a listpack.
+        set_max_listpack_value: u64 = 64
+            => Spec::unsigned("set-max-listpack-value", 0, U63).waits(Needs::Collections);
+
+        /// Up to how many members a sorted set is a listpack.
+        zset_max_listpack_entries: u64 = 128
+            => Spec::unsigned("zset-max-listpack-entries", 0, U63).alias(&["zset-max-ziplist-entries"])
+                .waits(Needs::Collections);
+
+        /// Up to which length of a member a sorted set is a listpack.
+        zset_max_listpack_value: u64 = 64
+            => Spec::memory("zset-max-listpack-value", 0).alias(&["zset-max-ziplist-value"]).waits(Needs::Collections);
+
+        /// Up to which size a HyperLogLog is sparse.
+        hll_sparse_max_bytes: u64 = 3000 => Spec::memory("hll-sparse-max-bytes", 0).waits(Needs::Collections);
+
+        /// The size of a stream's nodes in bytes. 0 sets no limit.
+        stream_node_max_bytes: u64 = 4096 => Spec::memory("stream-node-max-bytes", 0).waits(Needs::Collections);
+
+        /// The size of a stream's nodes in entries. 0 sets no limit.
+        stream_node_max_entries: u64 = 100
+            => Spec::int("stream-node-max-entries", 0, I64).waits(Needs::Collections);
+    }
+}

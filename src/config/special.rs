@@ -1,0 +1,479 @@
+//! Parameters with a syntax of their own: save points, output buffer limits, event classes, percentiles, addresses,
+//! the working directory, the primary.
+//!
+//! Each type is what the code wants to have (a list of points, three limits, a set of bits), and knows how Redis
+//! writes it.
+
+use super::quote;
+use super::row::Spec;
+use super::value::{Field, How, Text, memory, only};
+use crate::util::num;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// Joins with blanks.
+fn joined(words: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    words.into_iter().collect::<Vec<_>>().join(&b' ')
+}
+
+/// No arguments, or one empty one: how "none" is written in the various places.
+fn nothing(args: &[Vec<u8>]) -> bool {
+    matches!(args, []) || matches!(args, [one] if one.is_empty())
+}
+
+/// Save when `seconds` have passed since the last save and there were at least `changes` changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SavePoint {
+    /// How long after the last save.
+    pub seconds: u64,
+    /// How many changes it takes.
+    pub changes: u64,
+}
+
+/// When the data set is saved without being asked. Several points: any of them suffices.
+#[derive(Clone, Debug)]
+pub struct SavePoints {
+    points: Vec<SavePoint>,
+    /// No line has been read yet: the first one replaces the default, later ones add to it.
+    untouched: bool,
+}
+
+impl SavePoints {
+    /// These points.
+    pub fn new(points: &[(u64, u64)]) -> SavePoints {
+        let points = points.iter().map(|&(seconds, changes)| SavePoint { seconds, changes }).collect();
+        SavePoints { points, untouched: true }
+    }
+
+    /// The points, in the order given.
+    pub fn points(&self) -> &[SavePoint] {
+        &self.points
+    }
+
+    /// Whether nothing is saved without being asked.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+}
+
+impl PartialEq for SavePoints {
+    fn eq(&self, other: &SavePoints) -> bool {
+        self.points == other.points
+    }
+}
+
+impl Field for SavePoints {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], how: How) -> Result<(), String> {
+        let wrong = || "Invalid save parameters".to_owned();
+        if how == How::Line && args.is_empty() {
+            return Ok(());
+        }
+        if how == How::Whole || self.untouched || nothing(args) {
+            self.points.clear();
+        }
+        self.untouched = false;
+        if nothing(args) {
+            return Ok(());
+        }
+        if !args.len().is_multiple_of(2) {
+            return Err(wrong());
+        }
+        for pair in args.chunks_exact(2) {
+            let seconds = num::parse_u64(&pair[0]).filter(|&s| s >= 1).ok_or_else(wrong)?;
+            let changes = num::parse_u64(&pair[1]).ok_or_else(wrong)?;
+            self.points.push(SavePoint { seconds, changes });
+        }
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        joined(self.points.iter().map(|p| format!("{} {}", p.seconds, p.changes).into_bytes()))
+    }
+
+    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        if self.points.is_empty() {
+            return vec![format!("{} \"\"", spec.name).into_bytes()];
+        }
+        self.points.iter().map(|p| format!("{} {} {}", spec.name, p.seconds, p.changes).into_bytes()).collect()
+    }
+}
+
+/// How much a client may leave unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Above this the client is closed at once; 0 means never.
+    pub hard_bytes: u64,
+    /// Above this for `soft_seconds` on end, the client is closed; 0 means never.
+    pub soft_bytes: u64,
+    /// See `soft_bytes`.
+    pub soft_seconds: u64,
+}
+
+/// The limits for each class of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Ordinary clients.
+    pub normal: OutputLimit,
+    /// Replicas.
+    pub replica: OutputLimit,
+    /// Subscribers.
+    pub pubsub: OutputLimit,
+}
+
+impl Default for OutputLimits {
+    fn default() -> OutputLimits {
+        OutputLimits {
+            normal: OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 },
+            replica: OutputLimit { hard_bytes: 256 << 20, soft_bytes: 64 << 20, soft_seconds: 60 },
+            pubsub: OutputLimit { hard_bytes: 32 << 20, soft_bytes: 8 << 20, soft_seconds: 60 },
+        }
+    }
+}
+
+impl OutputLimits {
+    /// Redis shows the class of replicas under its old name, and writes it under the new one.
+    fn each(&self, replica: &'static str) -> [(&'static str, OutputLimit); 3] {
+        [("normal", self.normal), (replica, self.replica), ("pubsub", self.pubsub)]
+    }
+}
+
+impl Field for OutputLimits {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        if nothing(args) {
+            return Ok(());
+        }
+        if !args.len().is_multiple_of(4) {
+            return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
+        }
+        let wrong = || "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_owned();
+        for four in args.chunks_exact(4) {
+            let limit = match four[0].to_ascii_lowercase().as_slice() {
+                b"normal" => &mut self.normal,
+                b"slave" | b"replica" => &mut self.replica,
+                b"pubsub" => &mut self.pubsub,
+                _ => return Err("Invalid client class specified in buffer limit configuration.".to_owned()),
+            };
+            *limit = OutputLimit {
+                hard_bytes: memory(&four[1]).ok_or_else(wrong)?,
+                soft_bytes: memory(&four[2]).ok_or_else(wrong)?,
+                soft_seconds: num::parse_u64(&four[3]).ok_or_else(wrong)?,
+            };
+        }
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        joined(self.each("slave").iter().map(|(class, l)| {
+            format!("{class} {} {} {}", l.hard_bytes, l.soft_bytes, l.soft_seconds).into_bytes()
+        }))
+    }
+
+    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        let line = |(class, l): &(&str, OutputLimit)| {
+            format!("{} {class} {} {} {}", spec.name, l.hard_bytes, l.soft_bytes, l.soft_seconds).into_bytes()
+        };
+        self.each("replica").iter().map(line).collect()
+    }
+}
+
+/// Out-of-memory scores: of a primary, of a replica, of a child process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OomScores(pub [i32; 3]);
+
+impl Field for OomScores {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        let [primary, replica, child] = args else { return Err("wrong number of arguments".to_owned()) };
+        let score = |text: &Vec<u8>| {
+            let score = num::parse_i64(text).filter(|s| (-2000..=2000).contains(s));
+            score.and_then(|s| i32::try_from(s).ok()).ok_or_else(|| {
+                "Invalid oom-score-adj-values, elements must be between -2000 and 2000.".to_owned()
+            })
+        };
+        self.0 = [score(primary)?, score(replica)?, score(child)?];
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        joined(self.0.iter().map(|s| s.to_string().into_bytes()))
+    }
+
+    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        vec![[spec.name.as_bytes(), b" ", &self.show(spec)].concat()]
+    }
+}
+
+/// The percentiles that INFO latencystats shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Percentiles(pub Vec<f64>);
+
+impl Field for Percentiles {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        self.0.clear();
+        if nothing(args) {
+            return Ok(());
+        }
+        for text in args {
+            let value: Option<f64> = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+            match value {
+                None => return Err("Invalid latency-tracking-info-percentiles parameters".to_owned()),
+                Some(v) if v.is_nan() => {
+                    return Err("Invalid latency-tracking-info-percentiles parameters".to_owned());
+                }
+                Some(v) if !(0.0..=100.0).contains(&v) => {
+                    return Err(
+                        "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned()
+                    );
+                }
+                // What is shown is what is kept, so that a rewritten file gives the same list.
+                Some(v) => self.0.push((v * 1e6).round() / 1e6),
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        joined(self.0.iter().map(|v| {
+            let text = format!("{v:.6}");
+            text.trim_end_matches('0').trim_end_matches('.').as_bytes().to_vec()
+        }))
+    }
+
+    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        let value = self.show(spec);
+        let value = if value.is_empty() { b"\"\"".to_vec() } else { value };
+        vec![[spec.name.as_bytes(), b" ", &value].concat()]
+    }
+}
+
+/// Which keyspace events are published: a set of classes and of channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyspaceEvents(u32);
+
+/// Letter and bit of each class, in the order in which they are shown. `A` stands for the first ten.
+const EVENT_LETTERS: [(u8, KeyspaceEvents); 15] = [
+    (b'g', KeyspaceEvents::GENERIC),
+    (b'$', KeyspaceEvents::STRING),
+    (b'l', KeyspaceEvents::LIST),
+    (b's', KeyspaceEvents::SET),
+    (b'h', KeyspaceEvents::HASH),
+    (b'z', KeyspaceEvents::ZSET),
+    (b'x', KeyspaceEvents::EXPIRED),
+    (b'e', KeyspaceEvents::EVICTED),
+    (b't', KeyspaceEvents::STREAM),
+    (b'd', KeyspaceEvents::MODULE),
+    (b'n', KeyspaceEvents::NEW),
+    (b'K', KeyspaceEvents::KEYSPACE),
+    (b'E', KeyspaceEvents::KEYEVENT),
+    (b'm', KeyspaceEvents::KEY_MISS),
+    (b'o', KeyspaceEvents::OVERWRITTEN),
+];
+
+impl KeyspaceEvents {
+    /// Publish on `__keyspace@db__:key`.
+    pub const KEYSPACE: KeyspaceEvents = KeyspaceEvents(1);
+    /// Publish on `__keyevent@db__:event`.
+    pub const KEYEVENT: KeyspaceEvents = KeyspaceEvents(1 << 1);
+    /// DEL, EXPIRE, RENAME and the like.
+    pub const GENERIC: KeyspaceEvents = KeyspaceEvents(1 << 2);
+    /// Strings.
+    pub const STRING: KeyspaceEvents = KeyspaceEvents(1 << 3);
+    /// Lists.
+    pub const LIST: KeyspaceEvents = KeyspaceEvents(1 << 4);
+    /// Sets.
+    pub const SET: KeyspaceEvents = KeyspaceEvents(1 << 5);
+    /// Hashes.
+    pub const HASH: KeyspaceEvents = KeyspaceEvents(1 << 6);
+    /// Sorted sets.
+    pub const ZSET: KeyspaceEvents = KeyspaceEvents(1 << 7);
+    /// Keys that expired.
+    pub const EXPIRED: KeyspaceEvents = KeyspaceEvents(1 << 8);
+    /// Keys that were evicted.
+    pub const EVICTED: KeyspaceEvents = KeyspaceEvents(1 << 9);
+    /// Streams.
+    pub const STREAM: KeyspaceEvents = KeyspaceEvents(1 << 10);
+    /// Keys that were looked for and not found.
+    pub const KEY_MISS: KeyspaceEvents = KeyspaceEvents(1 << 11);
+    /// Values of modules.
+    pub const MODULE: KeyspaceEvents = KeyspaceEvents(1 << 13);
+    /// Keys that came into being.
+    pub const NEW: KeyspaceEvents = KeyspaceEvents(1 << 14);
+    /// Values that were replaced.
+    pub const OVERWRITTEN: KeyspaceEvents = KeyspaceEvents(1 << 15);
+    /// Values that were replaced by one of another type.
+    pub const TYPE_CHANGED: KeyspaceEvents = KeyspaceEvents(1 << 16);
+    /// What `A` stands for.
+    pub const ALL: KeyspaceEvents = KeyspaceEvents(0b10_0111_1111_1100);
+
+    /// Whether all of `other` is there.
+    pub const fn has(self, other: KeyspaceEvents) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether anything at all is to be published.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The set that the letters spell.
+    pub fn parse(letters: &[u8]) -> Option<KeyspaceEvents> {
+        let mut set = 0;
+        for letter in letters {
+            set |= match letter {
+                b'A' => KeyspaceEvents::ALL.0,
+                b'c' => KeyspaceEvents::TYPE_CHANGED.0,
+                other => EVENT_LETTERS.iter().find(|(l, _)| l == other)?.1.0,
+            };
+        }
+        Some(KeyspaceEvents(set))
+    }
+
+    /// The letters, as CONFIG GET shows them. Redis forgets `n`, `o` and `c` beside `A`; they are shown here, because
+    /// CONFIG REWRITE writes what this returns.
+    pub fn letters(self) -> Vec<u8> {
+        let all = self.has(KeyspaceEvents::ALL);
+        let mut out = if all { b"A".to_vec() } else { Vec::new() };
+        for (letter, bit) in EVENT_LETTERS {
+            let within_all = KeyspaceEvents::ALL.has(bit);
+            if self.has(bit) && !(all && within_all) {
+                out.push(letter);
+            }
+        }
+        if self.has(KeyspaceEvents::TYPE_CHANGED) {
+            out.push(b'c');
+        }
+        out
+    }
+}
+
+impl Field for KeyspaceEvents {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        *self = KeyspaceEvents::parse(only(args)?)
+            .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned())?;
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        self.letters()
+    }
+}
+
+/// The addresses to listen on: at most 16. A leading `-` makes an address optional, `*` is every address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindAddresses(pub Vec<String>);
+
+impl Field for BindAddresses {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        if nothing(args) {
+            self.0.clear();
+            return Ok(());
+        }
+        if args.len() > 16 {
+            return Err("Too many bind addresses specified.".to_owned());
+        }
+        let address = |a: &Vec<u8>| String::from_utf8(a.clone()).map_err(|_| "Invalid bind address.".to_owned());
+        self.0 = args.iter().map(address).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        self.0.join(" ").into_bytes()
+    }
+
+    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        let mut line = spec.name.as_bytes().to_vec();
+        if self.0.is_empty() {
+            line.extend_from_slice(b" \"\"");
+        }
+        for address in &self.0 {
+            line.push(b' ');
+            // An address is a word; only a strange one needs quotes.
+            let plain = !address.is_empty() && address.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\'');
+            if plain {
+                line.extend_from_slice(address.as_bytes());
+            } else {
+                quote::push_repr(&mut line, address.as_bytes());
+            }
+        }
+        vec![line]
+    }
+}
+
+/// The working directory: where files are written.
+///
+/// A value must name a directory that exists, and is kept as its absolute path, as Redis shows it. Going there is the
+/// server's business ([`Apply::Directory`](super::row::Apply)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// Wherever the program was started.
+    pub fn here() -> Directory {
+        Directory(PathBuf::from("."))
+    }
+
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The same directory by its absolute path.
+    pub(super) fn absolute(&self) -> io::Result<Directory> {
+        let path = self.0.canonicalize()?;
+        if path.is_dir() { Ok(Directory(path)) } else { Err(io::ErrorKind::NotADirectory.into()) }
+    }
+}
+
+/// The operating system's sentence, without the number that std adds to it.
+pub(super) fn os_text(error: &io::Error) -> String {
+    let text = match error.raw_os_error() {
+        Some(_) => error.to_string(),
+        None if error.kind() == io::ErrorKind::NotADirectory => "Not a directory".to_owned(),
+        None => error.to_string(),
+    };
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+impl Field for Directory {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        let path = PathBuf::from(std::ffi::OsString::from_vec(only(args)?.to_vec()));
+        if path.as_os_str().as_bytes().contains(&0) {
+            return Err("No such file or directory".to_owned());
+        }
+        *self = Directory(path).absolute().map_err(|e| os_text(&e))?;
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        self.0.as_os_str().as_bytes().to_vec()
+    }
+}
+
+/// The primary to copy from, if this is a replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Primary(pub Option<(Text, u16)>);
+
+impl Field for Primary {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        let [host, port] = args else { return Err("wrong number of arguments".to_owned()) };
+        if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
+            self.0 = None;
+            return Ok(());
+        }
+        let port = num::parse_i64(port).and_then(|p| u16::try_from(p).ok());
+        self.0 = Some((Text::from(host.as_slice()), port.ok_or_else(|| "Invalid master port".to_owned())?));
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        match &self.0 {
+            None => Vec::new(),
+            Some((host, port)) => joined([host.as_bytes().to_vec(), port.to_string().into_bytes()]),
+        }
+    }
+
+    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        let value = if self.0.is_none() { b"no one".to_vec() } else { self.show(spec) };
+        vec![[spec.name.as_bytes(), b" ", &value].concat()]
+    }
+}
