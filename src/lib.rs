@@ -26,12 +26,12 @@
 
 #![deny(unsafe_code)]
 
+pub mod client;
 pub mod collections;
 pub mod commands;
 pub mod config;
 pub mod cow;
 pub mod db;
-pub mod client;
 pub mod dict;
 pub mod exec;
 pub mod http;

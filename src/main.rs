@@ -1,1 +1,2 @@
-use kvstash as _; fn main() {}
+use kvstash as _;
+fn main() {}

@@ -4,12 +4,12 @@
 //! does the copy become the configuration. What has to be done about the change is the caller's business, and when
 //! that fails (an address that cannot be bound), [`Config::roll_back`] restores everything.
 
+use super::Config;
 use super::choice::Allowed;
-use super::quote::glob_matches;
 use super::row::{Apply, Flags, Row, Status};
 use super::rows;
 use super::value::How;
-use super::Config;
+use crate::util::glob;
 use std::fmt;
 
 /// What CONFIG SET needs to know about the moment and the client.
@@ -125,7 +125,7 @@ impl Config {
             }
             for row in rows::all().iter().filter(|row| !row.is(Flags::HIDDEN)) {
                 for name in std::iter::once(&row.spec.name).chain(row.spec.aliases) {
-                    if glob_matches(pattern, name.as_bytes(), true) {
+                    if glob::matches(pattern, name.as_bytes(), true) {
                         add(&mut out, name, row);
                     }
                 }

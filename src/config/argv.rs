@@ -10,7 +10,7 @@
 //! * `"--name value"` in one argument is a whole line;
 //! * `--save` without a value means `--save ""`.
 
-use super::quote;
+use crate::util::quote;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;

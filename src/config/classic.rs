@@ -6,9 +6,10 @@
 //! Redis. A file that includes itself is stopped at a depth that nobody needs.
 
 use super::error::{ConfigError, Source};
-use super::special::os_text;
 use super::load::Loader;
-use super::{RenamedCommand, files, quote, rows};
+use super::special::os_text;
+use super::{RenamedCommand, files, rows};
+use crate::util::quote;
 use std::path::Path;
 
 /// How deep `include` may go.
@@ -25,12 +26,8 @@ impl Loader {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let place = |why: String| ConfigError {
-                source: source.clone(),
-                line: Some(index + 1),
-                text: redacted(line),
-                why,
-            };
+            let place =
+                |why: String| ConfigError { source: source.clone(), line: Some(index + 1), text: redacted(line), why };
             let Some(words) = quote::split_args(line) else {
                 return Err(place("Unbalanced quotes in configuration line".to_owned()));
             };
@@ -113,17 +110,8 @@ fn redacted(line: &[u8]) -> String {
 /// Whether the rule is the one that real Redis writes for a default user who may do everything: what is so here
 /// anyway.
 fn is_open_default_user(args: &[Vec<u8>]) -> bool {
-    const OPEN: [&[u8]; 9] = [
-        b"on",
-        b"nopass",
-        b"sanitize-payload",
-        b"~*",
-        b"&*",
-        b"+@all",
-        b"allkeys",
-        b"allchannels",
-        b"allcommands",
-    ];
+    const OPEN: [&[u8]; 9] =
+        [b"on", b"nopass", b"sanitize-payload", b"~*", b"&*", b"+@all", b"allkeys", b"allchannels", b"allcommands"];
     matches!(args.split_first(), Some((name, rules)) if name.as_slice() == b"default"
         && rules.iter().any(|r| r.as_slice() == b"nopass")
         && rules.iter().all(|r| OPEN.contains(&r.as_slice())))

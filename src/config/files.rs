@@ -1,6 +1,6 @@
 //! What the configuration wants of the file system: the files that a pattern names.
 
-use super::quote::glob_matches;
+use crate::util::glob;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ fn matching(base: &Path, pattern: &[u8]) -> Vec<PathBuf> {
     let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
     let mut names: Vec<_> = names
         .filter(|name| pattern.starts_with(b".") || !name.as_bytes().starts_with(b"."))
-        .filter(|name| glob_matches(pattern, name.as_bytes(), false))
+        .filter(|name| glob::matches(pattern, name.as_bytes(), false))
         .collect();
     names.sort();
     names.into_iter().map(|name| base.join(name)).collect()

@@ -181,7 +181,8 @@ impl Loader {
     /// to somebody else; one whose second part is a group must be right.
     fn take_variable(&mut self, name: &str, value: &[u8]) -> Result<(), ConfigError> {
         let rest = name[ENV_PREFIX.len()..].to_ascii_lowercase();
-        let split = Group::ALL.iter().find_map(|group| Some((group, rest.strip_prefix(group.name())?.strip_prefix('_')?)));
+        let split =
+            Group::ALL.iter().find_map(|group| Some((group, rest.strip_prefix(group.name())?.strip_prefix('_')?)));
         let Some((group, key)) = split else { return Ok(()) };
         let row = rows::find_in(*group, key);
         let shown = match row {

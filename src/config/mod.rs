@@ -47,7 +47,6 @@ mod document;
 pub mod error;
 mod files;
 pub mod load;
-mod quote;
 pub mod row;
 pub mod rows;
 pub mod special;

@@ -4,10 +4,10 @@
 //! Each type is what the code wants to have (a list of points, three limits, a set of bits), and knows how Redis
 //! writes it.
 
-use super::quote;
 use super::row::Spec;
 use super::value::{Field, How, Text, memory, only};
 use crate::util::num;
+use crate::util::quote;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -164,9 +164,11 @@ impl Field for OutputLimits {
     }
 
     fn show(&self, _: &Spec) -> Vec<u8> {
-        joined(self.each("slave").iter().map(|(class, l)| {
-            format!("{class} {} {} {}", l.hard_bytes, l.soft_bytes, l.soft_seconds).into_bytes()
-        }))
+        joined(
+            self.each("slave")
+                .iter()
+                .map(|(class, l)| format!("{class} {} {} {}", l.hard_bytes, l.soft_bytes, l.soft_seconds).into_bytes()),
+        )
     }
 
     fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
@@ -186,9 +188,9 @@ impl Field for OomScores {
         let [primary, replica, child] = args else { return Err("wrong number of arguments".to_owned()) };
         let score = |text: &Vec<u8>| {
             let score = num::parse_i64(text).filter(|s| (-2000..=2000).contains(s));
-            score.and_then(|s| i32::try_from(s).ok()).ok_or_else(|| {
-                "Invalid oom-score-adj-values, elements must be between -2000 and 2000.".to_owned()
-            })
+            score
+                .and_then(|s| i32::try_from(s).ok())
+                .ok_or_else(|| "Invalid oom-score-adj-values, elements must be between -2000 and 2000.".to_owned())
         };
         self.0 = [score(primary)?, score(replica)?, score(child)?];
         Ok(())

@@ -5,8 +5,8 @@
 //! suites match on them.
 
 use super::row::{Kind, Spec};
-use super::quote;
 use crate::util::num;
+use crate::util::quote;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -61,20 +61,7 @@ fn with_unit(value: Vec<u8>) -> Vec<u8> {
 
 /// The bytes that `text` means. Redis is generous here: no digits at all are zero.
 pub(super) fn memory(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (number, unit) = text.split_at(digits);
-    let scale: u64 = match unit.to_ascii_lowercase().as_slice() {
-        b"" | b"b" => 1,
-        b"k" => 1000,
-        b"kb" => 1 << 10,
-        b"m" => 1_000_000,
-        b"mb" => 1 << 20,
-        b"g" => 1_000_000_000,
-        b"gb" => 1 << 30,
-        _ => return None,
-    };
-    let number = number.iter().fold(0u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0')));
-    Some(number.saturating_mul(scale))
+    num::parse_memory(&[b"0", text].concat())
 }
 
 /// The one argument of a parameter that takes one.

@@ -269,8 +269,7 @@ mod tests {
     fn a_view_reads_inside_and_outside() {
         let query = b"..SET.key";
         let larges = [Bytes::from(vec![7; LARGE_ARG_BYTES]), Bytes::from_static(b"small")];
-        let spans =
-            [ArgSpan::inside(2, 3), ArgSpan::inside(6, 3), ArgSpan::outside(0), ArgSpan::outside(1)];
+        let spans = [ArgSpan::inside(2, 3), ArgSpan::inside(6, 3), ArgSpan::outside(0), ArgSpan::outside(1)];
         let args = Args::new(query, &spans, &larges);
         assert_eq!(args.len(), 4);
         assert_eq!(&args[0], b"SET");

@@ -27,8 +27,8 @@
 
 use bytes::Bytes;
 
-use crate::util::gather::{Gather, Mark};
 use super::interim::push_f64;
+use crate::util::gather::{Gather, Mark};
 use crate::util::num::push_i64;
 
 /// A blob shared into the reply is only worth it from this size on.
@@ -397,7 +397,11 @@ mod tests {
         check(|r| r.boolean(true), ":1\r\n", "#t\r\n");
         check(|r| r.boolean(false), ":0\r\n", "#f\r\n");
         check(|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n");
-        check(|r| r.big_number("-99999999999999999999"), "$21\r\n-99999999999999999999\r\n", "(-99999999999999999999\r\n");
+        check(
+            |r| r.big_number("-99999999999999999999"),
+            "$21\r\n-99999999999999999999\r\n",
+            "(-99999999999999999999\r\n",
+        );
     }
 
     #[test]
@@ -449,8 +453,7 @@ mod tests {
         reply.shared_bulk(65636, pieces.iter().cloned());
         reply.shared_bulk(2, [Bytes::from_static(b"xy")]);
         reply.set_array_len(outer, 10);
-        let want =
-            format!("*10\r\n$65636\r\n{}{}\r\n$2\r\nxy\r\n", "a".repeat(65536), "b".repeat(100)).into_bytes();
+        let want = format!("*10\r\n$65636\r\n{}{}\r\n$2\r\nxy\r\n", "a".repeat(65536), "b".repeat(100)).into_bytes();
         assert_eq!(reply.out.to_vec(), want);
         assert!(reply.out.chunks().any(|c| c.as_ptr() == pieces[0].as_ptr()));
     }

@@ -90,12 +90,7 @@ pub struct ReplyLimits {
 
 impl Default for ReplyLimits {
     fn default() -> Self {
-        Self {
-            depth_max: 64,
-            bulk_bytes_max: 512 * 1024 * 1024,
-            reply_bytes_max: 1 << 30,
-            line_bytes_max: 64 * 1024,
-        }
+        Self { depth_max: 64, bulk_bytes_max: 512 * 1024 * 1024, reply_bytes_max: 1 << 30, line_bytes_max: 64 * 1024 }
     }
 }
 
@@ -420,20 +415,23 @@ mod tests {
         check("(123\r\n", Value::BigNumber(b"123".into()));
         check("=6\r\ntxt:hi\r\n", Value::Verbatim { format: *b"txt", text: b"hi".into() });
         check("*0\r\n", Value::Array(vec![]));
-        check("*2\r\n*1\r\n:1\r\n~1\r\n+a\r\n", Value::Array(vec![
-            Value::Array(vec![Value::Int(1)]),
-            Value::Set(vec![Value::Simple(b"a".into())]),
-        ]));
+        check(
+            "*2\r\n*1\r\n:1\r\n~1\r\n+a\r\n",
+            Value::Array(vec![Value::Array(vec![Value::Int(1)]), Value::Set(vec![Value::Simple(b"a".into())])]),
+        );
         check("%1\r\n$1\r\na\r\n*0\r\n", Value::Map(vec![(bulk("a"), Value::Array(vec![]))]));
         check(">1\r\n:1\r\n", Value::Push(vec![Value::Int(1)]));
-        check("|1\r\n+a\r\n:1\r\n*1\r\n:2\r\n", Value::Attributed {
-            attributes: vec![(Value::Simple(b"a".into()), Value::Int(1))],
-            value: Box::new(Value::Array(vec![Value::Int(2)])),
-        });
-        check("*1\r\n|0\r\n:2\r\n", Value::Array(vec![Value::Attributed {
-            attributes: vec![],
-            value: Box::new(Value::Int(2)),
-        }]));
+        check(
+            "|1\r\n+a\r\n:1\r\n*1\r\n:2\r\n",
+            Value::Attributed {
+                attributes: vec![(Value::Simple(b"a".into()), Value::Int(1))],
+                value: Box::new(Value::Array(vec![Value::Int(2)])),
+            },
+        );
+        check(
+            "*1\r\n|0\r\n:2\r\n",
+            Value::Array(vec![Value::Attributed { attributes: vec![], value: Box::new(Value::Int(2)) }]),
+        );
         assert!(matches!(ReplyParser::default().feed(b",nan\r\n"), Ok((6, Some(Value::Double(x)))) if x.is_nan()));
     }
 

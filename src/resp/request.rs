@@ -244,13 +244,7 @@ impl RequestParser {
         self.partial.insert(Box::new(partial)).keep(query, start)
     }
 
-    fn resume(
-        &mut self,
-        query: &[u8],
-        limits: &Limits,
-        spans: &mut Vec<ArgSpan>,
-        larges: &mut Vec<Bytes>,
-    ) -> Parsed {
+    fn resume(&mut self, query: &[u8], limits: &Limits, spans: &mut Vec<ArgSpan>, larges: &mut Vec<Bytes>) -> Parsed {
         let partial = self.partial.as_mut().expect("the caller looked");
         let Some(fed) = partial.feed_large(query) else {
             return Parsed::Incomplete { consumed: query.len() };
@@ -535,13 +529,7 @@ fn long_header(query: &[u8], at: &mut Position, limits: &Limits) -> Header {
 
 /// An inline request. `Done` without any new span is an empty line.
 #[inline(never)]
-fn line(
-    query: &[u8],
-    at: &mut Position,
-    limits: &Limits,
-    spans: &mut Vec<ArgSpan>,
-    larges: &mut Vec<Bytes>,
-) -> Stop {
+fn line(query: &[u8], at: &mut Position, limits: &Limits, spans: &mut Vec<ArgSpan>, larges: &mut Vec<Bytes>) -> Stop {
     let rest = &query[at.pos..];
     let Some(found) = memchr(b'\n', &rest[at.searched..]) else {
         if rest.len() > limits.inline_bytes_max {

@@ -219,9 +219,10 @@ impl Gather {
 
     /// Memory held here: the buffer's room, the list, and the blobs as if they were held by this queue alone.
     pub fn memory(&self) -> usize {
-        let splices = self.splices.as_ref().map_or(0, |s| {
-            size_of::<Splices>() + s.list.capacity() * size_of::<Splice>() + s.bytes
-        });
+        let splices = self
+            .splices
+            .as_ref()
+            .map_or(0, |s| size_of::<Splices>() + s.list.capacity() * size_of::<Splice>() + s.bytes);
         self.buf.capacity() + splices
     }
 }

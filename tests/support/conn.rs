@@ -1,8 +1,8 @@
 //! A client connection for tests.
 
+use super::Peer;
 use super::resp::{Value, words};
 use super::transcript;
-use super::Peer;
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

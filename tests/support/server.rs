@@ -153,7 +153,8 @@ pub fn free_port() -> u16 {
     // Below the range the kernel hands out for outgoing connections, so that no client's own port collides.
     loop {
         let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-        let port = 11_000 + ((nanos / 7).wrapping_mul(2_654_435_761).wrapping_add(std::process::id() * 977) % 20_000) as u16;
+        let port =
+            11_000 + ((nanos / 7).wrapping_mul(2_654_435_761).wrapping_add(std::process::id() * 977) % 20_000) as u16;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -44,10 +44,7 @@ fn unknown_commands() {
         // Long names and arguments are cut to 128 bytes in all.
         let long = "x".repeat(300);
         let cut = "x".repeat(128);
-        assert_eq!(
-            kv.cmd(&[&long]).text(),
-            format!("(error) ERR unknown command '{cut}', with args beginning with: ")
-        );
+        assert_eq!(kv.cmd(&[&long]).text(), format!("(error) ERR unknown command '{cut}', with args beginning with: "));
         assert_eq!(
             kv.cmd(&["nope", &long, "next"]).text(),
             format!("(error) ERR unknown command 'nope', with args beginning with: '{cut}' ")

@@ -73,7 +73,9 @@ fn options() {
 fn damaged_payloads() {
     let server = Server::start(&[]);
     let mut kv = server.connect();
-    for value in ["123456789", "some text that is long enough to be compressed aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+    for value in
+        ["123456789", "some text that is long enough to be compressed aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
+    {
         kv.cmd(&["SET", "a", value]);
         let payload = kv.line("DUMP a").bytes().to_vec();
         for cut in 0..payload.len() {
@@ -122,5 +124,8 @@ const PAYLOADS: [(&str, &[u8]); 5] = [
     ("300", b"\x00\xc1,\x01\x0a\x00\x95Ba\xf2e\x82\x5c\x10"),
     ("100000", b"\x00\xc2\xa0\x86\x01\x00\x0a\x00\xf1$\x03Po/\xa6t"),
     ("hello", b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a"),
-    ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", b"\x00\xc3\x09(\x01aa\xe0\x1b\x00\x01aa\x0a\x00\xcf\x09/\xaa\xae%\x83\x1d"),
+    (
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        b"\x00\xc3\x09(\x01aa\xe0\x1b\x00\x01aa\x0a\x00\xcf\x09/\xaa\xae%\x83\x1d",
+    ),
 ];

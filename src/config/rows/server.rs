@@ -13,8 +13,7 @@ const FOREGROUND: &str = "the server stays in the foreground: a service manager 
 fn title_template(text: &[u8]) -> Result<(), String> {
     let wrong = || Err("template format is invalid or contains unknown variables".to_owned());
     let Ok(mut rest) = std::str::from_utf8(text) else { return wrong() };
-    const KNOWN: [&str; 7] =
-        ["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
+    const KNOWN: [&str; 7] = ["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
     while let Some(open) = rest.find('{') {
         let Some(close) = rest[open..].find('}') else { return wrong() };
         if !KNOWN.contains(&&rest[open + 1..open + close]) {
