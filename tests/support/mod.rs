@@ -24,7 +24,7 @@ mod transcript;
 pub use conn::{Conn, Proto};
 pub use peer::{Peer, real_redis};
 pub use resp::Value;
-pub use server::{Server, free_port};
+pub use server::{Server, free_port, under_test};
 pub use temp::TempDir;
 
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@
 //! | map | `{"a": 1, "b": 2}` |
 //! | double, boolean | `(double) 3.5`, `(true)` |
 //! | verbatim, big number | `(txt) "text"`, `(big) 123` |
+//! | attributes before a reply | `\|{"a": 1} "reply"` |
 
 use std::io::{self, BufRead, Read};
 
@@ -30,6 +31,7 @@ pub enum Value {
     Bool(bool),
     Verbatim(String, Vec<u8>),
     Big(String),
+    Attribute(Vec<(Value, Value)>, Box<Value>),
 }
 
 fn bad(what: &str, line: &str) -> io::Error {
@@ -63,6 +65,13 @@ impl Value {
             "_" => Value::Null,
             "," => Value::Double(rest.to_string()),
             "#" => Value::Bool(rest == "t"),
+            "|" => {
+                let mut pairs = Vec::new();
+                for _ in 0..number()? {
+                    pairs.push((Value::read(from)?, Value::read(from)?));
+                }
+                Value::Attribute(pairs, Box::new(Value::read(from)?))
+            }
             "(" => Value::Big(rest.to_string()),
             "=" => {
                 let bytes = read_bulk(from, number()?)?;
@@ -75,6 +84,10 @@ impl Value {
 
     /// The one-line form that transcripts compare.
     pub fn text(&self) -> String {
+        let pairs = |pairs: &[(Value, Value)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(k, v)| format!("{}: {}", k.text(), v.text())).collect();
+            format!("{{{}}}", pairs.join(", "))
+        };
         let join = |items: &[Value]| items.iter().map(Value::text).collect::<Vec<_>>().join(" ");
         match self {
             Value::Simple(text) => text.clone(),
@@ -86,10 +99,8 @@ impl Value {
             Value::Array(items) => format!("[{}]", join(items)),
             Value::Set(items) => format!("#[{}]", join(items)),
             Value::Push(items) => format!(">[{}]", join(items)),
-            Value::Map(pairs) => {
-                let pairs: Vec<_> = pairs.iter().map(|(k, v)| format!("{}: {}", k.text(), v.text())).collect();
-                format!("{{{}}}", pairs.join(", "))
-            }
+            Value::Map(all) => pairs(all),
+            Value::Attribute(all, reply) => format!("|{} {}", pairs(all), reply.text()),
             Value::Double(text) => format!("(double) {text}"),
             Value::Bool(yes) => format!("({yes})"),
             Value::Verbatim(format, text) => format!("({format}) {}", quoted(text)),

@@ -1,1 +1,181 @@
-//! x
+//! Hostile and careless clients: each costs bounded memory, and nobody else waits for them.
+
+use crate::support::{Conn, Server, wait_for};
+use std::time::{Duration, Instant};
+
+fn used_memory(kv: &mut Conn) -> u64 {
+    kv.info("used_memory").parse().unwrap()
+}
+
+/// The longest GET another client sees while `act` goes on.
+fn latency_during(server: &Server, act: impl FnOnce() + Send) -> Duration {
+    let mut probe = server.connect();
+    probe.ok("SET probe 1");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let prober = scope.spawn(|| {
+            let mut worst = Duration::ZERO;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let asked = Instant::now();
+                probe.expect("GET probe", "\"1\"");
+                worst = worst.max(asked.elapsed());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            worst
+        });
+        act();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        prober.join().unwrap()
+    })
+}
+
+/// Headers promise what never comes: memory follows what arrived, not what was promised.
+#[test]
+fn promises_cost_nothing() {
+    let server = Server::start(&["--proto-max-bulk-len", "2gb"]);
+    let mut kv = server.connect();
+    let before = used_memory(&mut kv);
+    let mut clients: Vec<Conn> = Vec::new();
+    let worst = latency_during(&server, || {
+        for _ in 0..50 {
+            let mut conn = server.connect();
+            conn.raw(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1073741824\r\nsome");
+            clients.push(conn);
+            let mut conn = server.connect();
+            conn.raw(b"*1000000000\r\n$3\r\nDEL\r\n$1\r\na\r\n");
+            clients.push(conn);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    });
+    let grown = used_memory(&mut kv).saturating_sub(before);
+    if server.peer.satisfies("kvstash") && server.peer == crate::support::Peer::Kvstash {
+        assert!(grown < 30 << 20, "100 promises cost {grown} bytes");
+        assert!(worst < Duration::from_millis(300), "GET took {worst:?}");
+    }
+    kv.expect("PING", "PONG");
+}
+
+/// A thousand clients in the middle of a request.
+#[test]
+fn half_sent_requests() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let before = used_memory(&mut kv);
+    let mut clients = Vec::new();
+    for i in 0..1000 {
+        let mut conn = server.connect();
+        let request = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$100\r\nvalue";
+        conn.raw(&request[..1 + i % (request.len() - 1)]);
+        clients.push(conn);
+    }
+    wait_for("the thousand to be connected", Duration::from_secs(20), || kv.info("connected_clients") == "1001");
+    let grown = used_memory(&mut kv).saturating_sub(before);
+    assert!(grown < 100 << 20, "a thousand half requests cost {grown} bytes");
+    if server.peer == crate::support::Peer::Kvstash {
+        assert!(grown < 8 << 20, "a thousand half requests cost {grown} bytes");
+    }
+    drop(clients);
+    wait_for("them to be gone", Duration::from_secs(20), || kv.info("connected_clients") == "1");
+}
+
+/// A client that asks and never reads: its replies wait in bounded memory, then it is closed.
+#[test]
+fn a_client_that_never_reads() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal 20mb 0 0"]);
+    let mut kv = server.connect();
+    let value = vec![b'v'; 100_000];
+    kv.cmd_bytes(&[b"SET", b"big", &value]);
+    let mut reader = server.connect();
+    let worst = latency_during(&server, || {
+        for _ in 0..2_000 {
+            if reader.try_raw(b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n").is_err() {
+                break;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    wait_for("the client to be closed", Duration::from_secs(10), || kv.info("connected_clients") == "1");
+    assert!(worst < Duration::from_millis(500), "GET took {worst:?}");
+    if server.peer.satisfies("redis>=7.4") {
+        assert_eq!(kv.info("client_output_buffer_limit_disconnections"), "1");
+    }
+    assert!(used_memory(&mut kv) < 60 << 20);
+}
+
+/// The same with a soft limit: more than that for so many seconds.
+#[test]
+fn the_soft_limit() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal 0 1mb 1"]);
+    let mut kv = server.connect();
+    let value = vec![b'v'; 1 << 20];
+    kv.cmd_bytes(&[b"SET", b"big", &value]);
+    let mut reader = server.connect();
+    for _ in 0..30 {
+        reader.send(&["GET", "big"]);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(kv.info("connected_clients"), "2", "the soft limit waits");
+    wait_for("the client to be closed", Duration::from_secs(10), || kv.info("connected_clients") == "1");
+}
+
+/// A query buffer that only grows is cut off at its limit.
+#[test]
+fn the_query_buffer_limit() {
+    let server = Server::start(&["--client-query-buffer-limit", "1mb"]);
+    let mut kv = server.connect();
+    let mut conn = server.connect();
+    conn.try_raw(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$30000000\r\n").ok();
+    let piece = vec![b'x'; 100_000];
+    for _ in 0..300 {
+        if conn.try_raw(&piece).is_err() {
+            break;
+        }
+    }
+    wait_for("the client to be closed", Duration::from_secs(10), || kv.info("connected_clients") == "1");
+    kv.expect("EXISTS a", "0");
+}
+
+/// One client's deep pipeline does not keep another waiting for all of it.
+#[test]
+fn a_deep_pipeline_shares_the_server() {
+    let server = Server::start(&[]);
+    if server.peer != crate::support::Peer::Kvstash {
+        return;
+    }
+    let mut greedy = server.connect();
+    let request = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n".repeat(2_000);
+    let worst = latency_during(&server, || {
+        for _ in 0..50 {
+            greedy.raw(&request);
+            for _ in 0..2_000 {
+                assert_eq!(greedy.read().text(), "OK");
+            }
+        }
+    });
+    assert!(worst < Duration::from_millis(200), "a PING beside a pipeline took {worst:?}");
+}
+
+/// Ten thousand idle connections are the figure to hold; here a thousand, as far as a test's own descriptors go.
+#[test]
+fn idle_connections_are_cheap() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let before = used_memory(&mut kv);
+    let clients: Vec<Conn> = (0..900).map(|_| server.connect()).collect();
+    wait_for("the connections", Duration::from_secs(20), || kv.info("connected_clients") == "901");
+    let each = used_memory(&mut kv).saturating_sub(before) / 900;
+    assert!(each < 25_000, "{each} bytes a connection");
+    if server.peer == crate::support::Peer::Kvstash {
+        assert!(each < 6_000, "{each} bytes a connection");
+    }
+    drop(clients);
+}
+
+/// Protected mode: without a password, only the loopback may talk. The loopback is all a test can reach, so this looks
+/// at the setting alone.
+#[test]
+fn protected_mode_lets_the_loopback_in() {
+    let server = Server::start(&["--protected-mode", "yes"]);
+    let mut kv = server.connect();
+    kv.talk("PING => PONG\n CONFIG GET protected-mode => [\"protected-mode\" \"yes\"]");
+}

@@ -1,1 +1,223 @@
-//! x
+//! Looking at a running server: SLOWLOG, LATENCY, MONITOR, MEMORY.
+
+use crate::support::{Server, Value, each_proto, wait_for};
+use std::time::Duration;
+
+#[test]
+fn slowlog() {
+    let server = Server::start(&["--slowlog-log-slower-than", "0"]);
+    each_proto(&server, |kv| {
+        kv.ok("CLIENT SETNAME slow");
+        kv.ok("CONFIG SET slowlog-log-slower-than 0 slowlog-max-len 128");
+        kv.ok("SLOWLOG RESET");
+        kv.ok("SET a 1");
+        let log = kv.line("SLOWLOG GET 10");
+        let entry = log.items().iter().find(|e| e.items()[3].items()[0].string() == "SET").expect("the SET").items();
+        assert_eq!(entry.len(), 6);
+        assert!(entry[0].int() >= 0 && entry[1].int() > 1_600_000_000 && entry[2].int() >= 0);
+        assert_eq!(entry[3].text(), r#"["SET" "a" "1"]"#);
+        assert_eq!(entry[4].string(), kv.addr());
+        assert_eq!(entry[5].string(), "slow");
+        // Long arguments and long argument lists are cut.
+        let long = "x".repeat(300);
+        kv.cmd(&["SET", "a", &long]);
+        let mut many = vec!["MGET"];
+        many.extend(vec!["k"; 100]);
+        kv.cmd(&many);
+        let log = kv.line("SLOWLOG GET 2");
+        let argv = log.items()[0].items()[3].items().to_vec();
+        assert_eq!(argv.len(), 32);
+        assert_eq!(argv[31].string(), "... (70 more arguments)");
+        let argv = log.items()[1].items()[3].items().to_vec();
+        assert_eq!(argv[2].string(), format!("{}... (172 more bytes)", "x".repeat(128)));
+        assert_eq!(kv.line("SLOWLOG GET 1").items().len(), 1);
+        assert!(kv.line("SLOWLOG GET -1").items().len() > 3);
+        assert!(kv.int("SLOWLOG LEN") > 3);
+        // Newest first, and no more than the limit.
+        kv.ok("CONFIG SET slowlog-max-len 2");
+        kv.talk("PING\n PING\n PING");
+        assert_eq!(kv.int("SLOWLOG LEN"), 2);
+        kv.ok("CONFIG SET slowlog-log-slower-than -1");
+        kv.ok("SLOWLOG RESET");
+        kv.talk(
+            r#"
+            PING
+            SLOWLOG LEN                => 0
+            SLOWLOG GET                => []
+            SLOWLOG GET -2             => (error) ERR count should be greater than or equal to -1
+            SLOWLOG GET x              => (error) ERR count should be greater than or equal to -1
+            SLOWLOG BAD                => (error) ERR unknown subcommand 'BAD'. Try SLOWLOG HELP.
+            SLOWLOG                    => (error) ERR wrong number of arguments for 'slowlog' command
+            SLOWLOG LEN x              => (error) ERR wrong number of arguments for 'slowlog|len' command
+            SLOWLOG HELP               =~ [*SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:*
+            "#,
+        );
+    });
+    // Only what is slow enough.
+    let mut kv = server.connect();
+    kv.ok("CONFIG SET slowlog-log-slower-than 20000");
+    kv.ok("PING_".strip_suffix('_').map(|_| "SET a 1").unwrap());
+    kv.ok("DEBUG SLEEP 0.05");
+    let log = kv.line("SLOWLOG GET");
+    assert_eq!(log.items().len(), 1);
+    assert!(log.items()[0].items()[2].int() >= 50_000);
+    // Secrets do not show.
+    kv.ok("CONFIG SET slowlog-log-slower-than 0");
+    kv.line("AUTH user secret-word");
+    kv.ok("CONFIG SET requirepass \"\"");
+    let text = kv.line("SLOWLOG GET -1").text();
+    assert!(!text.contains("secret-word"), "{text}");
+}
+
+#[test]
+fn latency() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.ok("CONFIG SET latency-monitor-threshold 20");
+        kv.line("LATENCY RESET");
+        kv.ok("DEBUG SLEEP 0.04");
+        kv.ok("DEBUG SLEEP 0.03");
+        let latest = kv.line("LATENCY LATEST");
+        let event = latest.items().iter().find(|e| e.items()[0].string() == "command").expect("the sleep").items();
+        assert!(event[1].int() > 1_600_000_000);
+        assert!((29..200).contains(&event[2].int()), "{}", latest.text());
+        assert!((39..200).contains(&event[3].int()), "{}", latest.text());
+        let history = kv.line("LATENCY HISTORY command");
+        let worst = history.items().iter().map(|sample| sample.items()[1].int()).max();
+        assert!(worst >= Some(39), "{}", history.text());
+        let graph = kv.line("LATENCY GRAPH command").string();
+        assert!(graph.starts_with("command - high "), "{graph}");
+        assert!(!kv.line("LATENCY DOCTOR").string().is_empty());
+        kv.talk(
+            r#"
+            LATENCY HISTORY none       => []
+            LATENCY GRAPH none         => (error) ERR No samples available for event 'none'
+            LATENCY RESET none         => 0
+            LATENCY RESET command      => 1
+            LATENCY HISTORY command    => []
+            LATENCY BAD                => (error) ERR unknown subcommand 'BAD'. Try LATENCY HELP.
+            LATENCY HISTORY            => (error) ERR wrong number of arguments for 'latency|history' command
+            LATENCY HELP               =~ [*LATENCY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:*
+            CONFIG SET latency-monitor-threshold 0
+            LATENCY LATEST             => []
+            LATENCY DOCTOR             =~ *latency-monitor-threshold*
+            "#,
+        );
+    });
+}
+
+#[test]
+fn latency_histogram() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.ok("CONFIG RESETSTAT");
+        kv.talk("SET a 1\n SET a 1\n GET a\n CONFIG GET port");
+        let reply = kv.line("LATENCY HISTOGRAM set get nosuch");
+        let set = reply.field("set");
+        assert_eq!(set.field("calls").int(), 2);
+        let histogram = set.field("histogram_usec");
+        let last = match histogram {
+            Value::Map(pairs) => pairs.last().unwrap().1.int(),
+            other => other.items().last().unwrap().int(),
+        };
+        assert_eq!(last, 2, "counts are cumulative: {}", histogram.text());
+        assert_eq!(reply.field("get").field("calls").int(), 1);
+        assert!(!reply.text().contains("nosuch"));
+        let config = kv.line("LATENCY HISTOGRAM config");
+        assert_eq!(config.field("config|get").field("calls").int(), 1);
+        assert!(kv.line("LATENCY HISTOGRAM").text().contains("\"set\""));
+    });
+}
+
+#[test]
+fn monitor() {
+    let server = Server::start(&["--requirepass", "hidden"]);
+    let mut watcher = server.connect();
+    watcher.ok("AUTH hidden");
+    watcher.ok("MONITOR");
+    let mut kv = server.connect();
+    kv.ok("AUTH hidden");
+    kv.talk("SELECT 2\n SET a \"x\\r\\n\\x00\"\n MULTI\n GET a\n EXEC");
+    kv.line("foo");
+    kv.line("CLIENT SETNAME me");
+    let mut lines = Vec::new();
+    while let Some(reply) = watcher.read_within(Duration::from_millis(300)) {
+        lines.push(reply.string());
+    }
+    let text = lines.join("\n");
+    let shape = |line: &str, tail: &str| {
+        let (time, rest) = line.split_once(' ').unwrap();
+        time.split_once('.').is_some_and(|(s, us)| s.len() == 10 && us.len() == 6) && rest == tail
+    };
+    let addr = kv.addr();
+    assert!(lines.iter().any(|l| shape(l, &format!("[2 {addr}] \"SET\" \"a\" \"x\\r\\n\\x00\""))), "{text}");
+    assert!(lines.iter().any(|l| shape(l, &format!("[2 {addr}] \"SELECT\" \"2\""))), "{text}");
+    let position =
+        |needle: &str| lines.iter().position(|l| l.contains(needle)).unwrap_or_else(|| panic!("{needle}: {text}"));
+    assert!(position("\"MULTI\"") < position("\"GET\" \"a\""), "{text}");
+    assert!(!text.contains("hidden") && !text.contains("foo"), "{text}");
+    // RESET ends it.
+    watcher.expect("RESET", "RESET");
+    watcher.ok("AUTH hidden");
+    kv.ok("SET a 1");
+    assert!(watcher.read_within(Duration::from_millis(100)).is_none());
+    assert!(kv.line("MONITOR x").is_error());
+}
+
+#[test]
+fn memory() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            MEMORY USAGE none          => (nil)
+            SET a 1
+            MEMORY USAGE a BAD         => (error) ERR syntax error
+            MEMORY USAGE a SAMPLES     => (error) ERR syntax error
+            MEMORY USAGE a SAMPLES -1  => (error) ERR syntax error
+            MEMORY USAGE               => (error) ERR wrong number of arguments for 'memory|usage' command
+            MEMORY BAD                 => (error) ERR unknown subcommand 'BAD'. Try MEMORY HELP.
+            MEMORY PURGE               => OK
+            MEMORY DOCTOR              =~ "*"  || (txt) "*"
+            MEMORY HELP                =~ [*MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:*
+            "#,
+        );
+        assert!((16..200).contains(&kv.int("MEMORY USAGE a SAMPLES 0")));
+        kv.cmd(&["SET", "big", &"x".repeat(100_000)]);
+        assert!((100_000..140_000).contains(&kv.int("MEMORY USAGE big")));
+        let stats = kv.line("MEMORY STATS");
+        for field in [
+            "peak.allocated",
+            "total.allocated",
+            "startup.allocated",
+            "replication.backlog",
+            "clients.slaves",
+            "clients.normal",
+            "aof.buffer",
+            "db.0",
+            "overhead.total",
+            "keys.count",
+            "keys.bytes-per-key",
+            "dataset.bytes",
+            "dataset.percentage",
+            "peak.percentage",
+            "allocator.allocated",
+            "allocator.active",
+            "allocator.resident",
+            "fragmentation",
+            "fragmentation.bytes",
+        ] {
+            stats.field(field);
+        }
+        assert_eq!(stats.field("keys.count").int(), 2);
+        assert!(stats.field("db.0").field("overhead.hashtable.main").int() > 0);
+        assert!(!kv.line("MEMORY MALLOC-STATS").is_error());
+    });
+    // used_memory follows the data.
+    let mut kv = server.connect();
+    let before: i64 = kv.info("used_memory").parse().unwrap();
+    kv.ok("DEBUG POPULATE 10000 m 1000");
+    wait_for("used_memory to follow", Duration::from_secs(5), || {
+        kv.info("used_memory").parse::<i64>().unwrap() > before + 9_000_000
+    });
+}

@@ -1,1 +1,284 @@
-//! x
+//! The server group that is not observation or configuration: INFO, TIME, LOLWUT, DBSIZE, FLUSH, SWAPDB, DEBUG.
+
+use crate::support::{Proto, Server, Value, each_proto, wait_for};
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[test]
+fn info_sections() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        let reply = kv.line("INFO");
+        assert_eq!(matches!(reply, Value::Verbatim(..)), kv.proto == Proto::Resp3);
+        let sections = |text: &str| -> Vec<String> {
+            text.lines().filter_map(|l| l.strip_prefix("# ")).map(str::to_string).collect()
+        };
+        let all = reply.string();
+        for name in [
+            "Server",
+            "Clients",
+            "Memory",
+            "Persistence",
+            "Stats",
+            "Replication",
+            "CPU",
+            "Errorstats",
+            "Cluster",
+            "Keyspace",
+        ] {
+            assert!(sections(&all).iter().any(|s| s == name), "no section {name}");
+        }
+        assert!(all.lines().all(|l| l.is_empty() || l.starts_with("# ") || l.contains(':')));
+        assert!(all.contains("\r\n"), "lines end as on the wire");
+        assert_eq!(sections(&kv.line("INFO server").string()), ["Server"]);
+        assert_eq!(sections(&kv.line("info SERVER cpu").string()).len(), 2);
+        assert_eq!(sections(&kv.line("INFO server server").string()), ["Server"]);
+        assert!(sections(&kv.line("INFO all").string()).iter().any(|s| s == "Commandstats"));
+        assert!(sections(&kv.line("INFO everything").string()).iter().any(|s| s == "Commandstats"));
+        assert!(sections(&kv.line("INFO default cpu").string()).iter().any(|s| s == "Keyspace"));
+        assert!(kv.line("INFO nosuchsection").string().is_empty());
+    });
+}
+
+#[test]
+fn info_counts() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.ok("CONFIG RESETSTAT");
+    kv.talk(
+        r#"
+        SET a 1
+        SET b 1 EX 100
+        GET a
+        GET none
+        INCR a
+        foo                            =~ (error) ERR *
+        SET a                          =~ (error) ERR *
+        SELECT 3
+        SET c 1
+        "#,
+    );
+    assert_eq!(kv.info("keyspace_hits"), "1");
+    assert_eq!(kv.info("keyspace_misses"), "1");
+    assert_eq!(kv.info("total_error_replies"), "2");
+    assert_eq!(kv.info("errorstat_ERR"), "count=2");
+    assert_eq!(kv.info("connected_clients"), "1");
+    assert_eq!(kv.info("process_id"), server.pid().to_string());
+    assert_eq!(kv.info("tcp_port"), server.port.to_string());
+    assert!(kv.info("db0").starts_with("keys=2,expires=1,avg_ttl="), "{}", kv.info("db0"));
+    assert!(kv.info("db3").starts_with("keys=1,expires=0,avg_ttl=0"), "{}", kv.info("db3"));
+    let set = kv.info("cmdstat_set");
+    assert!(set.starts_with("calls=3,usec="), "{set}");
+    assert!(set.contains(",usec_per_call=") && set.ends_with(",rejected_calls=1,failed_calls=0"), "{set}");
+    assert!(kv.info("cmdstat_select").starts_with("calls=1,"));
+    assert!(kv.info("used_memory").parse::<u64>().unwrap() > 0);
+    assert!(kv.info("rdb_changes_since_last_save").parse::<u64>().unwrap() >= 4);
+    assert!(kv.info("latency_percentiles_usec_set").starts_with("p50="));
+    kv.ok("CONFIG RESETSTAT");
+    assert_eq!(kv.info("keyspace_hits"), "0");
+    assert_eq!(kv.info("total_error_replies"), "0");
+}
+
+#[test]
+fn time_and_lolwut() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        let reply = kv.line("TIME");
+        let [seconds, micros] = reply.items() else { panic!("{}", reply.text()) };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        let seconds: i64 = seconds.string().parse().unwrap();
+        assert!((seconds - now).abs() <= 2);
+        assert!((0..1_000_000).contains(&micros.string().parse::<i64>().unwrap()));
+        kv.expect("TIME x", "(error) ERR wrong number of arguments for 'time' command");
+        let art = kv.line("LOLWUT");
+        assert!(art.string().contains("ver"), "it names the version: {}", art.string());
+        assert!(!kv.line("LOLWUT VERSION 5").is_error());
+    });
+}
+
+#[test]
+fn sizes_and_flush() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            DBSIZE                     => 0
+            MSET a 1 b 2
+            DBSIZE                     => 2
+            SELECT 1
+            SET c 1
+            DBSIZE                     => 1
+            FLUSHDB                    => OK
+            DBSIZE                     => 0
+            SELECT 0
+            DBSIZE                     => 2
+            FLUSHDB ASYNC              => OK
+            DBSIZE                     => 0
+            SET a 1
+            FLUSHDB sync               => OK
+            SET a 1
+            FLUSHALL ASYNC             => OK
+            DBSIZE                     => 0
+            SET a 1
+            FLUSHALL SYNC              => OK
+            DBSIZE                     => 0
+            FLUSHALL BAD               => (error) ERR syntax error
+            FLUSHDB BAD                => (error) ERR syntax error
+            FLUSHALL SYNC ASYNC        => (error) ERR syntax error
+            DBSIZE x                   => (error) ERR wrong number of arguments for 'dbsize' command
+            "#,
+        );
+    });
+}
+
+#[test]
+fn memory_comes_back_after_a_flush() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let before: u64 = kv.info("used_memory").parse().unwrap();
+    for how in ["ASYNC", "SYNC"] {
+        kv.ok("DEBUG POPULATE 200000 key 100");
+        let full: u64 = kv.info("used_memory").parse().unwrap();
+        assert!(full > before + 20_000_000, "{before} -> {full}");
+        kv.ok(&format!("FLUSHALL {how}"));
+        wait_for("the memory of the flushed keys", Duration::from_secs(10), || {
+            kv.info("used_memory").parse::<u64>().unwrap() < before + 8_000_000
+        });
+    }
+}
+
+#[test]
+fn swapdb() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            SET a zero EX 100
+            SELECT 1
+            SET a one
+            SWAPDB 0 1                 => OK
+            GET a                      => "zero"
+            TTL a                      => 100
+            SELECT 0
+            GET a                      => "one"
+            SWAPDB 0 0                 => OK
+            GET a                      => "one"
+            SWAPDB 0 16                => (error) ERR DB index is out of range
+            SWAPDB -1 0                => (error) ERR DB index is out of range
+            SWAPDB x 1                 => (error) ERR invalid first DB index
+            SWAPDB 1 x                 => (error) ERR invalid second DB index
+            SWAPDB 1                   => (error) ERR wrong number of arguments for 'swapdb' command
+            "#,
+        );
+    });
+}
+
+#[test]
+fn debug_protocol() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            DEBUG PROTOCOL string      => "Hello World"
+            DEBUG PROTOCOL integer     => 12345
+            DEBUG PROTOCOL double      => "3.141" || (double) 3.141
+            DEBUG PROTOCOL null        => (nil)
+            DEBUG PROTOCOL array       => [0 1 2]
+            DEBUG PROTOCOL set         => [0 1 2] || #[0 1 2]
+            DEBUG PROTOCOL map         => [0 0 1 1 2 0] || {0: (false), 1: (true), 2: (false)}
+            DEBUG PROTOCOL bignum      => "1234567999999999999999999999999999999" || (big) 1234567999999999999999999999999999999
+            DEBUG PROTOCOL verbatim    => "This is a verbatim\nstring" || (txt) "This is a verbatim\nstring"
+            DEBUG PROTOCOL true        => 1 || (true)
+            DEBUG PROTOCOL false       => 0 || (false)
+            DEBUG PROTOCOL attrib      =~ "Some real reply following the attribute" || |{"key-popularity": *} "Some real reply following the attribute"
+            "#,
+        );
+        if kv.proto == Proto::Resp2 {
+            kv.expect("DEBUG PROTOCOL push", "(error) ERR RESP2 is not supported by this command");
+        } else if kv.peer.satisfies("redis>=7.2,valkey") {
+            // The push comes out of line, after the reply of the command that caused it.
+            kv.expect("DEBUG PROTOCOL push", "\"Some real reply following the push reply\"");
+            assert_eq!(kv.read().text(), ">[\"server-cpu-usage\" 42]");
+        }
+    });
+}
+
+#[test]
+fn debug_subcommands() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            DEBUG JMAP                 =~ (error) ERR unknown subcommand or wrong number of arguments for 'JMAP'. Try DEBUG HELP.
+            DEBUG                      => (error) ERR wrong number of arguments for 'debug' command
+            DEBUG HELP                 =~ [*DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:*
+            DEBUG SLEEP 0.01           => OK
+            DEBUG SET-ACTIVE-EXPIRE 0  => OK
+            DEBUG SET-ACTIVE-EXPIRE 1  => OK
+            DEBUG SET-SKIP-CHECKSUM-VALIDATION 0 => OK
+            DEBUG QUICKLIST-PACKED-THRESHOLD 100b => OK
+            DEBUG QUICKLIST-PACKED-THRESHOLD 0 => OK
+            DEBUG PAUSE-CRON 0         => OK
+            DEBUG REPLYBUFFER RESIZING 1 => OK
+            DEBUG CHANGE-REPL-ID       => OK
+            DEBUG LOG hello            => OK
+            DEBUG ERROR "MINE is this" => (error) MINE is this
+            DEBUG OBJECT none          => (error) ERR no such key
+            SET a abc
+            DEBUG OBJECT a             =~ Value at:0x* refcount:1 encoding:embstr serializedlength:4 lru:* lru_seconds_idle:*
+            DEBUG DIGEST-VALUE none    => [0000000000000000000000000000000000000000]
+            DEBUG POPULATE 10          => OK
+            DBSIZE                     => 11
+            GET key:7                  => "value:7"
+            DEBUG POPULATE 10 p 20     => OK
+            GET p:3                    =~ "value:3\x00\x00*
+            STRLEN p:3                 => 20
+            DEBUG POPULATE x           => (error) ERR value is out of range, must be positive
+            DEBUG STRINGMATCH-TEST     =~ *
+            DEBUG RELOAD               => OK
+            DBSIZE                     => 21
+            GET a                      => "abc"
+            "#,
+        );
+        assert!(!kv.line("DEBUG HTSTATS 0").is_error());
+    });
+    assert!(server.log().contains("hello"));
+}
+
+/// The digest depends on the data alone, not on its order or its encoding, and sees every difference.
+#[test]
+fn digests() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let empty = kv.line("DEBUG DIGEST").string();
+    assert_eq!(empty, "0".repeat(40));
+    let mut seen = HashSet::new();
+    for line in ["SET a 1", "SET b 1", "SET a 2", "EXPIREAT a 4102444800", "SELECT 1", "SET a 2", "DEL a"] {
+        kv.line(line);
+        let digest = kv.line("DEBUG DIGEST").string();
+        assert_eq!(digest.len(), 40);
+        seen.insert(digest);
+    }
+    // SELECT changes nothing, and the last DEL restores what was before.
+    assert_eq!(seen.len(), 5);
+    kv.ok("FLUSHALL");
+    kv.talk("SELECT 0\n MSET x 1 y 2 z 3");
+    let one = kv.line("DEBUG DIGEST").string();
+    kv.talk("FLUSHALL\n MSET z 3 x 1\n SET y 2");
+    assert_eq!(kv.line("DEBUG DIGEST").string(), one);
+    kv.ok("DEBUG RELOAD");
+    assert_eq!(kv.line("DEBUG DIGEST").string(), one, "the same after a reload");
+}
+
+/// The digest of strings is the one real Redis computes, so that datasets can be compared across servers.
+#[test]
+fn digest_equals_redis() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.talk("SET a 1\n SET b text\n SET c far EXAT 4102444800");
+    kv.expect("DEBUG DIGEST", "484f021b4cd9290f4f33875abe835b04f3ab6d97");
+    kv.expect(
+        "DEBUG DIGEST-VALUE a b",
+        "[b4fc66738120fba0b5aa500ab5c2bf89cea1c5da 2ce3f57ae020966eb041fa6a47e5221ee0d42d6b]",
+    );
+}
