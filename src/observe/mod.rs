@@ -1,1 +1,34 @@
-//! The room `observe`.
+//! What the server says about itself: the log, the metrics, the latency monitor, the crash report.
+//!
+//! # What this is
+//!
+//! The one room that names `slog` and `prometheus`. Others log through [`log::Logger`] with a fixed message and
+//! values under the names in [`keys`], and count through the fields of [`metrics::Metrics`].
+//!
+//! # What it never does
+//!
+//! It never makes the hot path wait: a counter is one relaxed load and one store by its only writer, a log line
+//! below the level costs one load. It never asks anything of the server: those who know put their facts here, and
+//! whoever exports reads them from any thread, also while the main loop is stuck.
+//!
+//! # Map
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`crash`] | the report on a panic |
+//! | [`export`] | the metrics in Prometheus's text format |
+//! | [`keys`] | the names under which values are logged |
+//! | [`latency`] | the latency monitor behind `LATENCY` |
+//! | [`log`] | levels, line formats, outputs |
+//! | [`metrics`] | counters, gauges, histograms, and the table of all of them |
+//!
+//! # Read first
+//!
+//! The table in [`metrics`].
+
+pub mod crash;
+pub mod export;
+pub mod keys;
+pub mod latency;
+pub mod log;
+pub mod metrics;
