@@ -8,40 +8,39 @@
 //! 6. Overflow counts are exactly what the displaced elements need, or stuck at 255.
 //! 7. A segment's count is the number of its elements.
 //! 8. The table's length and its numbers of segments per depth are right.
-//! 9. Neither root, chunk nor segment is younger than the heap's epoch, and nothing is older than the origin.
+//! 9. Nothing is older than the table's origin: root, chunks, segments.
 
 use super::directory::{after, prefix};
 use super::element::Element;
 use super::segment::{Segment, home};
 use super::table::Table;
 use super::tags;
-use crate::cow::Heap;
 
 impl<E: Element> Table<E> {
     /// Panics if the table is not as it must be. Reads everything: for tests.
-    pub fn check_invariants(&self, heap: &Heap) {
+    pub fn check_invariants(&self) {
         let (mut elements, mut segments, mut deepest, mut full_chunks) = (0, 0, 0, 0);
         let mut position = (self.segments > 0).then_some(0);
         while let Some(hash) = position {
             let segment = self.locate(hash);
             assert_eq!(prefix(hash, segment.depth()), hash, "1: segments tile the hash space");
-            elements += self.check_segment(heap, segment, hash);
+            elements += self.check_segment(segment, hash);
             segments += 1;
             deepest = deepest.max(segment.depth());
             position = after(hash, segment.depth());
             if self.dir.has_root() {
-                full_chunks += self.check_chunk(heap, hash);
+                full_chunks += self.check_chunk(hash);
             }
         }
         assert_eq!(self.full_chunks, full_chunks, "3: chunks that fill one root slot");
         assert_eq!(self.len, elements, "8: length");
         assert_eq!(self.segments, segments, "8: segments");
         assert_eq!(self.depths.max(), deepest, "8: depth");
-        assert!(!self.dir.has_root() || self.root_birth <= heap.epoch(), "9: the root is not from the future");
+        assert!(!self.dir.has_root() || self.origin <= self.root_birth, "9: the root's birth");
     }
 
     /// Checks the chunk of which `hash` is the first; 1 if it fills one root slot alone.
-    fn check_chunk(&self, heap: &Heap, hash: u64) -> u32 {
+    fn check_chunk(&self, hash: u64) -> u32 {
         // SAFETY: the nodes of a table live.
         unsafe {
             let slot = *self.dir.root_slot(hash);
@@ -49,7 +48,7 @@ impl<E: Element> Table<E> {
                 return 0;
             }
             assert!(slot.bits <= self.dir.root_depth);
-            assert!(slot.birth <= heap.epoch(), "9: a chunk is not from the future");
+            assert!(self.origin <= slot.birth, "9: a chunk's birth");
             let run = 1 << (self.dir.root_depth - slot.bits);
             let start = self.dir.root_slot(hash);
             for at in 0..run {
@@ -68,7 +67,7 @@ impl<E: Element> Table<E> {
     }
 
     /// Checks a segment of which `start` is the first hash, and its links; the number of elements.
-    fn check_segment(&self, heap: &Heap, segment: Segment, start: u64) -> usize {
+    fn check_segment(&self, segment: Segment, start: u64) -> usize {
         let buckets = self.buckets();
         let mut total = 0;
         let mut link = segment;
@@ -78,7 +77,7 @@ impl<E: Element> Table<E> {
             // SAFETY: the nodes and elements of a table live.
             unsafe {
                 assert_eq!(link.recorded_depth(), link.depth(), "2: depth");
-                assert!(self.origin <= link.birth() && link.birth() <= heap.epoch(), "9: birth");
+                assert!(self.origin <= link.birth(), "9: a segment's birth");
                 for at in 0..buckets {
                     let bucket = link.bucket(at);
                     for slot in tags::occupied((*bucket).word) {

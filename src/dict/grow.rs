@@ -158,8 +158,10 @@ impl<E: Element> Table<E> {
             let bit = 1u64 << (63 - old.bits);
             let halves = old.segments().split_at(1 << (old.size - 1));
             for (hash, half) in [(hash & !bit, halves.0), (hash | bit, halves.1)] {
-                let mut new = RootSlot::new(old.bits + 1, old.size - 1, heap.epoch());
-                new.fill(half.iter().copied());
+                let deepest = half.iter().map(|segment| segment.depth() as u8).max().expect("a half has slots");
+                let size = deepest - (old.bits + 1); // smaller than the half, if the other one has the deep segments
+                let mut new = RootSlot::new(old.bits + 1, size, heap.epoch());
+                new.fill(half.iter().copied().step_by(half.len() >> size));
                 self.dir.set_chunk(hash, new);
             }
             if old.bits + 1 == self.dir.root_depth {

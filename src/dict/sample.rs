@@ -82,16 +82,21 @@ impl<E: Element> Table<E> {
         links[rng.index(links.len())]
     }
 
-    /// Collects up to `n` elements of consecutive buckets, from a random one on.
+    /// Collects up to `n` elements of consecutive slots, from a random one on and around the end.
     unsafe fn collect_run(&self, segment: Segment, rng: &mut Rng, n: usize, into: &mut Collected) {
-        let start = rng.index(self.buckets());
+        let start = rng.index(self.buckets() * SLOTS);
         into.clear();
-        for step in 0..self.buckets() {
-            let at = (start + step) % self.buckets();
+        // The first bucket comes again at the end, for the slots before the start.
+        for step in 0..=self.buckets() {
+            let at = (start / SLOTS + step) % self.buckets();
             // SAFETY: the segment lives.
             unsafe {
                 let bucket = segment.bucket(at);
                 for slot in tags::occupied((*bucket).word) {
+                    let before_start = at == start / SLOTS && slot < start % SLOTS;
+                    if (step == 0 && before_start) || (step == self.buckets() && !before_start) {
+                        continue;
+                    }
                     if into.len() == n {
                         return;
                     }

@@ -158,7 +158,7 @@ impl<E: Element> Table<E> {
             }
             low.release(heap);
             high.release(heap);
-            if self.full_chunks == 0 && self.dir.root_depth > 0 {
+            while self.full_chunks == 0 && self.dir.root_depth > 0 {
                 self.halve_root(heap);
             }
             true

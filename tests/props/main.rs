@@ -2,6 +2,9 @@
 //! A failing run prints its case; `QUICKCHECK_TESTS=10000` looks harder.
 
 mod db_expiry;
+mod dict_flood;
+mod dict_model;
+mod dict_scan;
 mod rdb_strings;
 mod util_gather;
 mod util_text;

@@ -26,6 +26,11 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
         self.heap.is_shared(unsafe { self.entry().birth() })
     }
 
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        self.get().key()
+    }
+
     /// Puts another allocation in the entry's place, with the same payload or one that was dealt with.
     fn exchange(&mut self, new: RawEntry<'_>) {
         let old = RawEntry::new(self.swap(new.pointer()));
@@ -77,7 +82,7 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
             head.expiry_ms = expiry_ms;
             head.meta = meta_of(type_id, encoding, head.meta >> 8);
             let old = entry.payload();
-            let leftover = payload.with_raw(&head, |new| {
+            payload.with_raw(&head, |new| {
                 if came_from_elsewhere && let Some(oldest) = payload::oldest::<V>(new) {
                     self.table.note_age(self.heap, oldest);
                 }
@@ -93,7 +98,6 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
                     self.exchange(RawEntry::build(&head, new));
                 }
             });
-            let () = leftover;
             payload::release(forget_inline(old), self.heap)
         }
     }
