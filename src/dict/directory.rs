@@ -150,7 +150,12 @@ impl Directory {
         // SAFETY: the caller has replaced this root.
         unsafe {
             let node = NonNull::new_unchecked(self.root.cast());
-            heap.release(Retired { node, birth, bytes: self.root_bytes(), free: free_memory::<{ align_of::<RootSlot>() }> });
+            heap.release(Retired {
+                node,
+                birth,
+                bytes: self.root_bytes(),
+                free: free_memory::<{ align_of::<RootSlot>() }>,
+            });
         }
     }
 
@@ -224,7 +229,12 @@ impl RootSlot {
         // SAFETY: the caller has replaced this chunk.
         unsafe {
             let node = NonNull::new_unchecked(self.chunk.cast());
-            heap.release(Retired { node, birth: self.birth, bytes: self.bytes(), free: free_memory::<{ align_of::<Segment>() }> });
+            heap.release(Retired {
+                node,
+                birth: self.birth,
+                bytes: self.bytes(),
+                free: free_memory::<{ align_of::<Segment>() }>,
+            });
         }
     }
 

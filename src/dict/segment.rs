@@ -213,7 +213,12 @@ impl Segment {
 
     #[cold]
     #[inline(never)]
-    unsafe fn find_in_links(self, buckets: usize, hash: u64, is_it: &mut dyn FnMut(NonNull<u8>) -> bool) -> Option<Place> {
+    unsafe fn find_in_links(
+        self,
+        buckets: usize,
+        hash: u64,
+        is_it: &mut dyn FnMut(NonNull<u8>) -> bool,
+    ) -> Option<Place> {
         // SAFETY: links live as long as their head.
         unsafe {
             let next = self.next();
@@ -398,7 +403,13 @@ impl Segment {
     }
 
     /// Calls `f` for every element whose home is bucket `at`, wherever it was displaced to.
-    pub unsafe fn for_each_at_home<E: Element>(self, buckets: usize, at: usize, seed: HashSeed, mut f: impl FnMut(NonNull<u8>, u64)) {
+    pub unsafe fn for_each_at_home<E: Element>(
+        self,
+        buckets: usize,
+        at: usize,
+        seed: HashSeed,
+        mut f: impl FnMut(NonNull<u8>, u64),
+    ) {
         let mut link = self;
         while !link.is_null() {
             let mut bucket_at = at;

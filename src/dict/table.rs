@@ -226,7 +226,10 @@ impl<E: Element> Table<E> {
     /// Bytes of the directory and the segments (an estimate for chunks: each segment has one slot at least).
     pub fn memory(&self) -> usize {
         let chunks = if self.dir.has_root() { self.segments.max(2) * size_of::<Segment>() } else { 0 };
-        self.segments * (self.buckets() + 1) * super::segment::LINE + chunks + self.dir.root_bytes() + self.depths.memory()
+        self.segments * (self.buckets() + 1) * super::segment::LINE
+            + chunks
+            + self.dir.root_bytes()
+            + self.depths.memory()
     }
 
     /// Nothing that the table owns is older than this.

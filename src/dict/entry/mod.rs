@@ -148,7 +148,10 @@ unsafe impl<V: CowValue> Element for Entry<V> {
             let entry = RawEntry::new(raw);
             if heap.is_shared(Self::oldest(raw)) {
                 let leftover = payload::release::<V>(entry.payload(), heap);
-                debug_assert!(leftover.is_none(), "what a shared entry points to is as old, and what is old is retired");
+                debug_assert!(
+                    leftover.is_none(),
+                    "what a shared entry points to is as old, and what is old is retired"
+                );
                 drop(leftover);
                 release_shell(entry, heap);
                 return None;
