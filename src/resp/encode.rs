@@ -139,9 +139,21 @@ impl Reply {
 
     /// A float as a bulk string in both protocols.
     pub fn bulk_f64(&mut self, x: f64) {
-        let mut text = Vec::with_capacity(32);
-        push_f64(&mut text, x);
-        self.bulk(&text);
+        // The text goes straight behind a header with one digit, and moves over when its length has two.
+        let out = self.out.bytes_mut();
+        let start = out.len();
+        out.extend_from_slice(b"$0\r\n");
+        push_f64(out, x);
+        let len = out.len() - start - 4;
+        debug_assert!(len < 100, "no double is that long");
+        if len >= 10 {
+            out.push(0);
+            out.copy_within(start + 4..start + 4 + len, start + 5);
+            out[start..start + 5].copy_from_slice(&[b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n']);
+        } else {
+            out[start + 1] = b'0' + len as u8;
+        }
+        out.extend_from_slice(b"\r\n");
     }
 
     /// A bulk string of `len` bytes that lies in memory as shared pieces; large ones are not copied.
@@ -162,15 +174,22 @@ impl Reply {
     /// Nothing, where a bulk string could be.
     #[inline]
     pub fn null(&mut self) {
-        let text: &[u8] = if self.resp3() { b"_\r\n" } else { b"$-1\r\n" };
-        self.out.bytes_mut().extend_from_slice(text);
+        // Two calls rather than a choice of slices: each copies a length the compiler knows.
+        if self.resp3() {
+            self.out.bytes_mut().extend_from_slice(b"_\r\n");
+        } else {
+            self.out.bytes_mut().extend_from_slice(b"$-1\r\n");
+        }
     }
 
     /// Nothing, where an array could be.
     #[inline]
     pub fn null_array(&mut self) {
-        let text: &[u8] = if self.resp3() { b"_\r\n" } else { b"*-1\r\n" };
-        self.out.bytes_mut().extend_from_slice(text);
+        if self.resp3() {
+            self.out.bytes_mut().extend_from_slice(b"_\r\n");
+        } else {
+            self.out.bytes_mut().extend_from_slice(b"*-1\r\n");
+        }
     }
 
     /// The header of an array of `n` elements, which follow.
@@ -380,6 +399,8 @@ mod tests {
         same(|r| r.bulk(b"hello"), "$5\r\nhello\r\n");
         same(|r| r.bulk_int(-12), "$3\r\n-12\r\n");
         same(|r| r.bulk_f64(3.0), "$1\r\n3\r\n");
+        same(|r| r.bulk_f64(-1.2345678), "$10\r\n-1.2345678\r\n");
+        same(|r| r.bulk_f64(0.1234567), "$9\r\n0.1234567\r\n");
         same(|r| r.array(0), "*0\r\n");
         same(|r| r.raw(b":1\r\n"), ":1\r\n");
     }

@@ -36,6 +36,8 @@ mod interim;
 mod protocol_error;
 mod reply;
 mod request;
+#[cfg(test)]
+mod request_tests;
 
 pub use args::{ArgSpan, Args, ArgsIter, OwnedArgs};
 pub use encode::{Deferred, Proto, Reply};

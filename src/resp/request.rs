@@ -304,8 +304,11 @@ impl Partial {
     fn keep(&mut self, query: &[u8], start: usize) -> Parsed {
         let large = self.at.bulk.filter(|len| *len >= LARGE_ARG_BYTES);
         if large.is_none() && self.at.pos - start < SPANNED_BYTES_MAX {
-            shift(&mut self.spans, -(start as i64));
-            self.at.pos -= start;
+            if start > 0 {
+                // Once per request, or per large argument: a loop over the spans at every call would be quadratic.
+                shift(&mut self.spans, -(start as i64));
+                self.at.pos -= start;
+            }
             return Parsed::Incomplete { consumed: start };
         }
         self.detach(query);
@@ -453,7 +456,6 @@ fn bulk_header(query: &[u8], at: &mut Position, limits: &Limits) -> Result<usize
     long_bulk_header(query, at, limits)
 }
 
-#[cold]
 #[inline(never)]
 fn long_bulk_header(query: &[u8], at: &mut Position, limits: &Limits) -> Result<usize, Stop> {
     let first = at.pos;
@@ -505,11 +507,24 @@ enum Header {
     TooLong,
 }
 
-/// Any header, by searching for its end. Moves `at` behind it when it is complete.
-#[cold]
+/// Any header. Moves `at` behind it when it is complete.
 #[inline(never)]
 fn long_header(query: &[u8], at: &mut Position, limits: &Limits) -> Header {
     let rest = query.get(at.pos..).unwrap_or(&[]);
+    // A number of at most ten digits that is all there: values of a kilobyte and more, counts above a thousand.
+    let mut n = 0;
+    for (i, byte) in rest.iter().enumerate().skip(1).take(11) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            if *byte == b'\r' && rest.len() > i + 1 && rest[1] != b'0' && i > 1 {
+                at.pos += i + 2;
+                at.searched = 0;
+                return Header::Number(Some(n));
+            }
+            break;
+        }
+        n = n * 10 + i64::from(digit);
+    }
     let Some(found) = memchr(b'\r', &rest[at.searched..]) else {
         if rest.len() > limits.inline_bytes_max {
             return Header::TooLong;
