@@ -292,3 +292,51 @@ fn a_closed_listener_refuses() {
     assert_eq!(again, ListenerId(1), "ids are not used again");
     l.pair();
 }
+
+/// Runs itself in a process that may open few files, because the limit is the whole process's.
+#[test]
+fn out_of_descriptors_is_said_once_and_does_not_spin() {
+    const CHILD: &str = "KVSTASH_TEST_FEW_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_none() {
+        let name = "reactor::tests::out_of_descriptors_is_said_once_and_does_not_spin";
+        let child = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 40 && exec \"$0\" --exact \"$1\""])
+            .args([std::env::current_exe().unwrap().as_os_str(), name.as_ref()])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        return assert!(child.status.success() && said.contains("1 passed"), "{said}");
+    }
+    let mut l = Loop::new();
+    let mut clients = Vec::new();
+    while let Ok(client) = TcpStream::connect(l.address) {
+        clients.push(client);
+    }
+    drop(clients.drain(..clients.len() / 2 - 3)); // the other half stays connected, fewer descriptors are free
+    let (mut accepted, mut failures, mut turns) = (Vec::new(), 0, 0);
+    while l.started.elapsed() < Duration::from_millis(600) {
+        turns += 1;
+        for event in l.turn(1000) {
+            match event {
+                Event::Accepted { conn, .. } => accepted.push(conn),
+                Event::AcceptFailed { error, suppressed, .. } => {
+                    assert_eq!((error.raw_os_error(), suppressed), (Some(libc::EMFILE), 0));
+                    failures += 1;
+                }
+                _ => (),
+            }
+        }
+    }
+    assert_eq!(failures, 1, "said once a second at most");
+    assert!(turns < 100, "and it did not spin: {turns}");
+    let waiting = accepted.len();
+    accepted.drain(..5).for_each(|conn| l.reactor.close(conn));
+    l.until(|_, event| match event {
+        Event::Accepted { conn, .. } => {
+            accepted.push(conn);
+            (accepted.len() >= waiting).then_some(())
+        }
+        _ => None,
+    });
+}

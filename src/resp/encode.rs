@@ -27,9 +27,8 @@
 
 use bytes::Bytes;
 
-use super::interim::push_f64;
 use crate::util::gather::{Gather, Mark};
-use crate::util::num::push_i64;
+use crate::util::num::{push_f64, push_i64};
 
 /// A blob shared into the reply is only worth it from this size on.
 const SHARED_BULK_BYTES_MIN: usize = 16 * 1024;

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::args::ArgSpan;
-use super::interim as quote;
+use crate::util::quote;
 
 /// Appends the words of `line`, which starts at `off` of the query slice; says how many there are, or `None` for
 /// unbalanced quotes. An empty line has no words.

@@ -32,7 +32,6 @@
 mod args;
 mod encode;
 mod inline;
-mod interim;
 mod protocol_error;
 mod reply;
 mod request;

@@ -395,6 +395,7 @@ fn walk(query: &[u8], at: &mut Position, limits: &Limits, spans: &mut Vec<ArgSpa
     let argc = match short_header(query, at.pos) {
         Some((n, next)) => {
             at.pos = next;
+            at.searched = 0;
             n as i64
         }
         None => match long_header(query, at, limits) {
@@ -451,6 +452,7 @@ fn bulk_header(query: &[u8], at: &mut Position, limits: &Limits) -> Result<usize
         && n as u64 <= limits.bulk_bytes_max
     {
         at.pos = next;
+        at.searched = 0;
         return Ok(n);
     }
     long_bulk_header(query, at, limits)

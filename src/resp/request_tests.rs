@@ -125,6 +125,17 @@ fn empty_requests_are_swallowed() {
     check(&blanks, &[PING], None);
 }
 
+/// A header that was cut before its digits was once searched from the wrong place afterwards: the place where the
+/// search had stopped belonged to the short way, which had not forgotten it.
+#[test]
+fn a_cut_header_leaves_no_trace() {
+    let mut conn = Conn::default();
+    for piece in [format!("*3\r\n$2000\r\n{}\r\n$", "x".repeat(2000)).as_str(), "1\r\na\r\n", "$1\r\nb\r\n"] {
+        conn.receive(piece.as_bytes(), &Limits::default());
+    }
+    assert_eq!(conn.requests.len(), 1);
+}
+
 #[test]
 fn bytes_redis_does_not_look_at() {
     check("*1\rX$4\rYPINGXY", &[PING], None);

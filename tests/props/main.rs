@@ -6,5 +6,7 @@ mod dict_flood;
 mod dict_model;
 mod dict_scan;
 mod rdb_strings;
+mod resp_reply;
+mod resp_request;
 mod util_gather;
 mod util_text;
