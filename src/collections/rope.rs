@@ -58,7 +58,7 @@ impl Rope {
     /// # Panics
     ///
     /// When `range` reaches beyond the end.
-    pub fn slices(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+    pub fn slices(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> + Clone {
         self.parts(range).map(|(piece, part)| &piece[part])
     }
 
@@ -77,7 +77,7 @@ impl Rope {
         self.slices(range).for_each(|s| out.extend_from_slice(s));
     }
 
-    fn parts(&self, range: Range<usize>) -> impl Iterator<Item = (&Bytes, Range<usize>)> {
+    fn parts(&self, range: Range<usize>) -> impl Iterator<Item = (&Bytes, Range<usize>)> + Clone {
         assert!(range.end <= self.len, "a range within the rope");
         let touched = range.start / PIECE..range.end.div_ceil(PIECE).max(range.start / PIECE);
         let touched = if range.is_empty() { 0..0 } else { touched };

@@ -183,24 +183,22 @@ impl<'a> DbMut<'a> {
     /// INCRBY. A missing key counts from 0.
     #[inline]
     pub fn incr(&mut self, key: Key<'_>, delta: i64) -> Result<i64, IncrError> {
-        match self.entry(key) {
-            KeySlot::Occupied(mut o) => o.add_int(delta),
-            KeySlot::Vacant(v) => {
-                v.insert_int(delta, ExpiryUpdate::Clear);
-                Ok(delta)
-            }
+        let mut slot = self.entry(key);
+        if let KeySlot::Occupied(o) = &mut slot {
+            return o.add_int(delta);
         }
+        slot.set_int(delta, ExpiryUpdate::Clear);
+        Ok(delta)
     }
 
     /// APPEND; the new length. A missing key is made as SET would. The caller has checked that the length is allowed.
     pub fn append(&mut self, key: Key<'_>, more: &[u8]) -> Result<usize, WrongType> {
-        match self.entry(key) {
-            KeySlot::Occupied(mut o) => o.append(more),
-            KeySlot::Vacant(v) => {
-                v.insert_bytes(more, Spelling::Value, ExpiryUpdate::Clear);
-                Ok(more.len())
-            }
+        let mut slot = self.entry(key);
+        if let KeySlot::Occupied(o) = &mut slot {
+            return o.append(more);
         }
+        slot.set_bytes(more, Spelling::Value, ExpiryUpdate::Clear);
+        Ok(more.len())
     }
 
     /// DEL of one key; false if it was missing.

@@ -2,10 +2,9 @@
 //! contents. Replicas, reloads and crash tests are compared by it.
 
 use super::data::DbMut;
-use super::entry::{EntryRef, Key, ValueRef};
+use super::entry::{EntryRef, Key};
 use super::keyspace::Keyspace;
 use super::snapshot::KeyspaceSnapshot;
-use crate::types::DataType;
 use crate::types::digest::Digest;
 
 impl EntryRef<'_> {
@@ -18,9 +17,7 @@ impl EntryRef<'_> {
 
     fn digest_onto(self, digest: &mut Digest) {
         digest.mix(&u32::from(self.type_name() as u8).to_be_bytes());
-        match self.value() {
-            ValueRef::String(s) => s.digest(digest),
-        }
+        self.value().digest(digest);
         if self.expiry_ms().is_some() {
             digest.xor(b"!!expire!!");
         }

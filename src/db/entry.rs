@@ -4,6 +4,7 @@ use super::Object;
 use crate::dict;
 use crate::types::contract::{Encoding, TypeName, WrongType};
 use crate::types::string::StringRef;
+use crate::types::value::ValueRef;
 
 /// A key with its hash. Whoever parses a request hashes its keys once, for prefetching, and everything else uses that.
 #[derive(Clone, Copy)]
@@ -29,12 +30,6 @@ impl std::fmt::Debug for Key<'_> {
 /// One entry to be read: in the live keyspace, or in a snapshot of it.
 #[derive(Clone, Copy)]
 pub struct EntryRef<'a>(pub(super) dict::EntryRef<'a, Object>);
-
-/// A value by its type. One variant a type; the match over it is full everywhere.
-#[derive(Clone, Copy, Debug)]
-pub enum ValueRef<'a> {
-    String(StringRef<'a>),
-}
 
 impl<'a> EntryRef<'a> {
     #[inline]

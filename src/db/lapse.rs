@@ -73,7 +73,7 @@ fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms
         let slot = db.table.occupied_by_prefix(heap, prefix, |e| e.expiry_ms() == Some(deadline));
         let slot = slot.expect("every record of the index has an entry with its deadline");
         if side.must_name_lapsed() {
-            let key: Box<[u8]> = slot.key().into();
+            let key: Box<[u8]> = slot.get().key().into();
             let entry = slot.remove();
             side.discard(entry, side.options.lazy_expire);
             side.note_lapsed(at, &key);

@@ -53,9 +53,9 @@ pub mod whole;
 
 pub use access::AccessPolicy;
 pub use data::{DbMut, IncrError};
-pub use entry::{EntryRef, Key, ValueRef};
+pub use entry::{EntryRef, Key};
 pub use keyspace::{DbInfo, Keyspace, LapsedKey, Options, Stats};
-pub use load::{Loaded, LoadedEntry, LoadedValue};
+pub use load::{Loaded, LoadedEntry};
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
 pub use transfer::Transfer;

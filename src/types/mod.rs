@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | [`contract`] | what every type owes ([`contract::DataType`]), the numbers of types and encodings, WRONGTYPE |
 //! | [`object`] | the node behind an entry: [`Object`] |
+//! | [`value`] | a value of any type: [`ValueRef`] to be read, [`NewValue`] out of a file |
 //! | [`digest`] | DEBUG DIGEST |
 //! | [`string`] | strings: views, encodings, storage |
 //!
@@ -28,6 +29,8 @@ pub mod contract;
 pub mod digest;
 pub mod object;
 pub mod string;
+pub mod value;
 
 pub use contract::{DataType, Encoding, TypeName, WrongType};
 pub use object::Object;
+pub use value::{NewValue, ValueRef, Vetting};

@@ -5,6 +5,7 @@ mod db_expiry;
 mod dict_flood;
 mod dict_model;
 mod dict_scan;
+mod db_keyspace;
 mod rdb_strings;
 mod resp_reply;
 mod resp_request;

@@ -15,10 +15,12 @@
 //! So the told encoding is kept in the entry, not derived from the bytes. [`Spelling`] is the choice a writer makes.
 
 mod large;
+mod rdb;
 mod view;
 
 pub use crate::collections::rope::Rope;
 pub use large::LargeString;
+pub(crate) use rdb::with_loaded_payload;
 pub use view::{Flat, StringRef};
 
 use super::contract::Encoding;
