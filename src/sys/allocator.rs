@@ -19,14 +19,83 @@
 //! `background_thread` lets a thread of jemalloc's give unused pages back to the system, instead of whoever happens
 //! to free next: the main loop never pays for `madvise`. Size classes lie 8 bytes apart up to 64 (a build option,
 //! in `.cargo/config.toml`), as in Redis's own build: an entry of 38 bytes takes 40.
+//!
+//! # Alignment
+//!
+//! That option has a price: 40 bytes then lie anywhere on a multiple of 8. `tikv_jemallocator` asks for no alignment
+//! up to 16, because C's `malloc` promises that much, and jemalloc so configured does not. (A hash table of the
+//! standard library, whose tables want 16, crashed on it.) So [`Jemalloc`] here is an allocator of our own that lets
+//! `tikv_jemallocator` do what needs 8 at most, and asks jemalloc explicitly for more.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::alloc::{GlobalAlloc, Layout};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 
 use tikv_jemalloc_ctl::{epoch, stats, thread, version};
 use tikv_jemalloc_sys as jemalloc;
+use tikv_jemallocator::Jemalloc as Plain;
 
-pub use tikv_jemallocator::Jemalloc;
+/// The global allocator: jemalloc, with every alignment that is asked for. See the module's header.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Jemalloc;
+
+/// The alignment that every size class has.
+const QUANTUM: usize = 8;
+
+/// What tells jemalloc an alignment beyond the quantum; `None` when it needs no telling.
+#[inline]
+fn beyond_quantum(align: usize) -> Option<c_int> {
+    (align > QUANTUM).then(|| jemalloc::MALLOCX_ALIGN(align))
+}
+
+// SAFETY: up to the quantum this is `tikv_jemallocator`, which relies on no more there. Beyond it, the four functions
+// are jemalloc's counterparts of the trait's, always with the same alignment flag for the same layout, as `sdallocx`
+// requires; sizes are not zero by the trait's contract, which is what `mallocx` and `rallocx` require.
+unsafe impl GlobalAlloc for Jemalloc {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: see above.
+        unsafe {
+            match beyond_quantum(layout.align()) {
+                None => Plain.alloc(layout),
+                Some(flags) => jemalloc::mallocx(layout.size(), flags).cast(),
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: see above.
+        unsafe {
+            match beyond_quantum(layout.align()) {
+                None => Plain.alloc_zeroed(layout),
+                Some(flags) => jemalloc::mallocx(layout.size(), flags | jemalloc::MALLOCX_ZERO).cast(),
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: see above.
+        unsafe {
+            match beyond_quantum(layout.align()) {
+                None => Plain.dealloc(pointer, layout),
+                Some(flags) => jemalloc::sdallocx(pointer.cast(), layout.size(), flags),
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: see above.
+        unsafe {
+            match beyond_quantum(layout.align()) {
+                None => Plain.realloc(pointer, layout, new_size),
+                Some(flags) => jemalloc::rallocx(pointer.cast(), new_size, flags).cast(),
+            }
+        }
+    }
+}
 
 /// What jemalloc reads before the first allocation. The name is how it finds it.
 #[unsafe(export_name = "_rjem_malloc_conf")]
@@ -199,6 +268,30 @@ mod tests {
         assert!(name().starts_with("jemalloc-5."), "{}", name());
         let classes: Vec<usize> = [0, 1, 38, 41, 65, 1000, 100_000].map(size_class).to_vec();
         assert_eq!(classes, [0, 8, 40, 48, 80, 1024, 102_400]);
+    }
+
+    #[test]
+    fn alignment_is_what_was_asked_for() {
+        for align in [1, 2, 4, 8, 16, 32, 64, 4096] {
+            for size in (1..300).step_by(7).chain([4096, 100_000]) {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                let larger = Layout::from_size_align(size * 3, align).unwrap();
+                // SAFETY: the pointers are used within their layouts, and freed with the last one.
+                unsafe {
+                    let many: Vec<*mut u8> = (0..5).map(|_| Jemalloc.alloc(layout)).collect();
+                    for pointer in many {
+                        assert_eq!(pointer as usize % align, 0, "{layout:?}");
+                        *pointer = 7;
+                        let grown = Jemalloc.realloc(pointer, layout, larger.size());
+                        assert_eq!((grown as usize % align, *grown), (0, 7), "{larger:?}");
+                        Jemalloc.dealloc(grown, larger);
+                    }
+                    let zeroed = Jemalloc.alloc_zeroed(layout);
+                    assert_eq!((zeroed as usize % align, *zeroed, *zeroed.add(size - 1)), (0, 0, 0));
+                    Jemalloc.dealloc(zeroed, layout);
+                }
+            }
+        }
     }
 
     #[test]
