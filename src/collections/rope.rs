@@ -33,8 +33,13 @@ pub struct Rope {
 impl Rope {
     /// Takes a buffer over. Nothing is copied.
     pub fn from_vec(bytes: Vec<u8>) -> Rope {
+        Rope::from_bytes(Bytes::from(bytes))
+    }
+
+    /// Shares a buffer. Nothing is copied.
+    pub fn from_bytes(bytes: Bytes) -> Rope {
         let len = bytes.len();
-        let mut rest = Bytes::from(bytes);
+        let mut rest = bytes;
         let mut pieces = Vec::with_capacity(len.div_ceil(PIECE));
         while rest.len() > PIECE {
             pieces.push(rest.split_to(PIECE));

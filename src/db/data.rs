@@ -22,6 +22,7 @@ use super::slot::{ExpiryUpdate, KeySlot, Occupied, Vacant, With};
 use crate::dict::Slot;
 use crate::types::contract::WrongType;
 use crate::types::string::Spelling;
+use bytes::Bytes;
 
 /// One database at one time, for one command.
 pub struct DbMut<'a> {
@@ -81,6 +82,14 @@ impl<'a> DbMut<'a> {
         (index < self.ks.databases()).then(|| DbMut { ks: self.ks, at: index, now_ms: self.now_ms, touch: self.touch })
     }
 
+    /// Starts fetching what lookups of these keys will read: for commands that name several keys.
+    #[inline]
+    pub fn prefetch(&self, keys: &[Key<'_>]) {
+        let table = &self.ks.dbs[self.at].table;
+        keys.iter().for_each(|key| table.prefetch_bucket(key.hash));
+        keys.iter().for_each(|key| table.prefetch_entry(key.hash));
+    }
+
     // ---- lookups
 
     /// The entry, for a command that reads its value.
@@ -120,6 +129,13 @@ impl<'a> DbMut<'a> {
             side.touch_clock(found, self.now_ms);
         }
         Some(EntryRef(found))
+    }
+
+    /// Counts a lookup that went through [`Self::entry`], for a command that both reads and writes (GETDEL, GETSET).
+    #[inline]
+    pub fn count_lookup(&mut self, hit: bool) {
+        let stats = &mut self.ks.side.stats;
+        if hit { stats.hits += 1 } else { stats.misses += 1 }
     }
 
     /// The entry, without a trace.
@@ -170,13 +186,13 @@ impl<'a> DbMut<'a> {
         self.entry(key).set_int(value, expiry);
     }
 
-    /// SET of an argument that has an allocation of its own: above 64 KiB it is moved, not copied.
-    pub fn set_large(&mut self, key: Key<'_>, value: Vec<u8>, expiry: ExpiryUpdate) {
+    /// SET of an argument that has an allocation of its own: above 64 KiB it is shared, not copied.
+    pub fn set_large(&mut self, key: Key<'_>, value: Bytes, expiry: ExpiryUpdate) {
         self.entry(key).set_large(value, Spelling::Value, expiry);
     }
 
     /// A buffer that a command computed (BITOP): told `raw`, however short.
-    pub fn set_raw(&mut self, key: Key<'_>, value: Vec<u8>, expiry: ExpiryUpdate) {
+    pub fn set_raw(&mut self, key: Key<'_>, value: Bytes, expiry: ExpiryUpdate) {
         self.entry(key).set_large(value, Spelling::Raw, expiry);
     }
 

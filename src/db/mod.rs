@@ -61,4 +61,6 @@ pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
 pub use transfer::Transfer;
 pub use whole::FlushMode;
 
+pub use crate::types::ValueRef;
+
 use crate::types::Object;

@@ -11,6 +11,7 @@ use super::{IncrError, Object};
 use crate::dict::{Entry, EntryHead, OccupiedSlot, Payload, VacantSlot};
 use crate::types::contract::{Encoding, TypeName, WrongType};
 use crate::types::string::{self, BLOB_MAX, Spelling, StringRef};
+use bytes::Bytes;
 
 /// What becomes of a key's deadline when its value is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,8 +108,8 @@ impl<'a> KeySlot<'a> {
         }
     }
 
-    /// A buffer becomes the value; above 64 KiB it is moved, not copied.
-    pub fn set_large(mut self, bytes: Vec<u8>, spelling: Spelling, expiry: ExpiryUpdate) {
+    /// A buffer becomes the value; above 64 KiB it is shared, not copied.
+    pub fn set_large(mut self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
         match &mut self {
             KeySlot::Occupied(o) => o.set_large(bytes, spelling, expiry),
             KeySlot::Vacant(_) => self.into_vacant().insert_large(bytes, spelling, expiry),
@@ -148,7 +149,7 @@ impl<'a> Occupied<'a> {
         self.set_string(Encoding::Int, Payload::Int(value), expiry);
     }
 
-    pub fn set_large(&mut self, bytes: Vec<u8>, spelling: Spelling, expiry: ExpiryUpdate) {
+    pub fn set_large(&mut self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
         if bytes.len() <= BLOB_MAX {
             return self.set_bytes(&bytes, spelling, expiry);
         }
@@ -224,7 +225,7 @@ impl<'a> Occupied<'a> {
                 let mut text = Vec::with_capacity(len);
                 old.push_to(&mut text);
                 text.extend_from_slice(more);
-                self.set_large(text, Spelling::Raw, ExpiryUpdate::Keep);
+                self.set_large(text.into(), Spelling::Raw, ExpiryUpdate::Keep);
             }
         }
         Ok(len)
@@ -256,7 +257,7 @@ impl<'a> Occupied<'a> {
                 old.push_to(&mut text);
                 text.resize(len, 0);
                 text[offset..end].copy_from_slice(bytes);
-                self.set_large(text, Spelling::Raw, ExpiryUpdate::Keep);
+                self.set_large(text.into(), Spelling::Raw, ExpiryUpdate::Keep);
             }
         }
         Ok(len)
@@ -314,7 +315,7 @@ impl<'a> Vacant<'a> {
         self.insert(TypeName::String, Encoding::Int, Payload::Int(value), expiry);
     }
 
-    pub fn insert_large(self, bytes: Vec<u8>, spelling: Spelling, expiry: ExpiryUpdate) {
+    pub fn insert_large(self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
         if bytes.len() <= BLOB_MAX {
             return self.insert_bytes(&bytes, spelling, expiry);
         }

@@ -28,6 +28,7 @@ use super::object::Object;
 use crate::cow::Epoch;
 use crate::dict::Payload;
 use crate::util::num;
+use bytes::Bytes;
 
 /// Above this a string is a rope.
 pub const BLOB_MAX: usize = 64 << 10;
@@ -68,14 +69,14 @@ pub fn payload(bytes: &[u8], spelling: Spelling, now: Epoch) -> (Encoding, Paylo
         return (Encoding::Int, Payload::Int(n));
     }
     if bytes.len() > BLOB_MAX {
-        return (Encoding::Raw, large_payload(bytes.to_vec(), now));
+        return (Encoding::Raw, large_payload(Bytes::copy_from_slice(bytes), now));
     }
     (text_encoding(bytes.len(), spelling), Payload::Bytes(bytes))
 }
 
-/// The form in which a buffer above [`BLOB_MAX`] goes into an entry: it is moved.
-pub(crate) fn large_payload<'a>(bytes: Vec<u8>, now: Epoch) -> Payload<'a, Object> {
-    Payload::Node(Box::new(Object::Rope(LargeString::new(now, Rope::from_vec(bytes)))))
+/// The form in which a buffer above [`BLOB_MAX`] goes into an entry: it is shared.
+pub(crate) fn large_payload<'a>(bytes: Bytes, now: Epoch) -> Payload<'a, Object> {
+    Payload::Node(Box::new(Object::Rope(LargeString::new(now, Rope::from_bytes(bytes)))))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(crate) fn with_loaded_payload<R>(
 ) -> R {
     match text {
         RdbString::Int(n) => store(Encoding::Int, Payload::Int(n)),
-        RdbString::Bytes(large) if large.len() > BLOB_MAX => store(Encoding::Raw, large_payload(large, now)),
+        RdbString::Bytes(large) if large.len() > BLOB_MAX => store(Encoding::Raw, large_payload(large.into(), now)),
         RdbString::Bytes(text) => {
             let (encoding, payload) = payload(&text, Spelling::Value, now);
             store(encoding, payload)
