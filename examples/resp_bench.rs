@@ -18,7 +18,13 @@ fn main() {
         ("parse *3 SET key 64 bytes", &["SET", "key:000000001234", &"v".repeat(64)]),
         ("parse *3 SET key 1024 bytes", &["SET", "key:000000001234", &"v".repeat(1024)]),
         ("parse *5 SET key value EX n", &["SET", "key:000000001234", "0123456789", "EX", "3600"]),
-        ("parse *21 MSET", &["MSET"].into_iter().chain(["key:000000001234", "0123456789"].into_iter().cycle().take(20)).collect::<Vec<_>>()),
+        (
+            "parse *21 MSET",
+            &["MSET"]
+                .into_iter()
+                .chain(["key:000000001234", "0123456789"].into_iter().cycle().take(20))
+                .collect::<Vec<_>>(),
+        ),
     ] {
         let mut request = format!("*{}\r\n", args.len());
         args.iter().for_each(|arg| request.push_str(&format!("${}\r\n{arg}\r\n", arg.len())));

@@ -148,7 +148,13 @@ impl Reply {
         if len >= 10 {
             out.push(0);
             out.copy_within(start + 4..start + 4 + len, start + 5);
-            out[start..start + 5].copy_from_slice(&[b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n']);
+            out[start..start + 5].copy_from_slice(&[
+                b'$',
+                b'0' + (len / 10) as u8,
+                b'0' + (len % 10) as u8,
+                b'\r',
+                b'\n',
+            ]);
         } else {
             out[start + 1] = b'0' + len as u8;
         }

@@ -144,7 +144,9 @@ fn bytes_redis_does_not_look_at() {
 
 #[test]
 fn incomplete_requests_are_no_errors() {
-    for start in ["*1\r\nX", "*1\r\n$4\r\nPING\r", "*1\r", "*", "*1", "SET x \"a", "*2147483647\r\n", "*1\r\n$536870912\r\n"] {
+    for start in
+        ["*1\r\nX", "*1\r\n$4\r\nPING\r", "*1\r", "*", "*1", "SET x \"a", "*2147483647\r\n", "*1\r\n$536870912\r\n"]
+    {
         check(start, &[], None);
     }
 }
@@ -154,12 +156,32 @@ fn protocol_errors() {
     use ProtocolError::*;
     check("SET x \"a\r\n", &[], Some(UnbalancedQuotes));
     check("PING\r\nECHO 'a'b\r\n", &[PING], Some(UnbalancedQuotes));
-    for bad in ["*x\r\n", "*\r\n", "*03\r\n", "*+1\r\n", "*-0\r\n", "* 1\r\n", "*1 \r\n", "*2147483648\r\n", "*20000000000\r\n",
-        "*99999999999999999999\r\n", "*0001\r\n$4\r\nPING\r\n"] {
+    for bad in [
+        "*x\r\n",
+        "*\r\n",
+        "*03\r\n",
+        "*+1\r\n",
+        "*-0\r\n",
+        "* 1\r\n",
+        "*1 \r\n",
+        "*2147483648\r\n",
+        "*20000000000\r\n",
+        "*99999999999999999999\r\n",
+        "*0001\r\n$4\r\nPING\r\n",
+    ] {
         check(bad, &[], Some(InvalidMultibulkLength));
     }
-    for bad in ["$\r\n", "$-10\r\n", "$04\r\nPING\r\n", "$-0\r\n", "$-1\r\n", "$blabla\r\n", "$4\n\r\n", "$536870913\r\n",
-        "$99999999999999999999\r\n"] {
+    for bad in [
+        "$\r\n",
+        "$-10\r\n",
+        "$04\r\nPING\r\n",
+        "$-0\r\n",
+        "$-1\r\n",
+        "$blabla\r\n",
+        "$4\n\r\n",
+        "$536870913\r\n",
+        "$99999999999999999999\r\n",
+    ] {
         check(&format!("*3\r\n$3\r\nSET\r\n$1\r\nx\r\n{bad}"), &[], Some(InvalidBulkLength));
     }
     check("*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n", &[], Some(ExpectedDollar(b'f')));
@@ -197,7 +219,12 @@ fn limits_before_authentication() {
     check_limited(b"*2147483648\r\n", &limits, &[], Some(InvalidMultibulkLength));
     check_limited(b"*1\r\n$536870913\r\n", &limits, &[], Some(InvalidBulkLength));
     check_limited(b"*10\r\n$16384\r\n", &limits, &[], None);
-    check_limited(b"a b c d e f g h i j k l\r\n", &limits, &[&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]], None);
+    check_limited(
+        b"a b c d e f g h i j k l\r\n",
+        &limits,
+        &[&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]],
+        None,
+    );
     let small = Limits { bulk_bytes_max: 5, ..Limits::default() };
     check_limited(b"*1\r\n$6\r\n", &small, &[], Some(InvalidBulkLength));
     check_limited(b"*1\r\n$5\r\nabcde\r\n", &small, &[&["abcde"]], None);

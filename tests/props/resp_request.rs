@@ -83,7 +83,9 @@ impl Item {
                 }
                 out.extend_from_slice(b"\r\n");
             }
-            Item::Empty(form) => out.extend_from_slice([&b"\r\n"[..], b"*0\r\n", b"*-1\r\n", b"\n"][usize::from(form % 4)]),
+            Item::Empty(form) => {
+                out.extend_from_slice([&b"\r\n"[..], b"*0\r\n", b"*-1\r\n", b"\n"][usize::from(form % 4)])
+            }
         }
     }
 
