@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(args.get(4), None);
         assert_eq!(args.skip(3).iter().collect::<Vec<_>>(), [b"small"]);
         assert_eq!(args.skip(9).len(), 0);
-        assert_eq!(args.iter().rev().next(), Some(&b"small"[..]));
+        assert_eq!(args.iter().next_back(), Some(&b"small"[..]));
         assert!(args.take_large(1).is_none());
         assert!(args.take_large(3).is_none(), "not large, whatever its place");
         let taken = args.take_large(2).expect("it is large");
