@@ -281,9 +281,7 @@ impl<'a> Iterator for Chunks<'a> {
             if !plain.is_empty() {
                 return Some(plain);
             }
-            if splice.is_none() {
-                return None;
-            }
+            splice?; // nothing after the last plain bytes
         }
     }
 }

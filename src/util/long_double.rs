@@ -59,7 +59,7 @@ impl LongDouble {
     }
 
     /// The sum, rounded to nearest, ties to even.
-    pub fn add(self, other: LongDouble) -> LongDouble {
+    pub fn add(&self, other: LongDouble) -> LongDouble {
         LongDouble(self.0.add_r(other.0, Round::NearestTiesToEven).value)
     }
 
