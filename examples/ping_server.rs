@@ -148,7 +148,7 @@ impl Server {
 fn call(args: Args<'_>, reply: &mut Reply, value: &mut OwnedArgs, closing: &mut bool) {
     match (args[0].to_ascii_lowercase().as_slice(), args.len()) {
         (b"ping", 1) => reply.simple("PONG"),
-        (b"echo", 2) => reply.bulk(&args[1]),
+        (b"ping" | b"echo", 2) => reply.bulk(&args[1]),
         (b"set", 3) => {
             *value = args.skip(2).into();
             reply.ok();
