@@ -1,1 +1,53 @@
-//! The room `persist`.
+//! Keeping the data: snapshots to files and back.
+//!
+//! # What this is
+//!
+//! Saving as a state machine ([`Saver`]) with a thread that turns a snapshot of the keyspace into a file, without fork
+//! and without stopping anybody; loading a file into a sink; the checker for files. The format itself is in
+//! [`crate::rdb`].
+//!
+//! # What it never does
+//!
+//! * It executes no command, writes no reply, owns no socket and writes no log: it returns what happened, in types
+//!   whose text is the log line.
+//! * The saver reads no clock: `now` comes with the call. (The thread measures its own sleeps, nothing else.)
+//! * It never touches a file that it could not load, and the target of a save is a complete file at every moment:
+//!   see the steps in `save.rs`.
+//!
+//! # Map
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `saver.rs` | [`Saver`]: save points, BGSAVE, SAVE, abort, what INFO says |
+//! | `save.rs` | the stream of records; temporary file, sync, rename, sync |
+//! | `control.rs` | what the main thread shares with the snapshot thread: abort, delay, progress |
+//! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
+//! | `load.rs` | [`load_file`], [`LoadSink`] |
+//! | `keyspace_sink.rs` | the keyspace as a sink's store |
+//! | `codec.rs` | values to and from RDB; DUMP and RESTORE |
+//! | `status.rs` | INFO persistence |
+//! | `check.rs` | the tool |
+//!
+//! # Read first
+//!
+//! The drawing in `saver.rs`, then the steps in `save.rs`.
+
+pub mod check;
+pub mod codec;
+mod control;
+mod keyspace_sink;
+mod load;
+mod save;
+mod saver;
+mod source;
+mod status;
+
+pub use control::{KeyDelay, SaveControl};
+pub use keyspace_sink::load_entry;
+pub use load::{
+    Fault, LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Stored, load_file, load_stream,
+};
+pub use save::{SaveError, SaveSettings, Saved, save_file, temp_path, write_snapshot};
+pub use saver::{Moment, SaveOutcome, SavePoint, Saver, StartError};
+pub use source::{DatabaseSize, Item, KeyspaceSource, SavedAccess, SnapshotSource};
+pub use status::{LoadCounts, LoadProgress, SaveStatus};

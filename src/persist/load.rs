@@ -1,0 +1,350 @@
+//! Reading a file into the keyspace, when the server starts or DEBUG RELOAD asks for it.
+//!
+//! The loader owns the order of things and the rules that concern the file as a whole: which keys are left out,
+//! that no key comes twice, that the checksum is right, that nothing is left over. A [`LoadSink`] gets the keys, each
+//! with a reader placed at its value; between keys it is called to let the rest of the server breathe.
+//!
+//! A fault ends the load with an error that says where the file is damaged. What was stored until then is the
+//! caller's to throw away: a server that starts stops instead, and does not touch the file.
+
+use super::status::{LoadCounts, LoadProgress};
+use crate::rdb::{
+    Access, Checksum, Event, FileReader, ModuleId, Printable, RdbError, RdbReader, ReadOptions, TypeOpcode, Why,
+};
+use crate::sys::disk::Disk;
+use std::fmt;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// How a file is read.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadSettings {
+    /// Number of databases; a key in a higher one is an error.
+    pub databases: u32,
+    /// Keys whose expiry lies before this unix time are left out. `None` keeps them (replicas, AOF preambles).
+    pub expired_before_ms: Option<i64>,
+    /// `rdbchecksum`.
+    pub checksum: bool,
+    /// The sink is called after this many bytes (`loading-process-events-interval-bytes`).
+    pub work_every_bytes: u64,
+    /// The longest string accepted (`proto-max-bulk-len`, but never less than 512 MB).
+    pub string_bytes_max: u64,
+}
+
+impl Default for LoadSettings {
+    fn default() -> Self {
+        LoadSettings {
+            databases: 16,
+            expired_before_ms: None,
+            checksum: true,
+            work_every_bytes: 2 << 20,
+            string_bytes_max: 512 << 20,
+        }
+    }
+}
+
+/// A key to be stored. Its value is read from the reader that comes with it.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadEntry<'a> {
+    /// The number of its database.
+    pub db: u32,
+    /// Its name.
+    pub key: &'a [u8],
+    /// How its value is laid out.
+    pub kind: TypeOpcode,
+    /// Unix time in milliseconds.
+    pub expire_at_ms: Option<i64>,
+    /// When or how often it was used.
+    pub access: Access,
+}
+
+/// What a sink did with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is there now.
+    Yes,
+    /// It was there before: the file is damaged.
+    Duplicate,
+}
+
+/// Something worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadNote {
+    /// The file says which version wrote it.
+    ProducedBy(String),
+    /// How old the file is, as its `ctime` field has it.
+    CreatedAt {
+        /// Unix seconds.
+        seconds: i64,
+    },
+    /// How much memory the data took where the file was written.
+    UsedMemory {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// An AUX field that nobody here knows.
+    UnknownAux {
+        /// Its name.
+        name: String,
+    },
+    /// A function library was left out.
+    FunctionSkipped {
+        /// Its first line, which has its engine and name.
+        library: String,
+    },
+    /// Data of a module was left out.
+    ModuleAuxSkipped {
+        /// The module's type.
+        module: ModuleId,
+    },
+    /// The file has no checksum.
+    NoChecksum(Checksum),
+    /// Bytes follow the end of the file.
+    Surplus {
+        /// How many.
+        bytes: u64,
+    },
+}
+
+impl fmt::Display for LoadNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadNote::ProducedBy(version) => write!(f, "Loading RDB produced by version {version}"),
+            LoadNote::CreatedAt { seconds } => write!(f, "RDB was created at unix time {seconds}"),
+            LoadNote::UsedMemory { bytes } => {
+                write!(f, "RDB memory usage when created {:.2} Mb", *bytes as f64 / (1 << 20) as f64)
+            }
+            LoadNote::UnknownAux { name } => write!(f, "Unrecognized RDB AUX field: '{name}'"),
+            LoadNote::FunctionSkipped { library } => {
+                write!(f, "Function library in RDB skipped, functions are not supported: {library}")
+            }
+            LoadNote::ModuleAuxSkipped { module } => {
+                write!(f, "Module data in RDB skipped, modules are not supported: '{module}'")
+            }
+            LoadNote::NoChecksum(Checksum::Ignored) => {
+                f.write_str("RDB checksum not looked at, rdbchecksum is off")
+            }
+            LoadNote::NoChecksum(_) => {
+                f.write_str("RDB file was saved with checksum disabled: no check performed.")
+            }
+            LoadNote::Surplus { bytes } => write!(f, "{bytes} bytes after the end of the RDB file were ignored"),
+        }
+    }
+}
+
+/// Where the keys of a file go.
+pub trait LoadSink {
+    /// Reads the value of a key, all of it, and stores both.
+    fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError>;
+
+    /// Size hints for a database, from the file: not to be trusted.
+    fn resize(&mut self, _db: u32, _keys: u64, _expiring: u64) {}
+
+    /// An AUX field with meaning for somebody else (`repl-id`, `aof-base`, ...). False: nobody knows it.
+    fn aux(&mut self, _name: &[u8], _value: &[u8]) -> bool {
+        false
+    }
+
+    /// The source text of a function library. False: functions cannot be used, and it is skipped with a note.
+    fn function(&mut self, _source: &[u8]) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    /// A line for the log.
+    fn note(&mut self, _note: LoadNote) {}
+
+    /// Called between keys, every so many bytes: answer clients, look at the time. `Break` ends the load.
+    fn work(&mut self, _progress: &LoadProgress) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// A file was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The version of its format.
+    pub version: u32,
+    /// What it says about its integrity.
+    pub checksum: Checksum,
+    /// Its keys.
+    pub counts: LoadCounts,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LoadCounts { loaded, expired } = self.counts;
+        write!(f, "Done loading RDB, keys loaded: {loaded}, keys expired: {expired}, empty keys skipped: 0.")
+    }
+}
+
+/// A file was not loaded, or only in part.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file system refused.
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// How it failed.
+        fault: io::Error,
+    },
+    /// The file is damaged, or holds what this server cannot.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        fault: RdbError,
+    },
+    /// The sink had enough.
+    Stopped,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Disk { path, fault } => {
+                write!(f, "Fatal error loading the DB, cannot read {}: {fault}", path.display())
+            }
+            LoadError::File { path, fault } => {
+                write!(f, "Fatal error loading the DB, {}: {fault}", path.display())
+            }
+            LoadError::Stopped => f.write_str("loading was stopped"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Loads a file. `Ok(None)`: there is none, which is how an empty server starts.
+pub fn load_file(
+    disk: &dyn Disk,
+    path: &Path,
+    settings: &LoadSettings,
+    sink: &mut dyn LoadSink,
+) -> Result<Option<Loaded>, LoadError> {
+    let failed = |fault| LoadError::Disk { path: path.to_owned(), fault };
+    let file = match disk.open(path) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    let total = file.len().map_err(failed)?;
+    load_stream(file, Some(total), settings, sink).map(Some).map_err(|fault| match fault {
+        Fault::Stopped => LoadError::Stopped,
+        Fault::File(fault) => LoadError::File { path: path.to_owned(), fault },
+    })
+}
+
+/// Why a stream could not be loaded.
+#[derive(Debug)]
+pub enum Fault {
+    /// The sink had enough.
+    Stopped,
+    /// The bytes are damaged, or hold what this server cannot.
+    File(RdbError),
+}
+
+impl From<RdbError> for Fault {
+    fn from(fault: RdbError) -> Self {
+        Fault::File(fault)
+    }
+}
+
+/// Loads from any source that holds nothing but one file.
+pub fn load_stream(
+    source: impl Read,
+    total: Option<u64>,
+    settings: &LoadSettings,
+    sink: &mut dyn LoadSink,
+) -> Result<Loaded, Fault> {
+    let options = ReadOptions {
+        input_bytes: total,
+        string_bytes_max: settings.string_bytes_max,
+        checksum: settings.checksum,
+    };
+    let mut file = FileReader::open(RdbReader::new(source, options))?;
+    let mut progress = LoadProgress { total_bytes: total.unwrap_or(0), ..LoadProgress::default() };
+    let mut db = 0;
+    let mut work_at = settings.work_every_bytes;
+    loop {
+        if file.offset() >= work_at {
+            progress.bytes = file.offset();
+            work_at = progress.bytes + settings.work_every_bytes;
+            if sink.work(&progress).is_break() {
+                return Err(Fault::Stopped);
+            }
+        }
+        match file.next_event()? {
+            Event::Key(info) => {
+                if info.expire_at_ms.zip(settings.expired_before_ms).is_some_and(|(at, now)| at < now) {
+                    file.skip_value(info.kind)?;
+                    progress.counts.expired += 1;
+                    continue;
+                }
+                let (key, body) = file.key_and_body();
+                let entry =
+                    LoadEntry { db, key, kind: info.kind, expire_at_ms: info.expire_at_ms, access: info.access };
+                match sink.entry(&entry, body).map_err(|fault| fault.in_key(key))? {
+                    Stored::Yes => progress.counts.loaded += 1,
+                    Stored::Duplicate => return Err(file.error(Why::DuplicateKey).into()),
+                }
+            }
+            Event::SelectDb(index) => {
+                let known = u32::try_from(index).ok().filter(|&index| index < settings.databases);
+                db = known.ok_or_else(|| {
+                    file.error(Why::Refused(format!(
+                        "Data file was created with a Redis server configured to handle more than {} databases.",
+                        settings.databases
+                    )))
+                })?;
+            }
+            Event::ResizeDb { keys, expiring } => sink.resize(db, keys, expiring),
+            Event::SlotInfo { .. } => {}
+            Event::Aux { key, value } => aux(&key, &value, &mut progress, sink),
+            Event::Function(source) => {
+                if !sink.function(&source).map_err(|why| file.error(Why::Refused(why)))? {
+                    let first_line = source.split(|&byte| byte == b'\n').next().unwrap_or_default();
+                    sink.note(LoadNote::FunctionSkipped { library: Printable(first_line).to_string() });
+                }
+            }
+            Event::ModuleAux { module } => sink.note(LoadNote::ModuleAuxSkipped { module }),
+            Event::Eof(checksum) => {
+                let bytes = file.offset();
+                let surplus = file.check_end(checksum)?;
+                if surplus > 0 {
+                    sink.note(LoadNote::Surplus { bytes: surplus });
+                }
+                if checksum != Checksum::Verified {
+                    sink.note(LoadNote::NoChecksum(checksum));
+                }
+                return Ok(Loaded { version: file.version(), checksum, counts: progress.counts, bytes });
+            }
+        }
+    }
+}
+
+fn aux(name: &[u8], value: &[u8], progress: &mut LoadProgress, sink: &mut dyn LoadSink) {
+    let text = || Printable(value).to_string();
+    let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    match name {
+        // By convention the names that begin with a percent sign are for people who read the file.
+        [b'%', ..] | b"redis-bits" => {}
+        b"redis-ver" | b"valkey-ver" => sink.note(LoadNote::ProducedBy(text())),
+        b"ctime" => sink.note(LoadNote::CreatedAt { seconds: number() as i64 }),
+        b"used-mem" => {
+            progress.used_memory = number();
+            sink.note(LoadNote::UsedMemory { bytes: progress.used_memory });
+        }
+        _ => {
+            let known = sink.aux(name, value)
+                || matches!(
+                    name,
+                    b"repl-stream-db" | b"repl-id" | b"repl-offset" | b"lua" | b"aof-base" | b"aof-preamble"
+                );
+            if !known {
+                sink.note(LoadNote::UnknownAux { name: Printable(name).to_string() });
+            }
+        }
+    }
+}

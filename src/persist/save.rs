@@ -1,0 +1,223 @@
+//! Writing a snapshot: the stream of records, and the steps that make it a file one can trust.
+//!
+//! # The steps
+//!
+//! 1. create `temp-<pid>.rdb` beside the target;
+//! 2. write it, and start writing it back to the device in windows as it grows, so that step 3 has little to do;
+//! 3. sync it;
+//! 4. rename it over the target;
+//! 5. sync the directory.
+//!
+//! Whatever fails, or stops it, before step 4 leaves the old file as it was and removes the temporary one. There is
+//! no moment at which the target is not a complete file.
+
+use super::codec;
+use super::control::SaveControl;
+use super::source::SnapshotSource;
+use crate::rdb::opcodes::VERSION_DEFAULT;
+use crate::rdb::{RdbWriter, WriteOptions};
+use crate::sys::disk::{Disk, DiskFile};
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file is handed to the device in pieces of this size.
+const WINDOW_BYTES: u64 = 4 << 20;
+
+/// What a save is to do, beside the data.
+#[derive(Clone, Debug)]
+pub struct SaveSettings {
+    /// The file to replace.
+    pub path: PathBuf,
+    /// The file to write first; [`temp_path`] names it.
+    pub temp: PathBuf,
+    /// The version of the format that a parameter forces, or the oldest that all readers of the day know.
+    pub version: Option<u32>,
+    /// `rdbcompression`.
+    pub compression: bool,
+    /// `rdbchecksum`.
+    pub checksum: bool,
+    /// `rdb-save-incremental-fsync`: see step 2.
+    pub incremental_sync: bool,
+    /// AUX fields, in order.
+    pub aux: Vec<(String, String)>,
+}
+
+/// The temporary file for a save to `path`: in the same directory, for a rename cannot leave it. `who` keeps the
+/// files of the main thread (`"fg-"`) and of the snapshot thread (`""`) apart.
+pub fn temp_path(path: &Path, who: &str) -> PathBuf {
+    path.with_file_name(format!("temp-{who}{}.rdb", crate::sys::process::pid()))
+}
+
+/// A file was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Keys in it.
+    pub keys: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Its version.
+    pub version: u32,
+}
+
+/// No file was written.
+#[derive(Debug)]
+pub enum SaveError {
+    /// Somebody asked for it.
+    Aborted,
+    /// The file system refused.
+    Disk {
+        /// What was tried: "create", "write", "sync", "rename", "sync directory".
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// How it failed.
+        fault: io::Error,
+    },
+    /// The data cannot be written in the version that a parameter forces.
+    Version {
+        /// The oldest that can express it.
+        needed: u32,
+        /// The one asked for.
+        forced: u32,
+    },
+    /// The thread that saved came to an unexpected end.
+    Thread,
+}
+
+impl fmt::Display for SaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SaveError::Aborted => f.write_str("aborted"),
+            SaveError::Disk { operation, path, fault } => {
+                write!(f, "cannot {operation} {}: {fault}", path.display())
+            }
+            SaveError::Version { needed, forced } => {
+                write!(f, "the data needs RDB version {needed}, but rdb-version is {forced}")
+            }
+            SaveError::Thread => f.write_str("the snapshot thread died"),
+        }
+    }
+}
+
+impl std::error::Error for SaveError {}
+
+/// Writes all records of a file, from header to checksum.
+///
+/// Errors of the sink become [`SaveError::Disk`] on `target`, a name for messages.
+pub fn write_snapshot(
+    source: &dyn SnapshotSource,
+    out: &mut RdbWriter<'_>,
+    aux: &[(String, String)],
+    target: &Path,
+    control: &SaveControl,
+) -> Result<(), SaveError> {
+    let failed = |fault| match control.aborted() {
+        true => SaveError::Aborted,
+        false => SaveError::Disk { operation: "write", path: target.to_owned(), fault },
+    };
+    let databases = source.databases();
+    control.set_total(databases.iter().map(|db| db.keys).sum());
+    out.write_header().map_err(failed)?;
+    for (name, value) in aux {
+        out.write_aux(name.as_bytes(), value.as_bytes()).map_err(failed)?;
+    }
+    for db in databases.iter().filter(|db| db.keys > 0) {
+        out.write_select_db(db.index).map_err(failed)?;
+        out.write_resize_db(db.keys, db.expiring).map_err(failed)?;
+        source.visit(db.index, &mut |item| {
+            if control.aborted() {
+                return Err(SaveError::Aborted);
+            }
+            let kind = codec::kind_of(item.value, out.version());
+            out.write_key_header(kind, item.key, item.expire_at_ms, item.access).map_err(failed)?;
+            codec::save_value(item.value, out).map_err(failed)?;
+            control.key_done();
+            Ok(())
+        })?;
+    }
+    if control.aborted() {
+        return Err(SaveError::Aborted);
+    }
+    out.write_end().map_err(failed)
+}
+
+/// Takes a save through its steps.
+pub fn save_file(
+    disk: &dyn Disk,
+    source: &dyn SnapshotSource,
+    settings: &SaveSettings,
+    control: &SaveControl,
+) -> Result<Saved, SaveError> {
+    let needed = source.rdb_version_needed();
+    let version = settings.version.unwrap_or(VERSION_DEFAULT.max(needed));
+    if version < needed {
+        return Err(SaveError::Version { needed, forced: version });
+    }
+    let bytes = write_temp(disk, source, settings, version, control)
+        .and_then(|bytes| {
+            let (temp, path) = (&settings.temp, &settings.path);
+            disk.rename(temp, path).map_err(|fault| on("rename", temp, fault))?;
+            Ok(bytes)
+        })
+        .inspect_err(|_| {
+            // If it cannot be removed there is nothing better to do: the error that brought us here is what counts.
+            let _ = disk.remove(&settings.temp);
+        })?;
+    let dir = settings.path.parent().unwrap_or(Path::new(""));
+    disk.sync_dir(dir).map_err(|fault| on("sync directory", dir, fault))?;
+    Ok(Saved { keys: control.keys(), bytes, version })
+}
+
+fn on(operation: &'static str, path: &Path, fault: io::Error) -> SaveError {
+    SaveError::Disk { operation, path: path.to_owned(), fault }
+}
+
+fn write_temp(
+    disk: &dyn Disk,
+    source: &dyn SnapshotSource,
+    settings: &SaveSettings,
+    version: u32,
+    control: &SaveControl,
+) -> Result<u64, SaveError> {
+    let temp = &settings.temp;
+    let file = disk.create(temp).map_err(|fault| on("create", temp, fault))?;
+    let mut sink = Sink { file, written: 0, handed_over: 0, incremental: settings.incremental_sync, control };
+    let options = WriteOptions { version, compression: settings.compression, checksum: settings.checksum };
+    let mut out = RdbWriter::new(&mut sink, options);
+    write_snapshot(source, &mut out, &settings.aux, temp, control)?;
+    drop(out);
+    sink.file.sync().map_err(|fault| on("sync", temp, fault))?;
+    Ok(sink.written)
+}
+
+/// The file on its way: counts, stops when asked, and keeps the device busy.
+struct Sink<'a> {
+    file: Box<dyn DiskFile>,
+    written: u64,
+    handed_over: u64,
+    incremental: bool,
+    control: &'a SaveControl,
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.control.aborted() {
+            return Err(io::Error::other("aborted"));
+        }
+        let n = self.file.write(bytes)?;
+        self.written += n as u64;
+        self.control.set_bytes(self.written);
+        if self.incremental && self.written - self.handed_over >= WINDOW_BYTES {
+            // The window before this one is on the device by now: name it again, and its pages can be forgotten.
+            let from = self.handed_over.saturating_sub(WINDOW_BYTES);
+            self.file.write_back(from, self.written - from);
+            self.handed_over = self.written;
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

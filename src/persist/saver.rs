@@ -1,0 +1,305 @@
+//! The saver: decides when to save, runs the snapshot thread, and remembers how it went.
+//!
+//! One save at a time. The main thread owns the [`Saver`] and tells it the time and the count of changes; the thread
+//! owns the snapshot, reads no clock, and reports through a callback when it ends (a message to the loop's mailbox),
+//! after the snapshot was dropped.
+//!
+//! ```text
+//!          start                    thread ends, callback
+//! idle  ----------->  running  -------------------------->  finish: idle
+//!   |                    | abort: the thread stops at the next key or 256 KiB, removes its file, and ends
+//!   | save_now: at once, on this thread
+//! ```
+
+use super::control::{KeyDelay, SaveControl};
+use super::save::{self, SaveError, SaveSettings, Saved};
+use super::source::SnapshotSource;
+use super::status::SaveStatus;
+use crate::sys::disk::Disk;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// After a failed save, save points and scheduled saves wait for this long.
+const RETRY_MS: i64 = 5000;
+
+/// Save when this many seconds have passed and there were at least this many changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SavePoint {
+    /// Seconds since the last save.
+    pub seconds: u64,
+    /// Changes since the last save.
+    pub changes: u64,
+}
+
+/// Where the instance stands when it asks something of the saver.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Unix time in milliseconds.
+    pub now_ms: i64,
+    /// All changes since the start (`db::Stats::dirty`); it only grows.
+    pub dirty: u64,
+}
+
+/// How a save on the thread ended; hand it to [`Saver::finish`].
+pub type SaveOutcome = Result<Saved, SaveError>;
+
+/// Why no thread was started.
+#[derive(Debug)]
+pub enum StartError {
+    /// One is running.
+    AlreadyRunning,
+    /// The system gave none.
+    NoThread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::AlreadyRunning => f.write_str("Background save already in progress"),
+            StartError::NoThread(fault) => write!(f, "cannot start the snapshot thread: {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+struct Running {
+    control: Arc<SaveControl>,
+    thread: JoinHandle<()>,
+    started_ms: i64,
+    dirty: u64,
+}
+
+/// When and how the data set is saved.
+pub struct Saver {
+    disk: Arc<dyn Disk>,
+    delay: Arc<KeyDelay>,
+    running: Option<Running>,
+    scheduled: bool,
+    /// The count of changes that the file on disk contains.
+    saved_dirty: u64,
+    last_save_ms: i64,
+    last_try_ms: Option<i64>,
+    last_ok: bool,
+    last_duration_ms: Option<i64>,
+    last_preserved_bytes: u64,
+    saves: u64,
+}
+
+impl Saver {
+    /// An idle saver. The start counts as a save, so that save points measure from it.
+    pub fn new(disk: Arc<dyn Disk>, now_ms: i64) -> Saver {
+        Saver {
+            disk,
+            delay: Arc::default(),
+            running: None,
+            scheduled: false,
+            saved_dirty: 0,
+            last_save_ms: now_ms,
+            last_try_ms: None,
+            last_ok: true,
+            last_duration_ms: None,
+            last_preserved_bytes: 0,
+            saves: 0,
+        }
+    }
+
+    /// Sets `rdb-key-save-delay`, see [`KeyDelay::set`]. A running save follows at once.
+    pub fn set_key_delay(&self, micros: i64) {
+        self.delay.set(micros);
+    }
+
+    /// The delay, for other writers of snapshots (AOF rewrite, replication).
+    pub fn key_delay(&self) -> &Arc<KeyDelay> {
+        &self.delay
+    }
+
+    /// Starts the snapshot thread. `done` is called on it when all is over: pass the outcome to [`Saver::finish`].
+    pub fn start(
+        &mut self,
+        source: Box<dyn SnapshotSource>,
+        settings: SaveSettings,
+        at: Moment,
+        done: impl FnOnce(SaveOutcome) + Send + 'static,
+    ) -> Result<(), StartError> {
+        if self.running.is_some() {
+            return Err(StartError::AlreadyRunning);
+        }
+        self.scheduled = false;
+        self.last_try_ms = Some(at.now_ms);
+        self.saves += 1;
+        let control = Arc::new(SaveControl::new(Arc::clone(&self.delay)));
+        let (disk, shared) = (Arc::clone(&self.disk), Arc::clone(&control));
+        let report = Report(Some(done));
+        let thread = thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
+            let outcome = save::save_file(&*disk, &*source, &settings, &shared);
+            drop(source);
+            report.send(outcome);
+        });
+        match thread {
+            Ok(thread) => {
+                self.running = Some(Running { control, thread, started_ms: at.now_ms, dirty: at.dirty });
+                Ok(())
+            }
+            Err(fault) => {
+                self.last_ok = false;
+                Err(StartError::NoThread(fault))
+            }
+        }
+    }
+
+    /// Takes note of how the thread's save ended. `preserved_bytes` is what writers copied because of the snapshot.
+    ///
+    /// An aborted save is no failure: nothing is held against the disk, and the changes stay unsaved.
+    pub fn finish(&mut self, outcome: &SaveOutcome, now_ms: i64, preserved_bytes: u64) {
+        let Some(running) = self.running.take() else { return };
+        // It has sent its report as its last act, so this does not wait.
+        let panicked = running.thread.join().is_err();
+        self.last_duration_ms = Some((now_ms - running.started_ms).max(0));
+        self.last_preserved_bytes = preserved_bytes;
+        match outcome {
+            Ok(_) => {
+                self.saved_dirty = running.dirty;
+                self.last_save_ms = now_ms;
+                self.last_ok = true;
+            }
+            Err(SaveError::Aborted) => self.last_ok &= !panicked,
+            Err(_) => self.last_ok = false,
+        }
+    }
+
+    /// Saves on this thread: SAVE, SHUTDOWN, FLUSHALL with save points. A running thread is not disturbed.
+    pub fn save_now(
+        &mut self,
+        source: &dyn SnapshotSource,
+        settings: &SaveSettings,
+        at: Moment,
+    ) -> Result<Saved, SaveError> {
+        self.saves += 1;
+        let control = SaveControl::new(Arc::clone(&self.delay));
+        let saved = save::save_file(&*self.disk, source, settings, &control)?;
+        self.mark_saved(at);
+        Ok(saved)
+    }
+
+    /// The file on disk has all changes made so far (after SAVE, or because the data set was loaded from it).
+    pub fn mark_saved(&mut self, at: Moment) {
+        self.saved_dirty = at.dirty;
+        self.last_save_ms = at.now_ms;
+        self.last_ok = true;
+    }
+
+    /// A save on the thread is under way.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Asks the running save to stop; it still reports. False if none is running.
+    pub fn abort(&self) -> bool {
+        if let Some(running) = &self.running {
+            running.control.abort();
+        }
+        self.running.is_some()
+    }
+
+    /// Stops the running save and waits until its file is gone: before the process ends.
+    pub fn abort_and_wait(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.control.abort();
+            // A panic there has been reported already; there is nothing to do about it here.
+            let _ = running.thread.join();
+        }
+    }
+
+    /// BGSAVE SCHEDULE: to be started when nothing else is in its way.
+    pub fn schedule(&mut self) {
+        self.scheduled = true;
+    }
+
+    /// Whether a scheduled save waits.
+    pub fn is_scheduled(&self) -> bool {
+        self.scheduled
+    }
+
+    /// Whether a scheduled save may start now.
+    pub fn scheduled_is_due(&self, now_ms: i64) -> bool {
+        self.scheduled && self.running.is_none() && self.may_retry(now_ms)
+    }
+
+    /// The first save point that asks for a save now.
+    pub fn due_point(&self, points: impl IntoIterator<Item = SavePoint>, at: Moment) -> Option<SavePoint> {
+        if self.running.is_some() || !self.may_retry(at.now_ms) {
+            return None;
+        }
+        let seconds = at.now_ms / 1000 - self.last_save_ms / 1000;
+        let changes = self.changes(at.dirty);
+        points.into_iter().find(|point| changes >= point.changes && seconds > point.seconds as i64)
+    }
+
+    fn may_retry(&self, now_ms: i64) -> bool {
+        self.last_ok || self.last_try_ms.is_none_or(|last| now_ms - last > RETRY_MS)
+    }
+
+    /// Changes that the file on disk does not have.
+    pub fn changes(&self, dirty: u64) -> u64 {
+        dirty.saturating_sub(self.saved_dirty)
+    }
+
+    /// The last save on the thread went well, or there was none: if not, writes may be refused (MISCONF).
+    pub fn last_ok(&self) -> bool {
+        self.last_ok
+    }
+
+    /// LASTSAVE: unix time in milliseconds.
+    pub fn last_save_ms(&self) -> i64 {
+        self.last_save_ms
+    }
+
+    /// What INFO says. `preserved_bytes` is what writers have copied because of the running snapshot.
+    pub fn status(&self, at: Moment, preserved_bytes: u64) -> SaveStatus {
+        let running = self.running.as_ref();
+        let whole_seconds = |ms: i64| ms / 1000;
+        SaveStatus {
+            changes_since_last_save: self.changes(at.dirty),
+            bgsave_in_progress: running.is_some(),
+            last_save_time: whole_seconds(self.last_save_ms),
+            last_bgsave_ok: self.last_ok,
+            last_bgsave_seconds: self.last_duration_ms.map_or(-1, whole_seconds),
+            current_bgsave_seconds: running
+                .map_or(-1, |r| whole_seconds(at.now_ms) - whole_seconds(r.started_ms)),
+            saves: self.saves,
+            last_cow_bytes: self.last_preserved_bytes,
+            current_cow_bytes: running.map_or(0, |_| preserved_bytes),
+            keys_processed: running.map_or(0, |r| r.control.keys()),
+            keys_total: running.map_or(0, |r| r.control.keys_total()),
+            bytes_written: running.map_or(0, |r| r.control.bytes()),
+        }
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        self.abort_and_wait();
+    }
+}
+
+/// The callback of a thread: called once, even if the thread panics before it has an outcome.
+struct Report<F: FnOnce(SaveOutcome)>(Option<F>);
+
+impl<F: FnOnce(SaveOutcome)> Report<F> {
+    fn send(mut self, outcome: SaveOutcome) {
+        if let Some(done) = self.0.take() {
+            done(outcome);
+        }
+    }
+}
+
+impl<F: FnOnce(SaveOutcome)> Drop for Report<F> {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(SaveError::Thread));
+        }
+    }
+}

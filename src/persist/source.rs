@@ -1,0 +1,115 @@
+//! What is saved: a view of all databases that does not change while it is read.
+//!
+//! Saving asks a [`SnapshotSource`] for sizes and has it walk one database after the other. The keyspace's own
+//! snapshot is one, [`KeyspaceSource`]; tests make theirs from a list.
+
+use super::save::SaveError;
+use crate::db::{AccessPolicy, KeyspaceSnapshot, ValueRef};
+use crate::rdb::Access;
+use crate::rdb::opcodes::VERSION_MIN_WRITTEN;
+
+/// One key of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// Its name.
+    pub key: &'a [u8],
+    /// Unix time in milliseconds.
+    pub expire_at_ms: Option<i64>,
+    /// What eviction knows about it, if the file shall say.
+    pub access: Access,
+    /// What it holds.
+    pub value: ValueRef<'a>,
+}
+
+/// How large a database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseSize {
+    /// Its number.
+    pub index: u32,
+    /// Its keys.
+    pub keys: u64,
+    /// Those with an expiry.
+    pub expiring: u64,
+}
+
+/// All databases at one moment, readable from another thread. Dropping it releases what it held.
+pub trait SnapshotSource: Send {
+    /// The oldest version of the format that can express the data.
+    fn rdb_version_needed(&self) -> u32 {
+        VERSION_MIN_WRITTEN
+    }
+
+    /// The databases that have keys, in the order of their numbers.
+    fn databases(&self) -> Vec<DatabaseSize>;
+
+    /// Hands every key of a database to `each`; stops at its first error and returns that.
+    fn visit(
+        &self,
+        index: u32,
+        each: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>,
+    ) -> Result<(), SaveError>;
+}
+
+/// A snapshot of the keyspace, as something to save.
+pub struct KeyspaceSource {
+    snapshot: KeyspaceSnapshot,
+    access: SavedAccess,
+    now_ms: i64,
+}
+
+/// Whether the file says when or how often keys were used: only if an eviction policy wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SavedAccess {
+    /// Neither (`noeviction`, `volatile-ttl`, `*-random`).
+    No,
+    /// Idle times (`*-lru`).
+    IdleTime,
+    /// Frequencies (`*-lfu`).
+    Frequency(AccessPolicy),
+}
+
+impl KeyspaceSource {
+    /// Takes a snapshot over. `now_ms` is the moment it was taken.
+    pub fn new(snapshot: KeyspaceSnapshot, access: SavedAccess, now_ms: i64) -> KeyspaceSource {
+        KeyspaceSource { snapshot, access, now_ms }
+    }
+
+    fn access(&self, bits: u32) -> Access {
+        match self.access {
+            SavedAccess::No => Access::Unknown,
+            SavedAccess::IdleTime => {
+                Access::IdleSeconds(u64::from(AccessPolicy::Lru.idle_seconds(bits, self.now_ms)))
+            }
+            // At most 255: the policy keeps it in eight bits.
+            SavedAccess::Frequency(policy) => Access::Frequency(policy.frequency(bits, self.now_ms) as u8),
+        }
+    }
+}
+
+impl SnapshotSource for KeyspaceSource {
+    fn databases(&self) -> Vec<DatabaseSize> {
+        let size = |db: &crate::db::DbSnapshot| DatabaseSize {
+            index: db.index() as u32,
+            keys: db.keys() as u64,
+            expiring: db.expires() as u64,
+        };
+        self.snapshot.dbs().iter().map(size).collect()
+    }
+
+    fn visit(
+        &self,
+        index: u32,
+        each: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>,
+    ) -> Result<(), SaveError> {
+        let Some(db) = self.snapshot.dbs().iter().find(|db| db.index() as u32 == index) else { return Ok(()) };
+        for entry in db.iter() {
+            each(Item {
+                key: entry.key(),
+                expire_at_ms: entry.expiry_ms(),
+                access: self.access(entry.clock()),
+                value: entry.value(),
+            })?;
+        }
+        Ok(())
+    }
+}
