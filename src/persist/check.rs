@@ -89,10 +89,9 @@ fn check(
                 };
                 match checksum {
                     Checksum::Verified => writeln!(out, "[offset {at}] Checksum OK")?,
-                    Checksum::Disabled | Checksum::Ignored => writeln!(
-                        out,
-                        "[offset {at}] RDB file was saved with checksum disabled: no check performed."
-                    )?,
+                    Checksum::Disabled | Checksum::Ignored => {
+                        writeln!(out, "[offset {at}] RDB file was saved with checksum disabled: no check performed.")?
+                    }
                     Checksum::Absent => {}
                 }
                 if surplus > 0 {

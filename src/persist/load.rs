@@ -122,12 +122,8 @@ impl fmt::Display for LoadNote {
             LoadNote::ModuleAuxSkipped { module } => {
                 write!(f, "Module data in RDB skipped, modules are not supported: '{module}'")
             }
-            LoadNote::NoChecksum(Checksum::Ignored) => {
-                f.write_str("RDB checksum not looked at, rdbchecksum is off")
-            }
-            LoadNote::NoChecksum(_) => {
-                f.write_str("RDB file was saved with checksum disabled: no check performed.")
-            }
+            LoadNote::NoChecksum(Checksum::Ignored) => f.write_str("RDB checksum not looked at, rdbchecksum is off"),
+            LoadNote::NoChecksum(_) => f.write_str("RDB file was saved with checksum disabled: no check performed."),
             LoadNote::Surplus { bytes } => write!(f, "{bytes} bytes after the end of the RDB file were ignored"),
         }
     }
@@ -258,11 +254,8 @@ pub fn load_stream(
     settings: &LoadSettings,
     sink: &mut dyn LoadSink,
 ) -> Result<Loaded, Fault> {
-    let options = ReadOptions {
-        input_bytes: total,
-        string_bytes_max: settings.string_bytes_max,
-        checksum: settings.checksum,
-    };
+    let options =
+        ReadOptions { input_bytes: total, string_bytes_max: settings.string_bytes_max, checksum: settings.checksum };
     let mut file = FileReader::open(RdbReader::new(source, options))?;
     let mut progress = LoadProgress { total_bytes: total.unwrap_or(0), ..LoadProgress::default() };
     let mut db = 0;

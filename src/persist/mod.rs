@@ -24,7 +24,7 @@
 //! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
 //! | `load.rs` | [`load_file`], [`LoadSink`] |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
-//! | `codec.rs` | values to and from RDB; DUMP and RESTORE |
+//! | `codec.rs` | DUMP and RESTORE; types that cannot be held yet |
 //! | `status.rs` | INFO persistence |
 //! | `check.rs` | the tool |
 //!
@@ -41,13 +41,13 @@ mod save;
 mod saver;
 mod source;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use control::{KeyDelay, SaveControl};
 pub use keyspace_sink::load_entry;
-pub use load::{
-    Fault, LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Stored, load_file, load_stream,
-};
+pub use load::{Fault, LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Stored, load_file, load_stream};
 pub use save::{SaveError, SaveSettings, Saved, save_file, temp_path, write_snapshot};
 pub use saver::{Moment, SaveOutcome, SavePoint, Saver, StartError};
-pub use source::{DatabaseSize, Item, KeyspaceSource, SavedAccess, SnapshotSource};
+pub use source::{DatabaseSize, Item, KeyspaceSource, SnapshotSource};
 pub use status::{LoadCounts, LoadProgress, SaveStatus};

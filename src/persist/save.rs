@@ -11,7 +11,6 @@
 //! Whatever fails, or stops it, before step 4 leaves the old file as it was and removes the temporary one. There is
 //! no moment at which the target is not a complete file.
 
-use super::codec;
 use super::control::SaveControl;
 use super::source::SnapshotSource;
 use crate::rdb::opcodes::VERSION_DEFAULT;
@@ -129,9 +128,9 @@ pub fn write_snapshot(
             if control.aborted() {
                 return Err(SaveError::Aborted);
             }
-            let kind = codec::kind_of(item.value, out.version());
+            let kind = item.value.rdb_opcode(out.version());
             out.write_key_header(kind, item.key, item.expire_at_ms, item.access).map_err(failed)?;
-            codec::save_value(item.value, out).map_err(failed)?;
+            item.value.save(out).map_err(failed)?;
             control.key_done();
             Ok(())
         })?;

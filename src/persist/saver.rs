@@ -267,8 +267,7 @@ impl Saver {
             last_save_time: whole_seconds(self.last_save_ms),
             last_bgsave_ok: self.last_ok,
             last_bgsave_seconds: self.last_duration_ms.map_or(-1, whole_seconds),
-            current_bgsave_seconds: running
-                .map_or(-1, |r| whole_seconds(at.now_ms) - whole_seconds(r.started_ms)),
+            current_bgsave_seconds: running.map_or(-1, |r| whole_seconds(at.now_ms) - whole_seconds(r.started_ms)),
             saves: self.saves,
             last_cow_bytes: self.last_preserved_bytes,
             current_cow_bytes: running.map_or(0, |_| preserved_bytes),

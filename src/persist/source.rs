@@ -4,9 +4,10 @@
 //! snapshot is one, [`KeyspaceSource`]; tests make theirs from a list.
 
 use super::save::SaveError;
-use crate::db::{AccessPolicy, KeyspaceSnapshot, ValueRef};
+use crate::db::{AccessPolicy, KeyspaceSnapshot};
 use crate::rdb::Access;
 use crate::rdb::opcodes::VERSION_MIN_WRITTEN;
+use crate::types::value::ValueRef;
 
 /// One key of a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -43,46 +44,21 @@ pub trait SnapshotSource: Send {
     fn databases(&self) -> Vec<DatabaseSize>;
 
     /// Hands every key of a database to `each`; stops at its first error and returns that.
-    fn visit(
-        &self,
-        index: u32,
-        each: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>,
-    ) -> Result<(), SaveError>;
+    fn visit(&self, index: u32, each: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>) -> Result<(), SaveError>;
 }
 
 /// A snapshot of the keyspace, as something to save.
 pub struct KeyspaceSource {
     snapshot: KeyspaceSnapshot,
-    access: SavedAccess,
+    access: Option<AccessPolicy>,
     now_ms: i64,
 }
 
-/// Whether the file says when or how often keys were used: only if an eviction policy wants to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SavedAccess {
-    /// Neither (`noeviction`, `volatile-ttl`, `*-random`).
-    No,
-    /// Idle times (`*-lru`).
-    IdleTime,
-    /// Frequencies (`*-lfu`).
-    Frequency(AccessPolicy),
-}
-
 impl KeyspaceSource {
-    /// Takes a snapshot over. `now_ms` is the moment it was taken.
-    pub fn new(snapshot: KeyspaceSnapshot, access: SavedAccess, now_ms: i64) -> KeyspaceSource {
+    /// Takes over a snapshot of the moment `now_ms`. With `access` the file says when or how often keys were used: to
+    /// be asked for only if an eviction policy wants to know (`*-lru`, `*-lfu`), for it costs bytes.
+    pub fn new(snapshot: KeyspaceSnapshot, access: Option<AccessPolicy>, now_ms: i64) -> KeyspaceSource {
         KeyspaceSource { snapshot, access, now_ms }
-    }
-
-    fn access(&self, bits: u32) -> Access {
-        match self.access {
-            SavedAccess::No => Access::Unknown,
-            SavedAccess::IdleTime => {
-                Access::IdleSeconds(u64::from(AccessPolicy::Lru.idle_seconds(bits, self.now_ms)))
-            }
-            // At most 255: the policy keeps it in eight bits.
-            SavedAccess::Frequency(policy) => Access::Frequency(policy.frequency(bits, self.now_ms) as u8),
-        }
     }
 }
 
@@ -96,17 +72,13 @@ impl SnapshotSource for KeyspaceSource {
         self.snapshot.dbs().iter().map(size).collect()
     }
 
-    fn visit(
-        &self,
-        index: u32,
-        each: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>,
-    ) -> Result<(), SaveError> {
+    fn visit(&self, index: u32, each: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>) -> Result<(), SaveError> {
         let Some(db) = self.snapshot.dbs().iter().find(|db| db.index() as u32 == index) else { return Ok(()) };
         for entry in db.iter() {
             each(Item {
                 key: entry.key(),
                 expire_at_ms: entry.expiry_ms(),
-                access: self.access(entry.clock()),
+                access: self.access.map_or(Access::Unknown, |policy| policy.saved(entry.clock(), self.now_ms)),
                 value: entry.value(),
             })?;
         }

@@ -276,7 +276,9 @@ mod tests {
         w.take_bytes()
     }
 
-    fn events(file: &[u8]) -> Result<(Vec<Event>, Vec<(Vec<u8>, Vec<u8>)>), RdbError> {
+    type Keys = Vec<(Vec<u8>, Vec<u8>)>;
+
+    fn events(file: &[u8]) -> Result<(Vec<Event>, Keys), RdbError> {
         let mut reader = FileReader::open(RdbReader::from_bytes(file))?;
         let (mut events, mut keys) = (Vec::new(), Vec::new());
         loop {

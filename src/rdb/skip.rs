@@ -81,7 +81,7 @@ impl RdbReader<'_> {
                 self.read_len()?;
                 module_data(self)?;
             }
-            T::HashZipmap => self.skip_blob(|b| blobs::zipmap(b))?,
+            T::HashZipmap => self.skip_blob(blobs::zipmap)?,
             T::ListZiplist => self.skip_blob(|b| blobs::ziplist(b, 1))?,
             T::ZsetZiplist | T::HashZiplist => self.skip_blob(|b| blobs::ziplist(b, 2))?,
             T::SetIntset => self.skip_blob(blobs::intset)?,

@@ -217,7 +217,7 @@ impl<'w> RdbWriter<'w> {
         Ok(())
     }
 
-    fn pack_pieces<'p>(&mut self, len: u64, pieces: &mut dyn Iterator<Item = &'p [u8]>) -> bool {
+    fn pack_pieces(&mut self, len: u64, pieces: &mut dyn Iterator<Item = &[u8]>) -> bool {
         let lzf = self.lzf.get_or_insert_with(Box::default);
         self.packed.clear();
         let Ok(limit) = usize::try_from(len - COMPRESS_SAVES as u64) else { return false };
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn a_sink_gets_what_memory_gets() {
         let mut big = vec![7u8; 3 * BUFFER_BYTES];
-        big.iter_mut().enumerate().for_each(|(i, b)| *b = (i * i >> 5) as u8);
+        big.iter_mut().enumerate().for_each(|(i, b)| *b = ((i * i) >> 5) as u8);
         let write = |w: &mut RdbWriter<'_>| -> io::Result<()> {
             for round in 0..40 {
                 w.write_string(&big[round..round * 1000])?;
