@@ -116,7 +116,7 @@ fn unknown(group: Group, name: &str) -> String {
 }
 
 /// The arguments that a value stands for.
-fn arguments(row: &Row, value: &Value) -> Result<Vec<Vec<u8>>, String> {
+pub(super) fn arguments(row: &Row, value: &Value) -> Result<Vec<Vec<u8>>, String> {
     if let Value::Array(array) = value {
         if !row.is(Flags::MULTI) {
             return Err("this parameter takes one value, not a list".to_owned());

@@ -1,8 +1,12 @@
-//! What the configuration wants of the file system: the files that a pattern names.
+//! What the configuration wants of the file system: the files that a pattern names, and to replace a file so that at
+//! every moment there is either the old one or the new one.
 
 use crate::util::glob;
 use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 fn has_wildcard(part: &[u8]) -> bool {
@@ -30,7 +34,7 @@ pub(super) fn expand(start: &Path, pattern: &[u8]) -> Vec<PathBuf> {
 
 /// The entries of a directory that match.
 fn matching(base: &Path, pattern: &[u8]) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(base) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
     let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
     let mut names: Vec<_> = names
         .filter(|name| pattern.starts_with(b".") || !name.as_bytes().starts_with(b"."))
@@ -38,4 +42,73 @@ fn matching(base: &Path, pattern: &[u8]) -> Vec<PathBuf> {
         .collect();
     names.sort();
     names.into_iter().map(|name| base.join(name)).collect()
+}
+
+/// Replaces the contents of a file: all of it or nothing, also across a loss of power. The file keeps its permissions,
+/// and a symbolic link stays one.
+pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mode = fs::metadata(&path).map_or(0o644, |old| old.permissions().mode() & 0o7777);
+    let mut temporary = path.clone().into_os_string();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(contents)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)
+    };
+    if let Err(error) = write() {
+        // What is left of the attempt is of no use to anybody; that it cannot be removed either is not the news.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => File::open(dir)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::scratch::Scratch;
+
+    #[test]
+    fn patterns_name_files_in_order() {
+        let dir = Scratch::new("expand");
+        for name in ["b.conf", "a.conf", ".hidden.conf", "c.txt"] {
+            dir.write(name, "");
+        }
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        dir.write("sub/d.conf", "");
+        let names = |pattern: &str| -> Vec<String> {
+            let strip = |path: PathBuf| path.strip_prefix(dir.path()).unwrap().display().to_string();
+            expand(dir.path(), pattern.as_bytes()).into_iter().map(strip).collect()
+        };
+        assert_eq!(names("*.conf"), ["a.conf", "b.conf"]);
+        assert_eq!(names("s*/*.conf"), ["sub/d.conf"]);
+        assert_eq!(names("*/*.conf"), ["sub/d.conf"]);
+        assert_eq!(names("[bc].*"), ["b.conf", "c.txt"]);
+        assert_eq!(names("nope*"), [""; 0]);
+        assert_eq!(names("nope.conf"), ["nope.conf"]);
+        let absolute = format!("{}/*.txt", dir.path().display());
+        assert_eq!(names(&absolute), ["c.txt"]);
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_permissions_and_links() {
+        let dir = Scratch::new("replace");
+        dir.write("real.conf", "old");
+        let (real, link) = (dir.path().join("real.conf"), dir.path().join("link.conf"));
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o7777, 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+        assert!(replace(&dir.path().join("no/such/dir.conf"), b"x").is_err());
+    }
 }

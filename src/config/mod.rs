@@ -33,6 +33,8 @@
 //! | [`mod@load`] | reads all sources in their order; the reload |
 //! | `classic` | reads redis.conf syntax, with `include` |
 //! | `document` | reads TOML |
+//! | [`rewrite`], `rewrite_toml` | CONFIG REWRITE, in both syntaxes |
+//! | [`docs`] | docs/config.md, the sample file, --help |
 //! | [`error`] | what stops the start, and how it is printed |
 //!
 //! # Read first
@@ -43,12 +45,17 @@ pub mod access;
 pub mod argv;
 pub mod choice;
 mod classic;
+pub mod docs;
 mod document;
 pub mod error;
 mod files;
 pub mod load;
+pub mod rewrite;
+mod rewrite_toml;
 pub mod row;
 pub mod rows;
+#[cfg(test)]
+mod scratch;
 pub mod special;
 pub mod value;
 
@@ -56,6 +63,7 @@ pub use access::{Caller, Changes, SetError};
 pub use argv::{Invocation, Mode};
 pub use error::{ConfigError, Source};
 pub use load::{Loaded, Reload, Sources, load};
+pub use rewrite::RewriteError;
 pub use row::{Apply, Flags, Group, Row, Status};
 
 /// The value of every parameter.

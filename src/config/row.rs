@@ -377,6 +377,7 @@ pub struct Row {
     pub(super) write: fn(&mut Config, &Spec, &[Vec<u8>], How) -> Result<(), String>,
     pub(super) read: fn(&Config, &Spec) -> Vec<u8>,
     pub(super) lines: fn(&Config, &Spec) -> Vec<Vec<u8>>,
+    pub(super) items: fn(&Config, &Spec) -> Vec<Vec<u8>>,
     pub(super) same: fn(&Config, &Config) -> bool,
     pub(super) copy: fn(&Config, &mut Config),
 }

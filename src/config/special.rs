@@ -91,11 +91,16 @@ impl Field for SavePoints {
         joined(self.points.iter().map(|p| format!("{} {}", p.seconds, p.changes).into_bytes()))
     }
 
+    fn items(&self, _: &Spec) -> Vec<Vec<u8>> {
+        self.points.iter().map(|p| format!("{} {}", p.seconds, p.changes).into_bytes()).collect()
+    }
+
     fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        let line = |value: &[u8]| [spec.name.as_bytes(), b" ", value].concat();
         if self.points.is_empty() {
-            return vec![format!("{} \"\"", spec.name).into_bytes()];
+            return vec![line(b"\"\"")];
         }
-        self.points.iter().map(|p| format!("{} {} {}", spec.name, p.seconds, p.changes).into_bytes()).collect()
+        self.items(spec).iter().map(|point| line(point)).collect()
     }
 }
 
@@ -171,11 +176,15 @@ impl Field for OutputLimits {
         )
     }
 
-    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
-        let line = |(class, l): &(&str, OutputLimit)| {
-            format!("{} {class} {} {} {}", spec.name, l.hard_bytes, l.soft_bytes, l.soft_seconds).into_bytes()
+    fn items(&self, _: &Spec) -> Vec<Vec<u8>> {
+        let item = |(class, l): &(&str, OutputLimit)| {
+            format!("{class} {} {} {}", l.hard_bytes, l.soft_bytes, l.soft_seconds).into_bytes()
         };
-        self.each("replica").iter().map(line).collect()
+        self.each("replica").iter().map(item).collect()
+    }
+
+    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        self.items(spec).iter().map(|item| [spec.name.as_bytes(), b" ", item].concat()).collect()
     }
 }
 

@@ -29,6 +29,11 @@ pub trait Field: Clone + PartialEq {
     /// The value as CONFIG GET shows it.
     fn show(&self, spec: &Spec) -> Vec<u8>;
 
+    /// The elements of a value that is a list.
+    fn items(&self, spec: &Spec) -> Vec<Vec<u8>> {
+        self.show(spec).split(|&b| b == b' ').filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
+    }
+
     /// The lines of a classic file that give this value, without their ends.
     fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
         let mut line = spec.name.as_bytes().to_vec();

@@ -43,6 +43,7 @@ macro_rules! group {
                 write: |config, spec, args, how| crate::config::value::Field::set(&mut config.$field.$f, spec, args, how),
                 read: |config, spec| crate::config::value::Field::show(&config.$field.$f, spec),
                 lines: |config, spec| crate::config::value::Field::lines(&config.$field.$f, spec),
+                items: |config, spec| crate::config::value::Field::items(&config.$field.$f, spec),
                 same: |one, other| one.$field.$f == other.$field.$f,
                 copy: |from, to| to.$field.$f = from.$field.$f.clone(),
             }, )*
