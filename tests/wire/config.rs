@@ -240,7 +240,7 @@ fn toml_and_reload() {
     let write = |timeout: u32| {
         fs::write(
             &file,
-            format!("# mine\n[server]\ntimeout = {timeout} # seconds\n\n[limits]\nmaxmemory = \"10mb\"\n"),
+            format!("# mine\n[server]\ntimeout = {timeout} # seconds\n\n[storage]\nmaxmemory = \"10mb\"\n"),
         )
         .unwrap();
     };
