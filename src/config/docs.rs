@@ -233,7 +233,7 @@ pub fn sample_toml() -> String {
                 Status::Waits(needs) => comment(&mut out, &format!("(Waits for {}.)", needs.name())),
                 Status::NoEffect(why) => comment(&mut out, &format!("(No effect: {why}.)")),
                 Status::Refused(needs) => {
-                    comment(&mut out, &format!("(Must stay so until there is {}.)", needs.name()))
+                    comment(&mut out, &format!("(Must stay so: this server does not have {} yet.)", needs.name()));
                 }
             }
             if let Some(value) = rewrite_toml::value_of(row, &default) {

@@ -368,13 +368,16 @@ impl Spec {
     }
 }
 
+/// Takes arguments over into the field, or says why not.
+type Write = fn(&mut Config, &Spec, &[Vec<u8>], How) -> Result<(), String>;
+
 /// One parameter.
 pub struct Row {
     /// What was decided about it.
     pub spec: Spec,
     /// Where it belongs.
     pub group: Group,
-    pub(super) write: fn(&mut Config, &Spec, &[Vec<u8>], How) -> Result<(), String>,
+    pub(super) write: Write,
     pub(super) read: fn(&Config, &Spec) -> Vec<u8>,
     pub(super) lines: fn(&Config, &Spec) -> Vec<Vec<u8>>,
     pub(super) items: fn(&Config, &Spec) -> Vec<Vec<u8>>,

@@ -12,8 +12,8 @@ impl Scratch {
     pub(super) fn new(name: &str) -> Scratch {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("kvstash-config-{name}-{}-{count}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Scratch(path.canonicalize().unwrap())
+        fs::create_dir_all(&path).expect("the temporary directory can be written to");
+        Scratch(path.canonicalize().expect("it was just made"))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -22,7 +22,7 @@ impl Scratch {
 
     pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
+        fs::write(&path, text).expect("the directory is ours");
         path
     }
 }

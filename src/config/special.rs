@@ -465,7 +465,11 @@ impl Field for Directory {
 pub struct Primary(pub Option<(Text, u16)>);
 
 impl Field for Primary {
-    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], how: How) -> Result<(), String> {
+        if how == How::Whole && nothing(args) {
+            self.0 = None;
+            return Ok(());
+        }
         let [host, port] = args else { return Err("wrong number of arguments".to_owned()) };
         if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
             self.0 = None;
