@@ -79,7 +79,8 @@ impl<'a> DbMut<'a> {
 
     /// Another database at the same moment (MOVE, COPY ... DB). None if there is no such database.
     pub fn other(&mut self, index: usize) -> Option<DbMut<'_>> {
-        (index < self.ks.databases()).then(|| DbMut { ks: self.ks, at: index, now_ms: self.now_ms, touch: self.touch })
+        let exists = index < self.ks.databases();
+        exists.then_some(DbMut { ks: self.ks, at: index, now_ms: self.now_ms, touch: self.touch })
     }
 
     /// Starts fetching what lookups of these keys will read: for commands that name several keys.
@@ -309,5 +310,88 @@ impl<'a> DbMut<'a> {
                 f(e);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+    use super::super::{AccessPolicy, KeySlot, Options};
+
+    #[test]
+    fn lookups_count_and_touch_as_their_table_says() {
+        let mut w = World::with(&[("k", "v")]);
+        let made = w.on("k", |db, k| db.peek(k).unwrap().clock());
+        w.now += 10_000;
+        let clock = |w: &mut World| w.on("k", |db, k| db.peek(k).unwrap().clock()) - made;
+        w.on("k", |db, k| db.lookup_untouched(k).is_some());
+        assert_eq!(clock(&mut w), 0);
+        w.on("k", |db, k| {
+            db.set_touch(false);
+            db.lookup_read(k).is_some()
+        });
+        assert_eq!(clock(&mut w), 0, "CLIENT NO-TOUCH");
+        assert_eq!(w.get("k").as_deref(), Some("v"));
+        assert_eq!(clock(&mut w), 10);
+        assert_eq!(w.get("missing"), None);
+        w.on("missing", |db, k| db.lookup_write(k).is_none());
+        let stats = w.ks.stats();
+        assert_eq!((stats.hits, stats.misses), (3, 1));
+        w.now += 5_000;
+        w.on("k", |db, k| matches!(db.entry(k), KeySlot::Occupied(_)));
+        assert_eq!(clock(&mut w), 15);
+    }
+
+    #[test]
+    fn frequencies_rise_by_use() {
+        let mut w = World::new();
+        let access = AccessPolicy::Lfu { log_factor: 0, decay_minutes: 1 };
+        *w.ks.options_mut() = Options { access, ..Options::default() };
+        w.set("k", "v");
+        (0..10).for_each(|_| drop(w.get("k")));
+        let bits = w.on("k", |db, k| db.peek(k).unwrap().clock());
+        assert_eq!(access.frequency(bits, w.now), 15);
+    }
+
+    #[test]
+    fn every_write_counts_once() {
+        let mut w = World::new();
+        w.set("k", "1");
+        w.on("k", |db, k| db.incr(k, 1).unwrap());
+        w.on("k", |db, k| db.append(k, b"x").unwrap());
+        w.on("k", |db, k| db.expire_at(k, super::super::testing::START + 5));
+        w.on("k", |db, k| db.persist(k));
+        w.on("k", |db, k| db.persist(k));
+        let other = w.ks.key(b"other");
+        w.on("k", |db, k| db.rename(k, other));
+        w.on("other", |db, k| db.remove(k));
+        w.on("other", |db, k| db.remove(k));
+        assert_eq!(w.ks.stats().dirty, 7);
+    }
+
+    #[test]
+    fn scan_deletes_what_it_wants_and_finds_lapsed() {
+        let mut w = World::with(&[("a", "1"), ("b", "2")]);
+        w.set_for("c", "3", 5);
+        w.set_for("d", "4", 5);
+        w.now += 6;
+        let mut seen = vec![];
+        let wanted = |e: super::EntryRef<'_>| e.key() != b"d";
+        let next = w.db().scan(0, 100, wanted, |e| seen.push(e.key().to_vec()));
+        seen.sort();
+        assert_eq!((next, seen), (0, vec![b"a".to_vec(), b"b".to_vec()]));
+        assert_eq!(w.lapsed(), ["c"]);
+        assert_eq!(w.db().size(), 3);
+    }
+
+    #[test]
+    fn a_random_key_has_time_left() {
+        let mut w = World::with(&[("a", "1")]);
+        (0..20).for_each(|i| w.set_for(&format!("k{i}"), "v", 5));
+        w.now += 6;
+        (0..20).for_each(|_| assert_eq!(w.db().random_key().as_deref(), Some(&b"a"[..])));
+        w.on("a", |db, k| db.remove(k));
+        assert_eq!(w.db().random_key(), None);
+        assert_eq!(w.db().size(), 0);
     }
 }

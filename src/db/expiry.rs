@@ -132,7 +132,7 @@ impl ExpiryIndex {
         };
         let Some(record) = new.record(mark.deadline_ms) else {
             // Too far from this block, and everything in it is nearer: a block of its own goes right behind.
-            self.blocks.insert(new, Block::one(0 << 32 | hash as u64));
+            self.blocks.insert(new, Block::one(u64::from(hash)));
             return;
         };
         let at = block.records.partition_point(|&r| r <= record);

@@ -92,3 +92,85 @@ impl Side {
         self.options.note_lapsed || !self.watch.is_idle()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+
+    #[test]
+    fn a_lookup_deletes_what_has_lapsed() {
+        let mut w = World::new();
+        w.set_for("k", "v", 100);
+        w.set_for("later", "v", 200);
+        w.now += 100;
+        assert_eq!(w.get("k").as_deref(), Some("v"), "the deadline itself is in time");
+        w.now += 1;
+        assert!(w.on("k", |db, k| db.peek(k).is_none()));
+        assert_eq!(w.db().size(), 2, "peek leaves no trace");
+        assert_eq!(w.get("k"), None);
+        assert_eq!((w.db().size(), w.lapsed()), (1, vec!["k".to_string()]));
+        assert_eq!(w.ks.stats().expired_keys, 1);
+        assert_eq!(w.ks.stats().dirty, 2, "running out of time is not a change");
+        assert_eq!(w.get("later").as_deref(), Some("v"));
+    }
+
+    #[test]
+    fn writes_do_not_see_what_has_lapsed() {
+        let mut w = World::new();
+        w.set_for("n", "41", 10);
+        w.set_for("kept", "old", 10);
+        w.now += 11;
+        assert_eq!(w.on("n", |db, k| db.incr(k, 1)), Ok(1));
+        w.on("kept", |db, k| db.set_bytes(k, b"new", super::super::ExpiryUpdate::Keep));
+        assert_eq!(
+            w.on("kept", |db, k| db.peek(k).unwrap().expiry_ms()),
+            None,
+            "KEEPTTL of a lapsed key keeps nothing"
+        );
+        assert!(!w.on("gone", |db, k| db.remove(k)));
+        assert_eq!(w.ks.info(0, w.now).expires, 0);
+    }
+
+    #[test]
+    fn keys_expire_by_themselves_in_order_of_their_deadlines() {
+        let mut w = World::new();
+        for i in 0..1_000 {
+            w.db = i % 3;
+            w.set_for(&format!("k{i}"), "v", (i as i64 * 37) % 1_000);
+        }
+        w.db = 0;
+        w.set("stays", "v");
+        assert_eq!(w.ks.next_deadline(), Some(w.now));
+        w.now += 500;
+        assert_eq!(w.ks.expire_due(w.now, 100), 100);
+        while w.ks.expire_due(w.now, 100) > 0 {}
+        assert_eq!(w.lapsed().len(), 500);
+        assert_eq!(w.ks.next_deadline(), Some(w.now));
+        w.ks.check_invariants();
+        w.now += 1_000;
+        assert_eq!(w.ks.expire_due(w.now, 10_000), 500);
+        assert_eq!((w.ks.size(0), w.ks.next_deadline()), (1, None));
+    }
+
+    #[test]
+    fn the_switch_stops_active_expiry_only() {
+        let mut w = World::new();
+        w.ks.options_mut().active_expire = false;
+        w.set_for("k", "v", 1);
+        w.now += 2;
+        assert_eq!(w.ks.expire_due(w.now, 10), 0);
+        assert_eq!(w.get("k"), None);
+        assert_eq!(w.db().size(), 0);
+    }
+
+    #[test]
+    fn snapshots_keep_what_expires() {
+        let mut w = World::new();
+        (0..500).for_each(|i| w.set_for(&format!("k{i}"), "v", 10));
+        let snapshot = w.ks.snapshot();
+        w.now += 11;
+        while w.ks.expire_due(w.now, 64) > 0 {}
+        assert_eq!((w.ks.size(0), snapshot.keys()), (0, 500));
+        assert_eq!(snapshot.dbs()[0].iter().filter(|e| e.string().unwrap().len() == 1).count(), 500);
+    }
+}

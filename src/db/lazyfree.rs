@@ -113,3 +113,20 @@ impl Drop for LazyFree {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+
+    #[test]
+    fn unlink_sends_large_values_away_and_frees_small_ones_here() {
+        let mut w = World::with(&[("small", "v"), ("large", &"z".repeat(10 << 20))]);
+        w.on("small", |db, k| db.unlink(k));
+        assert_eq!(w.ks.lazyfree().pending_objects() + w.ks.lazyfree().freed_objects(), 0);
+        w.on("large", |db, k| db.unlink(k));
+        assert_eq!(w.ks.lazyfree().pending_objects() + w.ks.lazyfree().freed_objects(), 1);
+        let counters = w.ks.lazyfree().counters.clone();
+        drop(w);
+        assert_eq!(counters.freed.load(super::Relaxed), 1, "the thread frees all it was given before it ends");
+    }
+}

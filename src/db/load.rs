@@ -119,3 +119,54 @@ impl Keyspace {
         self.side.stats.dirty = dirty;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+    use super::*;
+    use crate::rdb::RdbString;
+
+    fn entry(db: usize, key: &[u8], text: &[u8]) -> LoadedEntry<'static> {
+        let value = NewValue::String(RdbString::Bytes(text.to_vec()));
+        LoadedEntry { db, key: key.to_vec().leak(), expiry_ms: None, access: Access::Unknown, value }
+    }
+
+    #[test]
+    fn a_file_fills_databases_without_counting_changes() {
+        let mut w = World::new();
+        let now = w.now;
+        assert_eq!(w.ks.load(entry(1, b"k", b"12"), now), Loaded::Stored);
+        assert_eq!(w.ks.load(entry(1, b"k", b"13"), now), Loaded::Duplicate);
+        assert_eq!(w.ks.load(entry(9, b"k", b"13"), now), Loaded::NoSuchDb);
+        let idle = LoadedEntry { expiry_ms: Some(now + 9), access: Access::IdleSeconds(60), ..entry(1, b"idle", b"v") };
+        assert_eq!(w.ks.load(idle, now), Loaded::Stored);
+        assert_eq!(w.ks.load(entry(1, b"large", &[b'x'; 100_000]), now), Loaded::Stored);
+        w.db = 1;
+        assert_eq!((w.get("k").as_deref(), w.encoding("k")), (Some("12"), "int"));
+        let policy = w.ks.options().access;
+        assert_eq!(w.on("idle", |db, k| policy.idle_seconds(db.peek(k).unwrap().clock(), now)), 60);
+        assert_eq!(w.ks.info(1, now).expires, 1);
+        assert_eq!(w.ks.stats().dirty, 0);
+        w.ks.check_invariants();
+    }
+
+    #[test]
+    fn populate_makes_what_redis_makes() {
+        let mut w = World::with(&[("p:1", "mine")]);
+        w.ks.populate(0, 3, b"p", None, w.now);
+        assert_eq!(["p:0", "p:1", "p:2"].map(|k| w.get(k).unwrap()), ["value:0", "mine", "value:2"]);
+        w.ks.populate(0, 1, b"long", Some(10), w.now);
+        w.ks.populate(0, 1, b"cut", Some(3), w.now);
+        assert_eq!(["long:0", "cut:0"].map(|k| w.get(k).unwrap()), ["value:0\0\0\0", "val"]);
+    }
+
+    #[test]
+    fn restore_replaces() {
+        let mut w = World::with(&[("k", "old")]);
+        let at = w.now + 100;
+        let value = NewValue::String(RdbString::Int(5));
+        w.on("k", |db, k| db.entry(k).restore(value, Some(at), Access::Frequency(9)));
+        assert_eq!((w.get("k").as_deref(), w.encoding("k")), (Some("5"), "int"));
+        assert_eq!(w.on("k", |db, k| db.peek(k).unwrap().expiry_ms()), Some(at));
+    }
+}

@@ -47,6 +47,8 @@ pub mod lazyfree;
 pub mod load;
 pub mod slot;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 pub mod transfer;
 pub mod watch;
 pub mod whole;

@@ -350,3 +350,85 @@ impl<'a> Vacant<'a> {
         self.with.changed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+    use super::super::{IncrError, KeySlot};
+    use crate::types::string::{BLOB_MAX, Spelling};
+
+    #[test]
+    fn encodings_follow_history() {
+        let mut w = World::new();
+        let append = |w: &mut World, text: &str| w.on("k", |db, k| db.append(k, text.as_bytes()).unwrap());
+        append(&mut w, "12");
+        assert_eq!(w.encoding("k"), "int", "APPEND makes a missing key as SET does");
+        append(&mut w, "3");
+        assert_eq!((w.encoding("k"), w.get("k").as_deref()), ("raw", Some("123")));
+        assert_eq!(w.on("k", |db, k| db.incr(k, 1)), Ok(124));
+        assert_eq!(w.encoding("k"), "int");
+        w.on("k", |db, k| db.entry(k).set_bytes(b"3", Spelling::Text, super::ExpiryUpdate::Clear));
+        assert_eq!(w.encoding("k"), "embstr", "INCRBYFLOAT");
+        w.set("k", "9");
+        w.on("k", |db, k| match db.entry(k) {
+            KeySlot::Occupied(mut o) => o.write_at(3, b"x").unwrap(),
+            KeySlot::Vacant(_) => 0,
+        });
+        assert_eq!((w.encoding("k"), w.get("k").as_deref()), ("raw", Some("9\0\0x")));
+        w.set("k", &"y".repeat(44));
+        assert_eq!(w.encoding("k"), "embstr");
+        w.set("k", &"y".repeat(45));
+        assert_eq!(w.encoding("k"), "raw");
+    }
+
+    #[test]
+    fn counting_refuses_what_redis_refuses() {
+        let mut w = World::with(&[("max", "9223372036854775807"), ("text", "ten"), ("padded", "010")]);
+        assert_eq!(w.on("max", |db, k| db.incr(k, 1)), Err(IncrError::Overflow));
+        assert_eq!(w.on("text", |db, k| db.incr(k, 1)), Err(IncrError::NotAnInteger));
+        assert_eq!(w.on("padded", |db, k| db.incr(k, 1)), Err(IncrError::NotAnInteger));
+        assert_eq!(w.on("new", |db, k| db.incr(k, -5)), Ok(-5));
+        assert_eq!(w.ks.stats().dirty, 4, "a refused count is no change");
+    }
+
+    #[test]
+    fn a_value_grows_from_its_entry_into_a_rope() {
+        let mut w = World::new();
+        let mut expected = String::new();
+        for i in 0..400 {
+            let more = i.to_string().repeat(1 + i * 7 % 300);
+            expected.push_str(&more);
+            let len = w.on("k", |db, k| db.append(k, more.as_bytes()).unwrap());
+            assert_eq!(len, expected.len());
+        }
+        assert!(expected.len() > 2 * BLOB_MAX);
+        assert!(w.get("k").as_deref() == Some(&*expected));
+        for at in [0, 100, BLOB_MAX - 1, 2 * BLOB_MAX - 2, expected.len() - 1] {
+            w.on("k", |db, k| match db.entry(k) {
+                KeySlot::Occupied(mut o) => o.write_at(at, b"abc").unwrap(),
+                KeySlot::Vacant(_) => 0,
+            });
+            let end = expected.len().min(at + 3);
+            expected.replace_range(at..end, "abc");
+        }
+        assert!(w.get("k").as_deref() == Some(&*expected));
+        w.ks.check_invariants();
+    }
+
+    #[test]
+    fn the_index_follows_every_change_of_a_deadline() {
+        let mut w = World::new();
+        let expires = |w: &World| w.ks.info(0, w.now).expires;
+        w.set_for("k", "v", 1_000);
+        assert_eq!(expires(&w), 1);
+        w.on("k", |db, k| db.set_bytes(k, b"w", super::ExpiryUpdate::Keep));
+        assert_eq!(expires(&w), 1);
+        w.set("k", "x");
+        assert_eq!(expires(&w), 0);
+        w.set_for("k", "v", 1_000);
+        w.on("k", |db, k| db.incr(k, 1).is_err());
+        w.on("k", |db, k| db.unlink(k));
+        assert_eq!(expires(&w), 0);
+        w.ks.check_invariants();
+    }
+}

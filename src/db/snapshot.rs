@@ -90,3 +90,50 @@ impl DbSnapshot {
         self.view.iter().map(EntryRef)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+
+    #[test]
+    fn a_snapshot_is_read_while_everything_changes() {
+        let mut w = World::new();
+        let large = "z".repeat(200_000);
+        for i in 0..5_000 {
+            w.set(&format!("key:{i}"), &i.to_string());
+        }
+        w.set("large", &large);
+        w.set_for("volatile", "v", 5_000);
+        let digest = w.ks.digest();
+        let snapshot = w.ks.snapshot();
+        let reader = std::thread::spawn(move || (0..4).map(|_| snapshot.digest()).collect::<Vec<_>>());
+        let mut round = 0;
+        while !reader.is_finished() || round < 2 {
+            for i in 0..5_000 {
+                let key = format!("key:{i}");
+                match (i + round) % 4 {
+                    0 => w.set(&key, "changed"),
+                    1 => _ = w.on(&key, |db, k| db.append(k, b"more").unwrap()),
+                    2 => _ = w.on(&key, |db, k| db.remove(k)),
+                    _ => _ = w.on(&key, |db, k| db.expire_at(k, i64::MAX)),
+                }
+            }
+            w.on("large", |db, k| db.append(k, b"more").unwrap());
+            w.on("volatile", |db, k| db.persist(k));
+            round += 1;
+        }
+        assert!(reader.join().unwrap().iter().all(|d| *d == digest), "the same data, however often it is read");
+        assert!(w.ks.reap_snapshots());
+        assert!(!w.ks.has_snapshot());
+        w.ks.check_invariants();
+    }
+
+    #[test]
+    fn empty_databases_are_not_listed() {
+        let mut w = World::new();
+        w.db = 2;
+        w.set("k", "v");
+        let snapshot = w.ks.snapshot();
+        assert_eq!(snapshot.dbs().iter().map(|d| (d.index(), d.keys())).collect::<Vec<_>>(), [(2, 1)]);
+    }
+}

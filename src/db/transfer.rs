@@ -122,3 +122,67 @@ fn put(ks: &mut Keyspace, at: usize, key: Key<'_>, carried: Carried, now_ms: i64
         KeySlot::Vacant(v) => v.insert_aged(type_id, encoding, payload, expiry_ms, clock),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+    use super::Transfer;
+
+    fn rename(w: &mut World, from: &str, to: &str) -> bool {
+        let to = w.ks.key(to.as_bytes());
+        w.on(from, |db, k| db.rename(k, to))
+    }
+
+    #[test]
+    fn rename_takes_value_deadline_and_encoding_along() {
+        let large = "z".repeat(300_000);
+        for value in ["12", "short", &"m".repeat(1_000), &large] {
+            let mut w = World::with(&[("to", "old")]);
+            w.set_for("from", value, 50);
+            w.on("from", |db, k| db.append(k, b"!").unwrap());
+            assert!(rename(&mut w, "from", "to"));
+            assert_eq!(w.get("from"), None);
+            assert!(w.get("to").is_some_and(|v| v == format!("{value}!")));
+            assert_eq!(w.encoding("to"), "raw");
+            let deadline = w.now + 50;
+            assert_eq!(w.on("to", |db, k| db.peek(k).unwrap().expiry_ms()), Some(deadline));
+            w.ks.check_invariants();
+        }
+    }
+
+    #[test]
+    fn rename_of_a_key_to_itself_changes_nothing() {
+        let mut w = World::with(&[("k", "v")]);
+        assert!(rename(&mut w, "k", "k"));
+        assert!(!rename(&mut w, "missing", "missing"));
+        assert!(!rename(&mut w, "missing", "k"));
+        assert_eq!(w.get("k").as_deref(), Some("v"));
+        assert_eq!(w.ks.stats().dirty, 1);
+    }
+
+    #[test]
+    fn move_and_copy_between_databases() {
+        let mut w = World::with(&[("k", "v")]);
+        assert_eq!(w.on("k", |db, k| db.move_to(k, 2)), Transfer::Done);
+        assert_eq!(w.on("k", |db, k| db.move_to(k, 2)), Transfer::Missing);
+        w.set("k", "again");
+        assert_eq!(w.on("k", |db, k| db.move_to(k, 2)), Transfer::Occupied);
+        assert_eq!(w.on("k", |db, k| db.copy_to(k, 2, k, false)), Transfer::Occupied);
+        assert_eq!(w.on("k", |db, k| db.copy_to(k, 2, k, true)), Transfer::Done);
+        w.db = 2;
+        assert_eq!(w.get("k").as_deref(), Some("again"));
+        w.on("k", |db, k| db.append(k, b"!").unwrap());
+        w.db = 0;
+        assert_eq!(w.get("k").as_deref(), Some("again"), "a copy is independent");
+    }
+
+    #[test]
+    fn a_copy_of_a_large_value_shares_it_until_written() {
+        let mut w = World::with(&[("k", &"z".repeat(1 << 20))]);
+        let to = w.ks.key(b"copy");
+        assert_eq!(w.on("k", |db, k| db.copy_to(k, 0, to, false)), Transfer::Done);
+        w.on("copy", |db, k| db.append(k, b"!").unwrap());
+        assert_eq!(w.on("k", |db, k| db.peek(k).unwrap().string().unwrap().len()), 1 << 20);
+        assert_eq!(w.on("copy", |db, k| db.peek(k).unwrap().string().unwrap().len()), (1 << 20) + 1);
+    }
+}

@@ -1,7 +1,6 @@
 //! Databases as wholes: FLUSHDB, FLUSHALL, SWAPDB; and what watchers make of it.
 
 use super::entry::EntryRef;
-use super::expiry::ExpiryIndex;
 use super::keyspace::{Db, Keyspace};
 use super::lazyfree::Waste;
 use super::watch::{Presence, WatcherId};
@@ -28,7 +27,7 @@ impl Keyspace {
             let seed = side.seed;
             side.watch.touch_db(at as u32, |key| (presence(db, seed.hash(key), key, now_ms), Presence::Missing));
         }
-        let deadlines = std::mem::replace(&mut db.expiries, ExpiryIndex::new());
+        let deadlines = std::mem::take(&mut db.expiries);
         let table = db.table.take_all(heap);
         side.stats.dirty += keys as u64;
         if mode == FlushMode::Async {
@@ -91,5 +90,119 @@ fn presence(db: &Db, hash: u64, key: &[u8], now_ms: i64) -> Presence {
         None => Presence::Missing,
         Some(e) if e.is_lapsed(now_ms) => Presence::Lapsed,
         Some(_) => Presence::Alive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+    use super::FlushMode;
+
+    const CLIENT: u64 = 7;
+
+    impl World {
+        fn watch(&mut self, key: &str) {
+            self.ks.watch_key(self.db, key.as_bytes(), CLIENT, self.now);
+        }
+
+        fn is_dirty(&self) -> bool {
+            self.ks.is_watch_dirty(CLIENT, self.now)
+        }
+    }
+
+    #[test]
+    fn watched_keys_notice_writes_of_every_kind() {
+        type Write = fn(&mut World);
+        let writes: [(&str, Write); 7] = [
+            ("SET of the same bytes", |w| w.set("k", "v")),
+            ("APPEND", |w| _ = w.on("k", |db, k| db.append(k, b"x"))),
+            ("DEL", |w| _ = w.on("k", |db, k| db.remove(k))),
+            ("EXPIRE", |w| _ = w.on("k", |db, k| db.expire_at(k, i64::MAX))),
+            ("RENAME from", |w| {
+                let to = w.ks.key(b"other");
+                w.on("k", |db, k| db.rename(k, to));
+            }),
+            ("RENAME to", |w| {
+                let to = w.ks.key(b"k");
+                w.set("other", "v");
+                w.on("other", |db, k| db.rename(k, to));
+            }),
+            ("FLUSHALL", |w| _ = w.ks.flush_all(FlushMode::Sync, w.now)),
+        ];
+        for (name, write) in writes {
+            let mut w = World::with(&[("k", "v")]);
+            w.watch("k");
+            w.set("unrelated", "v");
+            w.get("k");
+            assert!(!w.is_dirty());
+            write(&mut w);
+            assert!(w.is_dirty(), "{name}");
+            w.ks.unwatch(CLIENT);
+            assert!(!w.is_dirty());
+        }
+    }
+
+    #[test]
+    fn a_watched_key_that_runs_out_of_time_is_dirty_even_before_it_is_deleted() {
+        let mut w = World::new();
+        w.set_for("k", "v", 10);
+        w.watch("k");
+        assert!(!w.is_dirty());
+        w.now += 11;
+        assert!(w.is_dirty());
+        w.ks.expire_due(w.now, 10);
+        assert!(w.is_dirty());
+    }
+
+    #[test]
+    fn a_key_that_had_lapsed_at_watch_may_be_deleted() {
+        let mut w = World::new();
+        w.set_for("k", "v", 10);
+        w.now += 11;
+        w.watch("k");
+        assert!(!w.is_dirty());
+        w.ks.expire_due(w.now, 10);
+        assert!(!w.is_dirty());
+        w.set("k", "anew");
+        assert!(w.is_dirty());
+    }
+
+    #[test]
+    fn swapdb_touches_keys_that_exist_on_either_side() {
+        for (here, there, dirty) in [(true, false, true), (false, true, true), (false, false, false)] {
+            let mut w = World::new();
+            if here {
+                w.set("k", "v");
+            }
+            w.db = 1;
+            if there {
+                w.set("k", "v");
+            }
+            w.set("other", "v");
+            w.db = 0;
+            w.watch("k");
+            w.ks.swap_dbs(0, 1, w.now);
+            assert_eq!(w.is_dirty(), dirty, "here {here}, there {there}");
+            assert_eq!(w.get("other").as_deref(), Some("v"));
+        }
+    }
+
+    #[test]
+    fn flushing_lazily_and_under_a_snapshot() {
+        let mut w = World::new();
+        (0..3_000).for_each(|i| w.set_for(&format!("k{i}"), "v", 1_000));
+        let snapshot = w.ks.snapshot();
+        assert_eq!(w.ks.flush_db(0, FlushMode::Async, w.now), 3_000);
+        assert_eq!((w.ks.size(0), w.ks.info(0, w.now).expires), (0, 0));
+        (0..3_000).for_each(|i| w.set(&format!("k{i}"), "w"));
+        assert!(snapshot.dbs()[0].iter().all(|e| e.expiry_ms().is_some()));
+        drop(snapshot);
+        assert!(w.ks.reap_snapshots());
+        assert_eq!(w.ks.flush_all(FlushMode::Async, w.now), 3_000);
+        while w.ks.lazyfree().pending_objects() > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(w.ks.lazyfree().freed_objects(), 3_000, "what a snapshot held back is not an object any more");
+        w.ks.check_invariants();
     }
 }
