@@ -6,6 +6,7 @@ mod dict_flood;
 mod dict_model;
 mod dict_scan;
 mod db_keyspace;
+mod db_memory;
 mod rdb_strings;
 mod resp_reply;
 mod resp_request;
