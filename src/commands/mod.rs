@@ -1,1 +1,47 @@
-//! The room `commands`.
+//! Commands: one folder per group of COMMAND DOCS, one `static` and one function per command.
+//!
+//! # What this is
+//!
+//! Thin translations: arguments to data to reply. What several families need lives in `exec/` (arguments, errors) or
+//! in `types/` and `db/` (operations).
+//!
+//! # What it never does
+//!
+//! **Architecture Invariant:** a family imports no other family, and nothing here touches a socket, a clock or a
+//! file.
+//!
+//! # Map
+//!
+//! | folder | group |
+//! | --- | --- |
+//! | `string/` | strings |
+//! | `generic/` | keys of any type |
+//! | `connection/` | PING, HELLO, CLIENT ... |
+//! | `server/` | INFO, CONFIG, SAVE, DEBUG ... |
+//! | `transactions/` | MULTI and its kin |
+//!
+//! # Read first
+//!
+//! `string/counters.rs` is the file to copy for a new family. A new command is two edits in one folder: the static
+//! with its handler, and its name in the family's list.
+
+mod connection;
+mod generic;
+mod server;
+mod string;
+mod transactions;
+
+use crate::exec::spec::CommandSpec;
+use crate::exec::table::CommandTable;
+
+/// Every command of this program.
+pub fn all() -> Vec<&'static CommandSpec> {
+    let families =
+        [string::COMMANDS, generic::COMMANDS, connection::COMMANDS, server::COMMANDS, transactions::COMMANDS];
+    families.into_iter().flatten().copied().collect()
+}
+
+/// The table of every command of this program.
+pub fn table() -> &'static CommandTable {
+    CommandTable::global(all)
+}

@@ -1,1 +1,49 @@
-//! The room `exec`.
+//! Execution: from a request's arguments to its reply.
+//!
+//! # What this is
+//!
+//! A command declares itself ([`spec`]); the table ([`table`]) finds it by name and derives what is asked about it; a
+//! request passes the gates ([`gate`]) and is called ([`call`]) with a context ([`ctx`]) that shows its handler no
+//! more than it needs.
+//!
+//! # What it never does
+//!
+//! **Architecture Invariant:** no socket, no clock. Time, and what has to happen outside, come through
+//! [`ctx::Host`] and [`instance::Ask`]; so the same code runs in a simulation.
+//!
+//! **Architecture Invariant:** no command is named here, but for the few that steer a transaction (`gate.rs`).
+//!
+//! # Map
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `spec.rs` | what a command declares |
+//! | `table.rs` | name -> command |
+//! | `call.rs` | one request: short way, long way, statistics |
+//! | `gate.rs` | what a request must pass, in order |
+//! | `ctx.rs` | what a handler sees |
+//! | `configure.rs` | a changed configuration takes effect |
+//! | `instance.rs` | `Instance`, and what it asks of the server |
+//! | `error.rs`, `help.rs` | error texts; HELP subcommands |
+//! | `keys.rs` | which arguments are keys, from key specs |
+//! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
+//! | `upkeep.rs` | what is done between commands |
+//!
+//! # Read first
+//!
+//! `call.rs`, then any file of `commands/string`.
+
+pub mod call;
+pub mod configure;
+pub mod ctx;
+pub mod error;
+pub mod gate;
+pub mod help;
+pub mod instance;
+pub mod keys;
+pub mod monitor;
+pub mod rates;
+pub mod slowlog;
+pub mod spec;
+pub mod table;
+mod upkeep;

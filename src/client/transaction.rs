@@ -1,0 +1,58 @@
+//! What MULTI has queued. The commands were looked up and gated when they were queued; EXEC runs them as they are.
+
+use crate::resp::{Args, OwnedArgs};
+
+/// A queued request.
+pub struct Queued {
+    /// Number of the command in the command table.
+    pub command: u16,
+    /// Its arguments, copied out of the query buffer.
+    pub args: OwnedArgs,
+}
+
+/// A transaction between MULTI and EXEC.
+#[derive(Default)]
+pub struct Transaction {
+    queue: Vec<Queued>,
+    failed: bool,
+    memory: usize,
+}
+
+impl Transaction {
+    /// Queues a request.
+    pub fn push(&mut self, command: u16, args: Args<'_>) {
+        let args = OwnedArgs::from(&args);
+        self.memory += args.memory();
+        self.queue.push(Queued { command, args });
+    }
+
+    /// Remembers that queueing a request failed: EXEC will refuse to run the rest.
+    pub fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// Whether queueing a request failed.
+    pub fn is_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// How many requests are queued.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The requests, in order.
+    pub fn queue(&self) -> &[Queued] {
+        &self.queue
+    }
+
+    /// Memory held, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory + self.queue.capacity() * size_of::<Queued>()
+    }
+}

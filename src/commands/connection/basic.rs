@@ -1,0 +1,113 @@
+//! PING, ECHO, SELECT, QUIT, RESET.
+
+use crate::client::Attention;
+use crate::exec::ctx::AdminCtx;
+use crate::exec::error::{self, CommandResult};
+use crate::exec::instance::Alert;
+use crate::exec::spec::{Arity, ArgSpec, CommandSpec, Flags, Group, Handler};
+use crate::resp::Args;
+use crate::util::num;
+
+pub(super) static PING: CommandSpec = CommandSpec {
+    name: "ping",
+    summary: "Answers PONG, or the argument given.",
+    group: Group::Connection,
+    arity: Arity::AtLeast(1),
+    flags: Flags::FAST,
+    args: &[ArgSpec::string("message").optional()],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    handler: Handler::Admin(ping),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ECHO: CommandSpec = CommandSpec {
+    name: "echo",
+    summary: "Returns its argument.",
+    group: Group::Connection,
+    arity: Arity::Exactly(2),
+    flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+    args: &[ArgSpec::string("message")],
+    handler: Handler::Admin(echo),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SELECT: CommandSpec = CommandSpec {
+    name: "select",
+    summary: "Switches the connection to another database.",
+    group: Group::Connection,
+    arity: Arity::Exactly(2),
+    flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+    args: &[ArgSpec::integer("index")],
+    handler: Handler::Admin(select),
+    ..CommandSpec::BASE
+};
+
+pub(super) static QUIT: CommandSpec = CommandSpec {
+    name: "quit",
+    summary: "Closes the connection.",
+    group: Group::Connection,
+    arity: Arity::AtLeast(1),
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY),
+    deprecated: Some(("7.2.0", "just closing the connection")),
+    handler: Handler::Admin(quit),
+    ..CommandSpec::BASE
+};
+
+pub(super) static RESET: CommandSpec = CommandSpec {
+    name: "reset",
+    summary: "Returns the connection to the state of a new one.",
+    since: "6.2.0",
+    group: Group::Connection,
+    arity: Arity::Exactly(1),
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY),
+    handler: Handler::Admin(reset),
+    ..CommandSpec::BASE
+};
+
+fn ping(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    match args.len() {
+        1 => ctx.reply().simple("PONG"),
+        2 => ctx.reply().bulk(&args[1]),
+        _ => return Err(error::wrong_arity("ping")),
+    }
+    Ok(())
+}
+
+fn echo(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    ctx.reply().bulk(&args[1]);
+    Ok(())
+}
+
+fn select(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let index = num::parse_i64(&args[1]).ok_or(error::NOT_INTEGER)?;
+    let databases = ctx.inst.keyspace.databases();
+    let index = usize::try_from(index).ok().filter(|i| *i < databases).ok_or(error::DB_OUT_OF_RANGE)?;
+    ctx.client.db = index as u32;
+    ctx.reply().ok();
+    Ok(())
+}
+
+fn quit(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    ctx.reply().ok();
+    ctx.client.close_after_reply();
+    Ok(())
+}
+
+fn reset(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    let client = &mut *ctx.client;
+    ctx.inst.end_transaction(client);
+    if client.attention.has(Attention::MONITOR) {
+        client.attention.put(Attention::MONITOR, false);
+        let others = ctx.inst.clients.iter().any(|c| c.attention.has(Attention::MONITOR));
+        ctx.inst.alert.put(Alert::MONITORED, others);
+    }
+    client.attention.put(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT).or(Attention::NO_TOUCH), false);
+    client.attention.put(Attention::UNAUTHENTICATED, !ctx.inst.config.server.requirepass.is_empty());
+    client.flags.put(crate::client::ClientFlags::NO_EVICT, false);
+    client.db = 0;
+    client.about.name.clear();
+    client.about.user = b"default".to_vec();
+    client.reset_protocol();
+    client.reply.simple("RESET");
+    Ok(())
+}

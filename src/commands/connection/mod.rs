@@ -1,0 +1,26 @@
+//! The connection itself: PING, HELLO, AUTH, SELECT, RESET, CLIENT.
+//!
+//! | file | commands |
+//! | --- | --- |
+//! | `basic.rs` | PING ECHO SELECT QUIT RESET |
+//! | `hello.rs` | HELLO AUTH |
+//! | `client.rs` | CLIENT and the subcommands about this connection |
+//! | `clients.rs` | CLIENT LIST KILL PAUSE UNPAUSE UNBLOCK: about other connections |
+
+mod basic;
+mod client;
+mod clients;
+mod hello;
+
+use crate::exec::spec::CommandSpec;
+
+pub(super) static COMMANDS: &[&CommandSpec] = &[
+    &basic::PING,
+    &basic::ECHO,
+    &basic::SELECT,
+    &basic::QUIT,
+    &basic::RESET,
+    &hello::HELLO,
+    &hello::AUTH,
+    &client::CLIENT,
+];

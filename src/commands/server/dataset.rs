@@ -1,0 +1,134 @@
+//! The data set as a whole: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB; and the time.
+
+use crate::db::FlushMode;
+use crate::exec::ctx::AdminCtx;
+use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::resp::Args;
+use crate::util::num;
+
+pub(super) static DBSIZE: CommandSpec = CommandSpec {
+    name: "dbsize",
+    summary: "Counts the keys of the database.",
+    group: Group::Server,
+    arity: Arity::Exactly(1),
+    flags: Flags::READONLY.and(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+    handler: Handler::Admin(dbsize),
+    ..CommandSpec::BASE
+};
+
+pub(super) static FLUSHALL: CommandSpec = CommandSpec {
+    name: "flushall",
+    summary: "Removes all keys of all databases.",
+    complexity: "O(1); the memory is freed in the background, or O(N) with SYNC",
+    group: Group::Server,
+    arity: Arity::AtLeast(1),
+    flags: Flags::WRITE,
+    categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
+    args: &[ArgSpec::one_of("flush-type", &[ArgSpec::word("async", "ASYNC").since("4.0.0"), ArgSpec::word("sync", "SYNC").since("6.2.0")]).optional()],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    handler: Handler::Admin(flushall),
+    ..CommandSpec::BASE
+};
+
+pub(super) static FLUSHDB: CommandSpec = CommandSpec {
+    name: "flushdb",
+    summary: "Removes all keys of the database.",
+    complexity: "O(1); the memory is freed in the background, or O(N) with SYNC",
+    group: Group::Server,
+    arity: Arity::AtLeast(1),
+    flags: Flags::WRITE,
+    categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
+    args: &[ArgSpec::one_of("flush-type", &[ArgSpec::word("async", "ASYNC").since("4.0.0"), ArgSpec::word("sync", "SYNC").since("6.2.0")]).optional()],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    handler: Handler::Admin(flushdb),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SWAPDB: CommandSpec = CommandSpec {
+    name: "swapdb",
+    summary: "Exchanges two databases.",
+    complexity: "O(N), N the clients that watch keys in them",
+    since: "4.0.0",
+    group: Group::Server,
+    arity: Arity::Exactly(3),
+    flags: Flags::WRITE.and(Flags::FAST),
+    categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
+    args: &[ArgSpec::integer("index1"), ArgSpec::integer("index2")],
+    handler: Handler::Admin(swapdb),
+    ..CommandSpec::BASE
+};
+
+pub(super) static TIME: CommandSpec = CommandSpec {
+    name: "time",
+    summary: "Returns the server's time.",
+    since: "2.6.0",
+    group: Group::Server,
+    arity: Arity::Exactly(1),
+    flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+    tips: &["nondeterministic_output"],
+    handler: Handler::Admin(time),
+    ..CommandSpec::BASE
+};
+
+fn dbsize(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    let keys = ctx.db().size();
+    ctx.reply().int(keys as i64);
+    Ok(())
+}
+
+/// SYNC, ASYNC, or what `lazyfree-lazy-user-flush` says.
+fn flush_mode(ctx: &AdminCtx<'_>, args: Args<'_>) -> Result<FlushMode, CommandError> {
+    match args.get(1) {
+        _ if args.len() > 2 => Err(error::SYNTAX),
+        None if ctx.inst.config.storage.lazyfree_lazy_user_flush => Ok(FlushMode::Async),
+        None => Ok(FlushMode::Sync),
+        Some(word) if word.eq_ignore_ascii_case(b"sync") => Ok(FlushMode::Sync),
+        Some(word) if word.eq_ignore_ascii_case(b"async") => Ok(FlushMode::Async),
+        Some(_) => Err(error::SYNTAX),
+    }
+}
+
+fn flushdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let mode = flush_mode(ctx, args)?;
+    ctx.inst.keyspace.flush_db(ctx.client.db as usize, mode, ctx.inst.now_ms);
+    ctx.reply().ok();
+    Ok(())
+}
+
+/// Also ends a running BGSAVE: its snapshot is of data nobody wants any more. When there are save points, the file
+/// is replaced at once, so that a crash does not bring the data back.
+fn flushall(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let mode = flush_mode(ctx, args)?;
+    ctx.inst.keyspace.flush_all(mode, ctx.inst.now_ms);
+    ctx.inst.after_flushall();
+    ctx.reply().ok();
+    Ok(())
+}
+
+fn swapdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let index = |i: usize, which: &'static str| num::parse_i64(&args[i]).ok_or(CommandError::fixed(which));
+    let first = index(1, "ERR invalid first DB index")?;
+    let second = index(2, "ERR invalid second DB index")?;
+    let databases = ctx.inst.keyspace.databases();
+    let checked = |i: i64| usize::try_from(i).ok().filter(|i| *i < databases).ok_or(error::DB_OUT_OF_RANGE);
+    let (first, second) = (checked(first)?, checked(second)?);
+    ctx.inst.keyspace.swap_dbs(first, second, ctx.inst.now_ms);
+    ctx.reply().ok();
+    Ok(())
+}
+
+fn time(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    let us = ctx.host.wall_us();
+    let mut text = Vec::new();
+    let reply = ctx.reply();
+    reply.array(2);
+    for number in [us / 1_000_000, us % 1_000_000] {
+        text.clear();
+        num::push_i64(&mut text, number);
+        reply.bulk(&text);
+    }
+    Ok(())
+}

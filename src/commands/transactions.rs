@@ -1,0 +1,132 @@
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+//!
+//! What MULTI queues was looked up and gated when it arrived (see `exec/call.rs`); EXEC runs the queue as it is, one
+//! call after another, with nothing in between. WATCH makes EXEC do nothing when a watched key has changed since: the
+//! bookkeeping is in `db/watch.rs`.
+
+use crate::client::{Attention, Transaction};
+use crate::exec::call;
+use crate::exec::ctx::AdminCtx;
+use crate::exec::error::{self, CommandResult};
+use crate::exec::spec::{Access, Arity, ArgSpec, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::resp::Args;
+
+pub(super) static COMMANDS: &[&CommandSpec] = &[&MULTI, &EXEC, &DISCARD, &WATCH, &UNWATCH];
+
+static MULTI: CommandSpec = CommandSpec {
+    name: "multi",
+    summary: "Begins a transaction.",
+    since: "1.2.0",
+    group: Group::Transactions,
+    arity: Arity::Exactly(1),
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+    handler: Handler::Admin(multi),
+    ..CommandSpec::BASE
+};
+
+static EXEC: CommandSpec = CommandSpec {
+    name: "exec",
+    summary: "Executes the queued commands of a transaction.",
+    complexity: "depends on the commands",
+    since: "1.2.0",
+    group: Group::Transactions,
+    arity: Arity::Exactly(1),
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::SKIP_SLOWLOG),
+    handler: Handler::Admin(exec),
+    ..CommandSpec::BASE
+};
+
+static DISCARD: CommandSpec = CommandSpec {
+    name: "discard",
+    summary: "Drops a transaction.",
+    since: "2.0.0",
+    group: Group::Transactions,
+    arity: Arity::Exactly(1),
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+    handler: Handler::Admin(discard),
+    ..CommandSpec::BASE
+};
+
+static WATCH: CommandSpec = CommandSpec {
+    name: "watch",
+    summary: "Makes the next transaction depend on keys staying unchanged.",
+    complexity: "O(N), N the keys",
+    since: "2.2.0",
+    group: Group::Transactions,
+    arity: Arity::AtLeast(2),
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+    keys: &[KeySpec::rest(1, 1, Access::READ_ONLY)],
+    args: &[ArgSpec::key("key").multiple()],
+    handler: Handler::Admin(watch),
+    ..CommandSpec::BASE
+};
+
+static UNWATCH: CommandSpec = CommandSpec {
+    name: "unwatch",
+    summary: "Forgets the watched keys.",
+    since: "2.2.0",
+    group: Group::Transactions,
+    arity: Arity::Exactly(1),
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+    handler: Handler::Admin(unwatch),
+    ..CommandSpec::BASE
+};
+
+fn multi(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    if ctx.client.transaction.is_some() {
+        return Err(error::NESTED_MULTI);
+    }
+    ctx.client.transaction = Some(Box::new(Transaction::default()));
+    ctx.client.attention.put(Attention::IN_MULTI, true);
+    ctx.reply().ok();
+    Ok(())
+}
+
+fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    let Some(transaction) = ctx.client.transaction.take() else {
+        return Err(error::EXEC_WITHOUT_MULTI);
+    };
+    let dirty = ctx.client.watching > 0 && ctx.inst.keyspace.is_watch_dirty(ctx.client.id, ctx.inst.now_ms);
+    ctx.inst.end_transaction(ctx.client);
+    if transaction.is_failed() {
+        return Err(error::EXEC_ABORT);
+    }
+    if dirty {
+        ctx.reply().null_array();
+        return Ok(());
+    }
+    ctx.reply().array(transaction.len());
+    for queued in transaction.queue() {
+        let command = ctx.inst.table.by_id(queued.command);
+        call::call(ctx.inst, ctx.client, ctx.host, command, queued.args.view(), None);
+    }
+    Ok(())
+}
+
+fn discard(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    if ctx.client.transaction.is_none() {
+        return Err(error::DISCARD_WITHOUT_MULTI);
+    }
+    ctx.inst.end_transaction(ctx.client);
+    ctx.reply().ok();
+    Ok(())
+}
+
+fn watch(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    if ctx.client.transaction.is_some() {
+        return Err(error::WATCH_IN_MULTI);
+    }
+    let (id, now_ms) = (ctx.client.id, ctx.inst.now_ms);
+    for key in args.iter().skip(1) {
+        ctx.inst.keyspace.watch_key(ctx.client.db as usize, key, id, now_ms);
+    }
+    ctx.client.watching = ctx.inst.keyspace.watch().watched_by(id) as u32;
+    ctx.reply().ok();
+    Ok(())
+}
+
+fn unwatch(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    ctx.inst.unwatch(ctx.client);
+    ctx.reply().ok();
+    Ok(())
+}

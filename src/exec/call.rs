@@ -1,0 +1,186 @@
+//! One request, from its arguments to its reply: lookup, gates, call, statistics.
+//!
+//! # The short way
+//!
+//! Nearly every request meets an instance without an alert and a client without anything special about it. Both are
+//! bit sets, so this is one branch; then come the handler and its statistics. Everything else ([`gated`]) is cold.
+//!
+//! # Time
+//!
+//! A command's duration is the distance between two readings of the monotonic clock, and the reading after one
+//! command is the one before the next: one reading a command.
+
+use crate::client::{Attention, Client};
+use crate::exec::ctx::{AdminCtx, DataCtx, Host};
+use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::gate::{self, Verdict};
+use crate::exec::instance::{Alert, Instance};
+use crate::exec::monitor;
+use crate::exec::spec::Handler;
+use crate::exec::table::{Command, Lookup};
+use crate::resp::Args;
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ran {
+    /// It was executed, queued or refused; what it has to be told is in its reply.
+    Done,
+    /// It may not run now: keep it in the query buffer.
+    Postponed,
+}
+
+/// Executes one request of `client`.
+#[inline]
+pub fn request(
+    inst: &mut Instance,
+    client: &mut Client,
+    host: &mut dyn Host,
+    found: Lookup<'static>,
+    args: Args<'_>,
+    first_key_hash: Option<u64>,
+) -> Ran {
+    if let Lookup::Found(command) = found
+        && inst.alert.is_empty()
+        && client.attention.is_empty()
+        && command.arity.accepts(args.len())
+    {
+        call(inst, client, host, command, args, first_key_hash);
+        return Ran::Done;
+    }
+    gated(inst, client, host, found, args, first_key_hash)
+}
+
+/// The long way: something about the request, the client or the instance needs a look.
+#[cold]
+#[inline(never)]
+fn gated(
+    inst: &mut Instance,
+    client: &mut Client,
+    host: &mut dyn Host,
+    found: Lookup<'static>,
+    args: Args<'_>,
+    first_key_hash: Option<u64>,
+) -> Ran {
+    let skipped = client.attention.has(Attention::REPLY_SKIP_NEXT);
+    let before = client.reply.out.mark();
+    let command = match found {
+        Lookup::Found(command) => command,
+        Lookup::Unknown => {
+            refuse(inst, client, None, unknown_command(args));
+            return Ran::Done;
+        }
+        Lookup::UnknownSubcommand(container) => {
+            refuse(inst, client, None, error::unknown_subcommand(container.spec.name, &args[1]));
+            return Ran::Done;
+        }
+    };
+    let verdict = if command.arity.accepts(args.len()) {
+        gate::check(inst, client, command)
+    } else {
+        Verdict::Refuse(error::wrong_arity(&command.full_name))
+    };
+    match verdict {
+        Verdict::Postpone => return Ran::Postponed,
+        Verdict::Refuse(error) if command.spec.name == "exec" => exec_refused(inst, client, command, &error),
+        Verdict::Refuse(error) => refuse(inst, client, Some(command), error),
+        Verdict::Queue => {
+            if let Some(transaction) = &mut client.transaction {
+                transaction.push(command.id, args);
+            }
+            client.reply.simple("QUEUED");
+        }
+        Verdict::Run => call(inst, client, host, command, args, first_key_hash),
+    }
+    if skipped {
+        client.attention.put(Attention::REPLY_SKIP_NEXT, false);
+    }
+    if skipped || client.attention.has(Attention::REPLY_OFF) {
+        client.reply.out.truncate_to(before);
+    }
+    Ran::Done
+}
+
+/// Runs a command that may run, and keeps its statistics. EXEC runs its queue through here too.
+#[inline]
+pub fn call(
+    inst: &mut Instance,
+    client: &mut Client,
+    host: &mut dyn Host,
+    command: &'static Command,
+    args: Args<'_>,
+    first_key_hash: Option<u64>,
+) {
+    if inst.alert.has(Alert::MONITORED) {
+        monitor::feed(inst, client, command, args, host.wall_us());
+    }
+    let began_ns = inst.stamp_ns;
+    let result = run(inst, client, host, command, args, first_key_hash);
+    let failed = result.is_err();
+    if let Err(error) = result {
+        client.reply.error(error.as_str());
+        inst.errors.count(error.code());
+    }
+    let ended_ns = host.now_ns();
+    inst.stamp_ns = ended_ns;
+    client.last_command = command.id;
+    inst.account(client, command, args, ended_ns.saturating_sub(began_ns), failed);
+}
+
+#[inline]
+fn run(
+    inst: &mut Instance,
+    client: &mut Client,
+    host: &mut dyn Host,
+    command: &'static Command,
+    args: Args<'_>,
+    first_key_hash: Option<u64>,
+) -> CommandResult {
+    match command.handler {
+        Handler::Data(handler) => {
+            let mut db = inst.keyspace.db(client.db as usize, inst.now_ms);
+            if client.attention.has(Attention::NO_TOUCH) && command.spec.name != "touch" {
+                db.set_touch(false);
+            }
+            let mut ctx = DataCtx { db, reply: &mut client.reply, config: &inst.config, command, first_key_hash };
+            handler(&mut ctx, args)
+        }
+        Handler::Admin(handler) => handler(&mut AdminCtx { inst, client, host, command }, args),
+        Handler::Container => Err(error::wrong_arity(&command.full_name)),
+    }
+}
+
+/// Tells the client that its request did not run, which also spoils a transaction it was meant for.
+fn refuse(inst: &mut Instance, client: &mut Client, command: Option<&Command>, error: CommandError) {
+    if let Some(transaction) = &mut client.transaction {
+        transaction.fail();
+    }
+    if let Some(command) = command {
+        inst.metrics.commands[usize::from(command.id)].rejected.inc();
+    }
+    client.reply.error(error.as_str());
+    inst.errors.count(error.code());
+}
+
+/// EXEC that may not run ends the transaction all the same, and says why.
+fn exec_refused(inst: &mut Instance, client: &mut Client, command: &Command, error: &CommandError) {
+    inst.end_transaction(client);
+    let text = error.as_str();
+    let text = text.strip_prefix("ERR ").unwrap_or(text);
+    let told = CommandError::text(format!("EXECABORT Transaction discarded because of: {text}"));
+    refuse(inst, client, Some(command), told);
+}
+
+/// The text for a name that is no command: it repeats the name and the first arguments, shortened.
+fn unknown_command(args: Args<'_>) -> CommandError {
+    let show = |bytes: &[u8], max: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(max)]).into_owned();
+    let mut shown = String::new();
+    for arg in args.iter().skip(1) {
+        if shown.len() >= 128 {
+            break;
+        }
+        shown.push_str(&format!("'{}' ", show(arg, 128 - shown.len())));
+    }
+    let name = show(&args[0], 128);
+    CommandError::text(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+}
+

@@ -1,0 +1,123 @@
+//! A changed configuration takes effect: for CONFIG SET, where a failure undoes everything, and for SIGHUP.
+
+use crate::config::choice::LogLevel;
+use crate::config::{Apply, Changes, Config, Row};
+use crate::exec::ctx::Host;
+use crate::exec::instance::Instance;
+use crate::observe::keys;
+use crate::observe::log::Level;
+use crate::sys::allocator;
+
+/// A parameter that could not take effect, and why.
+pub struct Failed {
+    /// The parameter.
+    pub row: &'static Row,
+    /// Why.
+    pub why: String,
+}
+
+/// The logger's level for a configured one.
+pub fn level(config: &Config) -> Level {
+    match config.observability.loglevel {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Verbose => Level::Verbose,
+        LogLevel::Notice => Level::Notice,
+        LogLevel::Warning => Level::Warning,
+        LogLevel::Nothing => Level::Nothing,
+    }
+}
+
+impl Instance {
+    /// Makes `changes`, which are in `self.config` already, take effect. When one cannot, everything is as before and
+    /// the culprit is returned.
+    pub fn apply(&mut self, changes: Changes, host: &mut dyn Host) -> Result<(), Failed> {
+        for (what, row) in changes.applies() {
+            if let Err(why) = self.apply_one(what, host) {
+                let applied = changes.applies();
+                self.config.roll_back(changes);
+                for (what, _) in applied.iter().take_while(|(_, r)| r.name() != row.name()) {
+                    let undone = self.apply_one(*what, host);
+                    if let Err(why) = undone {
+                        self.log.warning("Can't go back to the configuration before", &[(keys::REASON, &why)]);
+                    }
+                }
+                self.config_changed();
+                return Err(Failed { row, why });
+            }
+        }
+        for row in changes.rows() {
+            self.log.verbose(
+                "Configuration changed",
+                &[(keys::PARAMETER, &row.name()), (keys::VALUE, &row.loggable(&self.config))],
+            );
+        }
+        self.config_changed();
+        Ok(())
+    }
+
+    fn apply_one(&mut self, what: Apply, host: &mut dyn Host) -> Result<(), String> {
+        match what {
+            Apply::Listeners => host.relisten(&self.config),
+            Apply::MaxClients => host.allow_clients(u64::from(self.config.limits.maxclients)),
+            Apply::Directory => std::env::set_current_dir(self.config.persistence.dir.as_path())
+                .map_err(|error| format!("Can't change directory: {error}")),
+            Apply::LogLevel => {
+                self.log.set_level(level(&self.config));
+                Ok(())
+            }
+            Apply::Memory => {
+                let (max, used) = (self.config.storage.maxmemory, self.memory.now());
+                if max > 0 && used > max {
+                    self.log.warning(
+                        "The new maxmemory is below what is used: commands that need memory will be refused",
+                        &[("maxmemory", &max), ("used_memory", &used)],
+                    );
+                }
+                Ok(())
+            }
+            Apply::Allocator => allocator::set_background_thread(self.config.storage.jemalloc_bg_thread)
+                .map_err(|error| format!("the allocator refused: {error}")),
+            Apply::SnapshotPace => {
+                self.saver.set_key_delay_us(self.config.persistence.rdb_key_save_delay);
+                Ok(())
+            }
+            // Read where they are needed, or refreshed by config_changed().
+            Apply::Nothing
+            | Apply::Password
+            | Apply::ClientMemory
+            | Apply::Hz
+            | Apply::LatencyTracking
+            | Apply::OomScore
+            | Apply::ProcessTitle => Ok(()),
+        }
+    }
+
+    /// SIGHUP: reads the configuration again, applies what changed and logs what needs a restart.
+    pub fn reload_config(&mut self, host: &mut dyn Host) {
+        self.log.notice("Received SIGHUP, reloading the configuration", &[]);
+        if let Err(error) = self.log.reopen() {
+            self.log.warning("Can't reopen the log file", &[(keys::ERROR, &error.to_string())]);
+        }
+        let reload = match self.sources.reload(&mut self.config) {
+            Ok(reload) => reload,
+            Err(error) => {
+                let why = error.to_string();
+                return self.log.warning("The configuration stays as it is: the file is wrong", &[(keys::ERROR, &why)]);
+            }
+        };
+        for row in &reload.needs_restart {
+            self.log.warning("A changed parameter needs a restart", &[(keys::PARAMETER, &row.name())]);
+        }
+        if reload.renamed_commands_changed {
+            self.log.warning("A changed parameter needs a restart", &[(keys::PARAMETER, &"rename-command")]);
+        }
+        let changed = reload.changes.rows().len();
+        match self.apply(reload.changes, host) {
+            Ok(()) => self.log.notice("Configuration reloaded", &[("changed", &changed)]),
+            Err(Failed { row, why }) => self.log.warning(
+                "The configuration stays as it is",
+                &[(keys::PARAMETER, &row.name()), (keys::REASON, &why)],
+            ),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a handler sees.
+//!
+//! A data handler sees the selected db, its reply and the configuration, and nothing else: that is what makes it
+//! safe inside MULTI and, later, inside scripts. An administrative handler sees the whole instance. Neither sees a
+//! socket: what must happen outside is asked of the [`Host`] or left in [`Instance::asks`] for the server to settle.
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::db::{DbMut, Key};
+use crate::exec::instance::Instance;
+use crate::exec::table::Command;
+use crate::resp::{Args, Reply};
+
+/// Context of a command that works on data.
+pub struct DataCtx<'a> {
+    /// The selected db, with its clock and statistics.
+    pub db: DbMut<'a>,
+    /// Where the reply goes.
+    pub reply: &'a mut Reply,
+    /// The running configuration.
+    pub config: &'a Config,
+    /// The command being executed.
+    pub command: &'static Command,
+    /// Hash of the first key, computed when the batch was prefetched.
+    pub(super) first_key_hash: Option<u64>,
+}
+
+impl DataCtx<'_> {
+    /// Argument `i` as a key. The first key's hash is known from the prefetch of the batch.
+    #[inline]
+    pub fn key<'k>(&self, args: Args<'k>, i: usize) -> Key<'k> {
+        let bytes = args.get(i).expect("the arity was checked, and handlers look at existing arguments");
+        match self.first_key_hash {
+            Some(hash) if i == usize::from(self.command.first_key) => Key { bytes, hash },
+            _ => self.db.key(bytes),
+        }
+    }
+}
+
+/// Context of a command that works on the instance.
+pub struct AdminCtx<'a> {
+    /// Redis without sockets.
+    pub inst: &'a mut Instance,
+    /// The client that called; its box is out of `inst.clients` meanwhile.
+    pub client: &'a mut Client,
+    /// The outside.
+    pub host: &'a mut dyn Host,
+    /// The command being executed.
+    pub command: &'static Command,
+}
+
+impl AdminCtx<'_> {
+    /// Where the reply goes.
+    pub fn reply(&mut self) -> &mut Reply {
+        &mut self.client.reply
+    }
+
+    /// The db this client has selected.
+    pub fn db(&mut self) -> DbMut<'_> {
+        self.inst.keyspace.db(self.client.db as usize, self.inst.now_ms)
+    }
+
+    /// Calls `f` for every client, the calling one included, in order of CLIENT ID.
+    pub fn each_client(&mut self, mut f: impl FnMut(&mut Client)) {
+        let mut all: Vec<&mut Client> = self.inst.clients.iter_mut().collect();
+        all.push(self.client);
+        all.sort_by_key(|c| c.id);
+        for client in all {
+            f(client);
+        }
+    }
+}
+
+/// What the instance needs from the world it runs in. The server implements it over the reactor; a simulation over
+/// memory.
+pub trait Host {
+    /// Listens where the configuration now says, and stops listening elsewhere. On error nothing has changed.
+    fn relisten(&mut self, config: &Config) -> Result<(), String>;
+
+    /// The latest monotonic time, ns.
+    fn now_ns(&self) -> u64;
+
+    /// Wall clock, µs since 1970: read now, not cached.
+    fn wall_us(&self) -> i64;
+
+    /// Raises the limit of open files for `maxclients` clients. The error says how many are possible.
+    fn allow_clients(&mut self, maxclients: u64) -> Result<(), String>;
+}

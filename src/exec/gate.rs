@@ -1,0 +1,86 @@
+//! The gates: what a request must pass before it runs.
+//!
+//! Order matters, and is Redis's: a client learns of the first thing that is wrong. Arity is checked before (the
+//! short way checks it too); a request that comes here has a reason to be looked at, which is either the client's
+//! ([`Attention`]) or the instance's ([`Alert`]).
+
+use crate::client::{Attention, Client};
+use crate::exec::error::{self, CommandError};
+use crate::exec::instance::{Alert, Instance};
+use crate::exec::spec::Flags;
+use crate::exec::table::Command;
+
+/// What the gates decided.
+pub enum Verdict {
+    /// Run it.
+    Run,
+    /// Queue it for EXEC.
+    Queue,
+    /// Leave it in the query buffer until CLIENT PAUSE is over.
+    Postpone,
+    /// Refuse it.
+    Refuse(CommandError),
+}
+
+/// Names that end or steer a transaction, and so are run and not queued inside MULTI.
+const RUN_IN_MULTI: [&str; 6] = ["exec", "discard", "multi", "watch", "quit", "reset"];
+
+/// Passes a request through all gates.
+pub fn check(inst: &Instance, client: &Client, command: &Command) -> Verdict {
+    // What a transaction would run counts when EXEC asks for leave to run it.
+    let mut flags = command.flags;
+    if command.spec.name == "exec"
+        && let Some(transaction) = &client.transaction
+    {
+        for queued in transaction.queue() {
+            flags = flags.or(inst.table.by_id(queued.command).flags);
+        }
+    }
+    let refusal = authenticated(client, flags)
+        .or_else(|| allowed_in_multi(client, flags))
+        .or_else(|| memory(inst, flags))
+        .or_else(|| disk(inst, command, flags))
+        .or_else(|| loaded(inst, flags));
+    if let Some(error) = refusal {
+        return Verdict::Refuse(error);
+    }
+    if paused(inst, client, flags) {
+        return Verdict::Postpone;
+    }
+    if client.attention.has(Attention::IN_MULTI) && !RUN_IN_MULTI.contains(&command.spec.name) {
+        return Verdict::Queue;
+    }
+    Verdict::Run
+}
+
+fn authenticated(client: &Client, flags: Flags) -> Option<CommandError> {
+    let must = client.attention.has(Attention::UNAUTHENTICATED) && !flags.has(Flags::NO_AUTH);
+    must.then_some(error::NO_AUTH)
+}
+
+fn allowed_in_multi(client: &Client, flags: Flags) -> Option<CommandError> {
+    let refused = client.attention.has(Attention::IN_MULTI) && flags.has(Flags::NO_MULTI);
+    refused.then_some(error::NOT_IN_MULTI)
+}
+
+fn memory(inst: &Instance, flags: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::OVER_MEMORY) && flags.has(Flags::DENYOOM);
+    refused.then_some(error::OOM)
+}
+
+fn disk(inst: &Instance, command: &Command, flags: Flags) -> Option<CommandError> {
+    let concerned = flags.has(Flags::WRITE) || command.spec.name == "ping";
+    (inst.alert.has(Alert::DISK_ERROR) && concerned).then_some(error::MISCONF)
+}
+
+fn loaded(inst: &Instance, flags: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::LOADING) && !flags.has(Flags::LOADING);
+    refused.then_some(error::LOADING)
+}
+
+fn paused(inst: &Instance, client: &Client, flags: Flags) -> bool {
+    if !inst.alert.has(Alert::PAUSED) || client.attention.has(Attention::MONITOR) {
+        return false;
+    }
+    inst.pause.holds(flags, inst.now_ms)
+}

@@ -1,0 +1,417 @@
+//! The instance: Redis without sockets.
+//!
+//! Everything a command can reach is here: databases, configuration, clients, statistics. What a command wants done
+//! outside (a connection closed, replies of another client sent, the server stopped) it leaves as an [`Ask`], which
+//! the server settles right after the batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::client::{Attention, Client, ClientId, Clients};
+use crate::config::{Config, Sources};
+use crate::db::Keyspace;
+use crate::exec::slowlog::SlowLog;
+use crate::exec::spec::Flags;
+use crate::exec::table::{Command, CommandTable};
+use crate::exec::rates::Rates;
+use crate::observe::latency::Latency;
+use crate::observe::log::Logger;
+use crate::observe::metrics::Metrics;
+use crate::persist::Saver;
+use crate::reactor::ConnId;
+use crate::resp::Args;
+use crate::sys::allocator::UsedMemory;
+use crate::util::rng::Rng;
+
+/// Reasons why no request can take the short way just now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Alert(u32);
+
+impl Alert {
+    /// The data set is being loaded.
+    pub const LOADING: Alert = Alert(1);
+    /// CLIENT PAUSE.
+    pub const PAUSED: Alert = Alert(1 << 1);
+    /// Somebody is in MONITOR mode.
+    pub const MONITORED: Alert = Alert(1 << 2);
+    /// Memory is over maxmemory.
+    pub const OVER_MEMORY: Alert = Alert(1 << 3);
+    /// The last save failed and writes are to stop.
+    pub const DISK_ERROR: Alert = Alert(1 << 4);
+
+    /// No reason.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether any of `other` is set.
+    #[inline]
+    pub fn has(self, other: Alert) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Sets or clears a reason.
+    pub fn put(&mut self, other: Alert, on: bool) {
+        if on { self.0 |= other.0 } else { self.0 &= !other.0 }
+    }
+}
+
+/// CLIENT PAUSE.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Pause {
+    /// Everything waits until then, ms since 1970.
+    pub all_until_ms: i64,
+    /// Writes wait until then.
+    pub writes_until_ms: i64,
+}
+
+impl Pause {
+    /// Whether a command with these flags has to wait.
+    pub fn holds(self, flags: Flags, now_ms: i64) -> bool {
+        now_ms < self.all_until_ms || (now_ms < self.writes_until_ms && flags.has(Flags::WRITE))
+    }
+
+    /// Whether the pause is over.
+    pub fn is_over(self, now_ms: i64) -> bool {
+        now_ms >= self.all_until_ms.max(self.writes_until_ms)
+    }
+}
+
+/// Why a client is closed against its will.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseReason {
+    /// CLIENT KILL, or an administrative command.
+    Killed,
+    /// It sent more than client-query-buffer-limit without completing a request.
+    QueryBufferFull,
+    /// It does not read its replies: client-output-buffer-limit.
+    OutputBufferFull,
+    /// timeout.
+    Idle,
+    /// The connection broke.
+    Broken,
+    /// It asked to be closed, or broke the protocol, and has been told all it was owed.
+    Served,
+}
+
+/// What a command asks of the server.
+#[derive(Debug)]
+pub enum Ask {
+    /// Send what this client is owed.
+    Flush(ConnId),
+    /// Close a client at once.
+    Close(ConnId, CloseReason),
+    /// CLIENT PAUSE is over: run what was held back.
+    Resume,
+    /// Stop.
+    Shutdown(ShutdownOptions),
+    /// Give up stopping.
+    AbortShutdown,
+}
+
+/// SHUTDOWN's options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownOptions {
+    /// SAVE: also without save points.
+    pub save: bool,
+    /// NOSAVE.
+    pub nosave: bool,
+    /// NOW: do not wait for anybody.
+    pub now: bool,
+    /// FORCE: stop even when saving fails.
+    pub force: bool,
+    /// Who asked, to be told when it fails; `None` for a signal.
+    pub asked_by: Option<ClientId>,
+}
+
+/// Counts of error replies by code.
+#[derive(Default)]
+pub struct ErrorCounts {
+    total: u64,
+    by_code: BTreeMap<String, u64>,
+}
+
+/// Codes beyond so many are counted only in the total: scripts can make up any number of them.
+const ERROR_CODES_MAX: usize = 128;
+
+impl ErrorCounts {
+    /// Counts one error reply.
+    pub fn count(&mut self, code: &str) {
+        self.total += 1;
+        if let Some(n) = self.by_code.get_mut(code) {
+            *n += 1;
+        } else if self.by_code.len() < ERROR_CODES_MAX {
+            self.by_code.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// All error replies.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Error replies by code.
+    pub fn by_code(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.by_code.iter().map(|(c, n)| (c.as_str(), *n))
+    }
+
+    /// Back to zero.
+    pub fn reset(&mut self) {
+        *self = ErrorCounts::default();
+    }
+}
+
+/// Extremes of the loop's turns, for INFO.
+#[derive(Default, Clone, Copy)]
+pub struct Turns {
+    /// The longest one, µs.
+    pub longest_us: u64,
+    /// The most commands in one.
+    pub commands_max: u64,
+    /// Turns so far.
+    pub count: u64,
+    /// Their durations, µs.
+    pub total_us: u64,
+}
+
+impl Turns {
+    fn note(&mut self, duration_ns: u64, commands: u64) {
+        let us = duration_ns / 1000;
+        self.longest_us = self.longest_us.max(us);
+        self.commands_max = self.commands_max.max(commands);
+        self.count += 1;
+        self.total_us += us;
+    }
+}
+
+/// Redis without sockets.
+pub struct Instance {
+    /// All databases.
+    pub keyspace: Keyspace,
+    /// The running configuration.
+    pub config: Config,
+    /// Where it came from, for CONFIG REWRITE and SIGHUP.
+    pub sources: Sources,
+    /// All clients.
+    pub clients: Clients,
+    /// All commands.
+    pub table: &'static CommandTable,
+    /// Reasons why no request can take the short way.
+    pub alert: Alert,
+    /// Wall clock of this turn, ms since 1970.
+    pub now_ms: i64,
+    /// Monotonic time when the command at hand began, ns.
+    pub stamp_ns: u64,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
+    /// What the server is asked to do.
+    pub asks: Vec<Ask>,
+    /// The slow log.
+    pub slowlog: SlowLog,
+    /// The latency monitor.
+    pub latency: Latency,
+    /// Snapshots to disk.
+    pub saver: Saver,
+    /// Counters that other threads may read.
+    pub metrics: Arc<Metrics>,
+    /// Error replies.
+    pub errors: ErrorCounts,
+    /// The log.
+    pub log: Logger,
+    /// Memory in use.
+    pub memory: UsedMemory,
+    /// Chance.
+    pub rng: Rng,
+    /// 40 hex digits that name this run.
+    pub run_id: String,
+    /// Wall clock at the start, ms.
+    pub started_ms: i64,
+    /// Requests executed.
+    pub commands_total: u64,
+    /// Bytes received.
+    pub input_bytes: u64,
+    /// Bytes sent.
+    pub output_bytes: u64,
+    /// Rates of the recent past.
+    pub rates: Rates,
+    /// The loop's turns.
+    pub turns: Turns,
+    /// How often active expiry ran out of its budget.
+    pub expire_stopped_early: u64,
+    pub(super) crons: u64,
+    /// When a shutdown that waits will stop waiting, ms since 1970; 0 when none does.
+    pub shutdown_deadline_ms: i64,
+    /// `slowlog-log-slower-than` in ns, `u64::MAX` when off: what [`Instance::account`] compares with.
+    slow_ns: u64,
+    /// `latency-monitor-threshold` in ns, `u64::MAX` when off.
+    latency_ns: u64,
+}
+
+/// What an instance is made of.
+pub struct Parts {
+    /// All databases.
+    pub keyspace: Keyspace,
+    /// The configuration.
+    pub config: Config,
+    /// Where it came from.
+    pub sources: Sources,
+    /// All commands.
+    pub table: &'static CommandTable,
+    /// Snapshots to disk.
+    pub saver: Saver,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The log.
+    pub log: Logger,
+    /// Chance.
+    pub rng: Rng,
+    /// Wall clock, ms since 1970.
+    pub now_ms: i64,
+}
+
+impl Instance {
+    /// An instance without clients.
+    pub fn new(parts: Parts) -> Instance {
+        let Parts { keyspace, config, sources, table, saver, metrics, log, mut rng, now_ms } = parts;
+        let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect();
+        let mut inst = Instance {
+            keyspace,
+            config,
+            sources,
+            clients: Clients::default(),
+            table,
+            alert: Alert::default(),
+            now_ms,
+            stamp_ns: 0,
+            pause: Pause::default(),
+            asks: Vec::new(),
+            slowlog: SlowLog::default(),
+            latency: Latency::default(),
+            saver,
+            metrics,
+            errors: ErrorCounts::default(),
+            log,
+            memory: UsedMemory::new(),
+            rng,
+            run_id,
+            started_ms: now_ms,
+            commands_total: 0,
+            input_bytes: 0,
+            output_bytes: 0,
+            rates: Rates::default(),
+            turns: Turns::default(),
+            expire_stopped_early: 0,
+            crons: 0,
+            shutdown_deadline_ms: 0,
+            slow_ns: u64::MAX,
+            latency_ns: u64::MAX,
+        };
+        inst.config_changed();
+        inst
+    }
+
+    /// Takes over what the hot path keeps of the configuration. To be called after every change of it.
+    pub fn config_changed(&mut self) {
+        let slower_us = self.config.observability.slowlog_log_slower_than;
+        self.slow_ns = u64::try_from(slower_us).map_or(u64::MAX, |us| us.saturating_mul(1000));
+        let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
+        self.latency_ns = if threshold_ms == 0 { u64::MAX } else { threshold_ms * 1_000_000 };
+        let active_expire = self.keyspace.options().active_expire;
+        *self.keyspace.options_mut() = crate::db::Options { active_expire, ..Self::keyspace_options(&self.config) };
+        self.slowlog.trim(self.config.observability.slowlog_max_len as usize);
+        self.check_memory();
+    }
+
+    /// Sets the alert that refuses commands when memory is over maxmemory.
+    pub fn check_memory(&mut self) {
+        let max = self.config.storage.maxmemory;
+        self.alert.put(Alert::OVER_MEMORY, max > 0 && self.memory.now() > max);
+    }
+
+    /// Statistics of one executed command.
+    #[inline]
+    pub(super) fn account(
+        &mut self,
+        client: &Client,
+        command: &'static Command,
+        args: Args<'_>,
+        duration_ns: u64,
+        failed: bool,
+    ) {
+        let stats = &self.metrics.commands[usize::from(command.id)];
+        stats.record(duration_ns, failed);
+        if duration_ns >= self.slow_ns.min(self.latency_ns) {
+            self.account_slow(client, command, args, duration_ns);
+        }
+    }
+
+    #[cold]
+    fn account_slow(&mut self, client: &Client, command: &'static Command, args: Args<'_>, duration_ns: u64) {
+        if duration_ns >= self.slow_ns && !command.flags.has(Flags::SKIP_SLOWLOG) {
+            let about = &client.about;
+            let len_max = self.config.observability.slowlog_max_len as usize;
+            self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, args, &about.addr, &about.name, len_max);
+        }
+        if duration_ns >= self.latency_ns {
+            let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };
+            let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
+            self.latency.note(event, duration_ns / 1_000_000, threshold_ms, self.now_ms / 1000);
+        }
+    }
+
+    /// Statistics of one turn of the loop.
+    pub fn account_turn(&mut self, duration_ns: u64, commands: u64) {
+        self.metrics.eventloop_cycles.inc();
+        self.metrics.eventloop_ns.add(duration_ns);
+        self.turns.note(duration_ns, commands);
+        if duration_ns >= self.latency_ns {
+            let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
+            self.latency.note("eventloop", duration_ns / 1_000_000, threshold_ms, self.now_ms / 1000);
+        }
+    }
+
+    /// Has a client closed after this batch.
+    pub fn close_later(&mut self, conn: ConnId, reason: CloseReason) {
+        self.asks.push(Ask::Close(conn, reason));
+    }
+
+    /// Drops what the rest of the instance holds for a client that is closed.
+    pub fn forget(&mut self, client: &mut Client, reason: CloseReason) {
+        self.end_transaction(client);
+        if client.attention.has(Attention::MONITOR) {
+            let others = self.clients.iter().any(|c| c.attention.has(Attention::MONITOR));
+            self.alert.put(Alert::MONITORED, others);
+        }
+        match reason {
+            CloseReason::QueryBufferFull => self.metrics.query_limit_closed.inc(),
+            CloseReason::OutputBufferFull => self.metrics.output_limit_closed.inc(),
+            CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
+        }
+    }
+
+    /// Sets or clears the alert of CLIENT PAUSE by the clock.
+    pub fn refresh_pause(&mut self) {
+        self.alert.put(Alert::PAUSED, !self.pause.is_over(self.now_ms));
+    }
+
+    /// Ends a transaction: its queue, and what it watched.
+    pub fn end_transaction(&mut self, client: &mut Client) {
+        client.transaction = None;
+        client.attention.put(Attention::IN_MULTI, false);
+        self.unwatch(client);
+    }
+
+    /// Forgets all that a client watches.
+    pub fn unwatch(&mut self, client: &mut Client) {
+        if client.watching > 0 {
+            self.keyspace.unwatch(client.id);
+            client.watching = 0;
+        }
+    }
+
+    /// The time as whole seconds since the start.
+    pub fn uptime_s(&self) -> i64 {
+        (self.now_ms - self.started_ms).max(0) / 1000
+    }
+}

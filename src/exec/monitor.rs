@@ -1,0 +1,43 @@
+//! MONITOR: every executed command is shown to the clients that asked to see it.
+
+use std::fmt::Write;
+
+use crate::client::{Attention, Client};
+use crate::exec::instance::{Ask, Instance};
+use crate::exec::spec::Flags;
+use crate::exec::table::Command;
+use crate::resp::Args;
+use crate::util::quote;
+
+/// Sends `args`, about to be executed for `client`, to all monitors. Commands for operators and those that carry
+/// secrets are not shown.
+#[cold]
+pub fn feed(inst: &mut Instance, client: &mut Client, command: &Command, args: Args<'_>, wall_us: i64) {
+    if command.flags.has(Flags::SKIP_MONITOR.or(Flags::ADMIN)) {
+        return;
+    }
+    let mut head = String::new();
+    let _ = write!(
+        head,
+        "+{}.{:06} [{} {}]",
+        wall_us / 1_000_000,
+        wall_us % 1_000_000,
+        client.db,
+        client.about.addr
+    );
+    let mut line = head.into_bytes();
+    for arg in args.iter() {
+        line.push(b' ');
+        quote::push_repr(&mut line, arg);
+    }
+    line.extend_from_slice(b"\r\n");
+    if client.attention.has(Attention::MONITOR) {
+        client.reply.raw(&line);
+    }
+    let mut fed = Vec::new();
+    for other in inst.clients.iter_mut().filter(|c| c.attention.has(Attention::MONITOR)) {
+        other.reply.raw(&line);
+        fed.push(other.conn);
+    }
+    inst.asks.extend(fed.into_iter().map(Ask::Flush));
+}

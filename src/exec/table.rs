@@ -1,0 +1,329 @@
+//! The command table: every [`CommandSpec`] gets a number, and a name finds its command without hashing a string.
+//!
+//! # How a name is found
+//!
+//! A name of at most 16 bytes is read as two (overlapping) machine words, folded to lower case by setting bit 5 of
+//! every byte. Together with the length these words are the name, so a small open-addressing table keyed by them
+//! needs one multiplication and usually one comparison. Setting bit 5 also folds a few control bytes onto letters'
+//! neighbours, so a hit is confirmed against the spelled-out name. Longer names, of which there are few, are
+//! searched one by one.
+//!
+//! The number of a command indexes every per-command array (statistics, latency histograms): it is dense, and stable
+//! for the life of the process.
+
+use std::sync::OnceLock;
+
+use super::spec::{Arity, Begin, CommandSpec, Find, Flags, Handler};
+use crate::resp::Args;
+
+/// Names up to this length are found through the folded-word table.
+const SHORT_NAME_BYTES_MAX: usize = 16;
+
+/// Slots of the folded-word table, a power of two well above the number of commands.
+const SLOTS: usize = 1024;
+
+/// A command as the call path sees it: its declaration and what is derived from it once.
+pub struct Command {
+    /// The declaration.
+    pub spec: &'static CommandSpec,
+    /// Dense number, the index of per-command statistics.
+    pub id: u16,
+    /// The name with its container: `set`, `client|kill`.
+    pub full_name: String,
+    /// Copied from the declaration, so that gates touch one line of memory.
+    pub flags: Flags,
+    /// Copied from the declaration.
+    pub arity: Arity,
+    /// Copied from the declaration.
+    pub handler: Handler,
+    /// Index of the first key when it is always at the same place; 0 when the command has no such key.
+    pub first_key: u16,
+    /// The subcommands.
+    pub subcommands: Vec<Command>,
+    /// The container, of a subcommand.
+    pub container: Option<&'static CommandSpec>,
+}
+
+impl Command {
+    fn new(spec: &'static CommandSpec, container: Option<&'static CommandSpec>, next_id: &mut u16) -> Command {
+        let id = *next_id;
+        *next_id += 1;
+        let full_name = match container {
+            Some(c) => format!("{}|{}", c.name, spec.name),
+            None => spec.name.to_owned(),
+        };
+        let first_key = match spec.keys.first().map(|k| (k.begin, k.find)) {
+            Some((Begin::Index(at), Find::Range { .. })) => at,
+            Some((Begin::Index(at), Find::Counted { first, .. })) => at + first,
+            _ => 0,
+        };
+        Command {
+            spec,
+            id,
+            full_name,
+            flags: spec.flags,
+            arity: spec.arity,
+            handler: spec.handler,
+            first_key,
+            subcommands: spec.subcommands.iter().map(|s| Command::new(s, Some(spec), next_id)).collect(),
+            container,
+        }
+    }
+
+    /// True for a name that only heads subcommands.
+    pub fn is_container(&self) -> bool {
+        !self.subcommands.is_empty()
+    }
+
+    /// Finds a subcommand by name, in any case.
+    pub fn subcommand(&self, name: &[u8]) -> Option<&Command> {
+        self.subcommands.iter().find(|s| s.spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// What a request's first words name.
+#[derive(Clone, Copy)]
+pub enum Lookup<'t> {
+    /// A command (or a container without its subcommand, which its arity will refuse).
+    Found(&'t Command),
+    /// No such command.
+    Unknown,
+    /// The container exists, the subcommand does not.
+    UnknownSubcommand(&'t Command),
+}
+
+/// All commands.
+pub struct CommandTable {
+    commands: Vec<Command>,
+    slots: Box<[Slot]>,
+    long_names: Vec<u16>,
+    /// Where the command with each number is: its index, and its subcommand's plus one.
+    places: Vec<(u16, u16)>,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    folded: Folded,
+    /// Index into `commands`, plus one; 0 is an empty slot.
+    index: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Folded {
+    low: u64,
+    high: u64,
+    len: usize,
+}
+
+impl Folded {
+    const EMPTY: Folded = Folded { low: 0, high: 0, len: 0 };
+    const CASE: u64 = 0x2020_2020_2020_2020;
+
+    /// The name as two words, `None` when it is empty or too long.
+    #[inline]
+    fn of(name: &[u8]) -> Option<Folded> {
+        let len = name.len();
+        let (low, high) = if len >= 8 {
+            if len > SHORT_NAME_BYTES_MAX {
+                return None;
+            }
+            let low = u64::from_le_bytes(*name.first_chunk::<8>()?);
+            let high = u64::from_le_bytes(*name.last_chunk::<8>()?);
+            (low, high)
+        } else if len >= 4 {
+            let low = u32::from_le_bytes(*name.first_chunk::<4>()?);
+            let high = u32::from_le_bytes(*name.last_chunk::<4>()?);
+            (u64::from(low), u64::from(high))
+        } else if len > 0 {
+            (u64::from(name[0]) | u64::from(name[len / 2]) << 8, u64::from(name[len - 1]))
+        } else {
+            return None;
+        };
+        Some(Folded { low: low | Self::CASE, high: high | Self::CASE, len })
+    }
+
+    #[inline]
+    fn slot(self) -> usize {
+        let mixed = (self.low ^ self.high.rotate_left(23) ^ self.len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 48) as usize % SLOTS
+    }
+}
+
+impl CommandTable {
+    /// The table of the given declarations.
+    ///
+    /// # Panics
+    /// When two commands have the same name: a programming error.
+    pub fn new(specs: impl IntoIterator<Item = &'static CommandSpec>) -> CommandTable {
+        let mut ids = 0;
+        let mut commands: Vec<Command> = specs.into_iter().map(|s| Command::new(s, None, &mut ids)).collect();
+        commands.sort_by_key(|c| c.spec.name);
+        let mut slots = vec![Slot { folded: Folded::EMPTY, index: 0 }; SLOTS].into_boxed_slice();
+        let mut long_names = Vec::new();
+        for (i, command) in commands.iter().enumerate() {
+            let index = u16::try_from(i + 1).expect("fewer than 65535 commands");
+            let Some(folded) = Folded::of(command.spec.name.as_bytes()) else {
+                long_names.push(index - 1);
+                continue;
+            };
+            let mut at = folded.slot();
+            while slots[at].index != 0 {
+                assert!(slots[at].folded != folded, "two commands are called {}", command.spec.name);
+                at = (at + 1) % SLOTS;
+            }
+            slots[at] = Slot { folded, index };
+        }
+        let mut places = vec![(0, 0); usize::from(ids)];
+        for (i, command) in commands.iter().enumerate() {
+            places[usize::from(command.id)] = (i as u16, 0);
+            for (j, sub) in command.subcommands.iter().enumerate() {
+                places[usize::from(sub.id)] = (i as u16, j as u16 + 1);
+            }
+        }
+        CommandTable { commands, slots, long_names, places }
+    }
+
+    /// The table of all commands of this program, made once.
+    pub fn global(specs: fn() -> Vec<&'static CommandSpec>) -> &'static CommandTable {
+        static TABLE: OnceLock<CommandTable> = OnceLock::new();
+        TABLE.get_or_init(|| CommandTable::new(specs()))
+    }
+
+    /// The command of that name, in any case; containers, not subcommands.
+    #[inline]
+    pub fn command(&self, name: &[u8]) -> Option<&Command> {
+        let Some(folded) = Folded::of(name) else {
+            return self.long(name);
+        };
+        let mut at = folded.slot();
+        loop {
+            let slot = &self.slots[at];
+            if slot.index == 0 {
+                return None;
+            }
+            if slot.folded == folded {
+                let command = &self.commands[usize::from(slot.index) - 1];
+                if command.spec.name.as_bytes().eq_ignore_ascii_case(name) {
+                    return Some(command);
+                }
+            }
+            at = (at + 1) % SLOTS;
+        }
+    }
+
+    #[cold]
+    fn long(&self, name: &[u8]) -> Option<&Command> {
+        let mut long = self.long_names.iter().map(|i| &self.commands[usize::from(*i)]);
+        long.find(|c| c.spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// What a request names: the command, or the subcommand of a container.
+    #[inline]
+    pub fn lookup(&self, args: Args<'_>) -> Lookup<'_> {
+        let Some(command) = args.get(0).and_then(|name| self.command(name)) else {
+            return Lookup::Unknown;
+        };
+        if !command.is_container() {
+            return Lookup::Found(command);
+        }
+        match args.get(1) {
+            None => Lookup::Found(command),
+            Some(word) => match command.subcommand(word) {
+                Some(sub) => Lookup::Found(sub),
+                None => Lookup::UnknownSubcommand(command),
+            },
+        }
+    }
+
+    /// All commands, by name; subcommands are inside their containers.
+    pub fn commands(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// The command or subcommand with that number.
+    pub fn by_id(&self, id: u16) -> &Command {
+        self.at(self.places[usize::from(id)])
+    }
+
+    /// The full name of the command with that number, `None` for a number that was never given.
+    pub fn name_of(&self, id: u16) -> Option<&str> {
+        let place = self.places.get(usize::from(id))?;
+        Some(self.at(*place).full_name.as_str())
+    }
+
+    /// The command called `get` or `client|kill`, in any case.
+    pub fn by_full_name(&self, name: &[u8]) -> Option<&Command> {
+        match name.iter().position(|b| *b == b'|') {
+            None => self.command(name),
+            Some(bar) => self.command(&name[..bar])?.subcommand(&name[bar + 1..]),
+        }
+    }
+
+    fn at(&self, (command, subcommand): (u16, u16)) -> &Command {
+        let command = &self.commands[usize::from(command)];
+        match subcommand {
+            0 => command,
+            n => &command.subcommands[usize::from(n) - 1],
+        }
+    }
+
+    /// All commands and subcommands, in the order of their numbers.
+    pub fn by_ids(&self) -> impl Iterator<Item = &Command> {
+        self.places.iter().map(|place| self.at(*place))
+    }
+
+    /// All commands and subcommands.
+    pub fn all(&self) -> impl Iterator<Item = &Command> {
+        self.commands.iter().flat_map(|c| std::iter::once(c).chain(c.subcommands.iter()))
+    }
+
+    /// How many numbers were given: the length of per-command arrays.
+    pub fn ids(&self) -> usize {
+        self.places.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::spec::Group;
+
+    static GET: CommandSpec = CommandSpec { name: "get", ..CommandSpec::BASE };
+    static SET: CommandSpec = CommandSpec { name: "set", ..CommandSpec::BASE };
+    static LONG: CommandSpec = CommandSpec { name: "georadiusbymember", ..CommandSpec::BASE };
+    static EIGHT: CommandSpec = CommandSpec { name: "getrange", ..CommandSpec::BASE };
+    static KILL: CommandSpec = CommandSpec { name: "kill", group: Group::Connection, ..CommandSpec::BASE };
+    static CLIENT: CommandSpec = CommandSpec { name: "client", subcommands: &[&KILL], ..CommandSpec::BASE };
+
+    fn table() -> CommandTable {
+        CommandTable::new([&GET, &SET, &LONG, &EIGHT, &CLIENT])
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let t = table();
+        for name in ["get", "GET", "gEt", "SET", "getRANGE", "GeoRadiusByMember", "client"] {
+            let found = t.command(name.as_bytes()).expect(name);
+            assert_eq!(found.spec.name, name.to_lowercase());
+        }
+    }
+
+    #[test]
+    fn near_misses_are_not_found() {
+        let t = table();
+        for name in [&b"ge"[..], b"gett", b"", b"g\x45\x00", b"\x07et", b"getrang", b"georadiusbymembeR\x00"] {
+            assert!(t.command(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn subcommands_have_numbers_and_full_names() {
+        let t = table();
+        let client = t.command(b"client").expect("there");
+        let kill = client.subcommand(b"KILL").expect("there");
+        assert_eq!(kill.full_name, "client|kill");
+        let mut ids: Vec<u16> = t.all().map(|c| c.id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (0..t.ids() as u16).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,267 @@
+//! PARSE, PREFETCH, EXECUTE: the requests of a group of connections, as one batch.
+//!
+//! Arguments are never copied: a request is a run of spans in its connection's query buffer, and the buffer stays
+//! where it is until the batch is done. The first key of every request is hashed once; the hash goes with the
+//! request to the handler.
+
+use bytes::Bytes;
+
+use super::{Server, notes};
+use crate::client::{Attention, Client, ClientFlags};
+use crate::exec::call::{self, Ran};
+use crate::exec::table::Lookup;
+use crate::resp::{ArgSpan, Args, Limits, OwnedArgs, Parsed, ProtocolError};
+
+/// Requests of one connection in one round.
+pub(super) const QUANTUM: usize = 64;
+
+/// Requests that are prefetched ahead of execution. Each brings in two or three cache lines.
+const PREFETCH_AHEAD: usize = 16;
+
+/// A request of the batch.
+struct Request {
+    what: What,
+    /// Slot of the connection.
+    slot: u32,
+    first_span: u32,
+    argc: u32,
+    /// Where in the query buffer the spans count from.
+    base: u32,
+    /// The query buffer is done with up to here once this request is executed.
+    end: u32,
+    /// The db its client had selected when it was parsed: good enough for a prefetch.
+    db: u32,
+    hash: Option<u64>,
+}
+
+enum What {
+    Command(Lookup<'static>),
+    Broken(ProtocolError),
+}
+
+/// What is parsed and not yet executed.
+#[derive(Default)]
+pub(super) struct Batch {
+    requests: Vec<Request>,
+    spans: Vec<ArgSpan>,
+    larges: Vec<Bytes>,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.requests.clear();
+        self.spans.clear();
+        self.larges.clear();
+    }
+}
+
+impl Server {
+    /// PARSE: takes up to [`QUANTUM`] requests off each connection's buffer. Connections with nothing more to parse
+    /// leave the group.
+    pub(super) fn parse_group(&mut self, group: &mut Vec<u32>) {
+        self.batch.clear();
+        let limits = self.limits();
+        group.retain(|&slot| self.parse(slot, &limits));
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { bulk_bytes_max: self.inst.config.limits.proto_max_bulk_len, ..Limits::default() }
+    }
+
+    /// True when the connection may have more after this round.
+    fn parse(&mut self, slot: u32, limits: &Limits) -> bool {
+        let Some(client) = self.inst.clients.at_mut(slot) else { return false };
+        client.flags.put(ClientFlags::MORE_PARSEABLE, false);
+        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::PAUSED);
+        if client.attention.has(stopped) {
+            return false;
+        }
+        let authenticated = !client.attention.has(Attention::UNAUTHENTICATED);
+        let limits = Limits { authenticated, ..*limits };
+        let quantum = if authenticated { QUANTUM } else { 1 };
+        let batch = &mut self.batch;
+        let mut at = client.consumed;
+        for _ in 0..quantum {
+            let base = at;
+            let first_span = batch.spans.len();
+            match client.parser.parse(&client.query[base..], &limits, &mut batch.spans, &mut batch.larges) {
+                Parsed::Request { consumed, argc } => {
+                    at = base + consumed;
+                    let spans = &batch.spans[first_span..first_span + argc];
+                    let args = Args::new(&client.query[base..], spans, &batch.larges);
+                    let found = self.inst.table.lookup(args);
+                    let hash = match found {
+                        Lookup::Found(command) if command.first_key != 0 => {
+                            args.get(usize::from(command.first_key)).map(|key| self.inst.keyspace.key(key).hash)
+                        }
+                        _ => None,
+                    };
+                    batch.requests.push(Request {
+                        what: What::Command(found),
+                        slot,
+                        first_span: first_span as u32,
+                        argc: argc as u32,
+                        base: base as u32,
+                        end: at as u32,
+                        db: client.db,
+                        hash,
+                    });
+                }
+                Parsed::Incomplete { consumed } => {
+                    if base == client.consumed {
+                        client.consumed += consumed; // nothing of this round waits for the bytes before
+                    } else if let Some(last) = batch.requests.last_mut() {
+                        last.end += consumed as u32;
+                    }
+                    return false;
+                }
+                Parsed::Error(error) => {
+                    batch.requests.push(Request {
+                        what: What::Broken(error),
+                        slot,
+                        first_span: 0,
+                        argc: 0,
+                        base: base as u32,
+                        end: client.query.len() as u32,
+                        db: client.db,
+                        hash: None,
+                    });
+                    return false;
+                }
+            }
+        }
+        let more = at < client.query.len();
+        client.flags.put(ClientFlags::MORE_PARSEABLE, more);
+        more
+    }
+
+    /// PREFETCH: the bucket lines, then the entry lines, of the first requests; the rest follow during execution.
+    pub(super) fn prefetch(&mut self) {
+        let n = self.batch.requests.len().min(PREFETCH_AHEAD);
+        self.prefetch_range(0, n);
+    }
+
+    #[inline]
+    fn prefetch_range(&self, from: usize, to: usize) {
+        let requests = &self.batch.requests[from..to];
+        for request in requests {
+            if let Some(hash) = request.hash {
+                self.inst.keyspace.prefetch_bucket(request.db as usize, hash);
+            }
+        }
+        for request in requests {
+            if let Some(hash) = request.hash {
+                self.inst.keyspace.prefetch_entry(request.db as usize, hash);
+            }
+        }
+    }
+
+    /// EXECUTE: the whole batch, in the order of arrival for each connection.
+    pub(super) fn execute(&mut self) {
+        let count = self.batch.requests.len();
+        let mut next = 0;
+        while next < count {
+            let slot = self.batch.requests[next].slot;
+            let run_end = (next..count).find(|&i| self.batch.requests[i].slot != slot).unwrap_or(count);
+            match self.inst.clients.take(slot) {
+                Some(mut client) => {
+                    self.execute_run(&mut client, next, run_end);
+                    let conn = client.conn;
+                    let owes = !client.reply.out.is_empty() || client.attention.has(Attention::CLOSING);
+                    let listed = client.flags.has(ClientFlags::FLUSH_PENDING);
+                    client.flags.put(ClientFlags::FLUSH_PENDING, listed || owes);
+                    self.inst.clients.put_back(client);
+                    if owes && !listed {
+                        self.to_flush.push(conn);
+                    }
+                }
+                None => debug_assert!(false, "a client is removed only between batches"),
+            }
+            next = run_end;
+        }
+    }
+
+    fn execute_run(&mut self, client: &mut Client, from: usize, to: usize) {
+        if client.reply.out.is_empty() && client.reply.out.memory() == 0 {
+            client.reply.out = crate::util::gather::Gather::with_buffer(self.replies.get());
+        }
+        let query = std::mem::take(&mut client.query);
+        for i in from..to {
+            if i % PREFETCH_AHEAD == 0 {
+                let ahead = i + PREFETCH_AHEAD;
+                let n = self.batch.requests.len();
+                if ahead < n {
+                    self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
+                }
+            }
+            let request = &self.batch.requests[i];
+            let found = match &request.what {
+                What::Command(found) => *found,
+                What::Broken(error) => {
+                    let text = error.reply_text();
+                    client.reply.error_bytes(&text);
+                    self.inst.errors.count("ERR");
+                    notes::protocol_error(&self.inst, client, &text);
+                    client.consumed = request.end as usize;
+                    client.close_after_reply();
+                    break;
+                }
+            };
+            let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
+            let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
+            match call::request(&mut self.inst, client, &mut self.outside, found, args, request.hash) {
+                Ran::Done => client.consumed = request.end as usize,
+                Ran::Postponed => {
+                    self.defer(client, &query, i, to);
+                    break;
+                }
+            }
+            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
+                break;
+            }
+        }
+        client.commands += (to - from) as u64;
+        self.inst.commands_total += (to - from) as u64;
+        client.query = query;
+    }
+
+    /// Copies the requests from `from` on out of the query buffer: they run when the pause is over.
+    #[cold]
+    fn defer(&mut self, client: &mut Client, query: &[u8], from: usize, to: usize) {
+        for request in &self.batch.requests[from..to] {
+            if matches!(request.what, What::Broken(_)) {
+                break; // found again when the bytes are parsed again
+            }
+            let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
+            let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
+            client.deferred.push_back(OwnedArgs::from(&args));
+            client.consumed = request.end as usize;
+        }
+        client.attention.put(Attention::PAUSED, true);
+        self.postponed.push(client.conn);
+    }
+
+    /// Runs what was held back of a client, until it is held back again.
+    pub(super) fn resume(&mut self, slot: u32) {
+        let Some(mut client) = self.inst.clients.take(slot) else { return };
+        client.attention.put(Attention::PAUSED, false);
+        while let Some(owned) = client.deferred.pop_front() {
+            let args = owned.view();
+            let found = self.inst.table.lookup(args);
+            if call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) == Ran::Postponed {
+                client.deferred.push_front(owned);
+                client.attention.put(Attention::PAUSED, true);
+                self.postponed.push(client.conn);
+                break;
+            }
+            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
+                client.deferred.clear();
+                break;
+            }
+        }
+        let conn = client.conn;
+        self.inst.clients.put_back(client);
+        self.flush_later(conn);
+        self.make_ready(conn);
+    }
+}

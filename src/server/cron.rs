@@ -1,0 +1,74 @@
+//! What is done now and then, and what is done before every wait.
+//!
+//! # Before sleep, in this order
+//!
+//! 1. Keys whose time is over go, within a time budget, so that a reader of the next turn does not pay for them.
+//! 2. Memory that ended snapshots and lazy deletions left is freed, in slices.
+//! 3. Replies are sent: last, because everything above may still owe somebody a reply.
+
+use super::Server;
+use crate::client::Attention;
+use crate::exec::instance::CloseReason;
+
+/// Between two runs of the cron when `hz` is 10.
+const NS_PER_S: u64 = 1_000_000_000;
+
+/// Share of a turn that active expiry may take at effort 1, ns.
+const EXPIRE_BUDGET_NS: u64 = 500_000;
+
+/// Buffers are given back to the allocator once in so many runs.
+const SHRINK_EVERY: u64 = 100;
+
+impl Server {
+    pub(super) fn before_sleep(&mut self) {
+        let effort = u64::from(self.inst.config.ttl.active_expire_effort);
+        let until_ns = self.outside.now_ns() + EXPIRE_BUDGET_NS * effort;
+        let clock = self.outside.clock;
+        self.inst.expire_due(|| clock.mono_ns() < until_ns);
+        self.inst.keyspace.reap_snapshots();
+        self.settle();
+        self.flush_all();
+        self.settle();
+    }
+
+    pub(super) fn cron(&mut self) {
+        self.tell_time();
+        let hz = u64::from(self.inst.config.server.hz.max(1));
+        self.next_cron_ns = self.outside.now_ns() + NS_PER_S / hz;
+        self.inst.cron();
+        self.end_pause();
+        self.check_clients(hz);
+        self.settle();
+        if self.inst.cron_runs() % SHRINK_EVERY == 0 {
+            self.queries.shrink();
+            self.replies.shrink();
+        }
+    }
+
+    /// Looks at every client about once a second, a slice at a time: `timeout`, and soft output limits of clients
+    /// that take nothing.
+    fn check_clients(&mut self, hz: u64) {
+        let timeout_ms = i64::from(self.inst.config.server.timeout) * 1000;
+        let slots = self.inst.clients.slots();
+        if slots == 0 {
+            return;
+        }
+        let now_ms = self.inst.now_ms;
+        let slice = slots.div_ceil(hz as usize).max(16).min(slots);
+        let mut late = Vec::new();
+        let mut owing = Vec::new();
+        for _ in 0..slice {
+            self.cron_slot = (self.cron_slot + 1) % slots;
+            let Some(client) = self.inst.clients.at(self.cron_slot as u32) else { continue };
+            let waits = client.attention.has(Attention::MONITOR.or(Attention::PAUSED));
+            if timeout_ms > 0 && now_ms - client.last_active_ms > timeout_ms && !waits {
+                late.push(client.conn);
+            }
+            if client.soft_limit_since_ms != 0 {
+                owing.push(client.conn);
+            }
+        }
+        late.into_iter().for_each(|conn| self.inst.close_later(conn, CloseReason::Idle));
+        owing.into_iter().for_each(|conn| self.check_output(conn));
+    }
+}

@@ -1,0 +1,91 @@
+//! Replies out, buffers back to their pool, connections closed.
+
+use super::Server;
+use super::notes;
+use crate::client::{Attention, Client, ClientFlags};
+use crate::exec::instance::CloseReason;
+use crate::reactor::{ConnId, WriteOutcome};
+
+impl Server {
+    /// Lists a client for flushing, once.
+    pub(super) fn flush_later(&mut self, conn: ConnId) {
+        let Some(client) = self.inst.clients.of_mut(conn) else { return };
+        if !client.flags.has(ClientFlags::FLUSH_PENDING) {
+            client.flags.put(ClientFlags::FLUSH_PENDING, true);
+            self.to_flush.push(conn);
+        }
+    }
+
+    /// Sends what every listed client is owed: one write each.
+    pub(super) fn flush_all(&mut self) {
+        let mut list = std::mem::take(&mut self.to_flush);
+        for conn in list.drain(..) {
+            self.flush(conn);
+        }
+        if self.to_flush.is_empty() {
+            self.to_flush = list; // keep the allocation
+        }
+    }
+
+    fn flush(&mut self, conn: ConnId) {
+        let Some(client) = self.inst.clients.of_mut(conn) else { return };
+        client.flags.put(ClientFlags::FLUSH_PENDING, false);
+        if !client.reply.out.is_empty() {
+            let owed = client.reply.out.len();
+            let outcome = self.outside.reactor.write(conn, &mut client.reply.out);
+            let sent = (owed - client.reply.out.len()) as u64;
+            client.output_bytes += sent;
+            self.inst.output_bytes += sent;
+            match outcome {
+                WriteOutcome::Drained => {}
+                WriteOutcome::Blocked => return self.check_output(conn),
+                WriteOutcome::Failed(_) => return self.close(conn, CloseReason::Broken),
+            }
+        }
+        self.replies.put(client.reply.out.take_buffer());
+        client.soft_limit_since_ms = 0;
+        if client.attention.has(Attention::CLOSING) {
+            return self.close(conn, CloseReason::Served);
+        }
+        if client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED) {
+            self.make_ready(conn); // it may have waited for room
+        }
+    }
+
+    /// client-output-buffer-limit, for a client that does not take all it is owed.
+    pub(super) fn check_output(&mut self, conn: ConnId) {
+        let limit = self.inst.config.limits.client_output_buffer_limit.normal;
+        let now_ms = self.inst.now_ms;
+        let Some(client) = self.inst.clients.of_mut(conn) else { return };
+        let owed = client.reply.out.memory() as u64;
+        let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
+        let over_soft = limit.soft_bytes > 0 && owed > limit.soft_bytes;
+        if !over_soft {
+            client.soft_limit_since_ms = 0;
+        } else if client.soft_limit_since_ms == 0 {
+            client.soft_limit_since_ms = now_ms;
+        }
+        let soft_ms = limit.soft_seconds as i64 * 1000;
+        let soft_over_time = over_soft && now_ms - client.soft_limit_since_ms > soft_ms;
+        if over_hard || soft_over_time {
+            self.close(conn, CloseReason::OutputBufferFull);
+        }
+    }
+
+    /// Closes a connection and forgets its client.
+    pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) {
+        let Some(client) = self.inst.clients.of_mut(conn) else { return };
+        let slot = client.conn.index;
+        let mut client = self.inst.clients.remove(slot).expect("it was found a line above");
+        notes::closed(&self.inst, &client, reason);
+        self.inst.forget(&mut client, reason);
+        self.outside.reactor.close(conn);
+        self.recycle(*client);
+    }
+
+    fn recycle(&mut self, mut client: Client) {
+        self.queries.put(std::mem::take(&mut client.query));
+        client.reply.out.clear();
+        self.replies.put(client.reply.out.take_buffer());
+    }
+}

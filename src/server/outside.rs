@@ -1,0 +1,172 @@
+//! The world as the instance sees it: a clock, and listeners that follow the configuration.
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::config::special::BindAddresses;
+use crate::exec::ctx::Host;
+use crate::persist;
+use crate::reactor::{ListenerId, Reactor};
+use crate::sys::clock::Clock;
+use crate::sys::{process, sockets};
+
+/// What other threads send to the loop.
+#[derive(Debug)]
+pub enum Mail {
+    /// The snapshot thread has finished.
+    Saved(persist::Outcome),
+}
+
+/// Descriptors that are not clients: listeners, files, the poll itself.
+const RESERVED_DESCRIPTORS: u64 = 32;
+
+/// The reactor, the clock, and where we listen.
+pub(super) struct Outside {
+    pub(super) reactor: Reactor<Mail>,
+    pub(super) clock: Clock,
+    listening: Listening,
+}
+
+/// Open listeners and what they were opened for.
+#[derive(Default)]
+struct Listening {
+    tcp: Vec<ListenerId>,
+    tcp_key: Option<(BindAddresses, u16)>,
+    unix: Option<(ListenerId, PathBuf)>,
+}
+
+impl Outside {
+    pub(super) fn new(reactor: Reactor<Mail>, clock: Clock) -> Outside {
+        Outside { reactor, clock, listening: Listening::default() }
+    }
+
+    #[inline]
+    pub(super) fn now_ns(&self) -> u64 {
+        self.clock.mono_ns()
+    }
+
+    pub(super) fn wall_ms(&self) -> i64 {
+        self.clock.wall_ms()
+    }
+
+    /// Stops listening, and removes the unix socket's file.
+    pub(super) fn stop_listening(&mut self) {
+        for id in self.listening.tcp.drain(..) {
+            self.reactor.close_listener(id);
+        }
+        self.listening.tcp_key = None;
+        if let Some((id, path)) = self.listening.unix.take() {
+            self.reactor.close_listener(id);
+            let _ = std::fs::remove_file(path); // somebody may have removed it already
+        }
+    }
+
+    fn listen_tcp(&mut self, config: &Config) -> Result<Vec<ListenerId>, String> {
+        let mut opened = Vec::new();
+        if config.server.port == 0 {
+            return Ok(opened);
+        }
+        for entry in &config.server.bind.0 {
+            let (optional, address) = match entry.strip_prefix('-') {
+                Some(rest) => (true, rest),
+                None => (false, entry.as_str()),
+            };
+            let result = sockets::resolve_bind(address, config.server.port).and_then(|addresses| {
+                for address in addresses {
+                    opened.push(self.reactor.listen_tcp(address, config.server.tcp_backlog)?);
+                }
+                Ok(())
+            });
+            if let Err(error) = result
+                && !(optional && is_unavailable(&error))
+            {
+                for id in opened {
+                    self.reactor.close_listener(id);
+                }
+                return Err(format!("Could not create server TCP listening socket {address}:{}: {error}", config.server.port));
+            }
+        }
+        if opened.is_empty() {
+            return Err("none of the addresses to bind is available".to_owned());
+        }
+        Ok(opened)
+    }
+}
+
+/// An address family or address that this machine does not have: fine for a bind entry that begins with `-`.
+fn is_unavailable(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{AddrNotAvailable, Unsupported};
+    const EAFNOSUPPORT: i32 = 97;
+    const EPROTONOSUPPORT: i32 = 93;
+    matches!(error.kind(), AddrNotAvailable | Unsupported)
+        || matches!(error.raw_os_error(), Some(EAFNOSUPPORT | EPROTONOSUPPORT))
+}
+
+impl Host for Outside {
+    fn relisten(&mut self, config: &Config) -> Result<(), String> {
+        self.reactor.set_accept_keepalive(config.server.tcp_keepalive);
+        let tcp_key = Some((config.server.bind.clone(), config.server.port));
+        if self.listening.tcp_key != tcp_key {
+            let same_port = self.listening.tcp_key.as_ref().is_some_and(|(_, port)| *port == config.server.port);
+            if same_port {
+                // The same port on other addresses: the old listeners may stand in the way of the new ones.
+                for id in self.listening.tcp.drain(..) {
+                    self.reactor.close_listener(id);
+                }
+            }
+            match self.listen_tcp(config) {
+                Ok(opened) => {
+                    for id in std::mem::replace(&mut self.listening.tcp, opened) {
+                        self.reactor.close_listener(id);
+                    }
+                    self.listening.tcp_key = tcp_key;
+                }
+                Err(error) => {
+                    if same_port && let Some((bind, port)) = self.listening.tcp_key.take() {
+                        let mut before = config.clone();
+                        (before.server.bind, before.server.port) = (bind, port);
+                        self.listening.tcp = self.listen_tcp(&before).unwrap_or_default();
+                        self.listening.tcp_key = Some((before.server.bind, port));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let wanted = (!config.server.unixsocket.is_empty()).then(|| config.server.unixsocket.as_path().to_owned());
+        let have = self.listening.unix.as_ref().map(|(_, path)| path.clone());
+        if wanted != have {
+            if let Some((id, path)) = self.listening.unix.take() {
+                self.reactor.close_listener(id);
+                let _ = std::fs::remove_file(path);
+            }
+            if let Some(path) = wanted {
+                let mode = (config.server.unixsocketperm != 0).then_some(config.server.unixsocketperm);
+                let id = self
+                    .reactor
+                    .listen_unix(&path, mode, config.server.tcp_backlog)
+                    .map_err(|e| format!("Opening Unix socket: {e}"))?;
+                self.listening.unix = Some((id, path));
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn now_ns(&self) -> u64 {
+        self.clock.mono_ns()
+    }
+
+    fn wall_us(&self) -> i64 {
+        self.clock.wall_us()
+    }
+
+    fn allow_clients(&mut self, maxclients: u64) -> Result<(), String> {
+        let wanted = maxclients + RESERVED_DESCRIPTORS;
+        let allowed = process::raise_nofile(wanted).unwrap_or_else(|_| process::nofile());
+        if allowed >= wanted {
+            return Ok(());
+        }
+        let possible = allowed.saturating_sub(RESERVED_DESCRIPTORS);
+        Err(format!("The operating system is not able to handle the specified number of clients, try with {possible}"))
+    }
+}

@@ -1,0 +1,45 @@
+//! What the instance asked for while commands ran, done between batches: connections are closed and clients
+//! forgotten only here and in `flush.rs`, so that a batch never loses a client under its feet.
+
+use super::Server;
+use super::outside::Mail;
+use crate::exec::instance::{Alert, Ask};
+
+impl Server {
+    pub(super) fn settle(&mut self) {
+        while !self.inst.asks.is_empty() {
+            for ask in std::mem::take(&mut self.inst.asks) {
+                match ask {
+                    Ask::Flush(conn) => self.flush_later(conn),
+                    Ask::Close(conn, reason) => self.close(conn, reason),
+                    Ask::Resume => self.resume_all(),
+                    Ask::Shutdown(options) => self.begin_shutdown(options),
+                    Ask::AbortShutdown => self.abort_shutdown(),
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Saved(outcome) => self.inst.saved(outcome),
+        }
+    }
+
+    /// Ends CLIENT PAUSE when its time is over.
+    pub(super) fn end_pause(&mut self) {
+        if self.inst.alert.has(Alert::PAUSED) && self.inst.pause.is_over(self.inst.now_ms) {
+            self.resume_all();
+        }
+    }
+
+    /// Runs what CLIENT PAUSE held back. What is still held back is listed again.
+    fn resume_all(&mut self) {
+        self.inst.refresh_pause();
+        for conn in std::mem::take(&mut self.postponed) {
+            if self.inst.clients.of(conn).is_some() {
+                self.resume(conn.index);
+            }
+        }
+    }
+}

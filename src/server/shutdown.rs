@@ -1,0 +1,99 @@
+//! The end: signals and SHUTDOWN, the last save, goodbye.
+//!
+//! A shutdown saves when there are save points (or SAVE was asked for), unless NOSAVE. When that save fails the
+//! server goes on, as Redis does, unless FORCE: a data set that cannot be written is worth more alive.
+
+use super::Server;
+use crate::client::ClientId;
+use crate::exec::error::CommandError;
+use crate::exec::instance::ShutdownOptions;
+use crate::observe::keys;
+use crate::sys::process;
+
+/// How far a shutdown is.
+#[derive(Default)]
+pub(super) struct Progress {
+    asked: Option<ShutdownOptions>,
+    /// A signal asked already; the second one does not wait for anything.
+    signalled: bool,
+}
+
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+
+/// The signals that come through the reactor.
+pub(super) const WATCHED: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
+
+impl Server {
+    pub(super) fn on_signal(&mut self, number: i32) {
+        let (name, configured) = match number {
+            SIGHUP => return self.inst.reload_config(&mut self.outside),
+            SIGINT => ("SIGINT", self.inst.config.server.shutdown_on_sigint),
+            _ => ("SIGTERM", self.inst.config.server.shutdown_on_sigterm),
+        };
+        if self.shutdown.signalled && number == SIGINT {
+            self.inst.log.warning("You insist... exiting now.", &[]);
+            self.outside.stop_listening();
+            std::process::exit(1);
+        }
+        self.shutdown.signalled = true;
+        self.inst.log.warning("Received signal scheduling shutdown...", &[(keys::SIGNAL, &name)]);
+        self.begin_shutdown(ShutdownOptions {
+            save: configured.save,
+            nosave: configured.nosave,
+            now: configured.now,
+            force: configured.force,
+            asked_by: None,
+        });
+    }
+
+    pub(super) fn begin_shutdown(&mut self, options: ShutdownOptions) {
+        self.shutdown.asked = Some(options);
+    }
+
+    pub(super) fn abort_shutdown(&mut self) {
+        self.inst.log.notice("Shutdown manually aborted", &[]);
+        self.shutdown = Progress::default();
+    }
+
+    /// Does what a shutdown asked for needs. `Some(code)` when the process is to end.
+    pub(super) fn shutdown_step(&mut self) -> Option<i32> {
+        let options = self.shutdown.asked.take()?;
+        self.inst.log.notice("User requested shutdown...", &[]);
+        let has_points = !self.inst.config.persistence.save.is_empty();
+        self.inst.saver.abort();
+        let mut code = 0;
+        if (has_points || options.save) && !options.nosave {
+            self.inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);
+            if let Err(error) = self.inst.save_now(self.outside.wall_ms()) {
+                self.inst.log.warning("Error trying to save the DB, can't exit.", &[(keys::ERROR, &error)]);
+                if !options.force {
+                    self.shutdown = Progress::default();
+                    self.tell_shutdown_failed(options.asked_by);
+                    return None;
+                }
+                code = 1;
+            }
+        }
+        self.flush_all();
+        self.outside.stop_listening();
+        let pidfile = &self.inst.config.server.pidfile;
+        if !pidfile.is_empty() {
+            self.inst.log.notice("Removing the pid file.", &[]);
+            let _ = std::fs::remove_file(pidfile.as_path()); // gone already is as good
+        }
+        self.inst.log.warning("Redis is now ready to exit, bye bye...", &[(keys::PID, &process::pid())]);
+        Some(code)
+    }
+
+    fn tell_shutdown_failed(&mut self, asked_by: Option<ClientId>) {
+        let error = CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs.");
+        self.inst.log.warning("Errors trying to shut down the server. Check the logs for more information.", &[]);
+        let Some(client) = asked_by.and_then(|id| self.inst.clients.by_id(id)) else { return };
+        client.reply.error(error.as_str());
+        let conn = client.conn;
+        self.inst.errors.count(error.code());
+        self.flush_later(conn);
+    }
+}

@@ -1,0 +1,132 @@
+//! Start-up, in order. Each step says what it needs of the ones before.
+//!
+//! 1. The log, so that everything after can complain.
+//! 2. The working directory, since all other paths are relative to it.
+//! 3. Limits of the operating system, since they bound `maxclients`.
+//! 4. The instance, the reactor, the listeners.
+//! 5. The data set.
+//! 6. `Ready to accept connections`: the line that tools wait for.
+
+use std::sync::Arc;
+
+use super::outside::Outside;
+use super::pool::BufferPool;
+use super::{Server, shutdown};
+use crate::commands;
+use crate::config::choice::LogFormat;
+use crate::config::{Config, Loaded};
+use crate::db::Keyspace;
+use crate::exec::configure;
+use crate::exec::ctx::Host;
+use crate::exec::instance::{Instance, Parts};
+use crate::observe::keys;
+use crate::observe::log::{self, Logger};
+use crate::observe::metrics::Metrics;
+use crate::reactor::Reactor;
+use crate::sys::clock::Clock;
+use crate::sys::{clock, process, signals};
+use crate::util::hash::HashSeed;
+use crate::util::rng::Rng;
+
+/// Runs a server until it is stopped; returns the exit code of the process.
+pub fn run(loaded: Loaded) -> i32 {
+    let log = match open_log(&loaded.config) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("kvstash: can't open the log file: {error}");
+            return 1;
+        }
+    };
+    match start(loaded, log.clone()) {
+        Ok(server) => server.serve(),
+        Err(why) => {
+            log.warning("Fatal error, can't start.", &[(keys::ERROR, &why)]);
+            1
+        }
+    }
+}
+
+fn open_log(config: &Config) -> std::io::Result<Logger> {
+    let observability = &config.observability;
+    Logger::new(log::Options {
+        level: configure::level(config),
+        format: match observability.log_format {
+            LogFormat::Line => log::Format::Text,
+            LogFormat::Json => log::Format::Json,
+        },
+        output: match observability.logfile.is_empty() {
+            true => log::Output::Stdout,
+            false => log::Output::File(observability.logfile.as_path().to_owned()),
+        },
+        role: log::Role::Primary,
+        stamp,
+    })
+}
+
+fn stamp() -> log::Stamp {
+    let wall_ms = Clock::system().wall_ms();
+    log::Stamp { wall_ms, utc_offset_seconds: clock::utc_offset_seconds(wall_ms) }
+}
+
+fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
+    let Loaded { mut config, sources } = loaded;
+    let clock = Clock::system();
+    log.notice(
+        "oO0OoO0OoO0Oo kvstash is starting oO0OoO0OoO0Oo",
+        &[(keys::VERSION, &env!("CARGO_PKG_VERSION")), (keys::PID, &process::pid())],
+    );
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |error: std::io::Error| format!("{what}: {error}")
+    };
+    signals::ignore_broken_pipes().map_err(io("ignoring SIGPIPE"))?;
+    let mut reactor = Reactor::new().map_err(io("creating the event loop"))?;
+    reactor.watch_signals(&shutdown::WATCHED).map_err(io("watching signals"))?;
+    let mut outside = Outside::new(reactor, clock);
+    if let Err(why) = outside.allow_clients(u64::from(config.limits.maxclients)) {
+        log.warning("The limit of open files bounds maxclients", &[(keys::REASON, &why)]);
+        config.limits.maxclients = (process::nofile().saturating_sub(32)).max(1) as u32;
+    }
+    let table = commands::table();
+    let names: Vec<&'static str> = table.by_ids().map(|c| c.full_name.as_str()).collect();
+    let metrics = Arc::new(Metrics::new(config.storage.databases as usize, &names));
+    let rng = Rng::from_os();
+    let seed = HashSeed::random();
+    let keyspace = Keyspace::new(config.storage.databases as usize, seed, Instance::keyspace_options(&config));
+    let now_ms = clock.wall_ms();
+    let parts = Parts { keyspace, config, sources, table, saver: crate::persist::Saver, metrics, log, rng, now_ms };
+    let mut inst = Instance::new(parts);
+    inst.log.raw(&format!(
+        "  kvstash {} (speaks Redis {}), standalone, PID: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        inst.config.server.redis_version.to_lossy(),
+        process::pid()
+    ));
+    outside.relisten(&inst.config)?;
+    inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);
+    inst.stamp_ns = outside.now_ns();
+    for kind in listening_kinds(&inst.config) {
+        inst.log.notice(kind, &[]);
+    }
+    Ok(Server {
+        inst,
+        outside,
+        ready: Vec::new(),
+        to_flush: Vec::new(),
+        postponed: Vec::new(),
+        batch: Default::default(),
+        queries: BufferPool::default(),
+        replies: BufferPool::default(),
+        events: Vec::new(),
+        next_cron_ns: 0,
+        cron_slot: 0,
+        shutdown: shutdown::Progress::default(),
+    })
+}
+
+/// One line for each kind of socket we listen on: tools wait for it.
+fn listening_kinds(config: &Config) -> impl Iterator<Item = &'static str> {
+    let tcp = (config.server.port != 0).then_some("Ready to accept connections tcp");
+    let unix = (!config.server.unixsocket.is_empty()).then_some("Ready to accept connections unix");
+    tcp.into_iter().chain(unix)
+}

@@ -1,0 +1,213 @@
+//! One turn: wait, then do everything that is ready, in phases.
+//!
+//! ```text
+//! wait -> events -> [ READ all -> PARSE all -> PREFETCH all -> EXECUTE all ] per group -> SETTLE -> BEFORE SLEEP
+//! ```
+//!
+//! # Fairness
+//!
+//! A connection gets one read and at most [`QUANTUM`](super::batch::QUANTUM) requests a round, in rounds until its
+//! budget of the turn is used; what is left stays in its buffer or its socket, and the next turn does not wait. So a
+//! client with a million pipelined requests delays another one by one group's work, not by its own.
+
+use std::time::Duration;
+
+use super::Server;
+use super::notes;
+use super::pool::BUFFER_BYTES;
+use crate::client::{Attention, ClientFlags};
+use crate::exec::instance::CloseReason;
+use crate::reactor::{ConnId, Event, ReadOutcome};
+
+/// Connections whose requests are read, prefetched and executed together. More would let the lines that prefetch
+/// brought in fall out of the cache before they are used.
+const GROUP: usize = 64;
+
+/// Rounds of one group in one turn.
+const ROUNDS_MAX: usize = 16;
+
+/// Beyond so many unsent bytes a client's further requests wait until it reads its replies.
+pub(super) const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+impl Server {
+    /// One turn. `Some(code)` when the server is to end with that exit code.
+    pub(super) fn turn(&mut self) -> Option<i32> {
+        let wait = self.wait_max();
+        let mut events = std::mem::take(&mut self.events);
+        if let Err(error) = self.outside.reactor.turn(self.outside.now_ns(), wait, &mut events) {
+            notes::poll_failed(&self.inst, &error);
+        }
+        let began_ns = self.tell_time();
+        for event in events.drain(..) {
+            match event {
+                Event::Accepted { conn, listener } => self.accept(conn, listener),
+                Event::Readable(conn) => self.note_readable(conn),
+                Event::Writable(conn) => self.flush_later(conn),
+                Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(&self.inst, &error, suppressed),
+                Event::Signal(number) => self.on_signal(number),
+                Event::Mail(mail) => self.on_mail(mail),
+            }
+        }
+        self.events = events;
+        let commands_before = self.inst.commands_total;
+        self.serve_ready();
+        let commands = self.inst.commands_total - commands_before;
+        self.before_sleep();
+        if self.outside.now_ns() >= self.next_cron_ns {
+            self.cron();
+        }
+        let duration_ns = self.outside.now_ns().saturating_sub(began_ns);
+        self.inst.account_turn(duration_ns, commands);
+        self.shutdown_step()
+    }
+
+    /// How long the wait may last.
+    fn wait_max(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || !self.to_flush.is_empty() || self.inst.has_due_keys() {
+            return Some(Duration::ZERO);
+        }
+        let now_ns = self.outside.now_ns();
+        let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
+        if let Some(deadline_ms) = self.inst.keyspace.next_deadline() {
+            let left_ms = (deadline_ms - self.outside.wall_ms()).clamp(0, 1000) as u64 + 1;
+            wait = wait.min(Duration::from_millis(left_ms));
+        }
+        Some(wait)
+    }
+
+    /// Reads the clocks: the instance sees one time for the whole turn. Returns the monotonic one.
+    pub(super) fn tell_time(&mut self) -> u64 {
+        let now_ns = self.outside.now_ns();
+        self.inst.now_ms = self.outside.wall_ms();
+        self.inst.stamp_ns = now_ns;
+        now_ns
+    }
+
+    fn note_readable(&mut self, conn: ConnId) {
+        let Some(client) = self.inst.clients.of_mut(conn) else { return };
+        client.flags.put(ClientFlags::DRAINED, false);
+        if !client.flags.has(ClientFlags::READY) {
+            client.flags.put(ClientFlags::READY, true);
+            self.ready.push(conn.index);
+        }
+    }
+
+    /// Lists a client whose buffer may hold requests that were held back.
+    pub(super) fn make_ready(&mut self, conn: ConnId) {
+        let Some(client) = self.inst.clients.of_mut(conn) else { return };
+        if !client.flags.has(ClientFlags::READY) {
+            client.flags.put(ClientFlags::READY, true);
+            self.ready.push(conn.index);
+        }
+    }
+
+    fn serve_ready(&mut self) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let mut list = std::mem::take(&mut self.ready);
+        let mut group = Vec::with_capacity(GROUP);
+        for slots in list.chunks(GROUP) {
+            group.clear();
+            for &slot in slots {
+                if self.read(slot) {
+                    group.push(slot);
+                }
+            }
+            for _ in 0..ROUNDS_MAX {
+                if group.is_empty() {
+                    break;
+                }
+                self.parse_group(&mut group);
+                self.prefetch();
+                self.execute();
+                self.settle();
+            }
+            for &slot in slots {
+                self.leave_group(slot);
+            }
+        }
+        list.clear();
+        if self.ready.is_empty() {
+            self.ready = list; // keep the allocation
+        }
+    }
+
+    /// READ: one receive. True when the client is to be parsed.
+    fn read(&mut self, slot: u32) -> bool {
+        let Some(client) = self.inst.clients.at_mut(slot) else { return false };
+        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::PAUSED);
+        if client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX {
+            return false;
+        }
+        if client.flags.has(ClientFlags::DRAINED) || client.unread().len() >= BUFFER_BYTES {
+            return true; // parse what is there first
+        }
+        let outcome = if let Some(large) = client.parser.large_target() {
+            let room = large.room;
+            self.outside.reactor.read(client.conn, large.into, room)
+        } else {
+            if client.query.capacity() == 0 {
+                client.query = self.queries.get();
+            }
+            client.query.reserve(BUFFER_BYTES / 2);
+            let room = (client.query.capacity() - client.query.len()).min(BUFFER_BYTES);
+            self.outside.reactor.read(client.conn, &mut client.query, room)
+        };
+        match outcome {
+            ReadOutcome::Data { n, drained } => {
+                client.input_bytes += n as u64;
+                client.last_active_ms = self.inst.now_ms;
+                client.flags.put(ClientFlags::DRAINED, drained);
+                self.inst.input_bytes += n as u64;
+                let held = client.query.len() + client.parser.memory();
+                if held as u64 > self.inst.config.limits.client_query_buffer_limit {
+                    let conn = client.conn;
+                    self.inst.close_later(conn, CloseReason::QueryBufferFull);
+                    return false;
+                }
+                true
+            }
+            ReadOutcome::WouldBlock => {
+                client.flags.put(ClientFlags::DRAINED, true);
+                true
+            }
+            ReadOutcome::Eof => {
+                client.flags.put(ClientFlags::DRAINED.or(ClientFlags::INPUT_ENDED), true);
+                true
+            }
+            ReadOutcome::Failed(_) => {
+                client.attention.put(Attention::CLOSE_NOW, true);
+                let conn = client.conn;
+                self.inst.close_later(conn, CloseReason::Broken);
+                false
+            }
+        }
+    }
+
+    /// After its group's rounds: what a client has left decides whether the next turn looks at it again.
+    fn leave_group(&mut self, slot: u32) {
+        let Some(client) = self.inst.clients.at_mut(slot) else { return };
+        if client.consumed == client.query.len() {
+            client.consumed = 0;
+            let buffer = std::mem::take(&mut client.query);
+            self.queries.put(buffer);
+        } else if client.consumed > 0 {
+            client.query.drain(..client.consumed);
+            client.consumed = 0;
+        }
+        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::PAUSED);
+        let waiting = client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX;
+        let more = client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED);
+        if client.flags.has(ClientFlags::INPUT_ENDED) && !client.flags.has(ClientFlags::MORE_PARSEABLE) {
+            client.close_after_reply();
+            let conn = client.conn;
+            client.flags.put(ClientFlags::READY, false);
+            self.flush_later(conn);
+        } else if more && !waiting {
+            self.ready.push(slot); // stays READY
+        } else {
+            client.flags.put(ClientFlags::READY, false);
+        }
+    }
+}
