@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::types::contract::WrongType;
+
 /// What a handler returns. `Ok` means that the reply was written.
 pub type CommandResult = Result<(), CommandError>;
 
@@ -35,6 +37,12 @@ impl CommandError {
     /// The code: everything up to the first blank.
     pub fn code(&self) -> &str {
         self.0.split(' ').next().unwrap_or("ERR")
+    }
+}
+
+impl From<WrongType> for CommandError {
+    fn from(_: WrongType) -> CommandError {
+        WRONG_TYPE
     }
 }
 

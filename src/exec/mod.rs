@@ -24,6 +24,7 @@
 //! | `ctx.rs` | what a handler sees |
 //! | `configure.rs` | a changed configuration takes effect |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
+//! | `args.rs` | arguments that several families share |
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `keys.rs` | which arguments are keys, from key specs |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
@@ -33,6 +34,7 @@
 //!
 //! `call.rs`, then any file of `commands/string`.
 
+pub mod args;
 pub mod call;
 pub mod configure;
 pub mod ctx;
