@@ -1,0 +1,189 @@
+//! Storing a string: SET, SETNX, SETEX, PSETEX; and DELIFEQ, the counterpart of SET's IFEQ.
+//!
+//! A SET without options is decided by its number of arguments alone and never meets the option parser. All of them
+//! find the key's place once, look at what is there, and write or leave it there.
+//!
+//! IFEQ and DELIFEQ are Valkey's. They make a lock that is freed, or prolonged, by its holder only, without a script.
+
+use super::options::{Condition, Options, Takes};
+use super::{reply_value, store};
+use crate::db::{ExpiryUpdate, KeySlot};
+use crate::exec::args::{ExpiryUnit, deadline_ms};
+use crate::exec::ctx::DataCtx;
+use crate::exec::error::{CommandError, CommandResult};
+use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::resp::Args;
+use crate::types::string::StringRef;
+
+pub(super) static SET: CommandSpec = CommandSpec {
+    name: "set",
+    summary: "Stores a string at a key, on conditions and with an expiry where asked for.",
+    group: Group::String,
+    arity: Arity::AtLeast(3),
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE).and(Access::VARIABLE_FLAGS))
+        .note("RW and ACCESS for the option GET, UPDATE for all")],
+    args: &[
+        ArgSpec::key("key"),
+        ArgSpec::string("value"),
+        ArgSpec::one_of("condition", &[ArgSpec::word("nx", "NX"), ArgSpec::word("xx", "XX")])
+            .optional()
+            .since("2.6.12"),
+        ArgSpec::word("get", "GET").optional().since("6.2.0"),
+        ArgSpec::one_of(
+            "expiration",
+            &[
+                ArgSpec::integer("seconds").token("EX").since("2.6.12"),
+                ArgSpec::integer("milliseconds").token("PX").since("2.6.12"),
+                ArgSpec::unix_time("unix-time-seconds").token("EXAT").since("6.2.0"),
+                ArgSpec::unix_time("unix-time-milliseconds").token("PXAT").since("6.2.0"),
+                ArgSpec::word("keepttl", "KEEPTTL").since("6.0.0"),
+            ],
+        )
+        .optional(),
+    ],
+    handler: Handler::Data(set),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SETNX: CommandSpec = CommandSpec {
+    name: "setnx",
+    summary: "Sets a key unless it exists.",
+    group: Group::String,
+    arity: Arity::Exactly(3),
+    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::OVERWRITE.and(Access::INSERT))],
+    args: &[ArgSpec::key("key"), ArgSpec::string("value")],
+    deprecated: Some(("2.6.12", "SET with the NX argument")),
+    handler: Handler::Data(setnx),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SETEX: CommandSpec = CommandSpec {
+    name: "setex",
+    summary: "Sets a key together with its time to live in seconds.",
+    since: "2.0.0",
+    group: Group::String,
+    arity: Arity::Exactly(4),
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE))],
+    args: &[ArgSpec::key("key"), ArgSpec::integer("seconds"), ArgSpec::string("value")],
+    deprecated: Some(("2.6.12", "SET with the EX argument")),
+    handler: Handler::Data(setex),
+    ..CommandSpec::BASE
+};
+
+pub(super) static PSETEX: CommandSpec = CommandSpec {
+    name: "psetex",
+    summary: "Sets a key together with its time to live in milliseconds.",
+    since: "2.6.0",
+    group: Group::String,
+    arity: Arity::Exactly(4),
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE))],
+    args: &[ArgSpec::key("key"), ArgSpec::integer("milliseconds"), ArgSpec::string("value")],
+    deprecated: Some(("2.6.12", "SET with the PX argument")),
+    handler: Handler::Data(psetex),
+    ..CommandSpec::BASE
+};
+
+pub(super) static DELIFEQ: CommandSpec = CommandSpec {
+    name: "delifeq",
+    summary: "Deletes a key if it holds the given string.",
+    since: "9.0.0",
+    group: Group::String,
+    arity: Arity::Exactly(3),
+    flags: Flags::WRITE.and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::REMOVE.and(Access::DELETE))],
+    args: &[ArgSpec::key("key"), ArgSpec::string("value")],
+    handler: Handler::Data(delifeq),
+    ..CommandSpec::BASE
+};
+
+fn set(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    if args.len() > 3 {
+        return set_with_options(ctx, args);
+    }
+    let key = ctx.key(args, 1);
+    store(ctx.db.entry(key), args, 2, ExpiryUpdate::Clear);
+    ctx.reply.ok();
+    Ok(())
+}
+
+#[inline(never)]
+fn set_with_options(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let options = Options::parse(args, 3, Takes::SET)?;
+    let now_ms = ctx.db.now_ms();
+    let expiry = options.expiry.update(now_ms, &ctx.command.full_name)?.unwrap_or(ExpiryUpdate::Clear);
+    let key = ctx.key(args, 1);
+    let slot = ctx.db.entry(key);
+    let found = slot.get().is_some();
+    let allowed = allows(options.condition, &slot)?;
+    if options.get {
+        match slot.get() {
+            Some(entry) => reply_value(ctx.reply, entry.string()?),
+            None => ctx.reply.null(),
+        }
+    } else if allowed {
+        ctx.reply.ok();
+    } else {
+        ctx.reply.null();
+    }
+    if allowed {
+        store(slot, args, 2, expiry);
+    }
+    if options.get {
+        ctx.db.count_lookup(found);
+    }
+    Ok(())
+}
+
+fn allows(condition: Condition<'_>, slot: &KeySlot<'_>) -> Result<bool, CommandError> {
+    Ok(match (condition, slot.get()) {
+        (Condition::Always, _) => true,
+        (Condition::Missing, there) => there.is_none(),
+        (Condition::Exists, there) => there.is_some(),
+        (Condition::Equals(_), None) => false,
+        (Condition::Equals(text), Some(entry)) => entry.string()? == StringRef::Bytes(text),
+    })
+}
+
+fn setnx(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let slot = ctx.db.entry(key);
+    let missing = slot.get().is_none();
+    if missing {
+        store(slot, args, 2, ExpiryUpdate::Clear);
+    }
+    ctx.reply.int(i64::from(missing));
+    Ok(())
+}
+
+fn setex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    set_expiring(ctx, args, ExpiryUnit::Seconds)
+}
+
+fn psetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    set_expiring(ctx, args, ExpiryUnit::Millis)
+}
+
+fn set_expiring(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandResult {
+    let deadline = deadline_ms(unit, &args[2], ctx.db.now_ms(), &ctx.command.full_name)?;
+    let key = ctx.key(args, 1);
+    store(ctx.db.entry(key), args, 3, ExpiryUpdate::At(deadline));
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn delifeq(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let deleted = match ctx.db.entry(key) {
+        KeySlot::Occupied(entry) if entry.string()? == StringRef::Bytes(&args[2]) => {
+            entry.remove();
+            true
+        }
+        KeySlot::Occupied(_) | KeySlot::Vacant(_) => false,
+    };
+    ctx.reply.int(i64::from(deleted));
+    Ok(())
+}
