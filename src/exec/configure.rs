@@ -77,15 +77,12 @@ impl Instance {
             }
             Apply::Allocator => allocator::set_background_thread(self.config.storage.jemalloc_bg_thread)
                 .map_err(|error| format!("the allocator refused: {error}")),
-            Apply::SnapshotPace => {
-                self.saver.set_key_delay_us(self.config.persistence.rdb_key_save_delay);
-                Ok(())
-            }
             // Read where they are needed, or refreshed by config_changed().
             Apply::Nothing
             | Apply::Password
             | Apply::ClientMemory
             | Apply::Hz
+            | Apply::SnapshotPace
             | Apply::LatencyTracking
             | Apply::OomScore
             | Apply::ProcessTitle => Ok(()),

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::db::{DbMut, Key};
 use crate::exec::instance::Instance;
 use crate::exec::table::Command;
+use crate::persist::SaveOutcome;
 use crate::resp::{Args, Reply};
 
 /// Context of a command that works on data.
@@ -82,6 +83,9 @@ pub trait Host {
 
     /// Wall clock, µs since 1970: read now, not cached.
     fn wall_us(&self) -> i64;
+
+    /// What the snapshot thread calls with its outcome: brings it to [`Instance::saved`].
+    fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
 
     /// Raises the limit of open files for `maxclients` clients. The error says how many are possible.
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String>;

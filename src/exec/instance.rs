@@ -17,7 +17,7 @@ use crate::exec::rates::Rates;
 use crate::observe::latency::Latency;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
-use crate::persist::Saver;
+use crate::persist::{LoadCounts, LoadProgress, Saver};
 use crate::reactor::ConnId;
 use crate::resp::Args;
 use crate::sys::allocator::UsedMemory;
@@ -237,6 +237,16 @@ pub struct Instance {
     pub rates: Rates,
     /// The loop's turns.
     pub turns: Turns,
+    /// What the load at the start brought.
+    pub loaded: LoadCounts,
+    /// How far a load is.
+    pub load_progress: LoadProgress,
+    /// When the load began, ms since 1970.
+    pub loading_started_ms: i64,
+    /// What taking the last snapshot cost this thread, ns.
+    pub snapshot_ns: u64,
+    /// Snapshots taken.
+    pub snapshots: u64,
     /// How often active expiry ran out of its budget.
     pub expire_stopped_early: u64,
     pub(super) crons: u64,
@@ -301,6 +311,11 @@ impl Instance {
             output_bytes: 0,
             rates: Rates::default(),
             turns: Turns::default(),
+            loaded: LoadCounts::default(),
+            load_progress: LoadProgress::default(),
+            loading_started_ms: 0,
+            snapshot_ns: 0,
+            snapshots: 0,
             expire_stopped_early: 0,
             crons: 0,
             shutdown_deadline_ms: 0,
@@ -321,6 +336,8 @@ impl Instance {
         *self.keyspace.options_mut() = crate::db::Options { active_expire, ..Self::keyspace_options(&self.config) };
         self.slowlog.trim(self.config.observability.slowlog_max_len as usize);
         self.check_memory();
+        self.check_disk();
+        self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
     /// Sets the alert that refuses commands when memory is over maxmemory.

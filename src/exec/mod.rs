@@ -27,6 +27,7 @@
 //! | `args.rs` | arguments that several families share |
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `keys.rs` | which arguments are keys, from key specs |
+//! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `upkeep.rs` | what is done between commands |
 //!
@@ -44,6 +45,7 @@ pub mod help;
 pub mod instance;
 pub mod keys;
 pub mod monitor;
+mod persistence;
 pub mod rates;
 pub mod slowlog;
 pub mod spec;

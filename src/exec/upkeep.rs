@@ -44,6 +44,12 @@ impl Instance {
         self.rates.sample(self.now_ms, self.commands_total, self.input_bytes, self.output_bytes);
     }
 
+    /// The data set has just been loaded: what is in memory is what is on disk.
+    pub fn loaded_from_disk(&mut self) {
+        let at = self.moment();
+        self.saver.mark_saved(at);
+    }
+
     /// How often the cron has run.
     pub fn cron_runs(&self) -> u64 {
         self.crons

@@ -36,6 +36,7 @@ impl Server {
         let hz = u64::from(self.inst.config.server.hz.max(1));
         self.next_cron_ns = self.outside.now_ns() + NS_PER_S / hz;
         self.inst.cron();
+        self.inst.save_when_due(&mut self.outside);
         self.end_pause();
         self.check_clients(hz);
         self.settle();

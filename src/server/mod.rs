@@ -29,6 +29,7 @@
 //! | `settle.rs` | what the instance asked for while a command ran |
 //! | `cron.rs` | what is done ten times a second |
 //! | `start.rs` | start-up, in order |
+//! | `loading.rs` | the data set, at the start |
 //! | `shutdown.rs` | signals, the last save, goodbye |
 //!
 //! # Read first
@@ -39,6 +40,7 @@ mod accept;
 mod batch;
 mod cron;
 mod flush;
+mod loading;
 mod notes;
 mod outside;
 mod pool;

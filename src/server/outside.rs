@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
-use crate::persist;
+use crate::persist::SaveOutcome;
 use crate::reactor::{ListenerId, Reactor};
 use crate::sys::clock::Clock;
 use crate::sys::{process, sockets};
@@ -14,7 +14,7 @@ use crate::sys::{process, sockets};
 #[derive(Debug)]
 pub enum Mail {
     /// The snapshot thread has finished.
-    Saved(persist::Outcome),
+    Saved(SaveOutcome),
 }
 
 /// Descriptors that are not clients: listeners, files, the poll itself.
@@ -158,6 +158,14 @@ impl Host for Outside {
 
     fn wall_us(&self) -> i64 {
         self.clock.wall_us()
+    }
+
+    fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move |outcome| {
+            // Nobody takes mail any more only when the process is about to end.
+            let _ = mailbox.send(Mail::Saved(outcome));
+        })
     }
 
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String> {

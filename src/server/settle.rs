@@ -22,7 +22,7 @@ impl Server {
 
     pub(super) fn on_mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Saved(outcome) => self.inst.saved(outcome),
+            Mail::Saved(outcome) => self.inst.saved(&outcome),
         }
     }
 

@@ -62,7 +62,7 @@ impl Server {
         let options = self.shutdown.asked.take()?;
         self.inst.log.notice("User requested shutdown...", &[]);
         let has_points = !self.inst.config.persistence.save.is_empty();
-        self.inst.saver.abort();
+        self.inst.saver.abort_and_wait();
         let mut code = 0;
         if (has_points || options.save) && !options.nosave {
             self.inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);

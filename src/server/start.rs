@@ -22,8 +22,10 @@ use crate::exec::instance::{Instance, Parts};
 use crate::observe::keys;
 use crate::observe::log::{self, Logger};
 use crate::observe::metrics::Metrics;
+use crate::persist::Saver;
 use crate::reactor::Reactor;
 use crate::sys::clock::Clock;
+use crate::sys::disk::RealDisk;
 use crate::sys::{clock, process, signals};
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
@@ -94,7 +96,8 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
     let seed = HashSeed::random();
     let keyspace = Keyspace::new(config.storage.databases as usize, seed, Instance::keyspace_options(&config));
     let now_ms = clock.wall_ms();
-    let parts = Parts { keyspace, config, sources, table, saver: crate::persist::Saver, metrics, log, rng, now_ms };
+    let saver = Saver::new(Arc::new(RealDisk), now_ms);
+    let parts = Parts { keyspace, config, sources, table, saver, metrics, log, rng, now_ms };
     let mut inst = Instance::new(parts);
     inst.log.raw(&format!(
         "  kvstash {} (speaks Redis {}), standalone, PID: {}\n",
@@ -105,10 +108,7 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
     outside.relisten(&inst.config)?;
     inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);
     inst.stamp_ns = outside.now_ns();
-    for kind in listening_kinds(&inst.config) {
-        inst.log.notice(kind, &[]);
-    }
-    Ok(Server {
+    let mut server = Server {
         inst,
         outside,
         ready: Vec::new(),
@@ -121,7 +121,12 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
         next_cron_ns: 0,
         cron_slot: 0,
         shutdown: shutdown::Progress::default(),
-    })
+    };
+    server.load()?;
+    for kind in listening_kinds(&server.inst.config) {
+        server.inst.log.notice(kind, &[]);
+    }
+    Ok(server)
 }
 
 /// One line for each kind of socket we listen on: tools wait for it.

@@ -16,7 +16,7 @@ use super::Server;
 use super::notes;
 use super::pool::BUFFER_BYTES;
 use crate::client::{Attention, ClientFlags};
-use crate::exec::instance::CloseReason;
+use crate::exec::instance::{Alert, CloseReason};
 use crate::reactor::{ConnId, Event, ReadOutcome};
 
 /// Connections whose requests are read, prefetched and executed together. More would let the lines that prefetch
@@ -61,8 +61,17 @@ impl Server {
         self.shutdown_step()
     }
 
+    /// A turn in the middle of a load: does not wait.
+    pub(super) fn turn_while_loading(&mut self) -> Option<i32> {
+        self.next_cron_ns = self.next_cron_ns.min(self.outside.now_ns());
+        self.turn()
+    }
+
     /// How long the wait may last.
     fn wait_max(&self) -> Option<Duration> {
+        if self.inst.alert.has(Alert::LOADING) {
+            return Some(Duration::ZERO);
+        }
         if !self.ready.is_empty() || !self.to_flush.is_empty() || self.inst.has_due_keys() {
             return Some(Duration::ZERO);
         }

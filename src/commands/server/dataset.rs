@@ -3,7 +3,7 @@
 use crate::db::FlushMode;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
-use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::util::num;
 

@@ -46,7 +46,7 @@ fn lolwut(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let _ = write!(
         text,
         "\nRule {rule}, {ROWS} generations. Redis ver. {} kvstash {}\n",
-        ctx.inst.config.server.redis_version,
+        ctx.inst.config.server.redis_version.to_lossy(),
         env!("CARGO_PKG_VERSION")
     );
     ctx.reply().verbatim("txt", text.as_bytes());

@@ -107,7 +107,7 @@ fn check_size(config: &Config, a: u64, b: u64) -> CommandResult {
         return Err(TOO_LONG);
     }
     let bytes = (a + 1).checked_mul(b + 1).and_then(|cells| cells.checked_mul(CELL_BYTES));
-    if bytes.is_some_and(|bytes| bytes <= config.proto_max_bulk_len) { Ok(()) } else { Err(TOO_MUCH_MEMORY) }
+    if bytes.is_some_and(|bytes| bytes <= config.limits.proto_max_bulk_len) { Ok(()) } else { Err(TOO_MUCH_MEMORY) }
 }
 
 fn reply_matches(reply: &mut Reply, found: &Subsequence, wanted: Wanted) {

@@ -120,7 +120,7 @@ fn setrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 /// `more` after `offset` bytes stays within the longest string allowed.
 fn check_len(config: &Config, offset: u64, more: &[u8]) -> CommandResult {
     let end = offset.checked_add(more.len() as u64);
-    if end.is_some_and(|end| end <= config.proto_max_bulk_len) { Ok(()) } else { Err(error::STRING_TOO_LONG) }
+    if end.is_some_and(|end| end <= config.limits.proto_max_bulk_len) { Ok(()) } else { Err(error::STRING_TOO_LONG) }
 }
 
 fn getrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {

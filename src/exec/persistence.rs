@@ -1,0 +1,163 @@
+//! Saving, as the instance sees it: what a snapshot is taken of, when one is due, what its end means.
+//!
+//! The files are `persist/`'s affair. Here a snapshot of the keyspace becomes a [`KeyspaceSource`], the configuration
+//! becomes [`SaveSettings`], and the outcome becomes INFO fields, log lines and the MISCONF alert.
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::config::choice::MaxmemoryPolicy;
+use crate::exec::ctx::Host;
+use crate::exec::instance::{Alert, Instance};
+use crate::observe::keys;
+use crate::persist::{
+    KeyspaceSource, Moment, SaveError, SaveOutcome, SavePoint, SaveSettings, SaveStatus, SavedAccess, StartError,
+    temp_path,
+};
+use crate::sys::process;
+
+impl Instance {
+    /// The moment for the saver: now, with the changes so far.
+    pub fn moment(&self) -> Moment {
+        Moment { now_ms: self.now_ms, dirty: self.keyspace.stats().dirty }
+    }
+
+    /// Where the data set is saved.
+    pub fn rdb_path(&self) -> PathBuf {
+        self.config.persistence.dir.as_path().join(self.config.persistence.dbfilename.as_path())
+    }
+
+    /// What INFO says about saving.
+    pub fn save_status(&self) -> SaveStatus {
+        self.saver.status(self.moment(), self.keyspace.heap_stats().cloned_bytes)
+    }
+
+    fn save_settings(&self, who: &str) -> SaveSettings {
+        let persistence = &self.config.persistence;
+        let path = self.rdb_path();
+        let aux = |name: &str, value: String| (name.to_owned(), value);
+        SaveSettings {
+            temp: temp_path(&path, who),
+            path,
+            version: forced_version(&self.config),
+            compression: persistence.rdbcompression,
+            checksum: persistence.rdbchecksum,
+            incremental_sync: persistence.rdb_save_incremental_fsync,
+            aux: vec![
+                aux("redis-ver", self.config.server.redis_version.to_lossy()),
+                aux("redis-bits", "64".to_owned()),
+                aux("ctime", (self.now_ms / 1000).to_string()),
+                aux("used-mem", self.memory.now().to_string()),
+                aux("aof-base", "0".to_owned()),
+            ],
+        }
+    }
+
+    fn source(&mut self) -> KeyspaceSource {
+        let access = match self.config.storage.maxmemory_policy {
+            MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru => SavedAccess::IdleTime,
+            MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
+                SavedAccess::Frequency(self.keyspace.options().access)
+            }
+            _ => SavedAccess::No,
+        };
+        KeyspaceSource::new(self.keyspace.snapshot(), access, self.now_ms)
+    }
+
+    /// BGSAVE: starts the snapshot thread.
+    pub fn start_save(&mut self, host: &mut dyn Host) -> Result<(), StartError> {
+        if self.saver.is_running() {
+            return Err(StartError::AlreadyRunning);
+        }
+        let began_ns = host.now_ns();
+        let source = Box::new(self.source());
+        let (settings, at) = (self.save_settings(""), self.moment());
+        let result = self.saver.start(source, settings, at, host.when_saved());
+        self.snapshot_ns = host.now_ns().saturating_sub(began_ns);
+        self.snapshots += 1;
+        match &result {
+            Ok(()) => self.log.notice("Background saving started", &[("start_us", &(self.snapshot_ns / 1000))]),
+            Err(error) => {
+                self.log.warning("Can't save in background", &[(keys::ERROR, &error.to_string())]);
+            }
+        }
+        result
+    }
+
+    /// The snapshot thread has reported.
+    pub fn saved(&mut self, outcome: &SaveOutcome) {
+        let preserved_bytes = self.keyspace.heap_stats().cloned_bytes;
+        self.saver.finish(outcome, self.now_ms, preserved_bytes);
+        match outcome {
+            Ok(saved) => {
+                self.log.notice("DB saved on disk", &[(keys::KEYS, &saved.keys), (keys::BYTES, &saved.bytes)]);
+                self.log.notice("Background saving terminated with success", &[]);
+            }
+            Err(SaveError::Aborted) => self.log.notice("Background saving aborted", &[]),
+            Err(error) => {
+                self.log.warning("Background saving error", &[(keys::ERROR, &error.to_string())]);
+                self.latency.note("rdb-save-error", 0, u64::MAX, self.now_ms / 1000);
+            }
+        }
+        self.check_disk();
+    }
+
+    /// SAVE: saves while everything else waits.
+    pub fn save_now(&mut self, now_ms: i64) -> Result<(), String> {
+        self.now_ms = now_ms;
+        let source = self.source();
+        let (settings, at) = (self.save_settings("fg-"), self.moment());
+        let result = self.saver.save_now(&source, &settings, at);
+        drop(source);
+        self.check_disk();
+        match result {
+            Ok(saved) => {
+                self.log.notice("DB saved on disk", &[(keys::KEYS, &saved.keys), (keys::BYTES, &saved.bytes)]);
+                Ok(())
+            }
+            Err(error) => {
+                let error = error.to_string();
+                self.log.warning("Saving failed", &[(keys::ERROR, &error), (keys::PID, &process::pid())]);
+                Err(error)
+            }
+        }
+    }
+
+    /// The alert that makes writes fail with MISCONF.
+    pub fn check_disk(&mut self) {
+        let persistence = &self.config.persistence;
+        let failing = !self.saver.last_ok() && persistence.stop_writes_on_bgsave_error && !persistence.save.is_empty();
+        self.alert.put(Alert::DISK_ERROR, failing);
+    }
+
+    /// FLUSHALL: a snapshot of data that is gone is worth nothing; and with save points, the file goes too.
+    pub fn after_flushall(&mut self) {
+        self.saver.abort();
+        if !self.config.persistence.save.is_empty() && self.save_now(self.now_ms).is_ok() {
+            // FLUSHALL itself was a change, and is in the file.
+            self.saver.mark_saved(self.moment());
+        }
+    }
+
+    /// Starts a save that a save point or BGSAVE SCHEDULE asks for.
+    pub fn save_when_due(&mut self, host: &mut dyn Host) {
+        if self.alert.has(Alert::LOADING) {
+            return;
+        }
+        let points = self.config.persistence.save.points();
+        let points = points.iter().map(|p| SavePoint { seconds: p.seconds, changes: p.changes });
+        if let Some(point) = self.saver.due_point(points, self.moment()) {
+            self.log.notice("Save point reached, saving", &[("changes", &point.changes), ("seconds", &point.seconds)]);
+        } else if !self.saver.scheduled_is_due(self.now_ms) {
+            return;
+        }
+        // A failure is logged where it happens, and tried again later.
+        let _ = self.start_save(host);
+    }
+}
+
+/// `rdb-version`: 12 means the newest, so that what is written is as old as the data allows.
+fn forced_version(config: &Config) -> Option<u32> {
+    let version = config.persistence.rdb_version;
+    (version < 12).then_some(version)
+}

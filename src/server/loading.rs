@@ -1,0 +1,74 @@
+//! The data set is read at the start, with the server answering meanwhile: `-LOADING` to most, the truth to INFO.
+
+use std::ops::ControlFlow;
+
+use super::Server;
+use crate::exec::instance::Alert;
+use crate::observe::keys;
+use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadProgress, LoadSettings, LoadSink, Stored};
+use crate::rdb::{RdbError, RdbReader};
+use crate::sys::disk::RealDisk;
+
+impl Server {
+    /// Reads the file of `dir` and `dbfilename`. `Err` when it is there and cannot be used: the server must not
+    /// start, for it would overwrite it at the next save.
+    pub(super) fn load(&mut self) -> Result<(), String> {
+        let path = self.inst.rdb_path();
+        if !path.exists() {
+            return Ok(());
+        }
+        let persistence = &self.inst.config.persistence;
+        let settings = LoadSettings {
+            databases: self.inst.config.storage.databases,
+            expired_before_ms: Some(self.inst.now_ms),
+            checksum: persistence.rdbchecksum,
+            work_every_bytes: persistence.loading_process_events_interval_bytes.max(1024),
+            string_bytes_max: self.inst.config.limits.proto_max_bulk_len,
+        };
+        self.inst.alert.put(Alert::LOADING, true);
+        self.inst.metrics.loading.set(1);
+        self.inst.loading_started_ms = self.inst.now_ms;
+        self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
+        let began_ns = self.outside.now_ns();
+        let result = persist::load_file(&RealDisk, &path, &settings, &mut Sink { server: self });
+        self.inst.alert.put(Alert::LOADING, false);
+        self.inst.metrics.loading.set(0);
+        match result {
+            Ok(None) => Ok(()),
+            Ok(Some(loaded)) => {
+                self.inst.loaded = loaded.counts;
+                let duration_ms = (self.outside.now_ns() - began_ns) / 1_000_000;
+                self.inst.log.log(crate::observe::log::Level::Notice, &loaded.to_string(), &[]);
+                self.inst.log.notice("DB loaded from disk", &[(keys::DURATION_MS, &duration_ms)]);
+                self.inst.loaded_from_disk();
+                Ok(())
+            }
+            Err(LoadError::Stopped) => Err("stopped while loading".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+struct Sink<'a> {
+    server: &'a mut Server,
+}
+
+impl LoadSink for Sink<'_> {
+    fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
+        let inst = &mut self.server.inst;
+        let policy = inst.keyspace.options().access;
+        persist::load_entry(&mut inst.keyspace, entry, from, policy, inst.now_ms)
+    }
+
+    fn note(&mut self, note: LoadNote) {
+        self.server.inst.log.log(crate::observe::log::Level::Notice, &note.to_string(), &[]);
+    }
+
+    fn work(&mut self, progress: &LoadProgress) -> ControlFlow<()> {
+        self.server.inst.load_progress = *progress;
+        match self.server.turn_while_loading() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
