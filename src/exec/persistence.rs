@@ -11,7 +11,7 @@ use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::observe::keys;
 use crate::persist::{
-    KeyspaceSource, Moment, SaveError, SaveOutcome, SavePoint, SaveSettings, SaveStatus, SavedAccess, StartError,
+    KeyspaceSource, Moment, SaveError, SaveOutcome, SavePoint, SaveSettings, SaveStatus, StartError,
     temp_path,
 };
 use crate::sys::process;
@@ -54,13 +54,9 @@ impl Instance {
     }
 
     fn source(&mut self) -> KeyspaceSource {
-        let access = match self.config.storage.maxmemory_policy {
-            MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru => SavedAccess::IdleTime,
-            MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
-                SavedAccess::Frequency(self.keyspace.options().access)
-            }
-            _ => SavedAccess::No,
-        };
+        use MaxmemoryPolicy::{AllkeysLfu, AllkeysLru, VolatileLfu, VolatileLru};
+        let asks = matches!(self.config.storage.maxmemory_policy, AllkeysLru | VolatileLru | AllkeysLfu | VolatileLfu);
+        let access = asks.then_some(self.keyspace.options().access);
         KeyspaceSource::new(self.keyspace.snapshot(), access, self.now_ms)
     }
 

@@ -4,6 +4,10 @@ use crate::config::Config;
 use crate::config::choice::MaxmemoryPolicy;
 use crate::db::{AccessPolicy, Options};
 use crate::exec::instance::Instance;
+use crate::sys::process;
+
+/// What costs a walk over all clients, or a system call, is done once in so many crons.
+const SLOWLY: u64 = 10;
 
 /// Keys expired between two looks at the clock.
 const EXPIRE_BATCH: usize = 64;
@@ -42,6 +46,54 @@ impl Instance {
         self.memory.refresh();
         self.check_memory();
         self.rates.sample(self.now_ms, self.commands_total, self.input_bytes, self.output_bytes);
+    }
+
+    /// Copies what only the main thread knows into the shared metrics, for INFO's readers on other threads.
+    /// `pooled_bytes` is memory of buffers that no client uses just now.
+    pub fn publish(&mut self, pooled_bytes: usize) {
+        let m = &self.metrics;
+        m.connected_clients.set(self.clients.len() as u64);
+        m.max_clients.set(u64::from(self.config.limits.maxclients));
+        m.commands_processed.set(self.commands_total);
+        m.net_input_bytes.set(self.input_bytes);
+        m.net_output_bytes.set(self.output_bytes);
+        m.error_replies.set(self.errors.total());
+        let stats = self.keyspace.stats();
+        m.keyspace_hits.set(stats.hits);
+        m.keyspace_misses.set(stats.misses);
+        m.expired_keys.set(stats.expired_keys);
+        m.lazyfreed_objects.set(self.keyspace.lazyfree().freed_objects());
+        m.lazyfree_pending.set(self.keyspace.lazyfree().pending_objects());
+        m.memory_used_bytes.set(self.memory.now());
+        m.memory_peak_bytes.set(self.memory.peak());
+        m.memory_max_bytes.set(self.config.storage.maxmemory);
+        m.slowlog_length.set(self.slowlog.len() as u64);
+        for (i, db) in m.dbs.iter().enumerate() {
+            let info = self.keyspace.info(i, self.now_ms);
+            db.keys.set(info.keys as u64);
+            db.expiring.set(info.expires as u64);
+            db.avg_ttl_ms.set(info.average_ttl_ms.max(0) as u64);
+        }
+        let status = self.save_status();
+        m.rdb_changes.set(status.changes_since_last_save);
+        m.rdb_save_in_progress.set(u64::from(status.bgsave_in_progress));
+        m.rdb_last_save_seconds.set(status.last_save_time.max(0) as u64);
+        m.rdb_last_save_ok.set(u64::from(status.last_bgsave_ok));
+        m.rdb_saves.set(status.saves);
+        if self.crons % SLOWLY == 1 {
+            let watching = self.clients.iter().filter(|c| c.watching > 0).count();
+            m.watching_clients.set(watching as u64);
+            m.memory_clients_bytes.set((self.clients_memory() + pooled_bytes) as u64);
+            m.memory_rss_bytes.set(process::rss_bytes());
+            let cpu = process::cpu_time();
+            m.cpu_sys_us.set(cpu.system_us);
+            m.cpu_user_us.set(cpu.user_us);
+        }
+    }
+
+    /// Memory of all clients' buffers and state, in bytes.
+    pub fn clients_memory(&self) -> usize {
+        self.clients.iter().map(|c| c.memory()).sum()
     }
 
     /// The data set has just been loaded: what is in memory is what is on disk.

@@ -40,6 +40,7 @@ impl Server {
         self.end_pause();
         self.check_clients(hz);
         self.settle();
+        self.inst.publish(self.queries.memory() + self.replies.memory());
         if self.inst.cron_runs() % SHRINK_EVERY == 0 {
             self.queries.shrink();
             self.replies.shrink();

@@ -50,6 +50,7 @@ mod start;
 mod turn;
 
 use crate::exec::instance::Instance;
+use crate::http;
 use crate::reactor::{ConnId, Event};
 use batch::Batch;
 pub use outside::Mail;
@@ -77,6 +78,8 @@ pub struct Server {
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
     shutdown: shutdown::Progress,
+    /// The thread that answers /metrics; stopped when dropped.
+    observer: Option<http::Handle>,
 }
 
 impl Server {

@@ -19,6 +19,7 @@ use crate::db::Keyspace;
 use crate::exec::configure;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Instance, Parts};
+use crate::http;
 use crate::observe::keys;
 use crate::observe::log::{self, Logger};
 use crate::observe::metrics::Metrics;
@@ -121,12 +122,34 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
         next_cron_ns: 0,
         cron_slot: 0,
         shutdown: shutdown::Progress::default(),
+        observer: None,
     };
+    server.observer = observer(&server)?;
     server.load()?;
     for kind in listening_kinds(&server.inst.config) {
         server.inst.log.notice(kind, &[]);
     }
     Ok(server)
+}
+
+/// The thread that answers /metrics, when `http-listen` asks for it.
+fn observer(server: &Server) -> Result<Option<http::Handle>, String> {
+    let inst = &server.inst;
+    let listen = inst.config.observability.http_listen.to_lossy();
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    inst.metrics.set_instance_info(vec![
+        ("redis_version", inst.config.server.redis_version.to_lossy()),
+        ("kvstash_version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("redis_mode", "standalone".to_owned()),
+        ("role", "master".to_owned()),
+        ("os", process::os()),
+        ("run_id", inst.run_id.clone()),
+    ]);
+    http::spawn(&[listen], Arc::clone(&inst.metrics), inst.log.for_worker())
+        .map(Some)
+        .map_err(|error| format!("can't listen for metrics: {error}"))
 }
 
 /// One line for each kind of socket we listen on: tools wait for it.

@@ -38,6 +38,7 @@ impl Server {
             notes::poll_failed(&self.inst, &error);
         }
         let began_ns = self.tell_time();
+        self.inst.metrics.eventloop_turn_us.set(self.inst.now_ms as u64 * 1000);
         for event in events.drain(..) {
             match event {
                 Event::Accepted { conn, listener } => self.accept(conn, listener),
@@ -58,6 +59,7 @@ impl Server {
         }
         let duration_ns = self.outside.now_ns().saturating_sub(began_ns);
         self.inst.account_turn(duration_ns, commands);
+        self.inst.metrics.eventloop_turn_us.set(0);
         self.shutdown_step()
     }
 
