@@ -151,8 +151,9 @@ impl Server {
         if client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX {
             return false;
         }
-        if client.flags.has(ClientFlags::DRAINED) || client.unread().len() >= BUFFER_BYTES {
-            return true; // parse what is there first
+        // What the last round left unparsed comes first. An unfinished request does not count: it needs more bytes.
+        if client.flags.has(ClientFlags::DRAINED.or(ClientFlags::MORE_PARSEABLE)) {
+            return true;
         }
         let outcome = if let Some(large) = client.parser.large_target() {
             let room = large.room;
