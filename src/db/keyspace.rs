@@ -57,6 +57,8 @@ pub struct Options {
     pub lazy_user_del: bool,
     /// DEBUG SET-ACTIVE-EXPIRE: keys expire by themselves, not only when they are looked up.
     pub active_expire: bool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION clears it: RESTORE believes the checksums of payloads.
+    pub payload_checksums: bool,
     /// Somebody propagates, notifies or invalidates: note the name of every key that ran out of time.
     pub note_lapsed: bool,
 }
@@ -69,6 +71,7 @@ impl Default for Options {
             lazy_server_del: false,
             lazy_user_del: false,
             active_expire: true,
+            payload_checksums: true,
             note_lapsed: false,
         }
     }

@@ -332,8 +332,10 @@ impl Instance {
         self.slow_ns = u64::try_from(slower_us).map_or(u64::MAX, |us| us.saturating_mul(1000));
         let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
         self.latency_ns = if threshold_ms == 0 { u64::MAX } else { threshold_ms * 1_000_000 };
-        let active_expire = self.keyspace.options().active_expire;
-        *self.keyspace.options_mut() = crate::db::Options { active_expire, ..Self::keyspace_options(&self.config) };
+        // What DEBUG has switched stays as it is.
+        let crate::db::Options { active_expire, payload_checksums, .. } = *self.keyspace.options();
+        *self.keyspace.options_mut() =
+            crate::db::Options { active_expire, payload_checksums, ..Self::keyspace_options(&self.config) };
         self.slowlog.trim(self.config.observability.slowlog_max_len as usize);
         self.check_memory();
         self.check_disk();
