@@ -1,0 +1,148 @@
+//! Values out and in again: DUMP, RESTORE.
+//!
+//! A payload is what a file has for the value, with a footer that proves it was not damaged (see
+//! [`crate::rdb::payload`]); it travels between servers, of other makes too. Whoever sends one may have made it up,
+//! so its structure is vetted whatever the footer says.
+//!
+//! The order in which RESTORE refuses is Redis's: options, the key that is in the way, the time, the payload.
+
+use crate::config::Config;
+use crate::db::KeySlot;
+use crate::exec::args::int;
+use crate::exec::ctx::DataCtx;
+use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::rdb::{self, RdbWriter, WriteOptions, payload};
+use crate::resp::Args;
+use crate::types::value::{NewValue, ValueRef, Vetting};
+
+pub(super) static DUMP: CommandSpec = CommandSpec {
+    name: "dump",
+    summary: "Returns the value at a key in serialised form.",
+    complexity: "O(1) to find the key, O(N) for N bytes",
+    since: "2.6.0",
+    group: Group::Generic,
+    arity: Arity::Exactly(2),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[ArgSpec::key("key")],
+    tips: &["nondeterministic_output"],
+    handler: Handler::Data(dump),
+    ..CommandSpec::BASE
+};
+
+pub(super) static RESTORE: CommandSpec = CommandSpec {
+    name: "restore",
+    summary: "Creates a key from a value that DUMP serialised.",
+    complexity: "O(N), N the bytes of the payload",
+    since: "2.6.0",
+    group: Group::Generic,
+    arity: Arity::AtLeast(4),
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    categories: Categories::DANGEROUS,
+    keys: &[KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE))],
+    args: &[
+        ArgSpec::key("key"),
+        ArgSpec::integer("ttl"),
+        ArgSpec::string("serialized-value"),
+        ArgSpec::word("replace", "REPLACE").optional().since("3.0.0"),
+        ArgSpec::word("absttl", "ABSTTL").optional().since("5.0.0"),
+        ArgSpec::integer("seconds").token("IDLETIME").optional().since("5.0.0"),
+        ArgSpec::integer("frequency").token("FREQ").optional().since("5.0.0"),
+    ],
+    handler: Handler::Data(restore),
+    ..CommandSpec::BASE
+};
+
+fn dump(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    match ctx.db.lookup_read(key) {
+        Some(entry) => {
+            let dumped = write(entry.value(), ctx.config);
+            ctx.reply.bulk(&dumped);
+        }
+        None => ctx.reply.null(),
+    }
+    Ok(())
+}
+
+fn write(value: ValueRef<'_>, config: &Config) -> Vec<u8> {
+    let mut writer = RdbWriter::in_memory(WriteOptions {
+        compression: config.persistence.rdbcompression,
+        ..WriteOptions::default()
+    });
+    let opcode = value.rdb_opcode(writer.version());
+    let written = writer.write_type(opcode).and_then(|()| value.save(&mut writer));
+    written.expect("writing to memory does not fail");
+    payload::wrap(&mut writer)
+}
+
+const BAD_TTL: CommandError = CommandError::fixed("ERR Invalid TTL value, must be >= 0");
+const BAD_IDLETIME: CommandError = CommandError::fixed("ERR Invalid IDLETIME value, must be >= 0");
+const BAD_FREQ: CommandError = CommandError::fixed("ERR Invalid FREQ value, must be >= 0 and <= 255");
+const BAD_FORMAT: CommandError = CommandError::fixed("ERR Bad data format");
+
+fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let options = Options::parse(args)?;
+    let now_ms = ctx.db.now_ms();
+    let checksums = ctx.db.keyspace().options().payload_checksums;
+    let key = ctx.key(args, 1);
+    let slot = ctx.db.entry(key);
+    if slot.get().is_some() && !options.replace {
+        return Err(error::BUSY_KEY);
+    }
+    let ttl = int(&args[2])?;
+    if ttl < 0 {
+        return Err(BAD_TTL);
+    }
+    let value = read(&args[3], checksums)?;
+    let from = if options.absolute { 0 } else { now_ms };
+    let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
+    match slot {
+        // What would expire at once is not stored, but what it replaces is gone.
+        KeySlot::Occupied(entry) if deadline.is_some_and(|at| at <= now_ms) => entry.remove(),
+        KeySlot::Vacant(_) if deadline.is_some_and(|at| at <= now_ms) => {}
+        slot => slot.restore(value, deadline, options.access),
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn read(text: &[u8], checksums: bool) -> Result<NewValue, CommandError> {
+    let mut reader = payload::unwrap(text, checksums).map_err(|_| error::BAD_PAYLOAD)?;
+    let kind = reader.read_type().map_err(|_| BAD_FORMAT)?;
+    let value = NewValue::load(kind, &mut reader, Vetting::Hostile).map_err(|_| BAD_FORMAT)?;
+    value.ok_or(BAD_FORMAT)
+}
+
+struct Options {
+    replace: bool,
+    /// ABSTTL: the time is a point in time.
+    absolute: bool,
+    access: rdb::Access,
+}
+
+impl Options {
+    fn parse(args: Args<'_>) -> Result<Options, CommandError> {
+        let mut options = Options { replace: false, absolute: false, access: rdb::Access::Unknown };
+        let mut rest = args.skip(4).iter();
+        while let Some(word) = rest.next() {
+            match (word, options.access) {
+                _ if word.eq_ignore_ascii_case(b"REPLACE") => options.replace = true,
+                _ if word.eq_ignore_ascii_case(b"ABSTTL") => options.absolute = true,
+                (_, rdb::Access::Unknown | rdb::Access::IdleSeconds(_)) if word.eq_ignore_ascii_case(b"IDLETIME") => {
+                    let seconds = int(rest.next().ok_or(error::SYNTAX)?)?;
+                    let seconds = u64::try_from(seconds).map_err(|_| BAD_IDLETIME)?;
+                    options.access = rdb::Access::IdleSeconds(seconds);
+                }
+                (_, rdb::Access::Unknown | rdb::Access::Frequency(_)) if word.eq_ignore_ascii_case(b"FREQ") => {
+                    let counter = int(rest.next().ok_or(error::SYNTAX)?)?;
+                    let counter = u8::try_from(counter).map_err(|_| BAD_FREQ)?;
+                    options.access = rdb::Access::Frequency(counter);
+                }
+                _ => return Err(error::SYNTAX),
+            }
+        }
+        Ok(options)
+    }
+}
