@@ -50,8 +50,8 @@ bench: ## kvstash against redis 7.0, redis 8.2 and valkey 9.1 (BENCH_ARGS="--qui
 	python3 tools/bench/bench.py $(BENCH_ARGS)
 
 .PHONY: microbench
-microbench: ## dict, request parser and reply encoder alone
-	$(CARGO) bench --bench micro
+microbench: ## dict, request parser and reply encoder alone (examples/*_bench.rs)
+	@for file in examples/*_bench.rs; do $(CARGO) run --quiet --release --example $$(basename $$file .rs) || exit 1; done
 
 .PHONY: docs
 docs: ## the library's documentation, target/doc/kvstash/index.html

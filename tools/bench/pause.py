@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""The longest wait a client sees while BGSAVE runs: five million keys, 20,000 writes a second, a probing client.
+
+The prober is a process of its own that writes one key after another and waits for each reply. Its waits before the
+save are the baseline: on a busy machine that is scheduling noise, and only what the save adds counts.
+"""
+
+import gc
+import multiprocessing
+import os
+import time
+
+from client import Client, encode
+
+KEYS = 5_000_000
+WRITES_PER_SECOND = 20_000
+BASELINE_SECONDS = 5
+
+
+def urgent():
+    """Asks to be woken promptly; without the right to, it stays as it is."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except (OSError, AttributeError):
+        pass
+    gc.disable()
+
+
+def write_steadily(port, keys, stop):
+    """Overwrites random keys at the given rate, in pipelines of what two milliseconds ask for."""
+    client = Client(port)
+    urgent()
+    step = 2654435761
+    at, value = 1, b"w" * 16
+    batch = WRITES_PER_SECOND // 500
+    due = time.perf_counter()
+    while not stop.is_set():
+        requests = []
+        for _ in range(batch):
+            at = (at + step) % keys
+            requests.append(encode("SET", b"key:%d" % at, value))
+        client.flush(requests)
+        due += 1 / 500
+        left = due - time.perf_counter()
+        if left > 0:
+            time.sleep(left)
+        elif left < -1:
+            due = time.perf_counter()
+
+
+def probe(port, keys, stop, pipe):
+    """Sends (moment, wait) of every probing write that took longer than a tenth of a millisecond, and the count."""
+    client = Client(port)
+    urgent()
+    now = time.perf_counter
+    at, count, waits = 7, 0, []
+    while not stop.is_set():
+        at = (at + 40503) % keys
+        request = encode("SET", b"key:%d" % at, b"p" * 16)
+        asked = now()
+        client.socket.sendall(request)
+        client.read()
+        wait = now() - asked
+        count += 1
+        if wait > 0.0001:
+            waits.append((asked, wait))
+        time.sleep(0.0002)
+    pipe.send((count, waits))
+
+
+def measure_one(binary, keys):
+    with binary.start() as server:
+        client = server.client()
+        client.cmd("DEBUG", "POPULATE", keys, "key", 16)
+        time.sleep(2)
+        stop = multiprocessing.Event()
+        ours, theirs = multiprocessing.Pipe()
+        writer = multiprocessing.Process(target=write_steadily, args=(server.port, keys, stop), daemon=True)
+        prober = multiprocessing.Process(target=probe, args=(server.port, keys, stop, theirs), daemon=True)
+        writer.start()
+        prober.start()
+        time.sleep(1)
+        baseline_from = time.perf_counter()
+        time.sleep(BASELINE_SECONDS)
+        rss_before = server.rss()
+        commands_before = int(client.info("total_commands_processed"))
+        started = time.perf_counter()
+        client.cmd("BGSAVE")
+        replied = time.perf_counter()
+        extra = 0
+        while client.info("rdb_bgsave_in_progress") == "1":
+            extra = max(extra, server.rss() - rss_before, int(client.info("current_cow_size") or 0))
+            time.sleep(0.05)
+        ended = time.perf_counter()
+        commands = int(client.info("total_commands_processed")) - commands_before
+        ok = client.info("rdb_last_bgsave_status")
+        extra = max(extra, int(client.info("rdb_last_cow_size") or 0))
+        time.sleep(0.5)
+        stop.set()
+        count, waits = ours.recv()
+        prober.join()
+        writer.join()
+        longest = lambda since, until: max((w for t, w in waits if since <= t < until), default=0) * 1000
+        over = lambda ms, since, until: sum(1 for t, w in waits if since <= t < until and w * 1000 > ms)
+        return {
+            "baseline_ms": longest(baseline_from, started),
+            "longest_ms": longest(started - 0.05, ended),
+            "over_2ms": over(2, started - 0.05, ended),
+            "bgsave_reply_ms": (replied - started) * 1000,
+            "fork_usec": client.info("latest_fork_usec"),
+            "seconds": ended - started,
+            "rate": commands / (ended - started),
+            "extra_mb": extra / 1e6,
+            "status": ok,
+        }
+
+
+def measure(binaries, scale=1.0, progress=print):
+    results = {}
+    for binary in binaries:
+        results[binary.name] = measure_one(binary, int(KEYS * scale))
+        progress(f"pause: {binary.name} done")
+    return results
+
+
+def tables(results, names):
+    head = ["server", "longest wait before, ms", "**during BGSAVE, ms**", "waits over 2 ms", "reply to BGSAVE, ms"]
+    rows = [head + ["latest_fork_usec", "save took, s", "requests/s meanwhile", "extra memory, MB", "status"]]
+    for name in names:
+        r = results[name]
+        rows.append(
+            [name, f"{r['baseline_ms']:.2f}", f"**{r['longest_ms']:.2f}**", str(r["over_2ms"]), f"{r['bgsave_reply_ms']:.2f}"]
+            + [str(r["fork_usec"]), f"{r['seconds']:.1f}", f"{r['rate']:.0f}", f"{r['extra_mb']:.0f}", r["status"]]
+        )
+    return rows
