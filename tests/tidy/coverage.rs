@@ -5,7 +5,14 @@ use crate::source::{files, read};
 
 /// The commands of the table, subcommands as `config get`.
 fn commands() -> Vec<String> {
-    Vec::new()
+    let mut names = Vec::new();
+    for command in kvstash::commands::all() {
+        names.push(command.name.to_string());
+        // Every container's HELP is the same derived text; one of them is tested as all.
+        let subcommands = command.subcommands.iter().filter(|sub| sub.name != "help");
+        names.extend(subcommands.map(|sub| format!("{} {}", command.name, sub.name)));
+    }
+    names
 }
 
 #[test]
