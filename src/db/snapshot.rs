@@ -129,6 +129,16 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_outlives_its_keyspace() {
+        let mut w = World::new();
+        (0..2_000).for_each(|i| w.set(&format!("key:{i}"), &"v".repeat(i)));
+        let (digest, snapshot) = (w.ks.digest(), w.ks.snapshot());
+        (0..2_000).step_by(2).for_each(|i| w.set(&format!("key:{i}"), "changed"));
+        drop(w);
+        assert_eq!(snapshot.digest(), digest);
+    }
+
+    #[test]
     fn empty_databases_are_not_listed() {
         let mut w = World::new();
         w.db = 2;
