@@ -142,3 +142,121 @@ fn scalar(value: &Value) -> Result<String, String> {
         Value::InlineTable(_) => Err("this parameter takes a value, not a table".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let mut loader = Loader::new(Path::new("/"));
+        loader.read_toml(&Source::Stdin, text.as_bytes())?;
+        Ok(loader.config)
+    }
+
+    #[test]
+    fn values_may_be_what_they_are_or_text() {
+        let text = r#"
+            storage.maxmemory = "2gb"
+            [server]
+            port = 7000
+            bind = ["127.0.0.1", "-::1"]
+            protected-mode = false
+            requirepass = 1234
+            shutdown_on_sigterm = "now force"
+            [server.rename_command]
+            FLUSHALL = ""
+            [limits]
+            client_output_buffer_limit = ["normal 1mb 0 0", "pubsub 2mb 0 0"]
+            maxmemory_clients = "5%"
+            [persistence]
+            save = ["900 1", "300 10"]
+            appendfsync = false
+            [cluster]
+            node_timeout = 5000
+            cluster-port = 1
+            [observability]
+            latency_tracking_info_percentiles = [50, 99.9]
+            [sentinel]
+        "#;
+        let config = read(text).unwrap();
+        assert_eq!(config.server.port, 7000);
+        assert_eq!(config.server.bind.0, ["127.0.0.1", "-::1"]);
+        assert!(!config.server.protected_mode);
+        assert_eq!(config.server.requirepass.as_bytes(), b"1234");
+        assert!(config.server.shutdown_on_sigterm.now && config.server.shutdown_on_sigterm.force);
+        assert_eq!(config.renamed_commands[0].from, "FLUSHALL");
+        assert_eq!(config.limits.client_output_buffer_limit.pubsub.hard_bytes, 2 << 20);
+        assert_eq!(config.limits.client_output_buffer_limit.replica.hard_bytes, 256 << 20);
+        assert_eq!(config.storage.maxmemory, 2 << 30);
+        assert_eq!(config.persistence.save.points().len(), 2);
+        assert_eq!(config.persistence.appendfsync.word(), "no");
+        assert_eq!((config.cluster.node_timeout, config.cluster.port), (5000, 1));
+        assert_eq!(config.observability.latency_tracking_info_percentiles.0, [50.0, 99.9]);
+        assert_eq!(read("").unwrap(), Config::default());
+        assert!(read("persistence.save = []").unwrap().persistence.save.is_empty());
+        assert!(read("persistence.save = \"\"").unwrap().persistence.save.is_empty());
+    }
+
+    #[test]
+    fn errors_have_a_line_and_a_reason() {
+        for (text, line, shown, why) in [
+            ("[server]\nport = 70000\n", 2, "port = 70000", "argument must be between 0 and 65535 inclusive"),
+            ("[server]\n\nport = [1, 2]", 3, "port = [1, 2]", "this parameter takes one value, not a list"),
+            ("[server]\nprot = 1", 2, "prot = 1", "There is no parameter 'prot' in the group 'server'"),
+            (
+                "[server]\nmaxclients = 1",
+                2,
+                "maxclients = 1",
+                "'maxclients' belongs to the group 'limits', as 'maxclients'",
+            ),
+            (
+                "[server]\ncluster_enabled = 1",
+                2,
+                "cluster_enabled = 1",
+                "'cluster_enabled' belongs to the group 'cluster', as 'enabled'",
+            ),
+            ("[sentinel]\nport = 1", 2, "port = 1", "'port' belongs to the group 'server', as 'port'"),
+            ("[sentinel]\nmonitor = 1", 2, "monitor = 1", "sentinel mode is not supported yet"),
+            ("server = 1", 1, "server = 1", "'server' is a group: it takes a table"),
+            (
+                "[ttl]\nactive_expire_effort = 1979-05-27",
+                2,
+                "active_expire_effort = 1979-05-27",
+                "no parameter takes a date",
+            ),
+            (
+                "[server]\nport = 1\n'port-' = 1",
+                3,
+                "'port-' = 1",
+                "There is no parameter 'port-' in the group 'server'",
+            ),
+            (
+                "[replication]\nreplica-priority = 1\nslave_priority = 2",
+                3,
+                "slave_priority = 2",
+                "'replica-priority' is given twice",
+            ),
+            (
+                "[server]\nrequirepass = [1]\n",
+                2,
+                "requirepass = (redacted)",
+                "this parameter takes one value, not a list",
+            ),
+            ("[server.port]\nx = 1", 1, "[server.port]", "this parameter takes a value, not a table"),
+            ("[server]\nport = {}", 2, "port = {}", "this parameter takes a value, not a table"),
+            ("[server]\nbind = [[1]]", 2, "bind = [[1]]", "a list of lists means nothing here"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert_eq!((error.line, error.text.as_str(), error.why.as_str()), (Some(line), shown, why), "{text}");
+        }
+        let error = read("port = 1").unwrap_err();
+        assert!(error.why.starts_with("'port' is not a group"), "{error}");
+        let error = read("[server]\nport = \nhz = 1").unwrap_err();
+        assert_eq!(error.line, Some(2), "{error}");
+        let error = read("[server]\nport = 1\nport = 2").unwrap_err();
+        assert_eq!(error.line, Some(3), "{error}");
+        let error = Loader::new(Path::new("/")).read_toml(&Source::Stdin, b"[server]\nport = '\xff'").unwrap_err();
+        assert_eq!(error.line, Some(2), "{error}");
+    }
+}

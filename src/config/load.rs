@@ -216,3 +216,181 @@ impl Loader {
         Ok(self.config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::scratch::Scratch;
+    use crate::config::{Caller, argv};
+
+    fn words(args: &[&str]) -> Vec<OsString> {
+        args.iter().map(OsString::from).collect()
+    }
+
+    fn start(args: &[&str], environment: &[(&str, &str)], stdin: &str) -> Result<Loaded, ConfigError> {
+        let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        load(&argv::split(&words(args)), environment, || Ok(stdin.as_bytes().to_vec()))
+    }
+
+    fn value(config: &Config, name: &str) -> String {
+        String::from_utf8_lossy(&rows::find(name.as_bytes()).unwrap().value(config)).into_owned()
+    }
+
+    fn refused(args: &[&str]) -> String {
+        start(args, &[], "").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_later_source_wins() {
+        let dir = Scratch::new("order");
+        let file = dir.write("a.conf", "hz 20\ntimeout 1\nmaxclients 1\ndatabases 1\n");
+        let file = file.to_str().unwrap();
+        let environment = [("KVSTASH_SERVER_TIMEOUT", "3"), ("KVSTASH_LIMITS_MAXCLIENTS", "3"), ("HOME", "/")];
+        let loaded = start(&[file, "--maxclients", "4", "-"], &environment, "timeout 2\ndatabases 2\n").unwrap();
+        let config = loaded.config;
+        assert_eq!(value(&config, "hz"), "20");
+        assert_eq!(value(&config, "databases"), "2");
+        assert_eq!(value(&config, "timeout"), "3");
+        assert_eq!(value(&config, "maxclients"), "4");
+        assert_eq!(loaded.sources.file(), Some(Path::new(file)));
+        assert!(config.persistence.dir.as_path().is_absolute());
+    }
+
+    #[test]
+    fn save_points_add_up_as_in_redis() {
+        let dir = Scratch::new("save");
+        let save = |text: &str, args: &[&str]| {
+            let file = dir.write("a.conf", text);
+            let args: Vec<&str> = std::iter::once(file.to_str().unwrap()).chain(args.iter().copied()).collect();
+            value(&start(&args, &[], "").unwrap().config, "save")
+        };
+        assert_eq!(save("", &[]), "3600 1 300 100 60 10000");
+        assert_eq!(save("save 100 1\n", &[]), "100 1");
+        assert_eq!(save("save 100 1\n", &["--save", "60", "1"]), "100 1 60 1");
+        assert_eq!(save("save 100 1\nsave \"\"\nsave 60 1 70 2\n", &[]), "60 1 70 2");
+        assert_eq!(save("save \"100 1\"\n", &[]), "100 1");
+        assert_eq!(save("save 100 1\nsave\n", &[]), "100 1");
+        assert_eq!(save("save 100 1\n", &["--save"]), "");
+        assert_eq!(save("", &["--save", "60 1", "--save", "70 1"]), "60 1 70 1");
+    }
+
+    #[test]
+    fn environment_variables_must_be_right_if_they_are_ours() {
+        let fails = |name: &str, value: &str| start(&[], &[(name, value)], "").unwrap_err().to_string();
+        assert_eq!(
+            fails("KVSTASH_SERVER_PROT", "1"),
+            "the environment variable KVSTASH_SERVER_PROT, line 1: 'KVSTASH_SERVER_PROT=1': \
+             There is no parameter 'prot' in the group 'server'"
+        );
+        assert!(fails("KVSTASH_SERVER_PORT", "x").ends_with("argument couldn't be parsed into an integer"));
+        assert!(fails("KVSTASH_SERVER_PORT", "").ends_with("argument couldn't be parsed into an integer"));
+        assert!(fails("KVSTASH_PERSISTENCE_APPENDONLY", "yes").contains("not supported yet"));
+        let fine = [
+            ("KVSTASH_TEST_SERVER", "x"),
+            ("KVSTASH", "x"),
+            ("KVSTASH_SERVER_BIND", "127.0.0.1 ::1"),
+            ("KVSTASH_SERVER_REQUIREPASS", "two words"),
+            ("KVSTASH_CLUSTER_NODE_TIMEOUT", "5"),
+            ("KVSTASH_PERSISTENCE_SAVE", ""),
+        ];
+        let config = start(&[], &fine, "").unwrap().config;
+        assert_eq!(config.server.bind.0, ["127.0.0.1", "::1"]);
+        assert_eq!(config.server.requirepass.as_bytes(), b"two words");
+        assert_eq!(config.cluster.node_timeout, 5);
+        assert!(config.persistence.save.is_empty());
+    }
+
+    #[test]
+    fn promises_are_refused_with_their_place_unless_taken_back() {
+        let dir = Scratch::new("refuse");
+        let file = dir.write("a.conf", "# mine\nappendonly yes\n");
+        let file = file.to_str().unwrap();
+        let error = start(&[file], &[], "").unwrap_err();
+        assert_eq!((error.line, error.text.as_str()), (Some(2), "appendonly yes"));
+        assert!(error.why.starts_with("not supported yet"), "{}", error.why);
+        assert!(start(&[file, "--appendonly", "no"], &[], "").is_ok());
+        for args in [
+            &["--replicaof", "127.0.0.1", "6379"][..],
+            &["--slaveof", "127.0.0.1", "6379"],
+            &["--cluster-enabled", "yes"],
+            &["--tls-port", "6380"],
+            &["--aclfile", "users.acl"],
+            &["--user", "alice", "on"],
+            &["--user", "default", "on", ">secret", "~*", "+@all"],
+        ] {
+            assert!(refused(args).contains("not supported yet"), "{args:?}: {}", refused(args));
+        }
+        assert!(refused(&["--loadmodule", "x.so"]).contains("modules are not supported"));
+        for args in [
+            &["--replicaof", "no", "one"][..],
+            &["--user", "default", "on", "nopass", "sanitize-payload", "~*", "&*", "+@all"],
+            &["--list-max-ziplist-entries", "5"],
+        ] {
+            assert!(start(args, &[], "").is_ok(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_report_is_redis_s_with_the_source() {
+        let error = start(&["--databases", "zzz"], &[], "").unwrap_err();
+        assert_eq!(
+            error.report("7.4.2"),
+            "\n*** FATAL CONFIG FILE ERROR (Redis 7.4.2) ***\n\
+             Reading the configuration file, at line 1 of the command line\n\
+             >>> 'databases \"zzz\"'\nargument couldn't be parsed into an integer\n"
+        );
+        let error = start(&["/no/such.conf"], &[], "").unwrap_err();
+        assert_eq!(
+            error.report("7.4.2"),
+            "Fatal error, can't open config file '/no/such.conf': No such file or directory\n"
+        );
+        let error = start(&["--requirepass", "hunter2", "extra"], &[], "").unwrap_err();
+        assert!(!error.report("7.4.2").contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_reload_applies_what_changed_in_the_file() {
+        let dir = Scratch::new("reload");
+        let file = dir.write("a.conf", "timeout 1\nhz 20\nport 7000\ndatabases 4\n");
+        let args = [file.to_str().unwrap(), "--port", "7001"];
+        let Loaded { mut config, mut sources } = start(&args, &[], "").unwrap();
+        // Changed by a client, and not in the file: stays.
+        config.set(&[(b"maxclients", b"7"), (b"hz", b"30")], Caller::default()).unwrap();
+        dir.write("a.conf", "timeout 2\nhz 20\nport 7002\ndatabases 5\nrename-command keys \"\"\n");
+        let reload = sources.reload(&mut config).unwrap();
+        let names = |rows: &[&Row]| rows.iter().map(|row| row.name()).collect::<Vec<_>>();
+        assert_eq!(names(reload.changes.rows()), ["timeout"]);
+        assert_eq!(names(&reload.needs_restart), ["databases"]);
+        assert!(reload.renamed_commands_changed);
+        for (name, expected) in
+            [("timeout", "2"), ("hz", "30"), ("maxclients", "7"), ("port", "7001"), ("databases", "4")]
+        {
+            assert_eq!(value(&config, name), expected, "{name}");
+        }
+        config.roll_back(reload.changes);
+        assert_eq!(value(&config, "timeout"), "1");
+        // A wrong file changes nothing.
+        dir.write("a.conf", "timeout 3\nhz x\n");
+        assert_eq!(sources.reload(&mut config).unwrap_err().line, Some(2));
+        assert_eq!(value(&config, "timeout"), "1");
+        // Back at the default, since the line is gone.
+        dir.write("a.conf", "databases 4\n");
+        sources.reload(&mut config).unwrap();
+        assert_eq!(value(&config, "timeout"), "0");
+        assert_eq!(value(&config, "hz"), "10");
+    }
+
+    #[test]
+    fn the_configuration_of_an_installed_redis_loads() {
+        let path = "/etc/redis/redis.conf";
+        if std::fs::File::open(path).is_err() {
+            return;
+        }
+        // Its directory may not be there for the user who runs the tests.
+        let loaded = start(&[path], &[], "");
+        match loaded {
+            Ok(loaded) => assert_eq!(value(&loaded.config, "appendonly"), "no"),
+            Err(error) => assert!(error.text.starts_with("dir "), "{error}"),
+        }
+    }
+}

@@ -92,3 +92,112 @@ pub fn find_in(group: Group, key: &str) -> Option<&'static Row> {
         .find(|row| row.toml_key().replace('_', "-").eq_ignore_ascii_case(&dashed))
         .or_else(|| of_group().find(|row| row.answers_to(&dashed)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::choice::Allowed;
+    use crate::config::row::Kind;
+    use crate::config::{Caller, Config, Status};
+    use std::collections::BTreeSet;
+
+    /// `CONFIG GET *` of a running Redis 8.2.
+    const DEFAULTS: &str = include_str!("../../../tests/data/config-redis-8.2.txt");
+    /// What it answers to CONFIG SET of various values: name, value, `OK` or the reason.
+    const ANSWERS: &str = include_str!("../../../tests/data/config-set-redis-8.2.txt");
+
+    #[test]
+    fn every_parameter_of_redis_is_known_with_its_default() {
+        let config = Config::default();
+        for line in DEFAULTS.lines() {
+            let (name, expected) = line.split_once(' ').unwrap_or((line, ""));
+            let Some(row) = find(name.as_bytes()) else { panic!("{name} is missing") };
+            assert!(!row.is(crate::config::Flags::HIDDEN), "{name} is shown by Redis");
+            assert_eq!(String::from_utf8_lossy(&row.value(&config)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn values_are_judged_as_redis_judges_them() {
+        let mut config = Config::default();
+        config.server.enable_protected_configs = Allowed::Yes;
+        for line in ANSWERS.lines() {
+            let mut parts = line.splitn(3, ' ');
+            let mut next = || parts.next().expect("a line has three parts");
+            let (name, value, expected) = (next(), next(), next());
+            let result = config.clone().set(&[(name.as_bytes(), value.as_bytes())], Caller::default());
+            let got = match result {
+                Ok(_) => "OK".to_owned(),
+                Err(error) => error.to_string().split_once(" - ").map_or_else(String::new, |(_, why)| why.to_owned()),
+            };
+            assert_eq!(got, expected, "CONFIG SET {name} {value}");
+        }
+    }
+
+    #[test]
+    fn names_keys_and_variables_are_unique() {
+        let mut names = BTreeSet::new();
+        let mut variables = BTreeSet::new();
+        for row in all() {
+            for name in std::iter::once(&row.spec.name).chain(row.spec.aliases) {
+                assert!(names.insert(*name), "{name} is there twice");
+                assert_eq!(find(name.to_uppercase().as_bytes()), Some(*row));
+                assert_eq!(find_in(row.group, name), Some(*row), "{name}");
+            }
+            assert!(variables.insert(row.env_name()), "{} is there twice", row.env_name());
+            assert_eq!(find_in(row.group, &row.toml_key()), Some(*row), "{}", row.toml_key());
+        }
+        assert_eq!(find(b"cluster-enabled").unwrap().env_name(), "KVSTASH_CLUSTER_ENABLED");
+        assert_eq!(find(b"port").unwrap().env_name(), "KVSTASH_SERVER_PORT");
+        assert_eq!(find(b""), None);
+        assert_eq!(find(b"\xff"), None);
+    }
+
+    #[test]
+    fn every_row_is_documented_in_sentences() {
+        for row in all() {
+            assert!(row.doc().ends_with('.'), "{}: {}", row.name(), row.doc());
+            if let Status::NoEffect(why) = row.spec.status {
+                assert!(!why.is_empty() && !why.ends_with('.'), "{}: {why}", row.name());
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_fit_the_fields() {
+        for row in all() {
+            let ends: Vec<String> = match row.spec.kind {
+                Kind::Int { min, max } => vec![min.to_string(), max.to_string()],
+                Kind::Unsigned { min, max } => vec![min.to_string(), max.to_string()],
+                Kind::Octal { max } => vec!["0".to_owned(), format!("{max:o}")],
+                Kind::Memory { min, .. } => vec![min.to_string(), i64::MAX.to_string()],
+                Kind::Bool
+                | Kind::MemoryOrPercent
+                | Kind::Choice(_)
+                | Kind::Choices(_)
+                | Kind::Text(_)
+                | Kind::Special(_) => continue,
+            };
+            for end in ends {
+                let mut config = Config::default();
+                config.take_whole(row, &[end.clone().into_bytes()]).unwrap();
+                if row.spec.clamp.is_none() {
+                    assert_eq!(String::from_utf8_lossy(&row.value(&config)), end, "{}", row.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn words_of_every_list_are_taken_and_shown() {
+        for row in all() {
+            if let Kind::Choice(words) | Kind::Choices(words) = row.spec.kind {
+                for word in words {
+                    let mut config = Config::default();
+                    config.take_whole(row, &[word.to_uppercase().into_bytes()]).unwrap();
+                    assert_eq!(row.value(&config), word.as_bytes(), "{}", row.name());
+                }
+            }
+        }
+    }
+}

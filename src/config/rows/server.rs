@@ -75,7 +75,7 @@ group! {
         aclfile: Text = Text::default() => Spec::text("aclfile").at_start().refused(Needs::Acl);
 
         /// How many refused commands ACL LOG remembers.
-        acllog_max_len: u64 = 128 => Spec::unsigned("acllog-max-len", 0, super::U63).waits(Needs::Acl);
+        acllog_max_len: u64 = 128 => Spec::int("acllog-max-len", 0, super::I64).waits(Needs::Acl);
 
         /// The channels that a new ACL user may use.
         acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::Resetchannels
