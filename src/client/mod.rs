@@ -17,6 +17,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | `Client`, its bit sets, `Clients` |
+//! | `address.rs` | which addresses are of this machine |
 //! | `line.rs` | the line of CLIENT LIST |
 //! | `transaction.rs` | what MULTI has queued |
 //!
@@ -24,6 +25,7 @@
 //!
 //! [`Attention`]: how one branch decides whether a request may take the short way.
 
+mod address;
 mod line;
 mod transaction;
 
@@ -31,6 +33,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::reactor::ConnId;
 use crate::resp::{OwnedArgs, Proto, Reply, RequestParser};
+pub use address::is_loopback;
 pub use transaction::{Queued, Transaction};
 
 /// The number CLIENT ID replies with. Never reused.
@@ -215,6 +218,11 @@ impl Client {
     /// Closes after what it is owed has been sent.
     pub fn close_after_reply(&mut self) {
         self.attention.put(Attention::CLOSING, true);
+    }
+
+    /// Whether it runs on this machine.
+    pub fn is_local(&self) -> bool {
+        self.flags.has(ClientFlags::UNIX_SOCKET) || is_loopback(&self.about.addr)
     }
 
     /// Memory held for this client, in bytes: its own state, its buffers, what it has queued.

@@ -96,10 +96,12 @@ fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
         return Ok(());
     }
     ctx.reply().array(transaction.len());
+    ctx.inst.in_exec = true;
     for queued in transaction.queue() {
         let command = ctx.inst.table.by_id(queued.command);
         call::call(ctx.inst, ctx.client, ctx.host, command, queued.args.view(), None);
     }
+    ctx.inst.in_exec = false;
     Ok(())
 }
 

@@ -250,6 +250,8 @@ pub struct Instance {
     /// How often active expiry ran out of its budget.
     pub expire_stopped_early: u64,
     pub(super) crons: u64,
+    /// EXEC is running its queue: what must not happen in the middle of a transaction waits.
+    pub in_exec: bool,
     /// When a shutdown that waits will stop waiting, ms since 1970; 0 when none does.
     pub shutdown_deadline_ms: i64,
     /// `slowlog-log-slower-than` in ns, `u64::MAX` when off: what [`Instance::account`] compares with.
@@ -318,6 +320,7 @@ impl Instance {
             snapshots: 0,
             expire_stopped_early: 0,
             crons: 0,
+            in_exec: false,
             shutdown_deadline_ms: 0,
             slow_ns: u64::MAX,
             latency_ns: u64::MAX,

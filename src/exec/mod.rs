@@ -29,6 +29,7 @@
 //! | `keys.rs` | which arguments are keys, from key specs |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
+//! | `statistics.rs` | CONFIG RESETSTAT |
 //! | `upkeep.rs` | what is done between commands |
 //!
 //! # Read first
@@ -49,5 +50,6 @@ mod persistence;
 pub mod rates;
 pub mod slowlog;
 pub mod spec;
+mod statistics;
 pub mod table;
 mod upkeep;

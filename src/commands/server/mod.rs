@@ -3,19 +3,24 @@
 //! | file | commands |
 //! | --- | --- |
 //! | `command.rs` | COMMAND |
+//! | `config.rs` | CONFIG |
 //! | `dataset.rs` | DBSIZE FLUSHALL FLUSHDB SWAPDB TIME |
 //! | `lolwut.rs` | LOLWUT |
 //! | `observe.rs` | SLOWLOG MONITOR |
+//! | `persistence.rs` | SAVE BGSAVE LASTSAVE SHUTDOWN |
 
 mod command;
+mod config;
 mod dataset;
 mod lolwut;
 mod observe;
+mod persistence;
 
 use crate::exec::spec::CommandSpec;
 
 pub(super) static COMMANDS: &[&CommandSpec] = &[
     &command::COMMAND,
+    &config::CONFIG,
     &dataset::DBSIZE,
     &dataset::FLUSHALL,
     &dataset::FLUSHDB,
@@ -24,4 +29,8 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &lolwut::LOLWUT,
     &observe::SLOWLOG,
     &observe::MONITOR,
+    &persistence::SAVE,
+    &persistence::BGSAVE,
+    &persistence::LASTSAVE,
+    &persistence::SHUTDOWN,
 ];

@@ -1,0 +1,168 @@
+//! SAVE, BGSAVE, LASTSAVE, SHUTDOWN: the data set to disk, and the end.
+//!
+//! What happens is in `exec/persistence.rs` and `server/shutdown.rs`; here are the words. BGSAVE inside a transaction
+//! waits until the transaction is over, because a snapshot in the middle of it would be of a state that nobody may
+//! see.
+
+use crate::exec::ctx::AdminCtx;
+use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::instance::{Ask, ShutdownOptions};
+use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
+use crate::persist::StartError;
+use crate::resp::Args;
+
+pub(super) static SAVE: CommandSpec = CommandSpec {
+    name: "save",
+    summary: "Saves the data set to disk before anything else happens.",
+    complexity: "O(N), N the keys",
+    group: Group::Server,
+    arity: Arity::Exactly(1),
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING).and(Flags::NO_MULTI),
+    handler: Handler::Admin(save),
+    ..CommandSpec::BASE
+};
+
+pub(super) static BGSAVE: CommandSpec = CommandSpec {
+    name: "bgsave",
+    summary: "Saves the data set to disk from a snapshot, in the background.",
+    group: Group::Server,
+    arity: Arity::AtLeast(1),
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING),
+    args: &[ArgSpec::word("schedule", "SCHEDULE").optional().since("3.2.2")],
+    handler: Handler::Admin(bgsave),
+    ..CommandSpec::BASE
+};
+
+pub(super) static LASTSAVE: CommandSpec = CommandSpec {
+    name: "lastsave",
+    summary: "Returns the unix time of the last successful save.",
+    group: Group::Server,
+    arity: Arity::Exactly(1),
+    flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+    categories: Categories::ADMIN.and(Categories::DANGEROUS),
+    tips: &["nondeterministic_output"],
+    handler: Handler::Admin(lastsave),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SHUTDOWN: CommandSpec = CommandSpec {
+    name: "shutdown",
+    summary: "Saves where asked for, and stops the server.",
+    complexity: "O(N) when saving, N the keys",
+    group: Group::Server,
+    arity: Arity::AtLeast(1),
+    flags: Flags::ADMIN
+        .and(Flags::NOSCRIPT)
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::NO_MULTI)
+        .and(Flags::ALLOW_BUSY),
+    args: &[
+        ArgSpec::one_of("save-selector", &[ArgSpec::word("nosave", "NOSAVE"), ArgSpec::word("save", "SAVE")])
+            .optional(),
+        ArgSpec::word("now", "NOW").optional().since("7.0.0"),
+        ArgSpec::word("force", "FORCE").optional().since("7.0.0"),
+        ArgSpec::word("abort", "ABORT").optional().since("7.0.0"),
+    ],
+    handler: Handler::Admin(shutdown),
+    ..CommandSpec::BASE
+};
+
+const IN_PROGRESS: CommandError = CommandError::fixed("ERR Background save already in progress");
+/// What went wrong is in the log.
+const FAILED: CommandError = CommandError::fixed("ERR");
+const NO_SHUTDOWN: CommandError = CommandError::fixed("ERR No shutdown in progress.");
+
+fn save(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    if ctx.inst.saver.is_running() {
+        return Err(IN_PROGRESS);
+    }
+    let now_ms = ctx.inst.now_ms;
+    ctx.inst.save_now(now_ms).map_err(|_| FAILED)?;
+    ctx.reply().ok();
+    Ok(())
+}
+
+fn bgsave(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    // There is never anything but a snapshot in the way of a snapshot, so SCHEDULE has nothing to wait for.
+    match (args.len(), args.get(1)) {
+        (1, _) => {}
+        (2, Some(word)) if word.eq_ignore_ascii_case(b"schedule") => {}
+        _ => return Err(error::SYNTAX),
+    }
+    if ctx.inst.saver.is_running() {
+        return Err(IN_PROGRESS);
+    }
+    if ctx.inst.in_exec {
+        ctx.inst.saver.schedule();
+        ctx.reply().simple("Background saving scheduled");
+        return Ok(());
+    }
+    ctx.inst.start_save(ctx.host).map_err(|error| match error {
+        StartError::AlreadyRunning => IN_PROGRESS,
+        StartError::NoThread(_) => FAILED,
+    })?;
+    ctx.reply().simple("Background saving started");
+    Ok(())
+}
+
+fn lastsave(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    let seconds = ctx.inst.saver.last_save_ms() / 1000;
+    ctx.reply().int(seconds);
+    Ok(())
+}
+
+/// Says nothing when it works: the connection closes with the process.
+fn shutdown(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let (options, abort) = shutdown_options(args)?;
+    if abort {
+        if ctx.inst.shutdown_deadline_ms == 0 {
+            return Err(NO_SHUTDOWN);
+        }
+        ctx.inst.asks.push(Ask::AbortShutdown);
+        ctx.reply().ok();
+        return Ok(());
+    }
+    let asked_by = Some(ctx.client.id);
+    ctx.inst.asks.push(Ask::Shutdown(ShutdownOptions { asked_by, ..options }));
+    Ok(())
+}
+
+/// The options, and whether ABORT was said.
+fn shutdown_options(args: Args<'_>) -> Result<(ShutdownOptions, bool), CommandError> {
+    let mut options = ShutdownOptions::default();
+    let mut abort = false;
+    for word in args.iter().skip(1) {
+        let option = match word.to_ascii_lowercase().as_slice() {
+            b"save" => &mut options.save,
+            b"nosave" => &mut options.nosave,
+            b"now" => &mut options.now,
+            b"force" => &mut options.force,
+            b"abort" => &mut abort,
+            _ => return Err(error::SYNTAX),
+        };
+        *option = true;
+    }
+    let others = options != ShutdownOptions::default();
+    if (abort && others) || (options.save && options.nosave) {
+        return Err(error::SYNTAX);
+    }
+    Ok((options, abort))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        let parse = |line: &str| shutdown_options(OwnedArgs::from_parts(line.split(' ')).view());
+        for bad in ["shutdown save nosave", "shutdown abort now", "shutdown abort save", "shutdown later"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        let (options, abort) = parse("shutdown NoSave now FORCE").expect("fine");
+        assert!(options.nosave && options.now && options.force && !options.save && !abort);
+        assert!(parse("shutdown abort abort").expect("as Redis").1);
+    }
+}

@@ -1,0 +1,26 @@
+//! Statistics that are numbers of the whole instance, and their new beginning.
+
+use crate::exec::instance::{Instance, Turns};
+use crate::exec::rates::Rates;
+
+impl Instance {
+    /// CONFIG RESETSTAT: whatever counts begins at zero again. What is a state (clients, memory, changes since the
+    /// last save) stays, and so do the peak of memory and the outcome of saves.
+    pub fn reset_statistics(&mut self) {
+        self.metrics.reset();
+        self.errors.reset();
+        self.commands_total = 0;
+        self.input_bytes = 0;
+        self.output_bytes = 0;
+        self.rates = Rates::default();
+        self.turns = Turns::default();
+        self.snapshot_ns = 0;
+        self.snapshots = 0;
+        self.expire_stopped_early = 0;
+        let stats = self.keyspace.stats_mut();
+        stats.hits = 0;
+        stats.misses = 0;
+        stats.expired_keys = 0;
+        self.keyspace.lazyfree().reset_freed_objects();
+    }
+}
