@@ -14,7 +14,7 @@ use crate::client::{Attention, Client};
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::gate::{self, Verdict};
-use crate::exec::instance::{Alert, Instance};
+use crate::exec::instance::{Alert, CloseReason, Instance};
 use crate::exec::monitor;
 use crate::exec::spec::Handler;
 use crate::exec::table::{Command, Lookup};
@@ -63,33 +63,35 @@ fn gated(
 ) -> Ran {
     let skipped = client.attention.has(Attention::REPLY_SKIP_NEXT);
     let before = client.reply.out.mark();
-    let command = match found {
-        Lookup::Found(command) => command,
-        Lookup::Unknown => {
-            refuse(inst, client, None, unknown_command(args));
-            return Ran::Done;
+    match found {
+        Lookup::Unknown if is_http(&args[0]) => {
+            inst.log.warning("A web browser is made to send requests here; its connection is closed", &[]);
+            client.attention.put(Attention::CLOSE_NOW, true);
+            inst.close_later(client.conn, CloseReason::Killed);
         }
+        Lookup::Unknown => refuse(inst, client, None, unknown_command(args)),
         Lookup::UnknownSubcommand(container) => {
             refuse(inst, client, None, error::unknown_subcommand(container.spec.name, &args[1]));
-            return Ran::Done;
         }
-    };
-    let verdict = if command.arity.accepts(args.len()) {
-        gate::check(inst, client, command)
-    } else {
-        Verdict::Refuse(error::wrong_arity(&command.full_name))
-    };
-    match verdict {
-        Verdict::Postpone => return Ran::Postponed,
-        Verdict::Refuse(error) if command.spec.name == "exec" => exec_refused(inst, client, command, &error),
-        Verdict::Refuse(error) => refuse(inst, client, Some(command), error),
-        Verdict::Queue => {
-            if let Some(transaction) = &mut client.transaction {
-                transaction.push(command.id, args);
+        Lookup::Found(command) => {
+            let verdict = if command.arity.accepts(args.len()) {
+                gate::check(inst, client, command)
+            } else {
+                Verdict::Refuse(error::wrong_arity(&command.full_name))
+            };
+            match verdict {
+                Verdict::Postpone => return Ran::Postponed,
+                Verdict::Refuse(error) if command.spec.name == "exec" => exec_refused(inst, client, command, &error),
+                Verdict::Refuse(error) => refuse(inst, client, Some(command), error),
+                Verdict::Queue => {
+                    if let Some(transaction) = &mut client.transaction {
+                        transaction.push(command.id, args);
+                    }
+                    client.reply.simple("QUEUED");
+                }
+                Verdict::Run => call(inst, client, host, command, args, first_key_hash),
             }
-            client.reply.simple("QUEUED");
         }
-        Verdict::Run => call(inst, client, host, command, args, first_key_hash),
     }
     if skipped {
         client.attention.put(Attention::REPLY_SKIP_NEXT, false);
@@ -110,10 +112,9 @@ pub fn call(
     args: Args<'_>,
     first_key_hash: Option<u64>,
 ) {
-    if inst.alert.has(Alert::MONITORED) {
-        monitor::feed(inst, client, command, args, host.wall_us());
-    }
     let began_ns = inst.stamp_ns;
+    // Before the call, because CLIENT INFO tells of itself; after it again, because EXEC calls others.
+    client.last_command = command.id;
     let result = run(inst, client, host, command, args, first_key_hash);
     let failed = result.is_err();
     if let Err(error) = result {
@@ -123,6 +124,9 @@ pub fn call(
     let ended_ns = host.now_ns();
     inst.stamp_ns = ended_ns;
     client.last_command = command.id;
+    if inst.alert.has(Alert::MONITORED) {
+        monitor::feed(inst, client, command, args, host.wall_us());
+    }
     inst.account(client, command, args, ended_ns.saturating_sub(began_ns), failed);
 }
 
@@ -168,6 +172,12 @@ fn exec_refused(inst: &mut Instance, client: &mut Client, command: &Command, err
     let text = text.strip_prefix("ERR ").unwrap_or(text);
     let told = CommandError::text(format!("EXECABORT Transaction discarded because of: {text}"));
     refuse(inst, client, Some(command), told);
+}
+
+/// The first words of the lines of an HTTP request. A page can make a browser post to any port of its own machine, with
+/// commands as the body; such a connection ends before they are reached.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// The text for a name that is no command: it repeats the name and the first arguments, shortened.

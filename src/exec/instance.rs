@@ -373,7 +373,9 @@ impl Instance {
         if duration_ns >= self.slow_ns && !command.flags.has(Flags::SKIP_SLOWLOG) {
             let about = &client.about;
             let len_max = self.config.observability.slowlog_max_len as usize;
-            self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, args, &about.addr, &about.name, len_max);
+            let request = (command.full_name.as_str(), args);
+            let who = (about.addr.as_str(), about.name.as_slice());
+            self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, request, who, len_max);
         }
         if duration_ns >= self.latency_ns {
             let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };

@@ -55,8 +55,18 @@ fn one(spec: &KeySpec, args: Args<'_>, found: &mut Vec<FoundKey>) -> Option<()> 
         return None;
     }
     let places = (first..=last).step_by(step.max(1));
-    found.extend(places.map(|at| FoundKey { at, access: spec.access }));
+    let access = settled(spec.access, args);
+    found.extend(places.map(|at| FoundKey { at, access }));
     Some(())
+}
+
+/// Access that depends on the options: SET reads the key only with GET or IFEQ.
+fn settled(access: Access, args: Args<'_>) -> Access {
+    if !access.has(Access::VARIABLE_FLAGS) {
+        return access;
+    }
+    let reads = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get") || arg.eq_ignore_ascii_case(b"ifeq"));
+    if reads { Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE) } else { Access::OVERWRITE.and(Access::UPDATE) }
 }
 
 fn keyword(args: Args<'_>, word: &str, from: i16) -> Option<usize> {

@@ -48,6 +48,7 @@ pub mod keys;
 pub mod monitor;
 mod persistence;
 pub mod rates;
+pub mod secrets;
 pub mod slowlog;
 pub mod spec;
 mod statistics;

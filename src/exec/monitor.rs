@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 use crate::client::{Attention, Client};
 use crate::exec::instance::{Ask, Instance};
+use crate::exec::secrets::{self, REDACTED};
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
 use crate::resp::Args;
 use crate::util::quote;
 
-/// Sends `args`, about to be executed for `client`, to all monitors. Commands for operators and those that carry
-/// secrets are not shown.
+/// Sends `args`, just executed for `client`, to all monitors. Commands for operators are not shown, and of the others
+/// not the passwords. Telling it afterwards puts EXEC behind what it ran, and shows the database SELECT went to.
 #[cold]
 pub fn feed(inst: &mut Instance, client: &mut Client, command: &Command, args: Args<'_>, wall_us: i64) {
     if command.flags.has(Flags::SKIP_MONITOR.or(Flags::ADMIN)) {
@@ -26,9 +27,9 @@ pub fn feed(inst: &mut Instance, client: &mut Client, command: &Command, args: A
         client.about.addr
     );
     let mut line = head.into_bytes();
-    for arg in args.iter() {
+    for (i, arg) in args.iter().enumerate() {
         line.push(b' ');
-        quote::push_repr(&mut line, arg);
+        quote::push_repr(&mut line, if secrets::is_secret(&command.full_name, args, i) { REDACTED } else { arg });
     }
     line.extend_from_slice(b"\r\n");
     if client.attention.has(Attention::MONITOR) {
