@@ -37,21 +37,26 @@ impl DbMut<'_> {
 impl Keyspace {
     /// The earliest deadline of all databases: nothing expires before it.
     pub fn next_deadline(&self) -> Option<i64> {
-        self.dbs.iter().filter_map(|db| db.expiries.next_deadline()).min()
+        self.earliest().map(|(deadline, _)| deadline)
     }
 
-    /// Deletes keys whose time is over, the most overdue first in each database, up to `max` of them. Returns how many;
-    /// as many as `max` means that there may be more. Call it every few milliseconds.
+    /// The earliest deadline, and the database it is in.
+    fn earliest(&self) -> Option<(i64, usize)> {
+        self.dbs.iter().enumerate().filter_map(|(at, db)| Some((db.expiries.next_deadline()?, at))).min()
+    }
+
+    /// Deletes keys whose time is over, up to `max` of them, a batch at a time from the database that is most overdue:
+    /// a budget that is too small delays keys and starves no database. Returns how many; as many as `max` means that
+    /// there may be more. Call it every few milliseconds.
     pub fn expire_due(&mut self, now_ms: i64, max: usize) -> usize {
         if !self.side.options.active_expire {
             return 0;
         }
         let mut expired = 0;
-        for at in 0..self.dbs.len() {
-            while expired < max && self.dbs[at].expiries.is_due(now_ms) {
-                let batch = BATCH.min(max - expired);
-                expired += expire_batch(&mut self.dbs[at], &mut self.heap, &mut self.side, at, now_ms, batch);
-            }
+        while expired < max {
+            let Some((_, at)) = self.earliest().filter(|&(deadline, _)| deadline < now_ms) else { break };
+            let batch = BATCH.min(max - expired);
+            expired += expire_batch(&mut self.dbs[at], &mut self.heap, &mut self.side, at, now_ms, batch);
         }
         expired
     }
@@ -150,6 +155,19 @@ mod tests {
         w.now += 1_000;
         assert_eq!(w.ks.expire_due(w.now, 10_000), 500);
         assert_eq!((w.ks.size(0), w.ks.next_deadline()), (1, None));
+    }
+
+    #[test]
+    fn a_small_budget_starves_no_database() {
+        let mut w = World::new();
+        for i in 0..200 {
+            w.set_for(&format!("many{i}"), "v", 10 + i);
+        }
+        w.db = 3;
+        w.set_for("few", "v", 5);
+        w.now += 1_000;
+        w.ks.expire_due(w.now, 1);
+        assert_eq!(w.lapsed(), ["few"]);
     }
 
     #[test]
