@@ -10,7 +10,7 @@ use super::keyspace::Side;
 use super::{IncrError, Object};
 use crate::dict::{Entry, EntryHead, OccupiedSlot, Payload, VacantSlot};
 use crate::types::contract::{Encoding, TypeName, WrongType};
-use crate::types::string::{self, BLOB_MAX, Spelling, StringRef};
+use crate::types::string::{self, BLOB_MAX, Patched, Spelling, StringRef};
 use bytes::Bytes;
 
 /// What becomes of a key's deadline when its value is written.
@@ -238,27 +238,30 @@ impl<'a> Occupied<'a> {
         let end = offset + bytes.len();
         let len = old.len().max(end);
         match old {
-            StringRef::Bytes(text) if end <= text.len() => {
+            StringRef::Bytes(text) if offset <= text.len() && len <= BLOB_MAX => {
+                let over = bytes.len().min(text.len() - offset);
                 let text = self.slot.bytes_mut().expect("a text is inline or in a blob");
-                text[offset..end].copy_from_slice(bytes);
+                text[offset..offset + over].copy_from_slice(&bytes[..over]);
+                if over < bytes.len() {
+                    self.slot.append(&bytes[over..]);
+                }
                 self.now_raw();
             }
             StringRef::Rope(rope) => {
-                let grown = len > rope.len();
+                let over = bytes.len().min(rope.len().saturating_sub(offset));
                 let Object::Rope(s) = self.slot.node_mut().expect("a rope is in a node");
-                if grown {
-                    s.rope_mut().resize_zero(len);
-                }
-                s.rope_mut().write_at(offset, bytes);
+                s.rope_mut().resize_zero(offset);
+                s.rope_mut().write_at(offset, &bytes[..over]);
+                s.rope_mut().append(&bytes[over..]);
                 self.now_raw();
             }
-            StringRef::Bytes(_) | StringRef::Int(_) => {
-                let mut text = Vec::with_capacity(len);
-                old.push_to(&mut text);
-                text.resize(len, 0);
-                text[offset..end].copy_from_slice(bytes);
-                self.set_large(text.into(), Spelling::Raw, ExpiryUpdate::Keep);
-            }
+            StringRef::Bytes(_) | StringRef::Int(_) => match string::patched(old, offset, bytes) {
+                Patched::Short(text) => self.set_bytes(&text, Spelling::Raw, ExpiryUpdate::Keep),
+                Patched::Long(rope) => {
+                    let payload = string::rope_payload(rope, self.slot.heap().epoch());
+                    self.set_string(Encoding::Raw, payload, ExpiryUpdate::Keep);
+                }
+            },
         }
         Ok(len)
     }
@@ -321,6 +324,18 @@ impl<'a> Vacant<'a> {
         }
         let payload = string::large_payload(bytes, self.slot.heap().epoch());
         self.insert(TypeName::String, Encoding::Raw, payload, expiry);
+    }
+
+    /// SETRANGE, SETBIT: zero bytes up to `offset`, then these. Returns the length.
+    pub fn insert_at(self, offset: usize, bytes: &[u8]) -> usize {
+        match string::patched(StringRef::Bytes(b""), offset, bytes) {
+            Patched::Short(text) => self.insert_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear),
+            Patched::Long(rope) => {
+                let payload = string::rope_payload(rope, self.slot.heap().epoch());
+                self.insert(TypeName::String, Encoding::Raw, payload, ExpiryUpdate::Clear);
+            }
+        }
+        offset + bytes.len()
     }
 
     #[inline]
@@ -413,6 +428,33 @@ mod tests {
         }
         assert!(w.get("k").as_deref() == Some(&*expected));
         w.ks.check_invariants();
+    }
+
+    #[test]
+    fn a_wide_gap_takes_no_memory() {
+        let mut w = World::with(&[("short", "ab")]);
+        let far = 400 << 20;
+        let len = w.on("new", |db, k| match db.entry(k) {
+            KeySlot::Vacant(v) => v.insert_at(far, b"xyz"),
+            KeySlot::Occupied(_) => 0,
+        });
+        assert_eq!(len, far + 3);
+        let len = w.on("short", |db, k| match db.entry(k) {
+            KeySlot::Occupied(mut o) => o.write_at(far, b"xyz").unwrap(),
+            KeySlot::Vacant(_) => 0,
+        });
+        assert_eq!(len, far + 3);
+        let ends = |w: &mut World, key: &str| {
+            w.on(key, |db, k| {
+                let text = db.peek(k).unwrap().string().unwrap();
+                let mut out = vec![];
+                text.push_range(0..3, &mut out);
+                text.push_range(far - 1..far + 3, &mut out);
+                out
+            })
+        };
+        assert_eq!(ends(&mut w, "new"), b"\0\0\0\0xyz");
+        assert_eq!(ends(&mut w, "short"), b"ab\0\0xyz");
     }
 
     #[test]

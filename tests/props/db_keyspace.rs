@@ -348,9 +348,12 @@ impl Pair {
                 self.lapse(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
-                let KeySlot::Occupied(mut o) = d.entry(k) else { return };
-                let len = o.write_at(at, &bytes).unwrap();
-                let s = self.model[*db].get_mut(&key).unwrap();
+                let len = match d.entry(k) {
+                    KeySlot::Occupied(mut o) => o.write_at(at, &bytes).unwrap(),
+                    KeySlot::Vacant(v) => v.insert_at(at, &bytes),
+                };
+                let fresh = Stored { bytes: vec![], encoding: "raw", expiry: None };
+                let s = self.model[*db].entry(key).or_insert(fresh);
                 s.bytes.resize(s.bytes.len().max(at + bytes.len()), 0);
                 s.bytes[at..at + bytes.len()].copy_from_slice(&bytes);
                 s.encoding = "raw";

@@ -12,7 +12,7 @@ use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::{Args, Reply};
-use crate::types::string::{Flat, Spelling, StringRef};
+use crate::types::string::{Flat, StringRef};
 use std::ops::Range;
 
 pub(super) static APPEND: CommandSpec = CommandSpec {
@@ -105,13 +105,7 @@ fn setrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let offset = offset as usize;
     let len = match slot {
         KeySlot::Occupied(mut entry) => entry.write_at(offset, bytes)?,
-        KeySlot::Vacant(place) => {
-            let mut text = vec![0; offset];
-            text.extend_from_slice(bytes);
-            let len = text.len();
-            place.insert_large(text.into(), Spelling::Raw, ExpiryUpdate::Clear);
-            len
-        }
+        KeySlot::Vacant(place) => place.insert_at(offset, bytes),
     };
     ctx.reply.int(len as i64);
     Ok(())

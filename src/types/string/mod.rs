@@ -76,7 +76,38 @@ pub fn payload(bytes: &[u8], spelling: Spelling, now: Epoch) -> (Encoding, Paylo
 
 /// The form in which a buffer above [`BLOB_MAX`] goes into an entry: it is shared.
 pub(crate) fn large_payload<'a>(bytes: Bytes, now: Epoch) -> Payload<'a, Object> {
-    Payload::Node(Box::new(Object::Rope(LargeString::new(now, Rope::from_bytes(bytes)))))
+    rope_payload(Rope::from_bytes(bytes), now)
+}
+
+/// The form of a rope in an entry.
+pub(crate) fn rope_payload<'a>(rope: Rope, now: Epoch) -> Payload<'a, Object> {
+    Payload::Node(Box::new(Object::Rope(LargeString::new(now, rope))))
+}
+
+/// A string that was written to behind its end, or in a form that can not be written to.
+pub(crate) enum Patched {
+    /// At most [`BLOB_MAX`] bytes.
+    Short(Vec<u8>),
+    Long(Rope),
+}
+
+/// `old` with `bytes` at `offset`, the gap between them filled with zero bytes. A wide gap takes no memory.
+pub(crate) fn patched(old: StringRef<'_>, offset: usize, bytes: &[u8]) -> Patched {
+    let end = offset + bytes.len();
+    let len = old.len().max(end);
+    if len <= BLOB_MAX {
+        let mut text = Vec::with_capacity(len);
+        old.push_to(&mut text);
+        text.resize(len, 0);
+        text[offset..end].copy_from_slice(bytes);
+        return Patched::Short(text);
+    }
+    let mut rope = Rope::from_vec(old.to_vec());
+    rope.resize_zero(offset);
+    let (over, behind) = bytes.split_at(bytes.len().min(rope.len() - offset));
+    rope.write_at(offset, over);
+    rope.append(behind);
+    Patched::Long(rope)
 }
 
 #[cfg(test)]
