@@ -4,6 +4,7 @@
     tools/facts.py commands PORT [NAME ...]   arity, flags, key positions, categories, key specifications, tips
     tools/facts.py info PORT                  the fields of every INFO section
     tools/facts.py config PORT                parameters and their defaults
+    tools/facts.py judged PORT                what CONFIG SET says to values that hardly fit
 
 Facts only: no summaries, no texts. The files in tests/data/ were made from Redis 8.2.3 (and Valkey 9.1.2 for the two
 commands Redis 8.2 has not), started with no configuration.
@@ -106,9 +107,38 @@ def config(client):
         print(f"{name} {parameters[name]}".rstrip())
 
 
+# Whatever is given to these is taken over, or is about the machine; and Redis 8.2.3 crashes at a bad tls-port.
+NOT_JUDGED = set(
+    "bind daemonize dbfilename dir logfile masterauth masteruser oom-score-adj pidfile port replicaof requirepass "
+    "slaveof syslog-ident tls-port unixsocket".split()
+)
+
+
+def judged(client):
+    """Start the server with --enable-protected-configs yes. Every parameter is put back to what it was."""
+    parameters = pairs(client.cmd("CONFIG", "GET", "*"))
+    for name in sorted(parameters.keys() - NOT_JUDGED):
+        said = {}
+        for value in ("zzz", "-1", "9000000000000000000", "200%"):
+            try:
+                said[value] = client.cmd("CONFIG", "SET", name, value)
+            except SystemExit as error:
+                said[value] = str(error).partition(" - ")[2]
+            if said[value] == "OK":
+                client.cmd("CONFIG", "SET", name, parameters[name])
+        for value, text in said.items():
+            immutable = "immutable" in text
+            if value == "zzz" or not immutable and (value == "-1" or text != said["zzz"]):
+                print(f"{name} {value} {text}")
+
+
 def main():
     what, port, *names = sys.argv[1:]
-    {"commands": commands, "info": lambda c, _: info(c), "config": lambda c, _: config(c)}[what](Client(int(port)), names)
+    client = Client(int(port))
+    if what == "commands":
+        commands(client, names)
+    else:
+        {"info": info, "config": config, "judged": judged}[what](client)
 
 
 if __name__ == "__main__":

@@ -111,22 +111,24 @@ impl Config {
     /// name, also of a hidden parameter, and comes back in the case in which it was asked for.
     pub fn get<'p>(&self, patterns: impl IntoIterator<Item = &'p [u8]>) -> Vec<(String, Vec<u8>)> {
         let mut out: Vec<(String, Vec<u8>)> = Vec::new();
-        let add = |out: &mut Vec<(String, Vec<u8>)>, name: &str, row: &Row| {
-            if !out.iter().any(|(have, _)| have.eq_ignore_ascii_case(name)) {
-                out.push((name.to_owned(), row.value(self)));
-            }
-        };
         for pattern in patterns {
+            // One pattern never finds a name twice; only what earlier ones have found has to be looked through.
+            let earlier = out.len();
+            let mut add = |name: &str, row: &Row| {
+                if !out[..earlier].iter().any(|(have, _)| have.eq_ignore_ascii_case(name)) {
+                    out.push((name.to_owned(), row.value(self)));
+                }
+            };
             if !pattern.iter().any(|b| matches!(b, b'*' | b'?' | b'[')) {
                 if let (Some(row), Ok(name)) = (rows::find(pattern), std::str::from_utf8(pattern)) {
-                    add(&mut out, name, row);
+                    add(name, row);
                 }
                 continue;
             }
             for row in rows::all().iter().filter(|row| !row.is(Flags::HIDDEN)) {
                 for name in std::iter::once(&row.spec.name).chain(row.spec.aliases) {
                     if glob::matches(pattern, name.as_bytes(), true) {
-                        add(&mut out, name, row);
+                        add(name, row);
                     }
                 }
             }
