@@ -22,7 +22,7 @@ use super::event::Event;
 use super::turn::{Reactor, listener_token};
 use crate::sys::sockets;
 
-/// How many connections one turn accepts at most.
+/// How many connections one turn accepts at most, unless told otherwise.
 pub const ACCEPTS_PER_TURN: usize = 256;
 
 /// How long accepting rests when it failed for want of something.
@@ -40,6 +40,8 @@ pub(super) struct Listeners {
     /// Closed ones leave a hole, so that ids stay what they are.
     list: Vec<Option<Listener>>,
     keepalive_seconds: u32,
+    /// How many a turn accepts; `None`: [`ACCEPTS_PER_TURN`].
+    budget: Option<usize>,
     /// Who is asked first next time.
     next: usize,
     rest_until_ns: Option<u64>,
@@ -134,13 +136,18 @@ impl<M> Reactor<M> {
         self.listeners.keepalive_seconds = seconds;
     }
 
+    /// From now on, a turn accepts at most so many connections (at least one).
+    pub fn set_accept_budget(&mut self, connections: usize) {
+        self.listeners.budget = Some(connections.max(1));
+    }
+
     pub(super) fn accept_all(&mut self, now_ns: u64, out: &mut Vec<Event<M>>) {
         if self.listeners.rest_until_ns.is_some_and(|until| now_ns < until) {
             return;
         }
         self.listeners.rest_until_ns = None;
         let count = self.listeners.list.len();
-        let mut budget = ACCEPTS_PER_TURN;
+        let mut budget = self.listeners.budget.unwrap_or(ACCEPTS_PER_TURN);
         for step in 0..count {
             let index = (self.listeners.next + step) % count;
             while let Some(listener) = self.listeners.list[index].as_mut().filter(|listener| listener.ready) {

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use super::Server;
+use super::batch::QUANTUM;
 use super::notes;
 use super::pool::BUFFER_BYTES;
 use crate::client::{Attention, ClientFlags};
@@ -23,9 +24,6 @@ use crate::reactor::{ConnId, Event, ReadOutcome};
 /// brought in fall out of the cache before they are used.
 const GROUP: usize = 64;
 
-/// Rounds of one group in one turn.
-const ROUNDS_MAX: usize = 16;
-
 /// Beyond so many unsent bytes a client's further requests wait until it reads its replies.
 pub(super) const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -34,6 +32,7 @@ impl Server {
     pub(super) fn turn(&mut self) -> Option<i32> {
         let wait = self.wait_max();
         let mut events = std::mem::take(&mut self.events);
+        self.outside.reactor.set_accept_budget(self.inst.config.limits.max_new_connections_per_cycle as usize);
         if let Err(error) = self.outside.reactor.turn(self.outside.now_ns(), wait, &mut events) {
             notes::poll_failed(&self.inst, &error);
         }
@@ -117,6 +116,7 @@ impl Server {
             return;
         }
         let mut list = std::mem::take(&mut self.ready);
+        let rounds = (self.inst.config.limits.max_pipeline_depth as usize).div_ceil(QUANTUM);
         let mut group = Vec::with_capacity(GROUP);
         for slots in list.chunks(GROUP) {
             group.clear();
@@ -125,7 +125,7 @@ impl Server {
                     group.push(slot);
                 }
             }
-            for _ in 0..ROUNDS_MAX {
+            for _ in 0..rounds {
                 if group.is_empty() {
                     break;
                 }
