@@ -63,7 +63,6 @@ impl Server {
         self.inst.log.notice("User requested shutdown...", &[]);
         let has_points = !self.inst.config.persistence.save.is_empty();
         self.inst.saver.abort_and_wait();
-        let mut code = 0;
         if (has_points || options.save) && !options.nosave {
             self.inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);
             if let Err(error) = self.inst.save_now(self.outside.wall_ms()) {
@@ -73,7 +72,7 @@ impl Server {
                     self.tell_shutdown_failed(options.asked_by);
                     return None;
                 }
-                code = 1;
+                // As with Redis, who insists gets the same exit code as if all had gone well.
             }
         }
         self.flush_all();
@@ -84,7 +83,7 @@ impl Server {
             let _ = std::fs::remove_file(pidfile.as_path()); // gone already is as good
         }
         self.inst.log.warning("Redis is now ready to exit, bye bye...", &[(keys::PID, &process::pid())]);
-        Some(code)
+        Some(0)
     }
 
     fn tell_shutdown_failed(&mut self, asked_by: Option<ClientId>) {

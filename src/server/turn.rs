@@ -51,7 +51,8 @@ impl Server {
         self.events = events;
         let commands_before = self.inst.commands_total;
         self.serve_ready();
-        let commands = self.inst.commands_total - commands_before;
+        // CONFIG RESETSTAT may have come in between.
+        let commands = self.inst.commands_total.saturating_sub(commands_before);
         self.before_sleep();
         if self.outside.now_ns() >= self.next_cron_ns {
             self.cron();

@@ -309,3 +309,34 @@ fn reload() {
         "#,
     );
 }
+
+/// The checker by both its names, for a good file and a bad one.
+#[test]
+fn check_rdb() {
+    if !is_kvstash() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    fill(&mut kv);
+    kv.ok("SAVE");
+    let good = server.dir.join("dump.rdb");
+    let bad = server.dir.join("bad.rdb");
+    let mut bytes = fs::read(&good).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    fs::write(&bad, bytes).unwrap();
+    let link = server.dir.join("redis-check-rdb");
+    std::os::unix::fs::symlink(crate::support::under_test(), &link).unwrap();
+    let run = |command: &mut std::process::Command| {
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (file, fine) in [(&good, true), (&bad, false)] {
+        let by_word = run(std::process::Command::new(crate::support::under_test()).arg("check-rdb").arg(file));
+        let by_name = run(std::process::Command::new(&link).arg(file));
+        assert_eq!(by_word.0, fine, "{}", by_word.1);
+        assert_eq!(by_name.0, fine, "{}", by_name.1);
+        assert_eq!(by_word.1.contains("RDB looks OK!"), fine, "{}", by_word.1);
+    }
+}
