@@ -41,6 +41,13 @@ pub fn all() -> Vec<&'static CommandSpec> {
     families.into_iter().flatten().copied().collect()
 }
 
+/// Makes the table with `rename-command` applied. To be called once, before [`table`].
+pub fn table_with_renames<'n>(
+    renames: impl IntoIterator<Item = (&'n str, &'n str)>,
+) -> Result<&'static CommandTable, String> {
+    CommandTable::renamed(all(), renames).map(CommandTable::set_global)
+}
+
 /// The table of every command of this program.
 pub fn table() -> &'static CommandTable {
     CommandTable::global(all)

@@ -8,6 +8,9 @@
 //! neighbours, so a hit is confirmed against the spelled-out name. Longer names, of which there are few, are
 //! searched one by one.
 //!
+//! `rename-command` changes the name a command is found by, and nothing else: COMMAND, statistics and the log know it
+//! by its own name, as with Redis.
+//!
 //! The number of a command indexes every per-command array (statistics, latency histograms): it is dense, and stable
 //! for the life of the process.
 
@@ -30,6 +33,8 @@ pub struct Command {
     pub id: u16,
     /// The name with its container: `set`, `client|kill`.
     pub full_name: String,
+    /// What it is called by: its name, unless it was renamed; empty when it cannot be called.
+    called: String,
     /// Copied from the declaration, so that gates touch one line of memory.
     pub flags: Flags,
     /// Copied from the declaration.
@@ -61,6 +66,7 @@ impl Command {
             spec,
             id,
             full_name,
+            called: spec.name.to_owned(),
             flags: spec.flags,
             arity: spec.arity,
             handler: spec.handler,
@@ -91,6 +97,8 @@ pub enum Lookup<'t> {
     /// The container exists, the subcommand does not.
     UnknownSubcommand(&'t Command),
 }
+
+static TABLE: OnceLock<CommandTable> = OnceLock::new();
 
 /// All commands.
 pub struct CommandTable {
@@ -158,17 +166,44 @@ impl CommandTable {
         let mut ids = 0;
         let mut commands: Vec<Command> = specs.into_iter().map(|s| Command::new(s, None, &mut ids)).collect();
         commands.sort_by_key(|c| c.spec.name);
+        CommandTable::of(commands, ids)
+    }
+
+    /// The same with commands renamed, in this order: each pair is what a command is called until then, and from then
+    /// on. An empty new name makes it unknown.
+    pub fn renamed<'n>(
+        specs: impl IntoIterator<Item = &'static CommandSpec>,
+        renames: impl IntoIterator<Item = (&'n str, &'n str)>,
+    ) -> Result<CommandTable, String> {
+        let CommandTable { mut commands, places, .. } = CommandTable::new(specs);
+        for (from, to) in renames {
+            if !to.is_empty() && commands.iter().any(|c| c.called.eq_ignore_ascii_case(to)) {
+                return Err(format!("rename-command {from} {to}: Target command name already exists"));
+            }
+            let command = commands.iter_mut().find(|c| c.called.eq_ignore_ascii_case(from));
+            match command.filter(|_| !from.is_empty()) {
+                Some(command) => to.clone_into(&mut command.called),
+                None => return Err(format!("rename-command {from} {to}: No such command in rename-command")),
+            }
+        }
+        Ok(CommandTable::of(commands, places.len() as u16))
+    }
+
+    fn of(commands: Vec<Command>, ids: u16) -> CommandTable {
         let mut slots = vec![Slot { folded: Folded::EMPTY, index: 0 }; SLOTS].into_boxed_slice();
         let mut long_names = Vec::new();
         for (i, command) in commands.iter().enumerate() {
             let index = u16::try_from(i + 1).expect("fewer than 65535 commands");
-            let Some(folded) = Folded::of(command.spec.name.as_bytes()) else {
+            if command.called.is_empty() {
+                continue;
+            }
+            let Some(folded) = Folded::of(command.called.as_bytes()) else {
                 long_names.push(index - 1);
                 continue;
             };
             let mut at = folded.slot();
             while slots[at].index != 0 {
-                assert!(slots[at].folded != folded, "two commands are called {}", command.spec.name);
+                assert!(slots[at].folded != folded, "two commands are called {}", command.called);
                 at = (at + 1) % SLOTS;
             }
             slots[at] = Slot { folded, index };
@@ -185,8 +220,12 @@ impl CommandTable {
 
     /// The table of all commands of this program, made once.
     pub fn global(specs: fn() -> Vec<&'static CommandSpec>) -> &'static CommandTable {
-        static TABLE: OnceLock<CommandTable> = OnceLock::new();
         TABLE.get_or_init(|| CommandTable::new(specs()))
+    }
+
+    /// Makes the table of this program, before anybody asks for it.
+    pub fn set_global(table: CommandTable) -> &'static CommandTable {
+        TABLE.get_or_init(|| table)
     }
 
     /// The command of that name, in any case; containers, not subcommands.
@@ -203,7 +242,7 @@ impl CommandTable {
             }
             if slot.folded == folded {
                 let command = &self.commands[usize::from(slot.index) - 1];
-                if command.spec.name.as_bytes().eq_ignore_ascii_case(name) {
+                if command.called.as_bytes().eq_ignore_ascii_case(name) {
                     return Some(command);
                 }
             }
@@ -214,7 +253,7 @@ impl CommandTable {
     #[cold]
     fn long(&self, name: &[u8]) -> Option<&Command> {
         let mut long = self.long_names.iter().map(|i| &self.commands[usize::from(*i)]);
-        long.find(|c| c.spec.name.as_bytes().eq_ignore_ascii_case(name))
+        long.find(|c| c.called.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// What a request names: the command, or the subcommand of a container.
@@ -314,6 +353,19 @@ mod tests {
         for name in [&b"ge"[..], b"gett", b"", b"g\x45\x00", b"\x07et", b"getrang", b"georadiusbymembeR\x00"] {
             assert!(t.command(name).is_none(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn renamed_commands_are_found_by_their_new_names_alone() {
+        let specs: [&'static CommandSpec; 4] = [&GET, &SET, &LONG, &CLIENT];
+        let renames = [("GET", "fetch"), ("set", "get"), ("georadiusbymember", ""), ("client", "averyveryverylongname")];
+        let t = CommandTable::renamed(specs, renames).expect("all names exist");
+        assert_eq!(t.command(b"Fetch").expect("renamed").full_name, "get");
+        assert_eq!(t.command(b"get").expect("renamed").full_name, "set");
+        assert!(t.command(b"set").is_none() && t.command(b"georadiusbymember").is_none() && t.command(b"").is_none());
+        assert_eq!(t.command(b"AVeryVeryVeryLongName").expect("renamed").subcommands.len(), 1);
+        assert!(CommandTable::renamed(specs, [("nosuch", "x")]).is_err_and(|e| e.contains("No such command")));
+        assert!(CommandTable::renamed(specs, [("get", "SET")]).is_err_and(|e| e.contains("already exists")));
     }
 
     #[test]

@@ -90,7 +90,8 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
         log.warning("The limit of open files bounds maxclients", &[(keys::REASON, &why)]);
         config.limits.maxclients = (process::nofile().saturating_sub(32)).max(1) as u32;
     }
-    let table = commands::table();
+    let renames = config.renamed_commands.iter().map(|r| (r.from.as_str(), r.to.as_str()));
+    let table = commands::table_with_renames(renames)?;
     let names: Vec<&'static str> = table.by_ids().map(|c| c.full_name.as_str()).collect();
     let metrics = Arc::new(Metrics::new(config.storage.databases as usize, &names));
     let rng = Rng::from_os();
