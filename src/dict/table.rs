@@ -376,3 +376,134 @@ impl<E: Element> std::fmt::Debug for Table<E> {
         self.stats().fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cow::CowValue;
+    use crate::dict::{Entry, EntryHead, Payload};
+
+    /// Tables here hold bytes only.
+    struct Never(std::convert::Infallible);
+
+    impl CowValue for Never {
+        fn birth(&self) -> Epoch {
+            match self.0 {}
+        }
+        fn fork(&self, _: &mut Heap) -> Never {
+            match self.0 {}
+        }
+        fn memory(&self) -> usize {
+            match self.0 {}
+        }
+    }
+
+    fn put(table: &mut Table<Entry<Never>>, heap: &mut Heap, n: u32, value: &[u8]) {
+        let key = format!("key:{n}").into_bytes();
+        let (hash, birth) = (table.hash(&key), heap.epoch());
+        let head = EntryHead { key: &key, hash, expiry_ms: None, type_id: 0, encoding: 0, clock: 0 };
+        match table.entry_mut(heap, hash, &key) {
+            Slot::Vacant(slot) => drop(slot.insert(Entry::build(birth, &head, Payload::Bytes(value)))),
+            Slot::Occupied(mut slot) => drop(slot.replace(Entry::build(birth, &head, Payload::Bytes(value)))),
+        }
+    }
+
+    fn take(table: &mut Table<Entry<Never>>, heap: &mut Heap, n: u32) -> bool {
+        let key = format!("key:{n}").into_bytes();
+        let hash = table.hash(&key);
+        match table.entry_mut(heap, hash, &key) {
+            Slot::Vacant(_) => false,
+            Slot::Occupied(slot) => {
+                drop(slot.remove());
+                true
+            }
+        }
+    }
+
+    #[test]
+    fn grows_and_shrinks() {
+        // Small enough for Miri: two levels of splits, then back to nothing.
+        let (mut heap, mut table) = (Heap::new(), Table::new(HashSeed::fixed(2)));
+        let all = if cfg!(miri) { 450 } else { 20_000 };
+        for n in 0..all {
+            put(&mut table, &mut heap, n, b"v");
+        }
+        table.check_invariants();
+        assert!(table.stats().depth >= 2);
+        for n in 0..all {
+            let key = format!("key:{n}").into_bytes();
+            let hash = table.hash(&key);
+            table.prefetch_bucket(hash);
+            table.prefetch_entry(hash);
+            assert_eq!(table.find(hash, &key).and_then(|entry| entry.bytes()), Some(&b"v"[..]));
+        }
+        for n in 0..all {
+            assert!(take(&mut table, &mut heap, n));
+            assert!(!take(&mut table, &mut heap, n));
+        }
+        assert_eq!((table.len(), table.memory()), (0, 0));
+    }
+
+    #[test]
+    fn the_writer_and_the_reader_of_a_snapshot_do_not_meet() {
+        // For Miri's and TSan's eyes: the reader iterates while the writer splits, overwrites and deletes.
+        let (mut heap, mut table) = (Heap::new(), Table::new(HashSeed::fixed(3)));
+        let rounds = if cfg!(miri) { 3 } else { 20 };
+        for n in 0..250 {
+            put(&mut table, &mut heap, n, b"old");
+        }
+        for round in 0..rounds {
+            let opening = heap.open_snapshot();
+            let view = table.view(&opening);
+            let ticket = opening.ticket();
+            let expected = table.len();
+            let reader = std::thread::spawn(move || {
+                let bytes: usize = view.iter().map(|entry| entry.bytes().expect("bytes").len()).sum();
+                let count = view.iter().count();
+                drop((view, ticket));
+                (count, bytes)
+            });
+            let mut done = 0;
+            while heap.has_snapshot() || done < 60 {
+                put(&mut table, &mut heap, done % 300, b"new");
+                take(&mut table, &mut heap, (done * 7 + round) % 300);
+                let key = format!("key:{}", done % 250).into_bytes();
+                if let Some(entry) = table.find(table.hash(&key), &key) {
+                    entry.touch(done & 0xff_ffff);
+                }
+                done += 1;
+                heap.reap();
+            }
+            assert_eq!(reader.join().expect("no panic"), (expected, expected * 3));
+            while heap.reclaim(50) {}
+            table.check_invariants();
+        }
+        assert_eq!(heap.stats().retired_nodes, 0);
+        drop(table.take_all(&mut heap));
+    }
+
+    #[test]
+    fn copying_is_counted_and_bounded() {
+        let (mut heap, mut table) = (Heap::new(), Table::new(HashSeed::fixed(4)));
+        let all = if cfg!(miri) { 400 } else { 3000 };
+        (0..all).for_each(|n| put(&mut table, &mut heap, n, b"v"));
+        let opening = heap.open_snapshot();
+        let view = table.view(&opening);
+        let ticket = opening.ticket();
+        put(&mut table, &mut heap, 0, b"w");
+        let once = heap.stats().cloned_bytes;
+        assert!((2048..2048 + 2048 + 64).contains(&once), "a segment, a chunk and the root: {once}");
+        put(&mut table, &mut heap, 0, b"x");
+        assert_eq!(heap.stats().cloned_bytes, once, "the second write finds everything its own");
+        drop((view, ticket));
+        heap.reap();
+        assert_eq!(heap.stats().cloned_bytes, 0);
+        while heap.reclaim(1) {}
+        let mut taken = table.take_all(&mut heap).expect("nothing is shared any more");
+        let mut slices = 0;
+        while taken.free_some(1) {
+            slices += 1;
+        }
+        assert!(slices > 1 && taken.is_empty());
+    }
+}

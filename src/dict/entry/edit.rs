@@ -283,3 +283,228 @@ fn forget_inline(raw: Raw<'_>) -> Raw<'static> {
         Raw::Node(node) => Raw::Node(node),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cow::SnapshotTicket;
+    use crate::dict::{EntryHead, EntryRef, PayloadRef, Slot, SnapshotView, Table};
+    use crate::util::hash::HashSeed;
+
+    /// A value with some text.
+    struct Note {
+        birth: Epoch,
+        text: String,
+    }
+
+    impl CowValue for Note {
+        fn birth(&self) -> Epoch {
+            self.birth
+        }
+        fn fork(&self, heap: &mut Heap) -> Note {
+            Note { birth: heap.epoch(), text: self.text.clone() }
+        }
+        fn memory(&self) -> usize {
+            self.text.len()
+        }
+    }
+
+    struct World {
+        heap: Heap,
+        table: Table<Entry<Note>>,
+    }
+
+    fn show(entry: EntryRef<'_, Note>) -> String {
+        let value = match entry.payload() {
+            PayloadRef::Inline(bytes) => format!("inline {}", String::from_utf8_lossy(bytes)),
+            PayloadRef::Blob(bytes) => format!("blob {}", String::from_utf8_lossy(bytes)),
+            PayloadRef::Int(n) => format!("int {n}"),
+            PayloadRef::Node(note) => format!("note {}", note.text),
+        };
+        match entry.expiry_ms() {
+            Some(at) => format!("{value} until {at}"),
+            None => value,
+        }
+    }
+
+    impl World {
+        fn with(payload: impl FnOnce(Epoch) -> Payload<'static, Note>) -> World {
+            let mut world = World { heap: Heap::new(), table: Table::new(HashSeed::fixed(1)) };
+            world.put(b"k", payload);
+            world
+        }
+
+        fn put(&mut self, key: &[u8], payload: impl FnOnce(Epoch) -> Payload<'static, Note>) {
+            let (hash, birth) = (self.table.hash(key), self.heap.epoch());
+            let head = EntryHead { key, hash, expiry_ms: None, type_id: 1, encoding: 2, clock: 3 };
+            match self.table.entry_mut(&mut self.heap, hash, key) {
+                Slot::Vacant(slot) => drop(slot.insert(Entry::build(birth, &head, payload(birth)))),
+                Slot::Occupied(_) => panic!("put is for new keys"),
+            }
+        }
+
+        fn slot(&mut self, key: &[u8]) -> OccupiedSlot<'_, Entry<Note>> {
+            let hash = self.table.hash(key);
+            match self.table.entry_mut(&mut self.heap, hash, key) {
+                Slot::Occupied(slot) => slot,
+                Slot::Vacant(_) => panic!("{key:?} is not there"),
+            }
+        }
+
+        fn now(&self, key: &[u8]) -> String {
+            show(self.table.find(self.table.hash(key), key).expect("the key is there"))
+        }
+
+        fn snapshot(&mut self) -> (SnapshotView<Entry<Note>>, SnapshotTicket) {
+            let opening = self.heap.open_snapshot();
+            (self.table.view(&opening), opening.ticket())
+        }
+    }
+
+    impl Drop for World {
+        fn drop(&mut self) {
+            self.heap.reap();
+            drop(self.table.take_all(&mut self.heap));
+        }
+    }
+
+    /// Makes the same edit without a snapshot and under one, and compares what the table and the snapshot show.
+    fn check(payload: fn(Epoch) -> Payload<'static, Note>, edit: fn(&mut OccupiedSlot<'_, Entry<Note>>), expect: &str) {
+        let mut world = World::with(payload);
+        edit(&mut world.slot(b"k"));
+        assert_eq!(world.now(b"k"), expect);
+
+        let mut world = World::with(payload);
+        let before = world.now(b"k");
+        let (view, ticket) = world.snapshot();
+        edit(&mut world.slot(b"k"));
+        assert_eq!(world.now(b"k"), expect);
+        edit(&mut world.slot(b"k")); // the copy is changed in place now
+        let seen = std::thread::spawn(move || view.iter().map(show).collect::<Vec<_>>()).join().expect("no panic");
+        assert_eq!(seen, [before]);
+        world.table.check_invariants();
+        drop(ticket);
+        assert_eq!(world.heap.reap(), 1);
+        assert!(!world.heap.reclaim(100));
+        assert_eq!(world.heap.stats(), Default::default());
+    }
+
+    const LONG: &str = "a string that is far too long to be kept inside an entry of one hundred and twenty-eight bytes, \
+                        because it alone has more of them than that";
+
+    fn bytes(_: Epoch) -> Payload<'static, Note> {
+        Payload::Bytes(b"short")
+    }
+    fn blob(_: Epoch) -> Payload<'static, Note> {
+        Payload::Bytes(LONG.as_bytes())
+    }
+    fn int(_: Epoch) -> Payload<'static, Note> {
+        Payload::Int(41)
+    }
+    fn note(birth: Epoch) -> Payload<'static, Note> {
+        Payload::Node(Box::new(Note { birth, text: "dear".into() }))
+    }
+
+    #[test]
+    fn payloads_replace_each_other() {
+        for old in [bytes, blob, int, note] {
+            check(old, |slot| drop(slot.set_payload(1, 1, Payload::Bytes(b"other"))), "inline other");
+            check(old, |slot| drop(slot.set_payload(1, 1, Payload::Int(7))), "int 7");
+            check(old, |slot| drop(slot.set(Some(9), 1, 1, Payload::Int(7))), "int 7 until 9");
+            check(old, |slot| drop(slot.set(None, 1, 1, Payload::Bytes(LONG.as_bytes()))), &format!("blob {LONG}"));
+        }
+    }
+
+    #[test]
+    fn expiry_comes_and_goes() {
+        check(bytes, |slot| slot.set_expiry(Some(5)), "inline short until 5");
+        check(blob, |slot| slot.set_expiry(None), &format!("blob {LONG}"));
+        check(note, |slot| (1..4).for_each(|at| slot.set_expiry(Some(at))), "note dear until 3");
+        check(int, |slot| [Some(1), None].map(|at| slot.set_expiry(at)).into_iter().collect(), "int 41");
+    }
+
+    #[test]
+    fn values_change_in_place() {
+        check(int, |slot| slot.set_int(42), "int 42");
+        check(bytes, |slot| slot.bytes_mut().expect("bytes")[0] = b'S', "inline Short");
+        check(blob, |slot| slot.bytes_mut().expect("bytes")[0] = b'A', &format!("blob {}", LONG.replacen('a', "A", 1)));
+        check(note, |slot| slot.node_mut().expect("a node").text = "Dear".into(), "note Dear");
+        check(note, |slot| slot.set_encoding(9), "note dear");
+        assert!(World::with(int).slot(b"k").bytes_mut().is_none());
+        assert!(World::with(int).slot(b"k").node_mut().is_none());
+    }
+
+    #[test]
+    fn strings_grow() {
+        let mut world = World::with(bytes);
+        let mut expected = b"short".to_vec();
+        for round in 0..60 {
+            let snapshot = (round % 7 == 3).then(|| world.snapshot());
+            world.slot(b"k").append(b" and longer");
+            expected.extend_from_slice(b" and longer");
+            assert_eq!(world.slot(b"k").get().bytes(), Some(&expected[..]));
+            drop(snapshot);
+            world.heap.reap();
+        }
+        while world.heap.reclaim(5) {}
+        assert!(world.slot(b"k").get().memory() > expected.len());
+    }
+
+    #[test]
+    fn a_value_moves_to_another_key() {
+        for payload in [bytes, blob, int, note] {
+            for shared in [false, true] {
+                let mut world = World::with(payload);
+                let before = world.now(b"k");
+                let snapshot = shared.then(|| world.snapshot());
+                let moved = world.slot(b"k").take_payload();
+                world.put(b"another", |_| Payload::Moved(moved));
+                assert_eq!((world.table.len(), world.now(b"another")), (1, before.clone()));
+                let moved = world.slot(b"another").take_payload();
+                world.put(b"target", |_| Payload::Int(0));
+                drop(world.slot(b"target").set_payload(1, 1, Payload::Moved(moved)));
+                drop(world.slot(b"target").remove());
+                if let Some((view, ticket)) = snapshot {
+                    assert_eq!(view.iter().map(show).collect::<Vec<_>>(), [before]);
+                    drop((view, ticket));
+                }
+                world.heap.reap();
+                assert!(!world.heap.reclaim(100));
+            }
+        }
+    }
+
+    #[test]
+    fn a_flushed_table_stays_for_its_snapshot() {
+        let mut world = World::with(note);
+        let (view, ticket) = world.snapshot();
+        assert!(world.table.take_all(&mut world.heap).is_none(), "it went to the heap");
+        world.put(b"new", int);
+        assert!(world.table.take_all(&mut world.heap).is_some(), "nothing of this one is shared");
+        assert_eq!(view.iter().map(show).collect::<Vec<_>>(), ["note dear"]);
+        drop((view, ticket));
+        world.heap.reap();
+        let garbage = world.heap.take_garbage().expect("the flushed table");
+        std::thread::spawn(move || drop(garbage)).join().expect("no panic");
+    }
+
+    #[test]
+    fn sizes_are_as_designed() {
+        let sizes = |key: usize, value: usize, expiry_ms| {
+            let key = vec![b'k'; key];
+            let value = vec![b'v'; value];
+            let head = EntryHead { key: &key, hash: 5, expiry_ms, type_id: 0, encoding: 0, clock: 0 };
+            let entry = Entry::<Note>::build(Heap::new().epoch(), &head, Payload::Bytes(&value));
+            assert_eq!((entry.as_ref().key(), entry.as_ref().bytes()), (&key[..], Some(&value[..])));
+            assert_eq!(entry.as_ref().expiry_ms(), expiry_ms);
+            entry.as_ref().memory()
+        };
+        assert_eq!(sizes(10, 16, None), 40);
+        assert_eq!(sizes(16, 16, None), 48);
+        assert_eq!(sizes(16, 32, None), 64);
+        assert_eq!(sizes(16, 32, Some(1)), 72);
+        assert!(sizes(300, 10, Some(1)) < 352);
+        assert!(sizes(254, 10, None) <= sizes(255, 10, None));
+        assert!(sizes(16, 1000, None) < 1064);
+    }
+}
