@@ -46,5 +46,6 @@ pub mod types;
 pub mod util;
 
 /// Here and not in `main.rs`, so that the tests and every tool count memory with the same allocator.
+#[cfg(not(miri))] // Miri checks every access itself, and cannot call out to C
 #[global_allocator]
 static ALLOCATOR: sys::allocator::Jemalloc = sys::allocator::Jemalloc;

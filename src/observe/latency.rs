@@ -110,8 +110,7 @@ impl History {
         let shown: Vec<Sample> = self.samples().rev().take(COLUMNS).rev().collect();
         let high = shown.iter().map(|s| s.ms).max().unwrap_or(0);
         let low = shown.iter().map(|s| s.ms).min().unwrap_or(0);
-        let mut text =
-            format!("{event} - high {high} ms, low {low} ms (all time high {} ms)\n", self.worst_ms);
+        let mut text = format!("{event} - high {high} ms, low {low} ms (all time high {} ms)\n", self.worst_ms);
         text.push_str(&"-".repeat(COLUMNS));
         text.push('\n');
         let ages: Vec<String> = shown.iter().map(|s| age(now_seconds - s.at_seconds)).collect();
@@ -283,7 +282,8 @@ mod tests {
             " m  ",
         ];
         let want: Vec<String> = want.iter().map(|l| l.to_string()).collect();
-        let got: Vec<String> = latency.history("command").unwrap().graph("command", 7061).lines().map(Into::into).collect();
+        let got: Vec<String> =
+            latency.history("command").unwrap().graph("command", 7061).lines().map(Into::into).collect();
         // Ages: 7061s = 1h, 3061s = 51m, 61s = 1m, 6s.
         assert_eq!(got, want);
     }

@@ -474,8 +474,7 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let (h, m, s, ms) = self.clock();
         let month = MONTHS[self.month as usize - 1];
         write!(f, "{:02} {month} {} {h:02}:{m:02}:{s:02}.{ms:03}", self.day, self.year)

@@ -387,7 +387,9 @@ mod tests {
     #[test]
     fn buckets_hold_what_their_bounds_say() {
         let histogram = Histogram::default();
-        for (us, bucket) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1024, 10), (1025, 11), (u64::MAX / 1000, 31)] {
+        for (us, bucket) in
+            [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1024, 10), (1025, 11), (u64::MAX / 1000, 31)]
+        {
             histogram.reset();
             histogram.record_ns(us * 1000);
             assert_eq!(histogram.counts().iter().position(|&c| c == 1), Some(bucket), "{us}");
