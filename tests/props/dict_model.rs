@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-use kvstash::cow::{Blob, CowValue, Epoch, Heap, SnapshotTicket};
+use kvstash::cow::{Blob, CowValue, Epoch, Heap, HeapStats, SnapshotTicket};
 use kvstash::dict::{Entry, EntryHead, EntryRef, Payload, PayloadRef, Slot, SnapshotView, Table};
 use kvstash::util::hash::HashSeed;
 use kvstash::util::rng::Rng;
@@ -335,41 +335,43 @@ impl World {
         let shown = self.table.sample(&mut rng, 5, |entry| assert!(self.rows.contains_key(entry.key())));
         assert_eq!(shown, seen.min(5));
     }
-}
 
-fn run(ops: Vec<Op>) -> bool {
-    let mut world = World::new();
-    for op in ops {
-        world.apply(op);
-        world.check();
+    /// Ends all snapshots, empties the table, and counts what is left.
+    fn finish(mut self) -> bool {
+        self.snapshots.iter().for_each(Snapshot::check);
+        self.snapshots.clear();
+        self.heap.reap();
+        while self.heap.reclaim(13) {}
+        assert_eq!(self.heap.stats(), HeapStats::default());
+        self.check();
+        drop(self.table.take_all(&mut self.heap));
+        assert_eq!(self.live.load(Ordering::Relaxed), 0, "every value was freed once");
+        true
     }
-    world.snapshots.iter().for_each(Snapshot::check);
-    world.snapshots.clear();
-    world.heap.reap();
-    while world.heap.reclaim(13) {}
-    assert_eq!(world.heap.stats(), kvstash::cow::HeapStats::default());
-    world.check();
-    drop(world.table.take_all(&mut world.heap));
-    assert_eq!(world.live.load(Ordering::Relaxed), 0, "every value was freed once");
-    true
 }
 
 quickcheck! {
     fn a_table_is_a_map_and_snapshots_do_not_change(ops: Vec<Op>) -> bool {
-        run(ops)
+        let mut world = World::new();
+        for op in ops {
+            world.apply(op);
+            world.check();
+        }
+        world.finish()
     }
 }
 
 #[test]
-fn everything_at_once() {
-    // One long run with a fixed seed: more growth, shrinking and overlapping snapshots than short cases reach.
-    let mut world = World::new();
-    let mut g = Gen::new(64);
-    for step in 0..3000 {
-        world.apply(Op::arbitrary(&mut g));
-        if step % 20 == 0 {
-            world.check();
+fn long_runs() {
+    // More growth, shrinking and overlapping snapshots than short cases reach.
+    for seed in 1..=3 {
+        let (mut world, mut g) = (World::new(), Gen::from_size_and_seed(64, seed));
+        for step in 0..1000 {
+            world.apply(Op::arbitrary(&mut g));
+            if step % 20 == 0 {
+                world.check();
+            }
         }
+        world.finish();
     }
-    world.snapshots.iter().for_each(Snapshot::check);
 }

@@ -3,13 +3,14 @@
 
 mod config_values;
 mod db_expiry;
+mod db_keyspace;
+mod db_memory;
 mod dict_flood;
 mod dict_model;
 mod dict_scan;
-mod db_keyspace;
-mod db_memory;
 mod rdb_strings;
 mod resp_reply;
 mod resp_request;
+mod rope;
 mod util_gather;
 mod util_text;
