@@ -81,6 +81,14 @@ impl Row {
         self.spec.doc.trim()
     }
 
+    /// What values it takes, in words.
+    fn values(&self) -> String {
+        match self.spec.clamp {
+            Some((low, high)) => format!("integer, moved into {low} to {high}"),
+            None => self.spec.kind.describe(),
+        }
+    }
+
     fn marks(&self) -> String {
         let marks = [
             (Flags::IMMUTABLE, "start"),
@@ -122,7 +130,7 @@ pub fn markdown() -> String {
             let cells = [
                 format!("`{}`{aliases}", row.name()),
                 format!("`{}`", row.toml_key()),
-                row.spec.kind.describe(),
+                row.values(),
                 default_cell(row, &default),
                 row.marks(),
                 row.doc().to_owned(),
@@ -143,18 +151,7 @@ fn waiting(out: &mut String, default: &Config) {
          *refused* must keep their default until then: the server does not start with another value, because it would \
          promise what it does not do.\n",
     );
-    const ALL: [Needs; 9] = [
-        Needs::Acl,
-        Needs::Aof,
-        Needs::Cluster,
-        Needs::Collections,
-        Needs::PubSub,
-        Needs::Replication,
-        Needs::Scripting,
-        Needs::Tls,
-        Needs::Tracking,
-    ];
-    for needs in ALL {
+    for needs in Needs::ALL {
         let of_it = |row: &&&Row| matches!(row.spec.status, Status::Waits(n) | Status::Refused(n) if n == needs);
         let rows: Vec<_> = rows::all().iter().filter(of_it).collect();
         if rows.is_empty() {
@@ -169,7 +166,7 @@ fn waiting(out: &mut String, default: &Config) {
             let cells = [
                 format!("`{}`{aliases}", row.name()),
                 format!("{}, `{}`", row.group.name(), row.toml_key()),
-                row.spec.kind.describe(),
+                row.values(),
                 default_cell(row, default),
                 marks.into_iter().flatten().collect::<Vec<_>>().join(", "),
                 row.doc().to_owned(),
@@ -320,7 +317,7 @@ mod tests {
     #[test]
     fn help_names_every_live_parameter_and_no_secret_values() {
         let help = help("kvstash");
-        assert!(help.contains("    --maxmemory-policy noeviction\n"));
+        assert!(help.contains("    --loglevel notice\n"));
         assert!(help.contains("    --requirepass \"\"\n"));
         assert!(help.lines().all(|line| line.len() <= 160), "{help}");
     }

@@ -146,6 +146,12 @@ pub enum Needs {
     Collections,
     /// Cluster mode.
     Cluster,
+    /// Closing the greediest clients.
+    ClientEviction,
+    /// Making room by removing keys.
+    Eviction,
+    /// Histograms of the time that commands take.
+    LatencyTracking,
     /// CLIENT TRACKING.
     Tracking,
     /// Keyspace notifications.
@@ -159,6 +165,22 @@ pub enum Needs {
 }
 
 impl Needs {
+    /// Every part, in alphabetic order of their names.
+    pub const ALL: [Needs; 12] = [
+        Needs::Acl,
+        Needs::Tracking,
+        Needs::Cluster,
+        Needs::ClientEviction,
+        Needs::Eviction,
+        Needs::LatencyTracking,
+        Needs::PubSub,
+        Needs::Replication,
+        Needs::Scripting,
+        Needs::Aof,
+        Needs::Collections,
+        Needs::Tls,
+    ];
+
     /// What the documentation calls it.
     pub fn name(self) -> &'static str {
         match self {
@@ -166,6 +188,9 @@ impl Needs {
             Needs::Aof => "the append-only file",
             Needs::Collections => "the collection types",
             Needs::Cluster => "cluster mode",
+            Needs::ClientEviction => "eviction of clients",
+            Needs::Eviction => "eviction of keys",
+            Needs::LatencyTracking => "latency histograms",
             Needs::Tracking => "client-side caching",
             Needs::PubSub => "publish/subscribe",
             Needs::Replication => "replication",

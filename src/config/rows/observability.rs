@@ -2,7 +2,7 @@
 
 use super::{I32, I64, group};
 use crate::config::choice::{LogFormat, LogLevel, SyslogFacility};
-use crate::config::row::{Apply, Spec};
+use crate::config::row::{Apply, Needs, Spec};
 use crate::config::special::Percentiles;
 use crate::config::value::Text;
 
@@ -32,7 +32,7 @@ group! {
         log_format: LogFormat = LogFormat::Line => Spec::choice("log-format", LogFormat::WORDS).at_start();
 
         /// Keep keys and values out of the log.
-        hide_user_data_from_log: bool = false => Spec::bool("hide-user-data-from-log");
+        hide_user_data_from_log: bool = false => Spec::bool("hide-user-data-from-log").no_effect("keys and values are never logged");
 
         /// Log to syslog.
         syslog_enabled: bool = false => Spec::bool("syslog-enabled").at_start().no_effect(NO_SYSLOG);
@@ -59,14 +59,14 @@ group! {
         latency_monitor_threshold: i64 = 0 => Spec::int("latency-monitor-threshold", 0, I64);
 
         /// Keep a histogram of the time each command takes.
-        latency_tracking: bool = true => Spec::bool("latency-tracking").apply(Apply::LatencyTracking);
+        latency_tracking: bool = true => Spec::bool("latency-tracking").apply(Apply::LatencyTracking).waits(Needs::LatencyTracking);
 
         /// The percentiles that INFO shows of it.
         latency_tracking_info_percentiles: Percentiles = Percentiles(vec![50.0, 99.0, 99.9])
-            => Spec::special("latency-tracking-info-percentiles", "numbers from 0 to 100").multi();
+            => Spec::special("latency-tracking-info-percentiles", "numbers from 0 to 100").multi().waits(Needs::LatencyTracking);
 
         /// Write a report when the process crashes.
-        crash_log_enabled: bool = true => Spec::bool("crash-log-enabled");
+        crash_log_enabled: bool = true => Spec::bool("crash-log-enabled").no_effect("a crash is always reported");
 
         /// Test the memory after a crash.
         crash_memcheck_enabled: bool = true

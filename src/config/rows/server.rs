@@ -96,10 +96,10 @@ group! {
         hz: u32 = 10 => Spec::int("hz", 0, I32).clamped(1, 500).apply(Apply::Hz);
 
         /// Run the background work more often while many clients are connected.
-        dynamic_hz: bool = true => Spec::bool("dynamic-hz").apply(Apply::Hz);
+        dynamic_hz: bool = true => Spec::bool("dynamic-hz").no_effect("the background work does not grow with the number of clients");
 
         /// How long a shutdown waits for replicas, in seconds.
-        shutdown_timeout: u32 = 10 => Spec::int("shutdown-timeout", 0, I32);
+        shutdown_timeout: u32 = 10 => Spec::int("shutdown-timeout", 0, I32).waits(Needs::Replication);
 
         /// What SIGINT does.
         shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default()
@@ -113,7 +113,7 @@ group! {
         redis_version: Text = Text::from("7.4.2") => Spec::checked_text("redis-version", dotted_version).at_start();
 
         /// Log Redis's banner at start even when the log is not a terminal.
-        always_show_logo: bool = false => Spec::bool("always-show-logo").at_start();
+        always_show_logo: bool = false => Spec::bool("always-show-logo").at_start().no_effect("there is no banner");
 
         /// Show addresses and mode in the title of the process.
         set_proc_title: bool = true
