@@ -6,7 +6,7 @@
 //! while the thread sleeps for a key, and counts at once: the deadline is computed anew whenever somebody changes
 //! it, and an abort ends the sleep too. Hence a condition variable and not `sleep`.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,10 +37,10 @@ impl KeyDelay {
     }
 
     /// Sleeps after the `nth` key.
-    fn sleep(&self, nth: u64, stop: &AtomicBool) {
+    fn sleep(&self, nth: u64, phase: &AtomicU8) {
         let started = Instant::now();
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        while !stop.load(Relaxed) {
+        while phase.load(Acquire) != ABORTED {
             let micros = match self.micros() {
                 every if every < 0 => u64::from(nth.is_multiple_of(every.unsigned_abs())),
                 micros => micros.unsigned_abs(),
@@ -54,11 +54,21 @@ impl KeyDelay {
     }
 }
 
+/// Writing: may be aborted.
+const WRITING: u8 = 0;
+/// Was asked to stop, and will.
+const ABORTED: u8 = 1;
+/// Is about to put its file in place; too late to stop.
+const COMMITTED: u8 = 2;
+
 /// One save: how far it is, and whether it shall stop. The counters have one writer, the thread that saves.
+///
+/// An abort and the rename at the end exclude each other: the first of both to claim the phase wins. Otherwise a file
+/// that was given up could still replace one that was saved after it.
 #[derive(Debug, Default)]
 pub struct SaveControl {
     delay: Arc<KeyDelay>,
-    stop: AtomicBool,
+    phase: AtomicU8,
     keys: AtomicU64,
     keys_total: AtomicU64,
     bytes: AtomicU64,
@@ -70,15 +80,21 @@ impl SaveControl {
         SaveControl { delay, ..SaveControl::default() }
     }
 
-    /// Asks the save to stop, and wakes it if it sleeps.
-    pub fn abort(&self) {
-        self.stop.store(true, Relaxed);
+    /// Asks the save to stop, and wakes it if it sleeps. False: it is too late, its file is being put in place.
+    pub fn abort(&self) -> bool {
+        let stopped = self.phase.compare_exchange(WRITING, ABORTED, AcqRel, Acquire);
         self.delay.wake();
+        stopped != Err(COMMITTED)
     }
 
-    /// Whether it was asked to stop.
+    /// Whether it was asked to stop in time.
     pub fn aborted(&self) -> bool {
-        self.stop.load(Relaxed)
+        self.phase.load(Acquire) == ABORTED
+    }
+
+    /// Claims the right to put the file in place. False: it was aborted.
+    pub(super) fn commit(&self) -> bool {
+        self.phase.compare_exchange(WRITING, COMMITTED, AcqRel, Acquire).is_ok()
     }
 
     /// Keys written so far.
@@ -109,7 +125,7 @@ impl SaveControl {
         let keys = self.keys.load(Relaxed) + 1;
         self.keys.store(keys, Relaxed);
         if self.delay.micros() != 0 {
-            self.delay.sleep(keys, &self.stop);
+            self.delay.sleep(keys, &self.phase);
         }
     }
 }
@@ -148,8 +164,16 @@ mod tests {
         delay.set(60_000_000);
         let control = Arc::new(SaveControl::new(delay));
         let thread = sleeping(&control);
-        control.abort();
+        assert!(control.abort() && control.abort() && control.aborted());
         assert!(thread.join().unwrap() < Duration::from_secs(30));
+        assert!(!control.commit());
+    }
+
+    #[test]
+    fn who_commits_cannot_be_aborted() {
+        let control = SaveControl::default();
+        assert!(control.commit());
+        assert!(!control.abort() && !control.aborted());
     }
 
     #[test]

@@ -155,6 +155,9 @@ pub fn save_file(
     }
     let bytes = write_temp(disk, source, settings, version, control)
         .and_then(|bytes| {
+            if !control.commit() {
+                return Err(SaveError::Aborted);
+            }
             let (temp, path) = (&settings.temp, &settings.path);
             disk.rename(temp, path).map_err(|fault| on("rename", temp, fault))?;
             Ok(bytes)

@@ -15,6 +15,7 @@ use super::control::{KeyDelay, SaveControl};
 use super::save::{self, SaveError, SaveSettings, Saved};
 use super::source::SnapshotSource;
 use super::status::SaveStatus;
+use crate::config::special::SavePoint;
 use crate::sys::disk::Disk;
 use std::fmt;
 use std::io;
@@ -23,15 +24,6 @@ use std::thread::{self, JoinHandle};
 
 /// After a failed save, save points and scheduled saves wait for this long.
 const RETRY_MS: i64 = 5000;
-
-/// Save when this many seconds have passed and there were at least this many changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SavePoint {
-    /// Seconds since the last save.
-    pub seconds: u64,
-    /// Changes since the last save.
-    pub changes: u64,
-}
 
 /// Where the instance stands when it asks something of the saver.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +34,13 @@ pub struct Moment {
     pub dirty: u64,
 }
 
-/// How a save on the thread ended; hand it to [`Saver::finish`].
-pub type SaveOutcome = Result<Saved, SaveError>;
+/// The report of a save on the thread; hand it to [`Saver::finish`].
+#[derive(Debug)]
+pub struct SaveReport {
+    /// How it ended.
+    pub outcome: Result<Saved, SaveError>,
+    run: u64,
+}
 
 /// Why no thread was started.
 #[derive(Debug)]
@@ -66,8 +63,11 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 struct Running {
+    /// Tells its report from that of an earlier one that was not waited for.
+    run: u64,
     control: Arc<SaveControl>,
-    thread: JoinHandle<()>,
+    /// Absent once it was waited for.
+    thread: Option<JoinHandle<()>>,
     started_ms: i64,
     dirty: u64,
 }
@@ -116,13 +116,13 @@ impl Saver {
         &self.delay
     }
 
-    /// Starts the snapshot thread. `done` is called on it when all is over: pass the outcome to [`Saver::finish`].
+    /// Starts the snapshot thread. `done` is called on it when all is over: pass the report to [`Saver::finish`].
     pub fn start(
         &mut self,
         source: Box<dyn SnapshotSource>,
         settings: SaveSettings,
         at: Moment,
-        done: impl FnOnce(SaveOutcome) + Send + 'static,
+        done: impl FnOnce(SaveReport) + Send + 'static,
     ) -> Result<(), StartError> {
         if self.running.is_some() {
             return Err(StartError::AlreadyRunning);
@@ -132,7 +132,8 @@ impl Saver {
         self.saves += 1;
         let control = Arc::new(SaveControl::new(Arc::clone(&self.delay)));
         let (disk, shared) = (Arc::clone(&self.disk), Arc::clone(&control));
-        let report = Report(Some(done));
+        let run = self.saves;
+        let report = Report { run, done: Some(done) };
         let thread = thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
             let outcome = save::save_file(&*disk, &*source, &settings, &shared);
             drop(source);
@@ -140,7 +141,8 @@ impl Saver {
         });
         match thread {
             Ok(thread) => {
-                self.running = Some(Running { control, thread, started_ms: at.now_ms, dirty: at.dirty });
+                self.running =
+                    Some(Running { run, control, thread: Some(thread), started_ms: at.now_ms, dirty: at.dirty });
                 Ok(())
             }
             Err(fault) => {
@@ -152,31 +154,42 @@ impl Saver {
 
     /// Takes note of how the thread's save ended. `preserved_bytes` is what writers copied because of the snapshot.
     ///
-    /// An aborted save is no failure: nothing is held against the disk, and the changes stay unsaved.
-    pub fn finish(&mut self, outcome: &SaveOutcome, now_ms: i64, preserved_bytes: u64) {
-        let Some(running) = self.running.take() else { return };
-        // It has sent its report as its last act, so this does not wait.
-        let panicked = running.thread.join().is_err();
+    /// An aborted save is no failure: nothing is held against the disk, and the changes stay unsaved. False: the
+    /// report is of a save that [`Saver::abort_and_wait`] has settled already.
+    pub fn finish(&mut self, report: &SaveReport, now_ms: i64, preserved_bytes: u64) -> bool {
+        let Some(running) = self.running.take_if(|running| running.run == report.run) else { return false };
+        // To report was its last act, so this does not wait.
+        join(running.thread);
         self.last_duration_ms = Some((now_ms - running.started_ms).max(0));
         self.last_preserved_bytes = preserved_bytes;
-        match outcome {
+        match &report.outcome {
             Ok(_) => {
-                self.saved_dirty = running.dirty;
-                self.last_save_ms = now_ms;
+                // A save on the main thread may have overtaken it.
+                self.saved_dirty = self.saved_dirty.max(running.dirty);
+                self.last_save_ms = self.last_save_ms.max(now_ms);
                 self.last_ok = true;
             }
-            Err(SaveError::Aborted) => self.last_ok &= !panicked,
+            Err(SaveError::Aborted) => {}
             Err(_) => self.last_ok = false,
         }
+        true
     }
 
-    /// Saves on this thread: SAVE, SHUTDOWN, FLUSHALL with save points. A running thread is not disturbed.
+    /// Saves on this thread: SAVE, SHUTDOWN, FLUSHALL with save points.
+    ///
+    /// A save on the snapshot thread is aborted, for its data is older; if it is too late for that, its file is put in
+    /// place first, and then replaced.
     pub fn save_now(
         &mut self,
         source: &dyn SnapshotSource,
         settings: &SaveSettings,
         at: Moment,
     ) -> Result<Saved, SaveError> {
+        if let Some(running) = &mut self.running
+            && !running.control.abort()
+        {
+            join(running.thread.take());
+        }
         self.saves += 1;
         let control = SaveControl::new(Arc::clone(&self.delay));
         let saved = save::save_file(&*self.disk, source, settings, &control)?;
@@ -196,20 +209,16 @@ impl Saver {
         self.running.is_some()
     }
 
-    /// Asks the running save to stop; it still reports. False if none is running.
+    /// Asks the running save to stop; it still reports. False if none is running, or if it is too late.
     pub fn abort(&self) -> bool {
-        if let Some(running) = &self.running {
-            running.control.abort();
-        }
-        self.running.is_some()
+        self.running.as_ref().is_some_and(|running| running.control.abort())
     }
 
     /// Stops the running save and waits until its file is gone: before the process ends.
     pub fn abort_and_wait(&mut self) {
         if let Some(running) = self.running.take() {
             running.control.abort();
-            // A panic there has been reported already; there is nothing to do about it here.
-            let _ = running.thread.join();
+            join(running.thread);
         }
     }
 
@@ -229,13 +238,14 @@ impl Saver {
     }
 
     /// The first save point that asks for a save now.
-    pub fn due_point(&self, points: impl IntoIterator<Item = SavePoint>, at: Moment) -> Option<SavePoint> {
+    pub fn due_point(&self, points: &[SavePoint], at: Moment) -> Option<SavePoint> {
         if self.running.is_some() || !self.may_retry(at.now_ms) {
             return None;
         }
         let seconds = at.now_ms / 1000 - self.last_save_ms / 1000;
         let changes = self.changes(at.dirty);
-        points.into_iter().find(|point| changes >= point.changes && seconds > point.seconds as i64)
+        let asks = |point: &&SavePoint| changes >= point.changes && seconds > point.seconds as i64;
+        points.iter().find(asks).copied()
     }
 
     fn may_retry(&self, now_ms: i64) -> bool {
@@ -284,21 +294,31 @@ impl Drop for Saver {
     }
 }
 
-/// The callback of a thread: called once, even if the thread panics before it has an outcome.
-struct Report<F: FnOnce(SaveOutcome)>(Option<F>);
+fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread {
+        // If it panicked, it has said so on stderr and in its report.
+        let _ = thread.join();
+    }
+}
 
-impl<F: FnOnce(SaveOutcome)> Report<F> {
-    fn send(mut self, outcome: SaveOutcome) {
-        if let Some(done) = self.0.take() {
-            done(outcome);
+/// The callback of a thread: called once, even if the thread panics before it has an outcome.
+struct Report<F: FnOnce(SaveReport)> {
+    run: u64,
+    done: Option<F>,
+}
+
+impl<F: FnOnce(SaveReport)> Report<F> {
+    fn send(mut self, outcome: Result<Saved, SaveError>) {
+        if let Some(done) = self.done.take() {
+            done(SaveReport { outcome, run: self.run });
         }
     }
 }
 
-impl<F: FnOnce(SaveOutcome)> Drop for Report<F> {
+impl<F: FnOnce(SaveReport)> Drop for Report<F> {
     fn drop(&mut self) {
-        if let Some(done) = self.0.take() {
-            done(Err(SaveError::Thread));
+        if let Some(done) = self.done.take() {
+            done(SaveReport { outcome: Err(SaveError::Thread), run: self.run });
         }
     }
 }

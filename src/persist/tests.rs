@@ -1,6 +1,7 @@
 //! Saving and loading as a whole, with a list as the keyspace and a disk that fails when told to.
 
 use super::*;
+use crate::config::special::SavePoint;
 use crate::rdb::{Access, Checksum, RdbError, RdbReader, Why};
 use crate::sys::disk::{Disk, DiskFile, RealDisk};
 use crate::types::string::StringRef;
@@ -174,9 +175,9 @@ fn the_thread_saves_and_reports() {
     assert!(matches!(start(&mut saver, 8), Err(StartError::AlreadyRunning)));
     assert!(saver.status(at(12_500, 7), 0).bgsave_in_progress);
     assert_eq!(saver.status(at(12_500, 7), 0).current_bgsave_seconds, 2);
-    let outcome = told.recv_timeout(LIMIT).unwrap();
-    saver.finish(&outcome, 13_000, 77);
-    assert_eq!(outcome.unwrap().keys, 100);
+    let report = told.recv_timeout(LIMIT).unwrap();
+    assert!(saver.finish(&report, 13_000, 77));
+    assert_eq!(report.outcome.unwrap().keys, 100);
     let status = saver.status(at(14_000, 9), 0);
     assert_eq!((status.changes_since_last_save, status.last_save_time, status.saves), (2, 13, 1));
     assert_eq!((status.last_bgsave_seconds, status.current_bgsave_seconds), (3, -1));
@@ -206,9 +207,9 @@ fn an_abort_leaves_the_old_file_and_no_other() {
         } else {
             assert!(saver.abort());
         }
-        let outcome = told.recv_timeout(LIMIT).unwrap();
-        assert!(matches!(outcome, Err(SaveError::Aborted)));
-        saver.finish(&outcome, 2000, 0);
+        let report = told.recv_timeout(LIMIT).unwrap();
+        assert!(matches!(report.outcome, Err(SaveError::Aborted)));
+        assert_eq!(saver.finish(&report, 2000, 0), !wait);
         assert!(!saver.is_running());
         assert!(saver.last_ok(), "an abort is no failure");
         assert_eq!(saver.changes(5), 5);
@@ -226,31 +227,49 @@ fn a_delay_that_ends_ends_the_save_at_once() {
     saver.start(Box::new(Maps::sample(50)), dir.settings(), at(0, 0), move |o| tell.send(o).unwrap()).unwrap();
     assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
     saver.set_key_delay(0);
-    assert_eq!(told.recv_timeout(LIMIT).unwrap().unwrap().keys, 50);
+    assert_eq!(told.recv_timeout(LIMIT).unwrap().outcome.unwrap().keys, 50);
+}
+
+#[test]
+fn a_save_on_the_main_thread_ends_an_older_one() {
+    let dir = Dir::new("overtaken");
+    let mut saver = Saver::new(Arc::new(RealDisk), 0);
+    saver.set_key_delay(10_000_000);
+    let (tell, told) = mpsc::channel();
+    let old = Maps::sample(50);
+    saver.start(Box::new(old), dir.settings(), at(1000, 5), move |r| tell.send(r).unwrap()).unwrap();
+    let now = SaveSettings { temp: temp_path(&dir.file(), "fg-"), ..dir.settings() };
+    saver.save_now(&Maps::default(), &now, at(2000, 9)).unwrap();
+    let report = told.recv_timeout(LIMIT).unwrap();
+    assert!(matches!(report.outcome, Err(SaveError::Aborted)));
+    assert!(saver.finish(&report, 3000, 0));
+    assert_eq!((saver.changes(9), saver.last_save_ms()), (0, 2000));
+    assert_eq!(dir.names(), ["dump.rdb"]);
+    assert_eq!(load(&dir.file(), &LoadSettings::default()).unwrap().0, Maps::default());
 }
 
 #[test]
 fn save_points_and_retries() {
     let points = [SavePoint { seconds: 900, changes: 1 }, SavePoint { seconds: 60, changes: 100 }];
     let mut saver = Saver::new(Arc::new(RealDisk), 0);
-    assert_eq!(saver.due_point(points, at(60_000, 100)), None);
-    assert_eq!(saver.due_point(points, at(61_000, 99)), None);
-    assert_eq!(saver.due_point(points, at(61_000, 100)), Some(points[1]));
-    assert_eq!(saver.due_point(points, at(901_000, 0)), None);
-    assert_eq!(saver.due_point(points, at(901_000, 1)), Some(points[0]));
+    assert_eq!(saver.due_point(&points, at(60_000, 100)), None);
+    assert_eq!(saver.due_point(&points, at(61_000, 99)), None);
+    assert_eq!(saver.due_point(&points, at(61_000, 100)), Some(points[1]));
+    assert_eq!(saver.due_point(&points, at(901_000, 0)), None);
+    assert_eq!(saver.due_point(&points, at(901_000, 1)), Some(points[0]));
 
     let (tell, told) = mpsc::channel();
     let missing = Dir::new("missing").settings();
     saver.start(Box::new(Maps::sample(1)), missing, at(901_000, 1), move |o| tell.send(o).unwrap()).unwrap();
     saver.schedule();
     assert!(!saver.scheduled_is_due(902_000));
-    let outcome = told.recv_timeout(LIMIT).unwrap();
-    assert!(matches!(&outcome, Err(SaveError::Disk { operation: "create", .. })), "{outcome:?}");
-    saver.finish(&outcome, 902_000, 0);
+    let report = told.recv_timeout(LIMIT).unwrap();
+    assert!(matches!(&report.outcome, Err(SaveError::Disk { operation: "create", .. })), "{report:?}");
+    saver.finish(&report, 902_000, 0);
     assert!(!saver.last_ok());
-    assert_eq!(saver.due_point(points, at(906_000, 1)), None);
+    assert_eq!(saver.due_point(&points, at(906_000, 1)), None);
     assert!(!saver.scheduled_is_due(906_000));
-    assert_eq!(saver.due_point(points, at(906_001, 1)), Some(points[0]));
+    assert_eq!(saver.due_point(&points, at(906_001, 1)), Some(points[0]));
     assert!(saver.scheduled_is_due(906_001));
 }
 

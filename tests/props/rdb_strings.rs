@@ -18,7 +18,8 @@ impl Arbitrary for Text {
                 unit.repeat(usize::from(u8::arbitrary(g)))
             }
             _ => {
-                let len = *g.choose(&[19, 20, 21, 22, 63, 64, 16_383, 16_384, 70_000, 300_000]).expect("not empty");
+                let lens = [19, 20, 21, 22, 63, 64, 500, 1000, 2000, 4000, 8192, 8193, 16_383, 16_384, 66_000, 140_000];
+                let len = *g.choose(&lens).expect("not empty");
                 let alphabet = *g.choose(&[1u8, 2, 4, 255]).expect("not empty");
                 let mut x = u32::arbitrary(g) | 1;
                 let mut next = || {
