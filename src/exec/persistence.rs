@@ -11,7 +11,7 @@ use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::observe::keys;
 use crate::persist::{
-    KeyspaceSource, Moment, SaveError, SaveOutcome, SavePoint, SaveSettings, SaveStatus, StartError,
+    KeyspaceSource, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError,
     temp_path,
 };
 use crate::sys::process;
@@ -84,7 +84,7 @@ impl Instance {
     pub fn saved(&mut self, outcome: &SaveOutcome) {
         let preserved_bytes = self.keyspace.heap_stats().cloned_bytes;
         self.saver.finish(outcome, self.now_ms, preserved_bytes);
-        match outcome {
+        match &outcome.result {
             Ok(saved) => {
                 self.log.notice("DB saved on disk", &[(keys::KEYS, &saved.keys), (keys::BYTES, &saved.bytes)]);
                 self.log.notice("Background saving terminated with success", &[]);
@@ -141,7 +141,6 @@ impl Instance {
             return;
         }
         let points = self.config.persistence.save.points();
-        let points = points.iter().map(|p| SavePoint { seconds: p.seconds, changes: p.changes });
         if let Some(point) = self.saver.due_point(points, self.moment()) {
             self.log.notice("Save point reached, saving", &[("changes", &point.changes), ("seconds", &point.seconds)]);
         } else if !self.saver.scheduled_is_due(self.now_ms) {

@@ -25,6 +25,7 @@ pub fn run(disk: &dyn Disk, path: &Path, now_ms: i64, out: &mut dyn Write) -> io
         Ok(opened) => opened,
         Err(fault) => {
             writeln!(out, "Cannot open file {}: {fault}", path.display())?;
+            out.flush()?;
             return Ok(1);
         }
     };
@@ -74,11 +75,12 @@ fn check(
             }
             Event::ModuleAux { module } => writeln!(out, "[offset {at}] MODULE AUX for: {module}")?,
             Event::Key(info) => {
+                // As in Redis, a key counts when its name was read, its expiry when its value was.
+                counts.keys += 1;
                 match file.skip_value(info.kind) {
                     Ok(skipped) => counts.field_expires += skipped.field_expiries,
                     Err(fault) => return Ok(Err(fault)),
                 }
-                counts.keys += 1;
                 counts.expires += u64::from(info.expire_at_ms.is_some());
                 counts.expired += u64::from(info.expire_at_ms.is_some_and(|ms| ms < now_ms));
             }

@@ -48,6 +48,6 @@ pub use control::{KeyDelay, SaveControl};
 pub use keyspace_sink::load_entry;
 pub use load::{Fault, LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Stored, load_file, load_stream};
 pub use save::{SaveError, SaveSettings, Saved, save_file, temp_path, write_snapshot};
-pub use saver::{Moment, SaveReport, Saver, StartError};
+pub use saver::{Moment, SaveOutcome, Saver, StartError};
 pub use source::{DatabaseSize, Item, KeyspaceSource, SnapshotSource};
 pub use status::{LoadCounts, LoadProgress, SaveStatus};

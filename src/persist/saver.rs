@@ -34,11 +34,11 @@ pub struct Moment {
     pub dirty: u64,
 }
 
-/// The report of a save on the thread; hand it to [`Saver::finish`].
+/// How a save on the thread ended; hand it to [`Saver::finish`].
 #[derive(Debug)]
-pub struct SaveReport {
-    /// How it ended.
-    pub outcome: Result<Saved, SaveError>,
+pub struct SaveOutcome {
+    /// The file that was written, or why none was.
+    pub result: Result<Saved, SaveError>,
     run: u64,
 }
 
@@ -116,13 +116,13 @@ impl Saver {
         &self.delay
     }
 
-    /// Starts the snapshot thread. `done` is called on it when all is over: pass the report to [`Saver::finish`].
+    /// Starts the snapshot thread. `done` is called on it when all is over: pass the outcome to [`Saver::finish`].
     pub fn start(
         &mut self,
         source: Box<dyn SnapshotSource>,
         settings: SaveSettings,
         at: Moment,
-        done: impl FnOnce(SaveReport) + Send + 'static,
+        done: impl FnOnce(SaveOutcome) + Send + 'static,
     ) -> Result<(), StartError> {
         if self.running.is_some() {
             return Err(StartError::AlreadyRunning);
@@ -135,9 +135,9 @@ impl Saver {
         let run = self.saves;
         let report = Report { run, done: Some(done) };
         let thread = thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
-            let outcome = save::save_file(&*disk, &*source, &settings, &shared);
+            let result = save::save_file(&*disk, &*source, &settings, &shared);
             drop(source);
-            report.send(outcome);
+            report.send(result);
         });
         match thread {
             Ok(thread) => {
@@ -154,15 +154,15 @@ impl Saver {
 
     /// Takes note of how the thread's save ended. `preserved_bytes` is what writers copied because of the snapshot.
     ///
-    /// An aborted save is no failure: nothing is held against the disk, and the changes stay unsaved. False: the
-    /// report is of a save that [`Saver::abort_and_wait`] has settled already.
-    pub fn finish(&mut self, report: &SaveReport, now_ms: i64, preserved_bytes: u64) -> bool {
-        let Some(running) = self.running.take_if(|running| running.run == report.run) else { return false };
+    /// An aborted save is no failure: nothing is held against the disk, and the changes stay unsaved. False: it
+    /// is of a save that [`Saver::abort_and_wait`] has settled already.
+    pub fn finish(&mut self, outcome: &SaveOutcome, now_ms: i64, preserved_bytes: u64) -> bool {
+        let Some(running) = self.running.take_if(|running| running.run == outcome.run) else { return false };
         // To report was its last act, so this does not wait.
         join(running.thread);
         self.last_duration_ms = Some((now_ms - running.started_ms).max(0));
         self.last_preserved_bytes = preserved_bytes;
-        match &report.outcome {
+        match &outcome.result {
             Ok(_) => {
                 // A save on the main thread may have overtaken it.
                 self.saved_dirty = self.saved_dirty.max(running.dirty);
@@ -302,23 +302,23 @@ fn join(thread: Option<JoinHandle<()>>) {
 }
 
 /// The callback of a thread: called once, even if the thread panics before it has an outcome.
-struct Report<F: FnOnce(SaveReport)> {
+struct Report<F: FnOnce(SaveOutcome)> {
     run: u64,
     done: Option<F>,
 }
 
-impl<F: FnOnce(SaveReport)> Report<F> {
-    fn send(mut self, outcome: Result<Saved, SaveError>) {
+impl<F: FnOnce(SaveOutcome)> Report<F> {
+    fn send(mut self, result: Result<Saved, SaveError>) {
         if let Some(done) = self.done.take() {
-            done(SaveReport { outcome, run: self.run });
+            done(SaveOutcome { result, run: self.run });
         }
     }
 }
 
-impl<F: FnOnce(SaveReport)> Drop for Report<F> {
+impl<F: FnOnce(SaveOutcome)> Drop for Report<F> {
     fn drop(&mut self) {
         if let Some(done) = self.done.take() {
-            done(SaveReport { outcome: Err(SaveError::Thread), run: self.run });
+            done(SaveOutcome { result: Err(SaveError::Thread), run: self.run });
         }
     }
 }

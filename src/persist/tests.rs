@@ -175,9 +175,9 @@ fn the_thread_saves_and_reports() {
     assert!(matches!(start(&mut saver, 8), Err(StartError::AlreadyRunning)));
     assert!(saver.status(at(12_500, 7), 0).bgsave_in_progress);
     assert_eq!(saver.status(at(12_500, 7), 0).current_bgsave_seconds, 2);
-    let report = told.recv_timeout(LIMIT).unwrap();
-    assert!(saver.finish(&report, 13_000, 77));
-    assert_eq!(report.outcome.unwrap().keys, 100);
+    let outcome = told.recv_timeout(LIMIT).unwrap();
+    assert!(saver.finish(&outcome, 13_000, 77));
+    assert_eq!(outcome.result.unwrap().keys, 100);
     let status = saver.status(at(14_000, 9), 0);
     assert_eq!((status.changes_since_last_save, status.last_save_time, status.saves), (2, 13, 1));
     assert_eq!((status.last_bgsave_seconds, status.current_bgsave_seconds), (3, -1));
@@ -207,9 +207,9 @@ fn an_abort_leaves_the_old_file_and_no_other() {
         } else {
             assert!(saver.abort());
         }
-        let report = told.recv_timeout(LIMIT).unwrap();
-        assert!(matches!(report.outcome, Err(SaveError::Aborted)));
-        assert_eq!(saver.finish(&report, 2000, 0), !wait);
+        let outcome = told.recv_timeout(LIMIT).unwrap();
+        assert!(matches!(outcome.result, Err(SaveError::Aborted)));
+        assert_eq!(saver.finish(&outcome, 2000, 0), !wait);
         assert!(!saver.is_running());
         assert!(saver.last_ok(), "an abort is no failure");
         assert_eq!(saver.changes(5), 5);
@@ -227,7 +227,7 @@ fn a_delay_that_ends_ends_the_save_at_once() {
     saver.start(Box::new(Maps::sample(50)), dir.settings(), at(0, 0), move |o| tell.send(o).unwrap()).unwrap();
     assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
     saver.set_key_delay(0);
-    assert_eq!(told.recv_timeout(LIMIT).unwrap().outcome.unwrap().keys, 50);
+    assert_eq!(told.recv_timeout(LIMIT).unwrap().result.unwrap().keys, 50);
 }
 
 #[test]
@@ -240,9 +240,9 @@ fn a_save_on_the_main_thread_ends_an_older_one() {
     saver.start(Box::new(old), dir.settings(), at(1000, 5), move |r| tell.send(r).unwrap()).unwrap();
     let now = SaveSettings { temp: temp_path(&dir.file(), "fg-"), ..dir.settings() };
     saver.save_now(&Maps::default(), &now, at(2000, 9)).unwrap();
-    let report = told.recv_timeout(LIMIT).unwrap();
-    assert!(matches!(report.outcome, Err(SaveError::Aborted)));
-    assert!(saver.finish(&report, 3000, 0));
+    let outcome = told.recv_timeout(LIMIT).unwrap();
+    assert!(matches!(outcome.result, Err(SaveError::Aborted)));
+    assert!(saver.finish(&outcome, 3000, 0));
     assert_eq!((saver.changes(9), saver.last_save_ms()), (0, 2000));
     assert_eq!(dir.names(), ["dump.rdb"]);
     assert_eq!(load(&dir.file(), &LoadSettings::default()).unwrap().0, Maps::default());
@@ -263,9 +263,9 @@ fn save_points_and_retries() {
     saver.start(Box::new(Maps::sample(1)), missing, at(901_000, 1), move |o| tell.send(o).unwrap()).unwrap();
     saver.schedule();
     assert!(!saver.scheduled_is_due(902_000));
-    let report = told.recv_timeout(LIMIT).unwrap();
-    assert!(matches!(&report.outcome, Err(SaveError::Disk { operation: "create", .. })), "{report:?}");
-    saver.finish(&report, 902_000, 0);
+    let outcome = told.recv_timeout(LIMIT).unwrap();
+    assert!(matches!(&outcome.result, Err(SaveError::Disk { operation: "create", .. })), "{outcome:?}");
+    saver.finish(&outcome, 902_000, 0);
     assert!(!saver.last_ok());
     assert_eq!(saver.due_point(&points, at(906_000, 1)), None);
     assert!(!saver.scheduled_is_due(906_000));
@@ -499,7 +499,7 @@ fn the_checker_speaks_as_its_model() {
              [offset 19] Unexpected EOF reading RDB file\n\
              [additional info] While doing: read-object-value\n[additional info] Reading key 'kk'\n\
              [additional info] Reading type 0 (string)\n\
-             [info] 0 keys read\n[info] 0 expires\n[info] 0 already expired\n[info] 0 subexpires\n"
+             [info] 1 keys read\n[info] 0 expires\n[info] 0 already expired\n[info] 0 subexpires\n"
         ),
         "{text}"
     );
