@@ -16,8 +16,8 @@ pub struct Key<'a> {
 impl Key<'_> {
     /// What the expiry index remembers of the hash.
     #[inline]
-    pub(super) fn hash_prefix(self) -> u32 {
-        (self.hash >> 32) as u32
+    pub(super) fn hash_fragment(self) -> u32 {
+        dict::Fragment::of(self.hash).0
     }
 }
 

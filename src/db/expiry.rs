@@ -6,8 +6,8 @@
 //!
 //! # Layout
 //!
-//! A record is not a pointer, because entries move whenever they are rewritten. It is the deadline and the top half of
-//! the key's hash, from which the dict finds the entry (it is kept in hash order); the entry's own deadline then says
+//! A record is not a pointer, because entries move whenever they are rewritten. It is the deadline and 32 bits of the
+//! key's hash, from which the dict finds the entry ([`crate::dict::Fragment`]); the entry's own deadline then says
 //! whether it was meant. So the index never has to be told that an entry moved, and a stale record could do no harm.
 //!
 //! ```text
@@ -121,7 +121,7 @@ impl ExpiryIndex {
         self.len == 0
     }
 
-    /// Adds a record; `hash` is the upper half of the key's hash.
+    /// Adds a record; `hash` is a part of the key's hash.
     pub fn insert(&mut self, deadline_ms: i64, hash: u32) {
         self.len += 1;
         self.earliest_ms = self.earliest_ms.min(deadline_ms);

@@ -242,7 +242,7 @@ impl Keyspace {
             let mut expiries = vec![];
             db.table.for_each(|e| {
                 if let Some(deadline) = e.expiry_ms() {
-                    expiries.push((deadline, (self.side.seed.hash(e.key()) >> 32) as u32));
+                    expiries.push((deadline, self.key(e.key()).hash_fragment()));
                 }
             });
             expiries.sort_unstable();

@@ -7,7 +7,7 @@ use super::data::DbMut;
 use super::entry::Key;
 use super::keyspace::{Db, Keyspace, Side};
 use crate::cow::Heap;
-use crate::dict::Slot;
+use crate::dict::{Fragment, Slot};
 
 /// Records taken from the index at once, so that the buckets of all of them are on their way when the first is needed.
 const BATCH: usize = 32;
@@ -27,7 +27,7 @@ impl DbMut<'_> {
         let Slot::Occupied(slot) = db.table.entry_mut(heap, key.hash, key.bytes) else { return false };
         let Some(deadline) = slot.get().expiry_ms().filter(|&deadline| deadline < self.now_ms) else { return false };
         let entry = slot.remove();
-        db.expiries.remove(deadline, key.hash_prefix());
+        db.expiries.remove(deadline, key.hash_fragment());
         side.discard(entry, side.options.lazy_expire);
         side.note_lapsed(self.at, key.bytes);
         true
@@ -63,19 +63,18 @@ impl Keyspace {
 }
 
 fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms: i64, batch: usize) -> usize {
-    let mut due = [(0i64, 0u32); BATCH];
+    let mut due = [(0i64, Fragment(0)); BATCH];
     let mut n = 0;
-    db.expiries.pop_due(now_ms, batch, |deadline, prefix| {
-        due[n] = (deadline, prefix);
+    db.expiries.pop_due(now_ms, batch, |deadline, fragment| {
+        due[n] = (deadline, Fragment(fragment));
         n += 1;
     });
     let due = &due[..n];
-    for &(_, prefix) in due {
-        db.table.prefetch_bucket(u64::from(prefix) << 32);
-    }
-    for &(deadline, prefix) in due {
-        // The record says which hash; the deadline in the entry says which of the keys with that hash.
-        let slot = db.table.occupied_by_prefix(heap, prefix, |e| e.expiry_ms() == Some(deadline));
+    due.iter().for_each(|(_, fragment)| db.table.prefetch_bucket(fragment.likely_hash()));
+    due.iter().for_each(|(_, fragment)| db.table.prefetch_entry(fragment.likely_hash()));
+    for &(deadline, fragment) in due {
+        // The record says which part of a hash; the deadline in the entry says which of the keys that have it.
+        let slot = db.table.occupied_by_fragment(heap, fragment, |e| e.expiry_ms() == Some(deadline));
         let slot = slot.expect("every record of the index has an entry with its deadline");
         if side.must_name_lapsed() {
             let key: Box<[u8]> = slot.get().key().into();

@@ -89,7 +89,7 @@ impl Keyspace {
         });
         slot.insert(built);
         if let Some(deadline) = entry.expiry_ms {
-            expiries.insert(deadline, key.hash_prefix());
+            expiries.insert(deadline, key.hash_fragment());
         }
         Loaded::Stored
     }

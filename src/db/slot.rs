@@ -58,10 +58,10 @@ impl With<'_> {
             return;
         }
         if let Some(deadline) = old {
-            self.expiries.remove(deadline, self.key.hash_prefix());
+            self.expiries.remove(deadline, self.key.hash_fragment());
         }
         if let Some(deadline) = new {
-            self.expiries.insert(deadline, self.key.hash_prefix());
+            self.expiries.insert(deadline, self.key.hash_fragment());
         }
     }
 

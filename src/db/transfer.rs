@@ -92,7 +92,7 @@ fn take(ks: &mut Keyspace, at: usize, key: Key<'_>) -> Option<Carried> {
     let (type_id, encoding, expiry_ms, clock) = (e.type_id(), e.encoding(), e.expiry_ms(), e.clock());
     let value = Value::Ready(Payload::Moved(slot.take_payload()));
     if let Some(deadline) = expiry_ms {
-        expiries.remove(deadline, key.hash_prefix());
+        expiries.remove(deadline, key.hash_fragment());
     }
     side.touch_watchers(at, key.bytes, false);
     Some(Carried { type_id, encoding, expiry_ms, clock, value })

@@ -16,7 +16,7 @@
 //! * A snapshot is a copy of five words. The first write to a segment after it copies that segment (2 KiB), its chunk
 //!   and the root, once each; see the room `cow` for the rule.
 //! * The table is in hash order down to its buckets. So a SCAN cursor is a position in hash order that no split or
-//!   merge moves, and an element can be found by a prefix of its hash.
+//!   merge moves, and an element can be found by a part of its hash.
 //!
 //! The ideas: extendible hashing (Fagin, Nievergelt, Pippenger, Strong), tags compared in a word (Swiss tables),
 //! overflow counts instead of tombstones (F14), buckets of a cache line (Dash, Valkey), epochs and deadlists (ZFS).
@@ -37,7 +37,7 @@
 //! | `directory` | root and chunks |
 //! | `segment`, `tags` | buckets: placing, finding, erasing |
 //! | `grow`, `shrink` | splits and merges |
-//! | `scan`, `sample` | SCAN, hash prefixes; random elements |
+//! | `scan`, `sample` | SCAN, parts of hashes; random elements |
 //! | `view`, `take` | the snapshot's side; emptying at once |
 //! | `check` | the numbered invariants |
 //! | `element` | [`Element`]: what a table can hold |
@@ -66,6 +66,7 @@ mod view;
 
 pub use element::Element;
 pub use entry::{Entry, EntryHead, EntryRef, Leftover, MovedPayload, Payload, PayloadRef};
+pub use scan::Fragment;
 pub use slot::{OccupiedSlot, Slot, VacantSlot};
 pub use table::{Table, TableStats};
 pub use take::TakenTable;

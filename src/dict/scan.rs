@@ -1,4 +1,4 @@
-//! Reading in hash order: SCAN, a whole pass, and lookup by a prefix of the hash.
+//! Reading in hash order: SCAN, a whole pass, and lookup by a part of the hash.
 //!
 //! # Why SCAN is simple here
 //!
@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 
 use super::directory::{after, prefix};
 use super::element::Element;
-use super::segment::{Collected, home};
+use super::segment::{Collected, Place, home};
 use super::slot::OccupiedSlot;
 use super::table::Table;
 use crate::cow::Heap;
@@ -87,48 +87,78 @@ impl<E: Element> Table<E> {
         }
     }
 
-    /// Shows every element whose hash begins with these 32 bits: rarely more than one.
-    pub fn with_hash_prefix(&self, prefix: u32, mut f: impl FnMut(E::Ref<'_>)) {
-        // SAFETY: the elements live as long as self is borrowed.
-        self.each_with_prefix(prefix, |element, _| f(unsafe { E::view(element) }));
+    /// Shows every element whose hash has this fragment: rarely more than one.
+    pub fn with_fragment(&self, fragment: Fragment, mut f: impl FnMut(E::Ref<'_>)) {
+        self.find_by_fragment(fragment, |element| {
+            // SAFETY: the element lives as long as self is borrowed.
+            f(unsafe { E::view(element) });
+            false
+        });
     }
 
-    /// The first element that `wanted` accepts, of those whose hash begins with these 32 bits, as a slot.
-    pub fn occupied_by_prefix<'a>(
+    /// The first element that `wanted` accepts, of those whose hash has this fragment, as a slot.
+    pub fn occupied_by_fragment<'a>(
         &'a mut self,
         heap: &'a mut Heap,
-        prefix: u32,
+        fragment: Fragment,
         mut wanted: impl FnMut(E::Ref<'_>) -> bool,
     ) -> Option<OccupiedSlot<'a, E>> {
-        let mut found = None;
-        self.each_with_prefix(prefix, |element, hash| {
-            // SAFETY: the element lives.
-            if found.is_none() && wanted(unsafe { E::view(element) }) {
-                found = Some((element, hash));
-            }
-        });
-        let (element, hash) = found?;
-        // SAFETY: the segment lives.
-        let place = unsafe { self.locate(hash).find(self.buckets(), hash, |other| other == element) };
-        Some(OccupiedSlot::new(self, heap, hash, place.expect("it was just seen there")))
+        // SAFETY: the element lives.
+        let (hash, place) = self.find_by_fragment(fragment, |element| wanted(unsafe { E::view(element) }))?;
+        Some(OccupiedSlot::new(self, heap, hash, place))
     }
 
-    fn each_with_prefix(&self, prefix: u32, mut f: impl FnMut(NonNull<u8>, u64)) {
-        let (first, last) = ((prefix as u64) << 32, (prefix as u64) << 32 | u32::MAX as u64);
+    /// Goes through the buckets that can be home to the fragment; in each only what has its tag is looked at.
+    fn find_by_fragment(&self, fragment: Fragment, mut is_it: impl FnMut(NonNull<u8>) -> bool) -> Option<(u64, Place)> {
+        let (first, last) = (fragment.lowest(), fragment.lowest() | (1 << Fragment::FREE_BITS) - 1);
         let mut position = (self.len > 0).then_some(first);
-        while let Some(hash) = position {
-            let segment = self.locate(hash);
-            let at = home(hash, segment.depth(), self.buckets());
+        while let Some(here) = position {
+            let segment = self.locate(here);
+            let at = home(here, segment.depth(), self.buckets());
+            let (mut hash, tagged) = (0, here | u64::from(fragment.0 & 0xff));
             // SAFETY: the segment and its elements live.
-            unsafe {
-                segment.for_each_at_home::<E>(self.buckets(), at, self.seed, |element, hash| {
-                    if hash >> 32 == prefix as u64 {
-                        f(element, hash);
-                    }
-                });
+            let place = unsafe {
+                segment.find(self.buckets(), tagged, |element| {
+                    hash = E::hash(element, self.seed);
+                    // What is at home elsewhere was displaced into view, and has its own turn.
+                    Fragment::of(hash) == fragment
+                        && home(hash, segment.depth(), self.buckets()) == at
+                        && is_it(element)
+                })
+            };
+            if let Some(place) = place {
+                return Some((hash, place));
             }
-            position = next_home(hash, segment.depth(), self.buckets()).filter(|&next| next <= last);
+            position = next_home(here, segment.depth(), self.buckets()).filter(|&next| next <= last);
         }
+        None
+    }
+}
+
+/// What an index remembers of a hash in four bytes: the top 24 bits say where to look, the lowest 8 are the tag, which
+/// says at what. So finding an element by it costs what finding it by its key does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Fragment(pub u32);
+
+impl Fragment {
+    /// The bits between the two parts.
+    const FREE_BITS: u32 = 40;
+
+    /// The fragment of a hash.
+    #[inline]
+    pub fn of(hash: u64) -> Fragment {
+        Fragment((hash >> Self::FREE_BITS << 8) as u32 | (hash & 0xff) as u32)
+    }
+
+    /// A hash with this fragment, good enough for [`Table::prefetch_bucket`] and [`Table::prefetch_entry`].
+    #[inline]
+    pub fn likely_hash(self) -> u64 {
+        self.lowest() | u64::from(self.0 & 0xff)
+    }
+
+    /// The lowest position that a hash with this fragment can have.
+    fn lowest(self) -> u64 {
+        u64::from(self.0 >> 8) << Self::FREE_BITS
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 
 use kvstash::cow::{Epoch, Heap};
-use kvstash::dict::{Element, Slot, Table};
+use kvstash::dict::{Element, Fragment, Slot, Table};
 use kvstash::util::hash::HashSeed;
 use kvstash::util::rng::Rng;
 
@@ -110,7 +110,7 @@ fn one_hash_for_everything() {
         }
         assert!(flood.table.memory() < 64 << 10, "the directory stays small: {:?}", flood.table.stats());
         let mut found = 0;
-        flood.table.with_hash_prefix((hash >> 32) as u32, |_| found += 1);
+        flood.table.with_fragment(Fragment::of(hash), |_| found += 1);
         assert_eq!(found, 1500);
         let mut rng = Rng::from_seed(1);
         assert!(flood.table.random(&mut rng).is_some());

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kvstash::cow::{CowValue, Epoch, Heap};
-use kvstash::dict::{Entry, EntryHead, Payload, Slot, Table};
+use kvstash::dict::{Entry, EntryHead, Fragment, Payload, Slot, Table};
 use kvstash::util::hash::HashSeed;
 use kvstash::util::rng::Rng;
 
@@ -148,21 +148,21 @@ fn shrinking_gives_the_memory_back() {
 }
 
 #[test]
-fn hash_prefixes_find_their_elements() {
+fn fragments_of_hashes_find_their_elements() {
     let mut ints = Ints::new(11);
     (0..20_000).for_each(|i| ints.add(i));
     for i in (0..20_000u64).step_by(7) {
         let key = i.to_string();
         let hash = ints.table.hash(key.as_bytes());
         let mut found = 0;
-        ints.table.with_hash_prefix((hash >> 32) as u32, |entry| found += u32::from(number(entry.key()) == i));
+        ints.table.with_fragment(Fragment::of(hash), |entry| found += u32::from(number(entry.key()) == i));
         assert_eq!(found, 1);
         if i % 2 == 0 {
             let Ints { heap, table } = &mut ints;
-            let slot = table.occupied_by_prefix(heap, (hash >> 32) as u32, |entry| number(entry.key()) == i);
+            let slot = table.occupied_by_fragment(heap, Fragment::of(hash), |entry| number(entry.key()) == i);
             drop(slot.expect("it is there").remove());
             let mut keys = HashSet::new();
-            ints.table.with_hash_prefix((hash >> 32) as u32, |entry| keys.extend([number(entry.key())]));
+            ints.table.with_fragment(Fragment::of(hash), |entry| keys.extend([number(entry.key())]));
             assert!(!keys.contains(&i));
         }
     }
