@@ -8,7 +8,7 @@ use crate::client::{Attention, Transaction};
 use crate::exec::call;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandResult};
-use crate::exec::spec::{Access, Arity, ArgSpec, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 
 pub(super) static COMMANDS: &[&CommandSpec] = &[&MULTI, &EXEC, &DISCARD, &WATCH, &UNWATCH];

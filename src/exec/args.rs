@@ -65,12 +65,7 @@ impl ExpiryUnit {
 
 /// The deadline that an option of SET, GETEX and their kin asks for: a positive number, or the command is refused.
 #[inline]
-pub fn deadline_ms(
-    unit: ExpiryUnit,
-    text: &[u8],
-    now_ms: i64,
-    full_name: &str,
-) -> Result<i64, CommandError> {
+pub fn deadline_ms(unit: ExpiryUnit, text: &[u8], now_ms: i64, full_name: &str) -> Result<i64, CommandError> {
     let count = int(text)?;
     let deadline = unit.deadline_ms(count, now_ms).filter(|_| count > 0);
     deadline.ok_or_else(|| error::invalid_expire(full_name))

@@ -193,4 +193,3 @@ fn unknown_command(args: Args<'_>) -> CommandError {
     let name = show(&args[0], 128);
     CommandError::text(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
 }
-

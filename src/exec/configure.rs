@@ -111,10 +111,9 @@ impl Instance {
         let changed = reload.changes.rows().len();
         match self.apply(reload.changes, host) {
             Ok(()) => self.log.notice("Configuration reloaded", &[("changed", &changed)]),
-            Err(Failed { row, why }) => self.log.warning(
-                "The configuration stays as it is",
-                &[(keys::PARAMETER, &row.name()), (keys::REASON, &why)],
-            ),
+            Err(Failed { row, why }) => self
+                .log
+                .warning("The configuration stays as it is", &[(keys::PARAMETER, &row.name()), (keys::REASON, &why)]),
         }
     }
 }

@@ -66,7 +66,11 @@ fn settled(access: Access, args: Args<'_>) -> Access {
         return access;
     }
     let reads = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get") || arg.eq_ignore_ascii_case(b"ifeq"));
-    if reads { Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE) } else { Access::OVERWRITE.and(Access::UPDATE) }
+    if reads {
+        Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE)
+    } else {
+        Access::OVERWRITE.and(Access::UPDATE)
+    }
 }
 
 fn keyword(args: Args<'_>, word: &str, from: i16) -> Option<usize> {

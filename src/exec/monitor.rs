@@ -18,14 +18,7 @@ pub fn feed(inst: &mut Instance, client: &mut Client, command: &Command, args: A
         return;
     }
     let mut head = String::new();
-    let _ = write!(
-        head,
-        "+{}.{:06} [{} {}]",
-        wall_us / 1_000_000,
-        wall_us % 1_000_000,
-        client.db,
-        client.about.addr
-    );
+    let _ = write!(head, "+{}.{:06} [{} {}]", wall_us / 1_000_000, wall_us % 1_000_000, client.db, client.about.addr);
     let mut line = head.into_bytes();
     for (i, arg) in args.iter().enumerate() {
         line.push(b' ');

@@ -10,10 +10,7 @@ use crate::config::choice::MaxmemoryPolicy;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::observe::keys;
-use crate::persist::{
-    KeyspaceSource, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError,
-    temp_path,
-};
+use crate::persist::{KeyspaceSource, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError, temp_path};
 use crate::sys::process;
 
 impl Instance {

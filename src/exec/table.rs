@@ -358,7 +358,8 @@ mod tests {
     #[test]
     fn renamed_commands_are_found_by_their_new_names_alone() {
         let specs: [&'static CommandSpec; 4] = [&GET, &SET, &LONG, &CLIENT];
-        let renames = [("GET", "fetch"), ("set", "get"), ("georadiusbymember", ""), ("client", "averyveryverylongname")];
+        let renames =
+            [("GET", "fetch"), ("set", "get"), ("georadiusbymember", ""), ("client", "averyveryverylongname")];
         let t = CommandTable::renamed(specs, renames).expect("all names exist");
         assert_eq!(t.command(b"Fetch").expect("renamed").full_name, "get");
         assert_eq!(t.command(b"get").expect("renamed").full_name, "set");

@@ -57,12 +57,14 @@ fn keeps(request: &httparse::Request<'_, '_>) -> bool {
     for header in request.headers.iter() {
         let name = header.name;
         if name.eq_ignore_ascii_case("connection") {
-            let says = |word: &[u8]| header.value.split(|&b| b == b',').any(|w| w.trim_ascii().eq_ignore_ascii_case(word));
+            let says =
+                |word: &[u8]| header.value.split(|&b| b == b',').any(|w| w.trim_ascii().eq_ignore_ascii_case(word));
             keep = (keep || says(b"keep-alive")) && !says(b"close");
         }
     }
     let has_body = |h: &httparse::Header<'_>| {
-        h.name.eq_ignore_ascii_case("transfer-encoding") || h.name.eq_ignore_ascii_case("content-length") && h.value != b"0"
+        h.name.eq_ignore_ascii_case("transfer-encoding")
+            || h.name.eq_ignore_ascii_case("content-length") && h.value != b"0"
     };
     keep && !request.headers.iter().any(has_body)
 }

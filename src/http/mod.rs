@@ -137,7 +137,10 @@ mod tests {
         let (handle, metrics) = start();
         metrics.connected_clients.set(42);
         let reply = ask(&handle, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.contains("\nredis_connected_clients 42\n"), "{reply}");
+        assert!(
+            reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.contains("\nredis_connected_clients 42\n"),
+            "{reply}"
+        );
         metrics.loading.set(1);
         assert!(ask(&handle, "GET /readyz HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 503 "));
         assert!(ask(&handle, "GET /healthz HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "));

@@ -17,6 +17,7 @@ use super::source::SnapshotSource;
 use super::status::SaveStatus;
 use crate::config::special::SavePoint;
 use crate::sys::disk::Disk;
+use crate::sys::priority;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -135,6 +136,7 @@ impl Saver {
         let run = self.saves;
         let report = Report { run, done: Some(done) };
         let thread = thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
+            priority::begin_background();
             let result = save::save_file(&*disk, &*source, &settings, &shared);
             drop(source);
             report.send(result);

@@ -9,7 +9,8 @@ use crate::util::gather::Gather;
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// What a stranger reads who connects over the network to a server without a password or a bind address.
-const PROTECTED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
+const PROTECTED: &[u8] =
+    b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
 is set for the default user. In this mode connections are only accepted from the loopback interface. To connect from \
 other computers, do one of the following: 1) Set a password (CONFIG SET requirepass, or the requirepass parameter). \
 2) Set protected-mode to no, when nobody but you can reach this server. 3) Bind to addresses that only you can reach \

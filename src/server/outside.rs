@@ -83,7 +83,10 @@ impl Outside {
                 for id in opened {
                     self.reactor.close_listener(id);
                 }
-                return Err(format!("Could not create server TCP listening socket {address}:{}: {error}", config.server.port));
+                return Err(format!(
+                    "Could not create server TCP listening socket {address}:{}: {error}",
+                    config.server.port
+                ));
             }
         }
         if opened.is_empty() {

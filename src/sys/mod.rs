@@ -18,6 +18,7 @@
 //! | [`allocator`] | jemalloc: its configuration, statistics, `used_memory` without atomics, purge |
 //! | [`clock`] | [`clock::Clock`]: wall time, and a monotonic clock read in a few nanoseconds |
 //! | [`disk`] | [`disk::Disk`]: files behind a trait, so that a crash can be simulated |
+//! | [`priority`] | background threads that give way |
 //! | [`process`] | resident size, processor time, limits, names |
 //! | [`signals`] | what to do about signals that nobody waits for |
 //! | [`sockets`] | listeners and socket options |
@@ -30,6 +31,7 @@
 pub mod allocator;
 pub mod clock;
 pub mod disk;
+pub mod priority;
 pub mod process;
 pub mod signals;
 pub mod sockets;

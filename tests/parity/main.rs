@@ -124,7 +124,11 @@ impl Comparison {
     fn finish(self, peer: Peer) {
         // A real server is held to the facts alone: its versions differ, and the list is not about it.
         if peer != Peer::Kvstash {
-            eprintln!("{peer:?}: {} differences, none of them compared\n  {}", self.unknown.len(), self.unknown.join("\n  "));
+            eprintln!(
+                "{peer:?}: {} differences, none of them compared\n  {}",
+                self.unknown.len(),
+                self.unknown.join("\n  ")
+            );
             return;
         }
         let stale = self.known.iter().zip(&self.used).filter(|(_, used)| !**used);

@@ -4,7 +4,7 @@ use crate::client::Attention;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandResult};
 use crate::exec::instance::Alert;
-use crate::exec::spec::{Arity, ArgSpec, CommandSpec, Flags, Group, Handler};
+use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::util::num;
 
@@ -47,7 +47,12 @@ pub(super) static QUIT: CommandSpec = CommandSpec {
     summary: "Closes the connection.",
     group: Group::Connection,
     arity: Arity::AtLeast(1),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::FAST)
+        .and(Flags::NO_AUTH)
+        .and(Flags::ALLOW_BUSY),
     deprecated: Some(("7.2.0", "just closing the connection")),
     handler: Handler::Admin(quit),
     ..CommandSpec::BASE
@@ -59,7 +64,12 @@ pub(super) static RESET: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Connection,
     arity: Arity::Exactly(1),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::FAST)
+        .and(Flags::NO_AUTH)
+        .and(Flags::ALLOW_BUSY),
     handler: Handler::Admin(reset),
     ..CommandSpec::BASE
 };

@@ -5,7 +5,7 @@ use crate::client::{Attention, ClientFlags};
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::help;
-use crate::exec::spec::{Arity, ArgSpec, CommandSpec, Flags, Group, Handler};
+use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 
 pub(super) static CLIENT: CommandSpec = CommandSpec {
@@ -15,7 +15,22 @@ pub(super) static CLIENT: CommandSpec = CommandSpec {
     since: "2.4.0",
     group: Group::Connection,
     arity: Arity::AtLeast(2),
-    subcommands: &[&CLIENT_GETNAME, &CLIENT_HELP, &CLIENT_ID, &CLIENT_INFO, &clients::CLIENT_KILL, &clients::CLIENT_LIST, &CLIENT_NO_EVICT, &CLIENT_NO_TOUCH, &clients::CLIENT_PAUSE, &CLIENT_REPLY, &CLIENT_SETINFO, &CLIENT_SETNAME, &clients::CLIENT_UNBLOCK, &clients::CLIENT_UNPAUSE],
+    subcommands: &[
+        &CLIENT_GETNAME,
+        &CLIENT_HELP,
+        &CLIENT_ID,
+        &CLIENT_INFO,
+        &clients::CLIENT_KILL,
+        &clients::CLIENT_LIST,
+        &CLIENT_NO_EVICT,
+        &CLIENT_NO_TOUCH,
+        &clients::CLIENT_PAUSE,
+        &CLIENT_REPLY,
+        &CLIENT_SETINFO,
+        &CLIENT_SETNAME,
+        &clients::CLIENT_UNBLOCK,
+        &clients::CLIENT_UNPAUSE,
+    ],
     ..CommandSpec::BASE
 };
 
@@ -73,7 +88,10 @@ static CLIENT_SETINFO: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::Exactly(4),
     flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
-    args: &[ArgSpec::one_of("attr", &[ArgSpec::string("libname").token("LIB-NAME"), ArgSpec::string("libver").token("LIB-VER")])],
+    args: &[ArgSpec::one_of(
+        "attr",
+        &[ArgSpec::string("libname").token("LIB-NAME"), ArgSpec::string("libver").token("LIB-VER")],
+    )],
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     handler: Handler::Admin(client_setinfo),
     ..CommandSpec::BASE
@@ -110,7 +128,10 @@ static CLIENT_REPLY: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::Exactly(3),
     flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
-    args: &[ArgSpec::one_of("action", &[ArgSpec::word("on", "ON"), ArgSpec::word("off", "OFF"), ArgSpec::word("skip", "SKIP")])],
+    args: &[ArgSpec::one_of(
+        "action",
+        &[ArgSpec::word("on", "ON"), ArgSpec::word("off", "OFF"), ArgSpec::word("skip", "SKIP")],
+    )],
     handler: Handler::Admin(client_reply),
     ..CommandSpec::BASE
 };

@@ -4,7 +4,7 @@ use crate::client::{Attention, Client, ClientId};
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::instance::{Ask, CloseReason, Instance};
-use crate::exec::spec::{Arity, ArgSpec, CommandSpec, Flags, Group, Handler};
+use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::util::num;
 
@@ -16,7 +16,21 @@ pub(super) static CLIENT_LIST: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::AtLeast(2),
     flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
-    args: &[ArgSpec::one_of("client-type", &[ArgSpec::word("normal", "NORMAL"), ArgSpec::word("master", "MASTER"), ArgSpec::word("replica", "REPLICA"), ArgSpec::word("pubsub", "PUBSUB")]).token("TYPE").optional().since("5.0.0"), ArgSpec::integer("client-id").token("ID").multiple().optional().since("6.2.0")],
+    args: &[
+        ArgSpec::one_of(
+            "client-type",
+            &[
+                ArgSpec::word("normal", "NORMAL"),
+                ArgSpec::word("master", "MASTER"),
+                ArgSpec::word("replica", "REPLICA"),
+                ArgSpec::word("pubsub", "PUBSUB"),
+            ],
+        )
+        .token("TYPE")
+        .optional()
+        .since("5.0.0"),
+        ArgSpec::integer("client-id").token("ID").multiple().optional().since("6.2.0"),
+    ],
     tips: &["nondeterministic_output"],
     handler: Handler::Admin(client_list),
     ..CommandSpec::BASE
@@ -30,7 +44,39 @@ pub(super) static CLIENT_KILL: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::AtLeast(3),
     flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
-    args: &[ArgSpec::one_of("filter", &[ArgSpec::string("old-format").deprecated("2.8.12").display("ip:port"), ArgSpec::one_of("new-format", &[ArgSpec::integer("client-id").token("ID").optional().since("2.8.12"), ArgSpec::one_of("client-type", &[ArgSpec::word("normal", "NORMAL"), ArgSpec::word("master", "MASTER").since("3.2.0"), ArgSpec::word("slave", "SLAVE"), ArgSpec::word("replica", "REPLICA").since("5.0.0"), ArgSpec::word("pubsub", "PUBSUB")]).token("TYPE").optional().since("2.8.12"), ArgSpec::string("username").token("USER").optional(), ArgSpec::string("addr").token("ADDR").optional().display("ip:port"), ArgSpec::string("laddr").token("LADDR").optional().since("6.2.0").display("ip:port"), ArgSpec::one_of("skipme", &[ArgSpec::word("yes", "YES"), ArgSpec::word("no", "NO")]).token("SKIPME").optional(), ArgSpec::integer("maxage").token("MAXAGE").optional().since("7.4.0")]).multiple()])],
+    args: &[ArgSpec::one_of(
+        "filter",
+        &[
+            ArgSpec::string("old-format").deprecated("2.8.12").display("ip:port"),
+            ArgSpec::one_of(
+                "new-format",
+                &[
+                    ArgSpec::integer("client-id").token("ID").optional().since("2.8.12"),
+                    ArgSpec::one_of(
+                        "client-type",
+                        &[
+                            ArgSpec::word("normal", "NORMAL"),
+                            ArgSpec::word("master", "MASTER").since("3.2.0"),
+                            ArgSpec::word("slave", "SLAVE"),
+                            ArgSpec::word("replica", "REPLICA").since("5.0.0"),
+                            ArgSpec::word("pubsub", "PUBSUB"),
+                        ],
+                    )
+                    .token("TYPE")
+                    .optional()
+                    .since("2.8.12"),
+                    ArgSpec::string("username").token("USER").optional(),
+                    ArgSpec::string("addr").token("ADDR").optional().display("ip:port"),
+                    ArgSpec::string("laddr").token("LADDR").optional().since("6.2.0").display("ip:port"),
+                    ArgSpec::one_of("skipme", &[ArgSpec::word("yes", "YES"), ArgSpec::word("no", "NO")])
+                        .token("SKIPME")
+                        .optional(),
+                    ArgSpec::integer("maxage").token("MAXAGE").optional().since("7.4.0"),
+                ],
+            )
+            .multiple(),
+        ],
+    )],
     handler: Handler::Admin(client_kill),
     ..CommandSpec::BASE
 };
@@ -42,7 +88,12 @@ pub(super) static CLIENT_PAUSE: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::AtLeast(3),
     flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
-    args: &[ArgSpec::integer("timeout"), ArgSpec::one_of("mode", &[ArgSpec::word("write", "WRITE"), ArgSpec::word("all", "ALL")]).optional().since("6.2.0")],
+    args: &[
+        ArgSpec::integer("timeout"),
+        ArgSpec::one_of("mode", &[ArgSpec::word("write", "WRITE"), ArgSpec::word("all", "ALL")])
+            .optional()
+            .since("6.2.0"),
+    ],
     handler: Handler::Admin(client_pause),
     ..CommandSpec::BASE
 };
@@ -65,7 +116,11 @@ pub(super) static CLIENT_UNBLOCK: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::AtLeast(3),
     flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
-    args: &[ArgSpec::integer("client-id"), ArgSpec::one_of("unblock-type", &[ArgSpec::word("timeout", "TIMEOUT"), ArgSpec::word("error", "ERROR")]).optional()],
+    args: &[
+        ArgSpec::integer("client-id"),
+        ArgSpec::one_of("unblock-type", &[ArgSpec::word("timeout", "TIMEOUT"), ArgSpec::word("error", "ERROR")])
+            .optional(),
+    ],
     handler: Handler::Admin(client_unblock),
     ..CommandSpec::BASE
 };
@@ -143,15 +198,8 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn parse(args: Args<'a>) -> Result<Filter<'a>, CommandError> {
-        let mut filter = Filter {
-            ids: None,
-            addr: None,
-            laddr: None,
-            user: None,
-            kind: None,
-            older_than_s: None,
-            skip_me: true,
-        };
+        let mut filter =
+            Filter { ids: None, addr: None, laddr: None, user: None, kind: None, older_than_s: None, skip_me: true };
         let mut at = 2;
         while at < args.len() {
             let option = args.get(at).expect("the loop's condition");

@@ -3,7 +3,7 @@
 use crate::client::Attention;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
-use crate::exec::spec::{Arity, ArgSpec, CommandSpec, Flags, Group, Handler};
+use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::{Args, Proto};
 use crate::util::num;
 
@@ -13,8 +13,23 @@ pub(super) static HELLO: CommandSpec = CommandSpec {
     since: "6.0.0",
     group: Group::Connection,
     arity: Arity::AtLeast(1),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY),
-    args: &[ArgSpec::block("arguments", &[ArgSpec::integer("protover"), ArgSpec::block("auth", &[ArgSpec::string("username"), ArgSpec::string("password")]).token("AUTH").optional(), ArgSpec::string("clientname").token("SETNAME").optional()]).optional()],
+    flags: Flags::NOSCRIPT
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::FAST)
+        .and(Flags::NO_AUTH)
+        .and(Flags::ALLOW_BUSY),
+    args: &[ArgSpec::block(
+        "arguments",
+        &[
+            ArgSpec::integer("protover"),
+            ArgSpec::block("auth", &[ArgSpec::string("username"), ArgSpec::string("password")])
+                .token("AUTH")
+                .optional(),
+            ArgSpec::string("clientname").token("SETNAME").optional(),
+        ],
+    )
+    .optional()],
     handler: Handler::Admin(hello),
     ..CommandSpec::BASE
 };
@@ -24,7 +39,12 @@ pub(super) static AUTH: CommandSpec = CommandSpec {
     summary: "Authenticates the connection.",
     group: Group::Connection,
     arity: Arity::AtLeast(2),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::FAST)
+        .and(Flags::NO_AUTH)
+        .and(Flags::ALLOW_BUSY),
     args: &[ArgSpec::string("username").optional().since("6.0.0"), ArgSpec::string("password")],
     handler: Handler::Admin(auth),
     ..CommandSpec::BASE

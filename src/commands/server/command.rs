@@ -22,7 +22,15 @@ pub(super) static COMMAND: CommandSpec = CommandSpec {
     flags: Flags::LOADING.and(Flags::STALE),
     categories: Categories::CONNECTION,
     tips: &["nondeterministic_output_order"],
-    subcommands: &[&COMMAND_COUNT, &COMMAND_DOCS, &COMMAND_GETKEYS, &COMMAND_GETKEYSANDFLAGS, &COMMAND_HELP, &COMMAND_INFO, &COMMAND_LIST],
+    subcommands: &[
+        &COMMAND_COUNT,
+        &COMMAND_DOCS,
+        &COMMAND_GETKEYS,
+        &COMMAND_GETKEYSANDFLAGS,
+        &COMMAND_HELP,
+        &COMMAND_INFO,
+        &COMMAND_LIST,
+    ],
     handler: Handler::Admin(command),
     ..CommandSpec::BASE
 };
@@ -106,7 +114,16 @@ static COMMAND_LIST: CommandSpec = CommandSpec {
     arity: Arity::AtLeast(2),
     flags: Flags::LOADING.and(Flags::STALE),
     categories: Categories::CONNECTION,
-    args: &[ArgSpec::one_of("filterby", &[ArgSpec::string("module-name").token("MODULE"), ArgSpec::string("category").token("ACLCAT"), ArgSpec::pattern("pattern").token("PATTERN")]).token("FILTERBY").optional()],
+    args: &[ArgSpec::one_of(
+        "filterby",
+        &[
+            ArgSpec::string("module-name").token("MODULE"),
+            ArgSpec::string("category").token("ACLCAT"),
+            ArgSpec::pattern("pattern").token("PATTERN"),
+        ],
+    )
+    .token("FILTERBY")
+    .optional()],
     tips: &["nondeterministic_output_order"],
     handler: Handler::Admin(command_list),
     ..CommandSpec::BASE

@@ -27,7 +27,11 @@ pub(super) static FLUSHALL: CommandSpec = CommandSpec {
     arity: Arity::AtLeast(1),
     flags: Flags::WRITE,
     categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
-    args: &[ArgSpec::one_of("flush-type", &[ArgSpec::word("async", "ASYNC").since("4.0.0"), ArgSpec::word("sync", "SYNC").since("6.2.0")]).optional()],
+    args: &[ArgSpec::one_of(
+        "flush-type",
+        &[ArgSpec::word("async", "ASYNC").since("4.0.0"), ArgSpec::word("sync", "SYNC").since("6.2.0")],
+    )
+    .optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     handler: Handler::Admin(flushall),
     ..CommandSpec::BASE
@@ -41,7 +45,11 @@ pub(super) static FLUSHDB: CommandSpec = CommandSpec {
     arity: Arity::AtLeast(1),
     flags: Flags::WRITE,
     categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
-    args: &[ArgSpec::one_of("flush-type", &[ArgSpec::word("async", "ASYNC").since("4.0.0"), ArgSpec::word("sync", "SYNC").since("6.2.0")]).optional()],
+    args: &[ArgSpec::one_of(
+        "flush-type",
+        &[ArgSpec::word("async", "ASYNC").since("4.0.0"), ArgSpec::word("sync", "SYNC").since("6.2.0")],
+    )
+    .optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     handler: Handler::Admin(flushdb),
     ..CommandSpec::BASE
