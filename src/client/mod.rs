@@ -19,6 +19,7 @@
 //! | `mod.rs` | `Client`, its bit sets, `Clients` |
 //! | `address.rs` | which addresses are of this machine |
 //! | `line.rs` | the line of CLIENT LIST |
+//! | `recent.rs` | the largest buffers of the recent past |
 //! | `transaction.rs` | what MULTI has queued |
 //!
 //! # Read first
@@ -27,6 +28,7 @@
 
 mod address;
 mod line;
+mod recent;
 mod transaction;
 
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +36,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::reactor::ConnId;
 use crate::resp::{OwnedArgs, Proto, Reply, RequestParser};
 pub use address::is_loopback;
+pub use recent::RecentBuffers;
 pub use transaction::{Queued, Transaction};
 
 /// The number CLIENT ID replies with. Never reused.

@@ -97,11 +97,13 @@ fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     }
     ctx.reply().array(transaction.len());
     ctx.inst.in_exec = true;
+    let began_ns = ctx.inst.stamp_ns;
     for queued in transaction.queue() {
         let command = ctx.inst.table.by_id(queued.command);
         call::call(ctx.inst, ctx.client, ctx.host, command, queued.args.view(), None);
     }
     ctx.inst.in_exec = false;
+    ctx.inst.turns.nested_ns += ctx.inst.stamp_ns.saturating_sub(began_ns);
     Ok(())
 }
 

@@ -84,6 +84,9 @@ pub trait Host {
     /// Wall clock, µs since 1970: read now, not cached.
     fn wall_us(&self) -> i64;
 
+    /// What the monotonic clock is, in a few words.
+    fn clock_name(&self) -> String;
+
     /// What the snapshot thread calls with its outcome: brings it to [`Instance::saved`].
     fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
 

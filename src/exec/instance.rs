@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::client::{Attention, Client, ClientId, Clients};
+use crate::client::{Attention, Client, ClientId, Clients, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::rates::Rates;
@@ -130,19 +130,27 @@ pub struct ShutdownOptions {
 pub struct ErrorCounts {
     total: u64,
     by_code: BTreeMap<String, u64>,
+    disabled: bool,
 }
 
-/// Codes beyond so many are counted only in the total: scripts can make up any number of them.
+/// Beyond so many codes nothing is told apart any more until CONFIG RESETSTAT: scripts can make up any number of
+/// them, and then the list says nothing.
 const ERROR_CODES_MAX: usize = 128;
 
 impl ErrorCounts {
     /// Counts one error reply.
     pub fn count(&mut self, code: &str) {
         self.total += 1;
+        if self.disabled {
+            return;
+        }
         if let Some(n) = self.by_code.get_mut(code) {
             *n += 1;
         } else if self.by_code.len() < ERROR_CODES_MAX {
             self.by_code.insert(code.to_owned(), 1);
+        } else {
+            self.disabled = true;
+            self.by_code = BTreeMap::from([("ERRORSTATS_DISABLED".to_owned(), 1)]);
         }
     }
 
@@ -173,6 +181,12 @@ pub struct Turns {
     pub count: u64,
     /// Their durations, µs.
     pub total_us: u64,
+    /// Time in crons, ns.
+    pub cron_ns: u64,
+    /// Time in active expiry, ns.
+    pub expire_ns: u64,
+    /// Time in commands that other commands ran (EXEC), which counts for both, ns.
+    pub nested_ns: u64,
 }
 
 impl Turns {
@@ -221,10 +235,19 @@ pub struct Instance {
     pub log: Logger,
     /// Memory in use.
     pub memory: UsedMemory,
+    /// Memory allocated when the start was done, bytes.
+    pub startup_bytes: u64,
+    pub(super) peak_noted: u64,
+    /// When memory had its peak, ms since 1970.
+    pub(super) peak_ms: i64,
+    /// The largest buffers of clients lately.
+    pub recent_buffers: RecentBuffers,
     /// Chance.
     pub rng: Rng,
     /// 40 hex digits that name this run.
     pub run_id: String,
+    /// 40 hex digits that name the history of writes.
+    pub replication_id: String,
     /// Wall clock at the start, ms.
     pub started_ms: i64,
     /// Requests executed.
@@ -258,6 +281,8 @@ pub struct Instance {
     slow_ns: u64,
     /// `latency-monitor-threshold` in ns, `u64::MAX` when off.
     latency_ns: u64,
+    /// `latency-tracking`.
+    track_latency: bool,
 }
 
 /// What an instance is made of.
@@ -282,11 +307,17 @@ pub struct Parts {
     pub now_ms: i64,
 }
 
+/// A random name of 40 hex digits.
+pub fn hex_id(rng: &mut Rng) -> String {
+    (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect()
+}
+
 impl Instance {
     /// An instance without clients.
     pub fn new(parts: Parts) -> Instance {
         let Parts { keyspace, config, sources, table, saver, metrics, log, mut rng, now_ms } = parts;
-        let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect();
+        let run_id = hex_id(&mut rng);
+        let replication_id = hex_id(&mut rng);
         let mut inst = Instance {
             keyspace,
             config,
@@ -305,8 +336,13 @@ impl Instance {
             errors: ErrorCounts::default(),
             log,
             memory: UsedMemory::new(),
+            startup_bytes: 0,
+            peak_noted: 0,
+            peak_ms: now_ms,
+            recent_buffers: RecentBuffers::default(),
             rng,
             run_id,
+            replication_id,
             started_ms: now_ms,
             commands_total: 0,
             input_bytes: 0,
@@ -324,6 +360,7 @@ impl Instance {
             shutdown_deadline_ms: 0,
             slow_ns: u64::MAX,
             latency_ns: u64::MAX,
+            track_latency: true,
         };
         inst.config_changed();
         inst
@@ -335,6 +372,7 @@ impl Instance {
         self.slow_ns = u64::try_from(slower_us).map_or(u64::MAX, |us| us.saturating_mul(1000));
         let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
         self.latency_ns = if threshold_ms == 0 { u64::MAX } else { threshold_ms * 1_000_000 };
+        self.track_latency = self.config.observability.latency_tracking;
         // What DEBUG has switched stays as it is.
         let crate::db::Options { active_expire, payload_checksums, .. } = *self.keyspace.options();
         *self.keyspace.options_mut() =
@@ -362,7 +400,7 @@ impl Instance {
         failed: bool,
     ) {
         let stats = &self.metrics.commands[usize::from(command.id)];
-        stats.record(duration_ns, failed);
+        stats.record(duration_ns, failed, self.track_latency);
         if duration_ns >= self.slow_ns.min(self.latency_ns) {
             self.account_slow(client, command, args, duration_ns);
         }

@@ -27,6 +27,7 @@
 //! | `args.rs` | arguments that several families share |
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `keys.rs` | which arguments are keys, from key specs |
+//! | `memory.rs` | where memory goes |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `statistics.rs` | CONFIG RESETSTAT |
@@ -45,6 +46,7 @@ pub mod gate;
 pub mod help;
 pub mod instance;
 pub mod keys;
+pub mod memory;
 pub mod monitor;
 mod persistence;
 pub mod rates;

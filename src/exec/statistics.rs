@@ -4,6 +4,11 @@ use crate::exec::instance::{Instance, Turns};
 use crate::exec::rates::Rates;
 
 impl Instance {
+    /// Time in commands, ns. What EXEC ran counts once.
+    pub fn commands_ns(&self) -> u64 {
+        self.metrics.commands_ns().saturating_sub(self.turns.nested_ns)
+    }
+
     /// CONFIG RESETSTAT: whatever counts begins at zero again. What is a state (clients, memory, changes since the
     /// last save) stays, and so do the peak of memory and the outcome of saves.
     pub fn reset_statistics(&mut self) {
@@ -21,6 +26,7 @@ impl Instance {
         stats.hits = 0;
         stats.misses = 0;
         stats.expired_keys = 0;
+        self.saver.reset_count();
         self.keyspace.lazyfree().reset_freed_objects();
     }
 }

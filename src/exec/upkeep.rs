@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::config::choice::MaxmemoryPolicy;
 use crate::db::{AccessPolicy, Options};
 use crate::exec::instance::Instance;
+use crate::exec::rates::Totals;
 use crate::sys::process;
 
 /// What costs a walk over all clients, or a system call, is done once in so many crons.
@@ -43,9 +44,19 @@ impl Instance {
     /// Ten times a second, or as `hz` says.
     pub fn cron(&mut self) {
         self.crons += 1;
-        self.memory.refresh();
+        let allocator = self.refresh_memory();
+        self.metrics.allocator_allocated_bytes.set(allocator.allocated);
+        self.metrics.allocator_active_bytes.set(allocator.active);
+        self.metrics.allocator_resident_bytes.set(allocator.resident);
         self.check_memory();
-        self.rates.sample(self.now_ms, self.commands_total, self.input_bytes, self.output_bytes);
+        let totals = Totals {
+            commands: self.commands_total,
+            input: self.input_bytes,
+            output: self.output_bytes,
+            turns: self.turns.count,
+            turns_us: self.turns.total_us,
+        };
+        self.rates.sample(self.now_ms, totals);
     }
 
     /// Copies what only the main thread knows into the shared metrics, for INFO's readers on other threads.
@@ -58,6 +69,7 @@ impl Instance {
         m.net_input_bytes.set(self.input_bytes);
         m.net_output_bytes.set(self.output_bytes);
         m.error_replies.set(self.errors.total());
+        m.eventloop_cmd_ns.set(self.commands_ns());
         let stats = self.keyspace.stats();
         m.keyspace_hits.set(stats.hits);
         m.keyspace_misses.set(stats.misses);

@@ -208,8 +208,8 @@ mod tests {
         metrics.connected_clients.set(3);
         metrics.rdb_last_duration_ms.set(1500);
         metrics.dbs[1].keys.set(10);
-        metrics.commands[0].record(3_000, false);
-        metrics.commands[0].record(3_000_000_000, true);
+        metrics.commands[0].record(3_000, false, true);
+        metrics.commands[0].record(3_000_000_000, true, true);
         metrics.commands[1].rejected.inc();
         metrics.set_instance_info(vec![("role", "master".to_owned())]);
         let text = Exporter::new(metrics).render();

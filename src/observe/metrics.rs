@@ -155,12 +155,14 @@ pub struct CommandStats {
 }
 
 impl CommandStats {
-    /// Counts an execution.
+    /// Counts an execution; its duration also in the histogram if `in_histogram`.
     #[inline]
-    pub fn record(&self, ns: u64, failed: bool) {
+    pub fn record(&self, ns: u64, failed: bool, in_histogram: bool) {
         self.calls.inc();
         self.nanos.add(ns);
-        self.histogram.record_ns(ns);
+        if in_histogram {
+            self.histogram.record_ns(ns);
+        }
         if failed {
             self.failed.inc();
         }
@@ -284,6 +286,8 @@ metrics! {
     Counter connections_rejected,    "rejected_connections",    "redis_rejected_connections_total",      1.0,   "Connections refused because of maxclients";
     Counter net_input_bytes,         "total_net_input_bytes",   "redis_net_input_bytes_total",           1.0,   "Bytes received from clients";
     Counter net_output_bytes,        "total_net_output_bytes",  "redis_net_output_bytes_total",          1.0,   "Bytes sent to clients";
+    Counter reads_processed,         "total_reads_processed",   "redis_total_reads_processed",           1.0,   "Reads from clients";
+    Counter writes_processed,        "total_writes_processed",  "redis_total_writes_processed",          1.0,   "Writes to clients";
     Counter output_limit_closed,     "client_output_buffer_limit_disconnections", "redis_client_output_buffer_limit_disconnections_total", 1.0, "Clients closed because they did not read their replies";
     Counter query_limit_closed,      "client_query_buffer_limit_disconnections", "redis_client_query_buffer_limit_disconnections_total", 1.0, "Clients closed because of too long a request";
     Counter error_replies,           "total_error_replies",     "redis_total_error_replies",             1.0,   "Error replies sent";
@@ -360,6 +364,11 @@ impl Metrics {
         if started_us == 0 { 0.0 } else { now_us.saturating_sub(started_us) as f64 / 1e6 }
     }
 
+    /// Time in all commands, in nanoseconds.
+    pub fn commands_ns(&self) -> u64 {
+        self.commands.iter().map(|stats| stats.nanos.get()).sum()
+    }
+
     /// Starts counting again (`CONFIG RESETSTAT`): counters and commands, not gauges.
     pub fn reset(&self) {
         self.reset_counters();
@@ -433,7 +442,7 @@ mod tests {
         let metrics = Metrics::new(1, &["get"]);
         metrics.connected_clients.set(3);
         metrics.keyspace_hits.add(7);
-        metrics.commands[0].record(5_500, true);
+        metrics.commands[0].record(5_500, true, true);
         assert_eq!((metrics.commands[0].usec(), metrics.commands[0].failed.get()), (5, 1));
         metrics.reset();
         assert_eq!((metrics.connected_clients.get(), metrics.keyspace_hits.get()), (3, 0));

@@ -269,6 +269,11 @@ impl Saver {
         self.last_save_ms
     }
 
+    /// CONFIG RESETSTAT: counts saves from zero again.
+    pub fn reset_count(&mut self) {
+        self.saves = 0;
+    }
+
     /// What INFO says. `preserved_bytes` is what writers have copied because of the running snapshot.
     pub fn status(&self, at: Moment, preserved_bytes: u64) -> SaveStatus {
         let running = self.running.as_ref();

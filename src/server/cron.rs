@@ -22,9 +22,11 @@ const SHRINK_EVERY: u64 = 100;
 impl Server {
     pub(super) fn before_sleep(&mut self) {
         let effort = u64::from(self.inst.config.ttl.active_expire_effort);
-        let until_ns = self.outside.now_ns() + EXPIRE_BUDGET_NS * effort;
+        let began_ns = self.outside.now_ns();
+        let until_ns = began_ns + EXPIRE_BUDGET_NS * effort;
         let clock = self.outside.clock;
         self.inst.expire_due(|| clock.mono_ns() < until_ns);
+        self.inst.turns.expire_ns += self.outside.now_ns().saturating_sub(began_ns);
         self.inst.keyspace.reap_snapshots();
         self.settle();
         self.flush_all();
@@ -32,7 +34,7 @@ impl Server {
     }
 
     pub(super) fn cron(&mut self) {
-        self.tell_time();
+        let began_ns = self.tell_time();
         let hz = u64::from(self.inst.config.server.hz.max(1));
         self.next_cron_ns = self.outside.now_ns() + NS_PER_S / hz;
         self.inst.cron();
@@ -45,6 +47,7 @@ impl Server {
             self.queries.shrink();
             self.replies.shrink();
         }
+        self.inst.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
     }
 
     /// Looks at every client about once a second, a slice at a time: `timeout`, and soft output limits of clients
@@ -62,6 +65,7 @@ impl Server {
         for _ in 0..slice {
             self.cron_slot = (self.cron_slot + 1) % slots;
             let Some(client) = self.inst.clients.at(self.cron_slot as u32) else { continue };
+            self.inst.recent_buffers.note(now_ms, client.query.capacity(), client.reply.out.len());
             let waits = client.attention.has(Attention::MONITOR.or(Attention::PAUSED));
             if timeout_ms > 0 && now_ms - client.last_active_ms > timeout_ms && !waits {
                 late.push(client.conn);

@@ -36,6 +36,7 @@ impl Server {
             let sent = (owed - client.reply.out.len()) as u64;
             client.output_bytes += sent;
             self.inst.output_bytes += sent;
+            self.inst.metrics.writes_processed.inc();
             match outcome {
                 WriteOutcome::Drained => {}
                 WriteOutcome::Blocked => return self.check_output(conn),

@@ -163,6 +163,10 @@ impl Host for Outside {
         self.clock.wall_us()
     }
 
+    fn clock_name(&self) -> String {
+        self.clock.describe()
+    }
+
     fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
         let mailbox = self.reactor.mailbox();
         Box::new(move |outcome| {

@@ -126,6 +126,7 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
         observer: None,
     };
     server.observer = observer(&server)?;
+    server.inst.note_startup_memory();
     server.load()?;
     for kind in listening_kinds(&server.inst.config) {
         server.inst.log.notice(kind, &[]);

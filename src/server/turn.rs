@@ -173,6 +173,7 @@ impl Server {
                 client.last_active_ms = self.inst.now_ms;
                 client.flags.put(ClientFlags::DRAINED, drained);
                 self.inst.input_bytes += n as u64;
+                self.inst.metrics.reads_processed.inc();
                 let held = client.query.len() + client.parser.memory();
                 if held as u64 > self.inst.config.limits.client_query_buffer_limit {
                     let conn = client.conn;

@@ -5,6 +5,7 @@
 //! | `command.rs` | COMMAND |
 //! | `config.rs` | CONFIG |
 //! | `dataset.rs` | DBSIZE FLUSHALL FLUSHDB SWAPDB TIME |
+//! | `info/` | INFO |
 //! | `lolwut.rs` | LOLWUT |
 //! | `observe.rs` | SLOWLOG MONITOR |
 //! | `persistence.rs` | SAVE BGSAVE LASTSAVE SHUTDOWN |
@@ -12,6 +13,7 @@
 mod command;
 mod config;
 mod dataset;
+mod info;
 mod lolwut;
 mod observe;
 mod persistence;
@@ -26,6 +28,7 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &dataset::FLUSHDB,
     &dataset::SWAPDB,
     &dataset::TIME,
+    &info::INFO,
     &lolwut::LOLWUT,
     &observe::SLOWLOG,
     &observe::MONITOR,

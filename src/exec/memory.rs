@@ -1,0 +1,157 @@
+//! Where memory goes: for INFO memory, MEMORY STATS and MEMORY DOCTOR.
+
+use crate::exec::instance::Instance;
+use crate::sys::allocator::MemoryStats;
+use crate::sys::process;
+
+/// What one database takes besides its entries, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct DbMemory {
+    /// Its number.
+    pub index: usize,
+    /// The table.
+    pub table: usize,
+    /// The index of deadlines.
+    pub expiries: usize,
+}
+
+/// The memory of the process at one moment, in bytes.
+#[derive(Clone, Debug)]
+pub struct MemoryReport {
+    /// The allocator's view.
+    pub allocator: MemoryStats,
+    /// Allocated.
+    pub used: u64,
+    /// The most that was allocated.
+    pub peak: u64,
+    /// When that was, seconds since 1970.
+    pub peak_s: i64,
+    /// Allocated when the start was done.
+    pub startup: u64,
+    /// Resident.
+    pub rss: u64,
+    /// State and buffers of clients.
+    pub clients: u64,
+    /// The databases that hold keys.
+    pub dbs: Vec<DbMemory>,
+    /// All that is not data.
+    pub overhead: u64,
+    /// Keys of all databases.
+    pub keys: u64,
+}
+
+/// How much larger one figure is than another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// The quotient.
+    pub ratio: f64,
+    /// The difference.
+    pub bytes: i64,
+}
+
+fn share(whole: u64, part: u64) -> Share {
+    let ratio = if part == 0 { 0.0 } else { whole as f64 / part as f64 };
+    Share { ratio, bytes: whole as i64 - part as i64 }
+}
+
+/// `part` in hundredths of `whole`.
+pub fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+impl MemoryReport {
+    /// What is data.
+    pub fn dataset(&self) -> u64 {
+        self.used.saturating_sub(self.overhead)
+    }
+
+    /// What is data, of all that was allocated since the start.
+    pub fn dataset_percent(&self) -> f64 {
+        percent(self.dataset(), self.used.saturating_sub(self.startup))
+    }
+
+    /// Allocated since the start, per key.
+    pub fn bytes_per_key(&self) -> u64 {
+        self.used.saturating_sub(self.startup).checked_div(self.keys).unwrap_or(0)
+    }
+
+    /// Pages that hold something, over what they hold.
+    pub fn allocator_fragmentation(&self) -> Share {
+        share(self.allocator.active, self.allocator.allocated)
+    }
+
+    /// Pages that the system has assigned, over those that hold something.
+    pub fn allocator_rss(&self) -> Share {
+        share(self.allocator.resident, self.allocator.active)
+    }
+
+    /// Resident memory over the allocator's part of it.
+    pub fn rss_overhead(&self) -> Share {
+        share(self.rss, self.allocator.resident)
+    }
+
+    /// Resident memory over what is allocated.
+    pub fn fragmentation(&self) -> Share {
+        share(self.rss, self.used)
+    }
+}
+
+impl Instance {
+    /// Asks the allocator again, and notes a new peak.
+    pub fn refresh_memory(&mut self) -> MemoryStats {
+        let stats = self.memory.refresh();
+        if self.memory.peak() > self.peak_noted {
+            self.peak_noted = self.memory.peak();
+            self.peak_ms = self.now_ms;
+        }
+        stats
+    }
+
+    /// The start is done: what is allocated now is what an empty server takes.
+    pub fn note_startup_memory(&mut self) {
+        self.startup_bytes = self.refresh_memory().allocated;
+        self.metrics.memory_startup_bytes.set(self.startup_bytes);
+    }
+
+    /// Memory now. `caller_bytes` is the memory of a client that is not among the others just now, because its
+    /// request is being executed.
+    pub fn memory_report(&mut self, caller_bytes: usize) -> MemoryReport {
+        let allocator = self.refresh_memory();
+        let clients = (self.clients_memory() + caller_bytes) as u64;
+        let keyspace = &self.keyspace;
+        let dbs: Vec<DbMemory> = (0..keyspace.databases())
+            .filter(|&db| keyspace.size(db) > 0)
+            .map(|db| DbMemory {
+                index: db,
+                table: keyspace.table_stats(db).bytes,
+                expiries: keyspace.expiry_bytes(db),
+            })
+            .collect();
+        let indexes: usize = dbs.iter().map(|db| db.table + db.expiries).sum();
+        MemoryReport {
+            allocator,
+            used: allocator.allocated,
+            peak: self.memory.peak(),
+            peak_s: self.peak_ms / 1000,
+            startup: self.startup_bytes,
+            rss: process::rss_bytes(),
+            clients,
+            overhead: self.startup_bytes + clients + indexes as u64,
+            keys: (0..keyspace.databases()).map(|db| keyspace.size(db) as u64).sum(),
+            dbs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_divided_by_zero() {
+        assert_eq!(percent(5, 0), 0.0);
+        assert_eq!(percent(1, 4), 25.0);
+        assert_eq!(share(3, 0), Share { ratio: 0.0, bytes: 3 });
+        assert_eq!(share(1, 4), Share { ratio: 0.25, bytes: -3 });
+    }
+}
