@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Server;
+use super::start::NoStart;
 use crate::exec::instance::Alert;
 use crate::observe::keys;
 use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadProgress, LoadSettings, LoadSink, Stored};
@@ -13,7 +14,7 @@ use crate::types::value::Vetting;
 impl Server {
     /// Reads the file of `dir` and `dbfilename`. `Err` when it is there and cannot be used: the server must not
     /// start, for it would overwrite it at the next save.
-    pub(super) fn load(&mut self) -> Result<(), String> {
+    pub(super) fn load(&mut self) -> Result<(), NoStart> {
         let path = self.inst.rdb_path();
         if !path.exists() {
             return Ok(());
@@ -44,8 +45,8 @@ impl Server {
                 self.inst.loaded_from_disk();
                 Ok(())
             }
-            Err(LoadError::Stopped) => Err("stopped while loading".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(LoadError::Stopped) => Err(NoStart::Stopped),
+            Err(error) => Err(NoStart::Failed(error.to_string())),
         }
     }
 }

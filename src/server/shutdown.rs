@@ -1,12 +1,13 @@
 //! The end: signals and SHUTDOWN, the last save, goodbye.
 //!
 //! A shutdown saves when there are save points (or SAVE was asked for), unless NOSAVE. When that save fails the
-//! server goes on, as Redis does, unless FORCE: a data set that cannot be written is worth more alive.
+//! server goes on, as Redis does, unless FORCE: a data set that cannot be written is worth more alive. A data set
+//! that is only half loaded is never saved: it would replace the whole one.
 
 use super::Server;
 use crate::client::ClientId;
 use crate::exec::error::CommandError;
-use crate::exec::instance::ShutdownOptions;
+use crate::exec::instance::{Alert, ShutdownOptions};
 use crate::observe::keys;
 use crate::sys::process;
 
@@ -63,7 +64,8 @@ impl Server {
         self.inst.log.notice("User requested shutdown...", &[]);
         let has_points = !self.inst.config.persistence.save.is_empty();
         self.inst.saver.abort_and_wait();
-        if (has_points || options.save) && !options.nosave {
+        let half_loaded = self.inst.alert.has(Alert::LOADING);
+        if (has_points || options.save) && !options.nosave && !half_loaded {
             self.inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);
             if let Err(error) = self.inst.save_now(self.outside.wall_ms()) {
                 self.inst.log.warning("Error trying to save the DB, can't exit.", &[(keys::ERROR, &error)]);

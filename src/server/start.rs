@@ -42,10 +42,25 @@ pub fn run(loaded: Loaded) -> i32 {
     };
     match start(loaded, log.clone()) {
         Ok(server) => server.serve(),
-        Err(why) => {
+        Err(NoStart::Stopped) => 0,
+        Err(NoStart::Failed(why)) => {
             log.warning("Fatal error, can't start.", &[(keys::ERROR, &why)]);
             1
         }
+    }
+}
+
+/// Why there is no server.
+pub(super) enum NoStart {
+    /// It was told to stop while it loaded the data set.
+    Stopped,
+    /// It cannot run.
+    Failed(String),
+}
+
+impl From<String> for NoStart {
+    fn from(why: String) -> NoStart {
+        NoStart::Failed(why)
     }
 }
 
@@ -71,7 +86,7 @@ fn stamp() -> log::Stamp {
     log::Stamp { wall_ms, utc_offset_seconds: clock::utc_offset_seconds(wall_ms) }
 }
 
-fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
+fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
     let Loaded { mut config, sources } = loaded;
     let clock = Clock::system();
     log.notice(
