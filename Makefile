@@ -57,6 +57,10 @@ microbench: ## dict, request parser and reply encoder alone (examples/*_bench.rs
 docs: ## the library's documentation, target/doc/kvstash/index.html
 	$(CARGO) doc --no-deps --document-private-items
 
+.PHONY: config-docs
+config-docs: ## docs/config.md and configs/kvstash.toml, from the rows of the parameters
+	KVSTASH_WRITE_DOCS=1 $(CARGO) test -q --lib config::docs
+
 .PHONY: hooks
 hooks: ## turn the pre-commit hook on in this clone
 	git config core.hooksPath .githooks

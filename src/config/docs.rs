@@ -1,7 +1,7 @@
 //! What is derived from the rows for people: `docs/config.md`, the sample file `configs/kvstash.toml`, and `--help`.
 //!
 //! The files are kept in the repository so that they can be read there; a test here fails when they are stale, and
-//! `KVSTASH_WRITE_DOCS=1 cargo test --lib config::docs` writes them.
+//! `make config-docs` writes them.
 
 use super::row::{Flags, Group, Kind, Needs, Row, Status};
 use super::{Config, rewrite_toml, rows};
@@ -11,7 +11,7 @@ const PREAMBLE: &str = "\
 # Configuration
 
 <!-- Derived from the rows in src/config/rows: edit those, then
-     KVSTASH_WRITE_DOCS=1 cargo test --lib config::docs -->
+     make config-docs -->
 
 `kvstash [FILE] [-] [--name value ...]`
 
@@ -285,7 +285,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
         }
         let have = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(have == text, "{file} is stale: run KVSTASH_WRITE_DOCS=1 cargo test --lib config::docs");
+        assert!(have == text, "{file} is stale: run make config-docs");
     }
 
     #[test]
