@@ -1,12 +1,12 @@
 //! A changed configuration takes effect: for CONFIG SET, where a failure undoes everything, and for SIGHUP.
 
-use crate::config::choice::LogLevel;
+use crate::config::choice::{LogLevel, OomScoreAdj};
 use crate::config::{Apply, Changes, Config, Row};
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
 use crate::observe::keys;
-use crate::observe::log::Level;
-use crate::sys::allocator;
+use crate::observe::log::{Level, Shown};
+use crate::sys::{allocator, process};
 
 /// A parameter that could not take effect, and why.
 pub struct Failed {
@@ -77,6 +77,7 @@ impl Instance {
             }
             Apply::Allocator => allocator::set_background_thread(self.config.storage.jemalloc_bg_thread)
                 .map_err(|error| format!("the allocator refused: {error}")),
+            Apply::OomScore => self.set_oom_score(),
             // Read where they are needed, or refreshed by config_changed().
             Apply::Nothing
             | Apply::Password
@@ -84,9 +85,38 @@ impl Instance {
             | Apply::Hz
             | Apply::SnapshotPace
             | Apply::LatencyTracking
-            | Apply::OomScore
             | Apply::ProcessTitle => Ok(()),
         }
+    }
+
+    /// What the system has to be told of a configuration that the server starts with. Nothing of it is worth not
+    /// starting for.
+    pub fn apply_at_start(&mut self, host: &mut dyn Host) {
+        for what in [Apply::Allocator, Apply::OomScore] {
+            if let Err(why) = self.apply_one(what, host) {
+                self.log.warning("A parameter could not be applied", &[(keys::REASON, &why)]);
+            }
+        }
+    }
+
+    /// The score of the configuration; without one, what it was before there was one.
+    fn set_oom_score(&self) -> Result<(), String> {
+        let at_start = process::oom_score_at_start();
+        let [primary, _replica, _child] = self.config.server.oom_score_adj_values.0;
+        let score = match self.config.server.oom_score_adj {
+            OomScoreAdj::No => at_start,
+            OomScoreAdj::Yes | OomScoreAdj::Relative => at_start + primary,
+            OomScoreAdj::Absolute => primary,
+        };
+        let score = score.clamp(-1000, 1000);
+        if process::oom_score().is_ok_and(|now| now == score) {
+            return Ok(());
+        }
+        process::set_oom_score(score).map_err(|error| {
+            self.log
+                .warning("Can't set the out-of-memory score", &[(keys::ERROR, &Shown(&error)), (keys::VALUE, &score)]);
+            "Failed to apply new oom_score_adj configuration, check server logs.".to_owned()
+        })
     }
 
     /// SIGHUP: reads the configuration again, applies what changed and logs what needs a restart.

@@ -123,6 +123,8 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
         process::pid()
     ));
     outside.relisten(&inst.config)?;
+    inst.apply_at_start(&mut outside);
+    write_pidfile(&inst);
     inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);
     inst.stamp_ns = outside.now_ns();
     let mut server = Server {
@@ -167,6 +169,18 @@ fn observer(server: &Server) -> Result<Option<http::Handle>, String> {
     http::spawn(&[listen], Arc::clone(&inst.metrics), inst.log.for_worker())
         .map(Some)
         .map_err(|error| format!("can't listen for metrics: {error}"))
+}
+
+/// The file for whoever wants to signal us. Redis, too, serves without it.
+fn write_pidfile(inst: &Instance) {
+    let path = &inst.config.server.pidfile;
+    if path.is_empty() {
+        return;
+    }
+    if let Err(error) = std::fs::write(path.as_path(), format!("{}\n", process::pid())) {
+        inst.log
+            .warning("Can't write the pid file", &[(keys::PATH, &path.to_lossy()), (keys::ERROR, &error.to_string())]);
+    }
 }
 
 /// One line for each kind of socket we listen on: tools wait for it.

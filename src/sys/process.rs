@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeVal;
@@ -113,6 +114,25 @@ pub fn nofile() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }
 
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+
+/// The adjustment of the score by which the kernel picks its victim when memory runs out: -1000 to 1000.
+pub fn oom_score() -> io::Result<i32> {
+    let text = fs::read_to_string(OOM_SCORE)?;
+    text.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// What [`oom_score`] was when this was first asked, which has to be before it is changed.
+pub fn oom_score_at_start() -> i32 {
+    static AT_START: OnceLock<i32> = OnceLock::new();
+    *AT_START.get_or_init(|| oom_score().unwrap_or(0))
+}
+
+/// Sets the adjustment. Without privileges it can be raised, and lowered to what it once was.
+pub fn set_oom_score(score: i32) -> io::Result<()> {
+    fs::write(OOM_SCORE, score.to_string())
+}
+
 /// Gives the calling thread a name that `top -H` and debuggers show; at most 15 bytes are kept.
 pub fn name_this_thread(name: &str) {
     let end = name.floor_char_boundary(15);
@@ -125,6 +145,15 @@ pub fn name_this_thread(name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_score_can_be_raised() {
+        let before = oom_score_at_start();
+        set_oom_score((before + 1).min(1000)).unwrap();
+        assert_eq!(oom_score().unwrap(), (before + 1).min(1000));
+        assert_eq!(oom_score_at_start(), before);
+        set_oom_score(before).unwrap();
+    }
 
     #[test]
     fn memory_is_plausible() {

@@ -284,3 +284,24 @@ fn requests_over_a_unix_socket() {
     assert!(text.contains("kv.sock:0") && text.contains("flags=U"), "{text}");
     drop(server);
 }
+
+/// What is told to the system rather than to clients.
+#[test]
+fn pid_file_and_oom_score() {
+    let dir = TempDir::new();
+    let path = dir.join("kv.pid");
+    let arguments =
+        ["--pidfile", path.to_str().unwrap(), "--oom-score-adj", "absolute", "--oom-score-adj-values", "500 600 700"];
+    let server = Server::start_in(dir, &crate::support::under_test(), &arguments);
+    let mut kv = server.connect();
+    let pid = server.pid();
+    assert_eq!(fs::read_to_string(&path).unwrap().trim(), pid.to_string());
+    let score = || fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().to_owned();
+    assert_eq!(score(), "500");
+    kv.ok("CONFIG SET oom-score-adj-values \"600 700 800\"");
+    assert_eq!(score(), "600");
+    kv.ok("CONFIG SET oom-score-adj-values \"100 200 300\" oom-score-adj relative");
+    kv.ok("CONFIG SET oom-score-adj no");
+    let before = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    assert_eq!(score(), before.trim());
+}
