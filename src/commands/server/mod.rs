@@ -6,7 +6,9 @@
 //! | `config.rs` | CONFIG |
 //! | `dataset.rs` | DBSIZE FLUSHALL FLUSHDB SWAPDB TIME |
 //! | `info/` | INFO |
+//! | `latency.rs` | LATENCY |
 //! | `lolwut.rs` | LOLWUT |
+//! | `memory.rs` | MEMORY |
 //! | `observe.rs` | SLOWLOG MONITOR |
 //! | `persistence.rs` | SAVE BGSAVE LASTSAVE SHUTDOWN |
 
@@ -14,7 +16,9 @@ mod command;
 mod config;
 mod dataset;
 mod info;
+mod latency;
 mod lolwut;
+mod memory;
 mod observe;
 mod persistence;
 
@@ -29,7 +33,9 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &dataset::SWAPDB,
     &dataset::TIME,
     &info::INFO,
+    &latency::LATENCY,
     &lolwut::LOLWUT,
+    &memory::MEMORY,
     &observe::SLOWLOG,
     &observe::MONITOR,
     &persistence::SAVE,
