@@ -11,6 +11,7 @@ use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Begin, CommandSpec, Find, Flags, Group, Handler, KeySpec};
 use crate::resp::{Args, Reply};
+use crate::types::string::{Rope, StringRef};
 
 pub(super) static LCS: CommandSpec = CommandSpec {
     name: "lcs",
@@ -50,6 +51,7 @@ fn lcs(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let [Ok(a), Ok(b)] = texts else { return Err(NOT_STRINGS) };
     let wanted = Wanted::parse(args)?;
     check_size(ctx.config, a.len() as u64, b.len() as u64)?;
+    let (a, b) = (StringRef::Rope(&a).to_vec(), StringRef::Rope(&b).to_vec());
     if wanted.len {
         ctx.reply.int(Subsequence::len_of(&a, &b) as i64);
         return Ok(());
@@ -63,12 +65,13 @@ fn lcs(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// The string at a key; a missing one is empty.
-fn text(ctx: &mut DataCtx<'_>, args: Args<'_>, i: usize) -> Result<Vec<u8>, CommandError> {
+/// The string at a key; a missing one is empty. A large one is shared, until its size is known to be allowed.
+fn text(ctx: &mut DataCtx<'_>, args: Args<'_>, i: usize) -> Result<Rope, CommandError> {
     let key = ctx.key(args, i);
-    Ok(match ctx.db.lookup_read(key) {
-        Some(entry) => entry.string()?.to_vec(),
-        None => Vec::new(),
+    let Some(entry) = ctx.db.lookup_read(key) else { return Ok(Rope::default()) };
+    Ok(match entry.string()? {
+        StringRef::Rope(rope) => rope.clone(),
+        short => Rope::from_vec(short.to_vec()),
     })
 }
 
