@@ -404,6 +404,36 @@ fn lcs() {
     });
 }
 
+/// Requests with more keys than are looked up at once, around the sizes where a block of them ends.
+#[test]
+fn many_keys() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        for count in [1, 2, 15, 16, 17, 31, 32, 33, 100, 1000] {
+            kv.ok("FLUSHALL");
+            let keys: Vec<String> = (0..count).map(|i| format!("key:{i}")).collect();
+            let with = |command: &str, values: bool| -> Vec<String> {
+                let pairs = keys.iter().enumerate().flat_map(|(i, k)| [k.clone(), format!("v{i}")]);
+                let pairs = pairs.enumerate().filter(|(at, _)| values || at % 2 == 0).map(|(_, word)| word);
+                std::iter::once(command.to_owned()).chain(pairs).collect()
+            };
+            let mut run = |command: &str, values: bool| {
+                let words = with(command, values);
+                kv.cmd(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            };
+            assert_eq!(run("MSETNX", true).int(), 1);
+            assert_eq!(run("MSETNX", true).int(), 0);
+            assert_eq!(run("MSET", true).text(), "OK");
+            let values = run("MGET", false);
+            assert_eq!(values.items().len(), count);
+            assert!(values.items().iter().enumerate().all(|(i, v)| v.string() == format!("v{i}")), "{count} keys");
+            for (command, expected) in [("EXISTS", count), ("TOUCH", count), ("DEL", count), ("UNLINK", 0)] {
+                assert_eq!(run(command, false).int(), expected as i64, "{command} of {count} keys");
+            }
+        }
+    });
+}
+
 /// The encodings of strings and where one turns into another.
 #[test]
 fn encodings() {
