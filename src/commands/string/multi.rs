@@ -136,7 +136,7 @@ fn msetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 /// Each key has its value.
 fn pairs(ctx: &DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    if args.len() % 2 == 0 { Err(error::wrong_arity(&ctx.command.full_name)) } else { Ok(()) }
+    if args.len().is_multiple_of(2) { Err(error::wrong_arity(&ctx.command.full_name)) } else { Ok(()) }
 }
 
 fn set_all(ctx: &mut DataCtx<'_>, args: Args<'_>, first: usize, end: usize, expiry: ExpiryUpdate) {
