@@ -192,11 +192,6 @@ impl<'a> DbMut<'a> {
         self.entry(key).set_large(value, Spelling::Value, expiry);
     }
 
-    /// A buffer that a command computed (BITOP): told `raw`, however short.
-    pub fn set_raw(&mut self, key: Key<'_>, value: Bytes, expiry: ExpiryUpdate) {
-        self.entry(key).set_large(value, Spelling::Raw, expiry);
-    }
-
     /// INCRBY. A missing key counts from 0.
     #[inline]
     pub fn incr(&mut self, key: Key<'_>, delta: i64) -> Result<i64, IncrError> {

@@ -5,7 +5,6 @@ use crate::collections::rope::Rope;
 use crate::types::contract::{DataType, Encoding, TypeName};
 use crate::types::digest::Digest;
 use crate::util::num;
-use std::ops::Range;
 
 /// A string value as a reader sees it. An integer is not spelled out until somebody asks for its text.
 #[derive(Clone, Copy)]
@@ -65,29 +64,11 @@ impl<'a> StringRef<'a> {
         }
     }
 
-    /// Appends the bytes of the text in `range`, which must lie within its length.
-    pub fn push_range(self, range: Range<usize>, out: &mut Vec<u8>) {
-        match self {
-            StringRef::Int(n) => out.extend_from_slice(&itoa::Buffer::new().format(n).as_bytes()[range]),
-            StringRef::Bytes(b) => out.extend_from_slice(&b[range]),
-            StringRef::Rope(r) => r.read(range, out),
-        }
-    }
-
     /// The text in an allocation of its own.
     pub fn to_vec(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len());
         self.push_to(&mut out);
         out
-    }
-
-    /// One byte of the text, if it is that long.
-    pub fn byte_at(self, at: usize) -> Option<u8> {
-        match self {
-            StringRef::Int(n) => itoa::Buffer::new().format(n).as_bytes().get(at).copied(),
-            StringRef::Bytes(b) => b.get(at).copied(),
-            StringRef::Rope(r) => (at < r.len()).then(|| r.slices(at..at + 1).flatten().copied().next()).flatten(),
-        }
     }
 
     /// The integer the text spells, as INCR and its kin understand it.
@@ -97,15 +78,6 @@ impl<'a> StringRef<'a> {
             StringRef::Int(n) => Some(n),
             StringRef::Bytes(b) => as_int(b),
             StringRef::Rope(_) => None,
-        }
-    }
-
-    /// Hands the text to `f` in pieces, in order.
-    pub fn for_pieces(self, mut f: impl FnMut(&[u8])) {
-        match self {
-            StringRef::Int(n) => f(itoa::Buffer::new().format(n).as_bytes()),
-            StringRef::Bytes(b) => f(b),
-            StringRef::Rope(r) => r.slices(0..r.len()).for_each(f),
         }
     }
 }
@@ -194,10 +166,6 @@ mod tests {
                 assert_eq!(v.len(), text.len(), "{v:?}");
                 assert_eq!(v.to_vec(), text);
                 assert_eq!(v.flat(&mut Flat::default()), text);
-                assert_eq!((v.byte_at(0), v.byte_at(text.len())), (text.first().copied(), None));
-                let mut pieces = vec![];
-                v.for_pieces(|p| pieces.extend_from_slice(p));
-                assert_eq!(pieces, text);
                 let (mut digest, mut expected) = (Digest::ZERO, Digest::ZERO);
                 v.digest(&mut digest);
                 expected.mix(text);
