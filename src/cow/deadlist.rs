@@ -12,6 +12,7 @@
 //! Most items free one allocation. An item may also be *deep* (everything that FLUSHALL took away): it is freed in
 //! slices, and stays on the list until it says that it is done.
 
+use crate::sys::priority;
 use std::alloc::{Layout, dealloc};
 use std::ptr::NonNull;
 
@@ -182,7 +183,12 @@ impl Garbage {
 
 impl Drop for Garbage {
     fn drop(&mut self) {
+        let mut freed = 0u32;
         while let Some(item) = self.list.pop() {
+            freed = freed.wrapping_add(1);
+            if freed.is_multiple_of(1024) {
+                priority::pace();
+            }
             let mut budget = usize::MAX;
             // SAFETY: the promise of `new`.
             while !unsafe { self.kinds.free(item, &mut budget) } {

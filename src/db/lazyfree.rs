@@ -2,7 +2,7 @@
 //!
 //! Freeing a large value, a flushed db or what an ended snapshot held back takes as long as it has allocations. None
 //! of it is reachable any more, so a thread of its own may do it: it gets owned values through a channel and drops
-//! them. It tells nobody; two counters say how far it is.
+//! them, and gives way to all other threads meanwhile. It tells nobody; two counters say how far it is.
 //!
 //! The thread starts with the first value it is given, and ends, after freeing all it was given, when this handle is
 //! dropped.
@@ -11,6 +11,7 @@ use super::Object;
 use super::expiry::ExpiryIndex;
 use crate::cow::Garbage;
 use crate::dict::{Entry, Leftover, TakenTable};
+use crate::sys::priority;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
@@ -93,7 +94,9 @@ impl LazyFree {
 fn start(counters: Arc<Counters>) -> Option<Worker> {
     let (queue, arriving) = channel::<Waste>();
     let free_all = move || {
+        priority::begin_background();
         for waste in arriving {
+            priority::pace();
             let objects = waste.objects();
             drop(waste);
             counters.pending.fetch_sub(objects, Relaxed);

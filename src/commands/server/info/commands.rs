@@ -41,11 +41,15 @@ pub(super) fn latencystats(facts: &Facts<'_>, line: Line<'_>) {
         return;
     }
     let percentiles = &config.latency_tracking_info_percentiles.0;
-    each(facts, |s| s.histogram.count() > 0, |name, stats| {
-        let shown: Vec<String> =
-            percentiles.iter().map(|p| format!("p{p}={:.3}", stats.histogram.quantile_us(p / 100.0))).collect();
-        line(&format!("latency_percentiles_usec_{name}"), &shown.join(","));
-    });
+    each(
+        facts,
+        |s| s.histogram.count() > 0,
+        |name, stats| {
+            let shown: Vec<String> =
+                percentiles.iter().map(|p| format!("p{p}={:.3}", stats.histogram.quantile_us(p / 100.0))).collect();
+            line(&format!("latency_percentiles_usec_{name}"), &shown.join(","));
+        },
+    );
 }
 
 pub(super) fn keyspace(facts: &Facts<'_>, line: Line<'_>) {
