@@ -33,6 +33,7 @@ impl Instance {
     pub fn apply(&mut self, changes: Changes, host: &mut dyn Host) -> Result<(), Failed> {
         for (what, row) in changes.applies() {
             if let Err(why) = self.apply_one(what, host) {
+                let why = self.for_clients(row, why);
                 let applied = changes.applies();
                 self.config.roll_back(changes);
                 for (what, _) in applied.iter().take_while(|(_, r)| r.name() != row.name()) {
@@ -53,6 +54,17 @@ impl Instance {
         }
         self.config_changed();
         Ok(())
+    }
+
+    /// What a client is told of a failure. Why a socket could not be opened is for the log.
+    fn for_clients(&self, row: &Row, why: String) -> String {
+        let told = match row.name() {
+            "port" => "Unable to listen on this port. Check server logs.",
+            "bind" => "Failed to bind to specified addresses.",
+            _ => return why,
+        };
+        self.log.warning("Can't listen as configured", &[(keys::PARAMETER, &row.name()), (keys::REASON, &why)]);
+        told.to_owned()
     }
 
     fn apply_one(&mut self, what: Apply, host: &mut dyn Host) -> Result<(), String> {

@@ -250,7 +250,7 @@ pub struct Instance {
     pub replication_id: String,
     /// Wall clock at the start, ms.
     pub started_ms: i64,
-    /// Requests executed.
+    /// Commands executed: what was refused or queued does not count, what EXEC runs does.
     pub commands_total: u64,
     /// Bytes received.
     pub input_bytes: u64,
@@ -401,6 +401,7 @@ impl Instance {
     ) {
         let stats = &self.metrics.commands[usize::from(command.id)];
         stats.record(duration_ns, failed, self.track_latency);
+        self.commands_total += 1;
         if duration_ns >= self.slow_ns.min(self.latency_ns) {
             self.account_slow(client, command, args, duration_ns);
         }

@@ -229,7 +229,6 @@ impl Server {
             }
         }
         client.commands += ran;
-        self.inst.commands_total += ran;
         client.query = query;
     }
 

@@ -1,6 +1,7 @@
 //! The data set is read at the start, with the server answering meanwhile: `-LOADING` to most, the truth to INFO.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::Server;
 use super::start::NoStart;
@@ -32,7 +33,7 @@ impl Server {
         self.inst.loading_started_ms = self.inst.now_ms;
         self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
         let began_ns = self.outside.now_ns();
-        let result = persist::load_file(&RealDisk, &path, &settings, &mut Sink { server: self });
+        let result = persist::load_file(&RealDisk, &path, &settings, &mut Sink { server: self, keys: 0 });
         self.inst.alert.put(Alert::LOADING, false);
         self.inst.metrics.loading.set(0);
         match result {
@@ -53,10 +54,26 @@ impl Server {
 
 struct Sink<'a> {
     server: &'a mut Server,
+    /// Keys so far, for `key-load-delay`.
+    keys: u64,
+}
+
+impl Sink<'_> {
+    /// `key-load-delay`: a load made slow on purpose, for tests of what happens during one. Read anew for each key.
+    fn delay(&mut self) {
+        self.keys += 1;
+        let micros = match self.server.inst.config.persistence.key_load_delay {
+            0 => return,
+            every if every < 0 => u64::from(self.keys.is_multiple_of(u64::from(every.unsigned_abs()))),
+            micros => u64::from(micros.unsigned_abs()),
+        };
+        std::thread::sleep(Duration::from_micros(micros));
+    }
 }
 
 impl LoadSink for Sink<'_> {
     fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
+        self.delay();
         let inst = &mut self.server.inst;
         persist::load_entry(&mut inst.keyspace, entry, from, Vetting::Trusted, inst.now_ms)
     }

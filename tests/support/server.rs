@@ -116,6 +116,18 @@ impl Server {
         self.port = port;
     }
 
+    /// Like [`Server::start_again`], but returns while the data set is still being loaded.
+    pub fn start_loading(&mut self) {
+        assert!(self.child.try_wait().unwrap().is_some(), "the server is still running");
+        self.port = free_port();
+        self.child = spawn(&self.binary, self.dir.path(), self.port, &self.args);
+        let deadline = Instant::now() + START_LIMIT;
+        while !self.log().contains("Loading DB in memory") {
+            assert!(Instant::now() < deadline, "not loading after {START_LIMIT:?}; log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    }
+
     fn try_info(&self) -> Option<String> {
         let mut conn = Conn::open(self.port, Proto::Resp2, Peer::Kvstash);
         if let Some(at) = self.args.iter().position(|arg| arg == "--requirepass") {

@@ -66,6 +66,38 @@ fn signals() {
     }
 }
 
+/// What is loaded so far is not the data set, and must not replace it on disk.
+#[test]
+fn a_shutdown_while_loading_saves_nothing() {
+    let slowly = ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024", "--save", "900 1"];
+    for by_signal in [false, true] {
+        let mut server = Server::start(&slowly);
+        let mut kv = server.connect();
+        for i in 0..5000 {
+            kv.send(&["SET", &format!("key:{i}"), &format!("value:{i}")]);
+        }
+        for _ in 0..5000 {
+            kv.read();
+        }
+        kv.ok("SAVE");
+        let file = std::fs::read(server.dir.join("dump.rdb")).unwrap();
+        server.kill_9();
+        server.start_loading();
+        let mut kv = server.connect();
+        kv.expect("GET key:1", "(error) LOADING Redis is loading the dataset in memory");
+        assert_eq!(kv.info("loading"), "1");
+        assert_eq!(kv.info("loading_total_bytes"), file.len().to_string());
+        if by_signal {
+            server.signal("TERM");
+        } else {
+            kv.send(&["SHUTDOWN", "SAVE"]);
+        }
+        assert!(kv.is_closed());
+        assert!(server.wait_exit(LIMIT).success());
+        assert!(std::fs::read(server.dir.join("dump.rdb")).unwrap() == file, "the file was touched");
+    }
+}
+
 /// A save that cannot be done keeps the server up, unless forced.
 #[test]
 fn a_failing_save_stops_the_shutdown() {
