@@ -121,6 +121,8 @@ bits! {
         INPUT_ENDED = 5;
         /// The query buffer may hold another whole request.
         MORE_PARSEABLE = 6;
+        /// On this machine: came through the unix socket or the loopback interface.
+        LOCAL = 7;
     }
 }
 

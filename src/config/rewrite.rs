@@ -49,6 +49,15 @@ impl std::error::Error for RewriteError {}
 impl Sources {
     /// Writes the running configuration to the file it was read from.
     pub fn rewrite(&mut self, running: &Config) -> Result<(), RewriteError> {
+        self.rewrite_file(running, Extent::Changed)
+    }
+
+    /// The same with every parameter, also those that have their default: DEBUG CONFIG-REWRITE-FORCE-ALL.
+    pub fn rewrite_all(&mut self, running: &Config) -> Result<(), RewriteError> {
+        self.rewrite_file(running, Extent::Everything)
+    }
+
+    fn rewrite_file(&mut self, running: &Config, extent: Extent) -> Result<(), RewriteError> {
         let path = self.file().ok_or(RewriteError::NoFile)?;
         let failed = |error: io::Error| RewriteError::Io(os_text(&error));
         let old = match std::fs::read(path) {
@@ -57,12 +66,27 @@ impl Sources {
             Err(error) => return Err(failed(error)),
         };
         let new = match is_toml(path) {
-            true => rewrite_toml::text(&old, running, path, self.start_dir())?,
-            false => text(&old, running, path, self.start_dir())?,
+            true => rewrite_toml::text(&old, running, extent, path, self.start_dir())?,
+            false => text(&old, running, extent, path, self.start_dir())?,
         };
         files::replace(path, &new).map_err(failed)?;
         self.rewritten(running);
         Ok(())
+    }
+}
+
+/// Which parameters are added that the file does not mention.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Those that differ from their default.
+    Changed,
+    /// All.
+    Everything,
+}
+
+impl Extent {
+    pub(super) fn wants(self, row: &Row, running: &Config, default: &Config) -> bool {
+        self == Extent::Everything || !(row.same)(running, default)
     }
 }
 
@@ -72,11 +96,17 @@ pub(super) fn differing(one: &Config, other: &Config) -> Vec<&'static Row> {
 }
 
 /// The new text of a classic file.
-fn text(old: &[u8], running: &Config, path: &Path, start_dir: &Path) -> Result<Vec<u8>, RewriteError> {
+fn text(
+    old: &[u8],
+    running: &Config,
+    extent: Extent,
+    path: &Path,
+    start_dir: &Path,
+) -> Result<Vec<u8>, RewriteError> {
     let mut lines = Lines::read(old);
     let default = Config::default();
     for row in rows::all() {
-        lines.update(row, running, &default, start_dir);
+        lines.update(row, running, extent.wants(row, running, &default), start_dir);
     }
     let source = Source::File(path.to_owned());
     let unusable = |why: String| RewriteError::Unusable(why);
@@ -129,11 +159,11 @@ impl Lines {
         Lines { lines, added: Vec::new() }
     }
 
-    /// Makes the lines of one parameter say its value.
-    fn update(&mut self, row: &'static Row, running: &Config, default: &Config, start_dir: &Path) {
+    /// Makes the lines of one parameter say its value. Without any they are added if it is `wanted`.
+    fn update(&mut self, row: &'static Row, running: &Config, wanted: bool, start_dir: &Path) {
         let places: Vec<usize> = (0..self.lines.len()).filter(|&i| self.lines[i].row == Some(row)).collect();
         if places.is_empty() {
-            if !(row.same)(running, default) {
+            if wanted {
                 self.add(row, (row.lines)(running, &row.spec));
             }
             return;

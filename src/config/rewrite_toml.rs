@@ -4,7 +4,7 @@
 use super::document;
 use super::error::Source;
 use super::load::Loader;
-use super::rewrite::{RewriteError, SIGNATURE, differing};
+use super::rewrite::{Extent, RewriteError, SIGNATURE, differing};
 use super::row::{Flags, Group, Kind, Row};
 use super::{Config, rows};
 use crate::util::num;
@@ -12,7 +12,13 @@ use std::path::Path;
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 /// The new text of a TOML file.
-pub(super) fn text(old: &[u8], running: &Config, path: &Path, start_dir: &Path) -> Result<Vec<u8>, RewriteError> {
+pub(super) fn text(
+    old: &[u8],
+    running: &Config,
+    extent: Extent,
+    path: &Path,
+    start_dir: &Path,
+) -> Result<Vec<u8>, RewriteError> {
     let unusable = |why: String| RewriteError::Unusable(why);
     let old = std::str::from_utf8(old).map_err(|_| unusable("the file is not text in UTF-8".to_owned()))?;
     let mut document: DocumentMut =
@@ -27,7 +33,7 @@ pub(super) fn text(old: &[u8], running: &Config, path: &Path, start_dir: &Path) 
                 *new.decor_mut() = value.decor().clone();
                 *value = new;
             }
-        } else if !(row.same)(running, &default) {
+        } else if extent.wants(row, running, &default) {
             let new = value_of(row, running).ok_or_else(missing)?;
             let table = table_of(&mut document, row.group)
                 .ok_or_else(|| unusable(format!("'{}' is not a table", row.group.name())))?;

@@ -4,6 +4,8 @@
 //! safe inside MULTI and, later, inside scripts. An administrative handler sees the whole instance. Neither sees a
 //! socket: what must happen outside is asked of the [`Host`] or left in [`Instance::asks`] for the server to settle.
 
+use std::time::Duration;
+
 use crate::client::Client;
 use crate::config::Config;
 use crate::db::{DbMut, Key};
@@ -89,6 +91,9 @@ pub trait Host {
 
     /// What the snapshot thread calls with its outcome: brings it to [`Instance::saved`].
     fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
+
+    /// Does nothing for so long, and keeps everybody waiting: DEBUG SLEEP.
+    fn sleep(&self, duration: Duration);
 
     /// Raises the limit of open files for `maxclients` clients. The error says how many are possible.
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String>;

@@ -130,6 +130,15 @@ pub fn unknown_subcommand(container: &str, given: &[u8]) -> CommandError {
     CommandError::text(format!("ERR unknown subcommand '{given}'. Try {} HELP.", container.to_uppercase()))
 }
 
+/// A command that the configuration keeps from this client.
+pub fn not_allowed(command: &str, parameter: &str) -> CommandError {
+    let command = command.to_uppercase();
+    CommandError::text(format!(
+        "ERR {command} command not allowed. If the {parameter} option is set to \"local\", you can run it from a local \
+         connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 //! ([`Attention`]) or the instance's ([`Alert`]).
 
 use crate::client::{Attention, Client};
+use crate::exec::debug;
 use crate::exec::error::{self, CommandError};
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::spec::Flags;
@@ -37,6 +38,7 @@ pub fn check(inst: &Instance, client: &Client, command: &Command) -> Verdict {
         }
     }
     let refusal = authenticated(client, flags)
+        .or_else(|| permitted(inst, client, command))
         .or_else(|| allowed_in_multi(client, flags))
         .or_else(|| memory(inst, flags))
         .or_else(|| disk(inst, command, flags))
@@ -56,6 +58,14 @@ pub fn check(inst: &Instance, client: &Client, command: &Command) -> Verdict {
 fn authenticated(client: &Client, flags: Flags) -> Option<CommandError> {
     let must = client.attention.has(Attention::UNAUTHENTICATED) && !flags.has(Flags::NO_AUTH);
     must.then_some(error::NO_AUTH)
+}
+
+/// What the configuration says about commands that could do harm. The short way does not come through here: such a
+/// command's handler asks again.
+pub fn permitted(inst: &Instance, client: &Client, command: &Command) -> Option<CommandError> {
+    let permission = command.spec.allowed?;
+    let refused = !debug::may((permission.value)(&inst.config), client);
+    refused.then(|| error::not_allowed(command.spec.name, permission.parameter))
 }
 
 fn allowed_in_multi(client: &Client, flags: Flags) -> Option<CommandError> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::client::{Attention, Client, ClientId, Clients, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
+use crate::exec::debug::DebugSwitches;
 use crate::exec::rates::Rates;
 use crate::exec::slowlog::SlowLog;
 use crate::exec::spec::Flags;
@@ -248,6 +249,8 @@ pub struct Instance {
     pub run_id: String,
     /// 40 hex digits that name the history of writes.
     pub replication_id: String,
+    /// Switches that only DEBUG turns.
+    pub debug: DebugSwitches,
     /// Wall clock at the start, ms.
     pub started_ms: i64,
     /// Commands executed: what was refused or queued does not count, what EXEC runs does.
@@ -343,6 +346,7 @@ impl Instance {
             rng,
             run_id,
             replication_id,
+            debug: DebugSwitches::default(),
             started_ms: now_ms,
             commands_total: 0,
             input_bytes: 0,

@@ -23,6 +23,7 @@
 //! | `gate.rs` | what a request must pass, in order |
 //! | `ctx.rs` | what a handler sees |
 //! | `configure.rs` | a changed configuration takes effect |
+//! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
 //! | `args.rs` | arguments that several families share |
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
@@ -41,6 +42,7 @@ pub mod args;
 pub mod call;
 pub mod configure;
 pub mod ctx;
+pub mod debug;
 pub mod error;
 pub mod gate;
 pub mod help;

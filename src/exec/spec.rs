@@ -5,6 +5,8 @@
 //! labels of its metrics. A fact that is derivable is not a field here: categories follow from flags and group,
 //! the first/last/step triple follows from the key specs.
 
+use crate::config::Config;
+use crate::config::choice::Allowed;
 use crate::exec::ctx::{AdminCtx, DataCtx};
 use crate::exec::error::CommandResult;
 use crate::resp::Args;
@@ -37,6 +39,8 @@ pub struct CommandSpec {
     pub tips: &'static [&'static str],
     /// Set when the command is kept for old clients only: (since, what replaces it).
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// What the configuration says of who may call it; `None` where it says nothing.
+    pub allowed: Option<Permission>,
     /// What runs.
     pub handler: Handler,
     /// Subcommands, for a container.
@@ -59,6 +63,7 @@ impl CommandSpec {
         history: &[],
         tips: &[],
         deprecated: None,
+        allowed: None,
         handler: Handler::Container,
         subcommands: &[],
     };
@@ -92,6 +97,15 @@ impl CommandSpec {
     pub fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
     }
+}
+
+/// A parameter that decides who may call a command.
+#[derive(Clone, Copy)]
+pub struct Permission {
+    /// Its name.
+    pub parameter: &'static str,
+    /// Its value.
+    pub value: fn(&Config) -> Allowed,
 }
 
 /// What runs when the command is called.

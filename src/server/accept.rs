@@ -33,8 +33,9 @@ impl Server {
             addr,
             ..About::default()
         };
+        let local = unix || is_loopback(&about.addr);
         let no_password = self.inst.config.server.requirepass.is_empty();
-        if self.inst.config.server.protected_mode && no_password && !unix && !is_loopback(&about.addr) {
+        if self.inst.config.server.protected_mode && no_password && !local {
             notes::denied(&self.inst, &about.addr);
             return self.turn_away(conn, PROTECTED);
         }
@@ -42,6 +43,7 @@ impl Server {
         let client = self.inst.clients.add(conn, about, now_ms);
         client.attention.put(Attention::UNAUTHENTICATED, !no_password);
         client.flags.put(ClientFlags::UNIX_SOCKET, unix);
+        client.flags.put(ClientFlags::LOCAL, local);
         client.flags.put(ClientFlags::DRAINED, true); // until the first event says otherwise
         let _ = listener;
         notes::accepted(&self.inst, conn);

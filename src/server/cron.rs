@@ -37,6 +37,9 @@ impl Server {
         let began_ns = self.tell_time();
         let hz = u64::from(self.inst.config.server.hz.max(1));
         self.next_cron_ns = self.outside.now_ns() + NS_PER_S / hz;
+        if self.inst.debug.cron_paused {
+            return;
+        }
         self.inst.cron();
         self.inst.save_when_due(&mut self.outside);
         self.end_pause();
@@ -45,7 +48,9 @@ impl Server {
         self.inst.publish(self.queries.memory() + self.replies.memory());
         if self.inst.cron_runs() % SHRINK_EVERY == 0 {
             self.queries.shrink();
-            self.replies.shrink();
+            if !self.inst.debug.buffers_kept {
+                self.replies.shrink();
+            }
         }
         self.inst.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
     }

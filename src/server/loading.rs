@@ -7,7 +7,7 @@ use super::Server;
 use super::start::NoStart;
 use crate::exec::instance::Alert;
 use crate::observe::keys;
-use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadProgress, LoadSettings, LoadSink, Stored};
+use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadProgress, LoadSink, Stored};
 use crate::rdb::{RdbError, RdbReader};
 use crate::sys::disk::RealDisk;
 use crate::types::value::Vetting;
@@ -20,14 +20,7 @@ impl Server {
         if !path.exists() {
             return Ok(());
         }
-        let persistence = &self.inst.config.persistence;
-        let settings = LoadSettings {
-            databases: self.inst.config.storage.databases,
-            expired_before_ms: Some(self.inst.now_ms),
-            checksum: persistence.rdbchecksum,
-            work_every_bytes: persistence.loading_process_events_interval_bytes.max(1024),
-            string_bytes_max: self.inst.config.limits.proto_max_bulk_len,
-        };
+        let settings = self.inst.load_settings();
         self.inst.alert.put(Alert::LOADING, true);
         self.inst.metrics.loading.set(1);
         self.inst.loading_started_ms = self.inst.now_ms;

@@ -1,6 +1,7 @@
 //! The world as the instance sees it: a clock, and listeners that follow the configuration.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::special::BindAddresses;
@@ -173,6 +174,10 @@ impl Host for Outside {
             // Nobody takes mail any more only when the process is about to end.
             let _ = mailbox.send(Mail::Saved(outcome));
         })
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
     }
 
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String> {

@@ -18,6 +18,7 @@
 //! | [`allocator`] | jemalloc: its configuration, statistics, `used_memory` without atomics, purge |
 //! | [`clock`] | [`clock::Clock`]: wall time, and a monotonic clock read in a few nanoseconds |
 //! | [`disk`] | [`disk::Disk`]: files behind a trait, so that a crash can be simulated |
+//! | [`fault`] | a report before a fatal signal ends the process |
 //! | [`priority`] | background threads that give way |
 //! | [`process`] | resident size, processor time, limits, names |
 //! | [`signals`] | what to do about signals that nobody waits for |
@@ -31,6 +32,7 @@
 pub mod allocator;
 pub mod clock;
 pub mod disk;
+pub mod fault;
 pub mod priority;
 pub mod process;
 pub mod signals;

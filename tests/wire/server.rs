@@ -216,8 +216,7 @@ fn debug_subcommands() {
             DEBUG SET-ACTIVE-EXPIRE 0  => OK
             DEBUG SET-ACTIVE-EXPIRE 1  => OK
             DEBUG SET-SKIP-CHECKSUM-VALIDATION 0 => OK
-            DEBUG QUICKLIST-PACKED-THRESHOLD 100b => OK
-            DEBUG QUICKLIST-PACKED-THRESHOLD 0 => OK
+            @kvstash DEBUG QUICKLIST-PACKED-THRESHOLD 0 =~ (error) ERR DEBUG QUICKLIST-PACKED-THRESHOLD is not supported: *
             DEBUG PAUSE-CRON 0         => OK
             DEBUG REPLYBUFFER RESIZING 1 => OK
             DEBUG CHANGE-REPL-ID       => OK

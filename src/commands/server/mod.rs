@@ -5,6 +5,7 @@
 //! | `command.rs` | COMMAND |
 //! | `config.rs` | CONFIG |
 //! | `dataset.rs` | DBSIZE FLUSHALL FLUSHDB SWAPDB TIME |
+//! | `debug/` | DEBUG |
 //! | `info/` | INFO |
 //! | `latency.rs` | LATENCY |
 //! | `lolwut.rs` | LOLWUT |
@@ -15,6 +16,7 @@
 mod command;
 mod config;
 mod dataset;
+mod debug;
 mod info;
 mod latency;
 mod lolwut;
@@ -32,6 +34,7 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &dataset::FLUSHDB,
     &dataset::SWAPDB,
     &dataset::TIME,
+    &debug::DEBUG,
     &info::INFO,
     &latency::LATENCY,
     &lolwut::LOLWUT,

@@ -1,0 +1,187 @@
+//! DEBUG subcommands that look at the data set, fill it, or send it to its file and back.
+
+use std::fmt::Write;
+
+use crate::db::{AccessPolicy, EntryRef};
+use crate::exec::args;
+use crate::exec::ctx::AdminCtx;
+use crate::exec::debug::{ReloadError, ReloadOptions};
+use crate::exec::error::{self, CommandError, CommandResult};
+use crate::rdb::{RdbWriter, WriteOptions};
+use crate::resp::Args;
+use crate::util::{glob, num};
+
+pub(super) fn digest(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    let digest = ctx.inst.keyspace.digest().to_string();
+    ctx.reply().simple(&digest);
+    Ok(())
+}
+
+pub(super) fn digest_value(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    ctx.reply().array(args.len() - 2);
+    for name in args.skip(2).iter() {
+        let db = ctx.db();
+        let digest = db.digest_value(db.key(name)).to_string();
+        ctx.reply().simple(&digest);
+    }
+    Ok(())
+}
+
+/// The entry at argument 2, however old it is: looking is no access.
+fn with_entry<T>(ctx: &mut AdminCtx<'_>, args: Args<'_>, f: impl FnOnce(EntryRef<'_>) -> T) -> Result<T, CommandError> {
+    let db = ctx.db();
+    db.peek(db.key(&args[2])).map(f).ok_or(error::NO_SUCH_KEY)
+}
+
+/// Bytes of the value in an RDB file, without its type.
+fn saved_len(entry: EntryRef<'_>, compression: bool) -> u64 {
+    let mut writer = RdbWriter::in_memory(WriteOptions { compression, ..WriteOptions::default() });
+    entry.value().save(&mut writer).expect("writing to memory does not fail");
+    writer.offset()
+}
+
+pub(super) fn object(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let fast = match args.get(3) {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case(b"fast") => true,
+        Some(_) => return Err(super::unknown(&args[1])),
+    };
+    let compression = ctx.inst.config.persistence.rdbcompression;
+    let (policy, now_ms) = (ctx.inst.keyspace.options().access, ctx.inst.now_ms);
+    let line = with_entry(ctx, args, |entry| {
+        let mut line = format!("Value at:{:p} refcount:1 encoding:{}", entry.key().as_ptr(), entry.encoding().name());
+        if !fast {
+            // Writing to a String does not fail.
+            let _ = write!(line, " serializedlength:{}", saved_len(entry, compression));
+        }
+        let idle = match policy {
+            AccessPolicy::Lru => policy.idle_seconds(entry.clock(), now_ms),
+            AccessPolicy::Lfu { .. } => 0,
+        };
+        let _ = write!(line, " lru:{} lru_seconds_idle:{idle}", entry.clock());
+        line
+    })?;
+    ctx.reply().simple(&line);
+    Ok(())
+}
+
+pub(super) fn populate(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let positive = |i: usize| {
+        let number = args.get(i).map(|text| num::parse_i64(text).and_then(|n| u64::try_from(n).ok()));
+        number.map(|n| n.ok_or(error::MUST_BE_POSITIVE)).transpose()
+    };
+    let count = positive(2)?.unwrap_or(0);
+    let prefix = args.get(3).unwrap_or(b"key");
+    let size = positive(4)?.filter(|size| *size > 0);
+    if size.is_some_and(|size| size > ctx.inst.config.limits.proto_max_bulk_len) {
+        return Err(error::STRING_TOO_LONG);
+    }
+    let (db, now_ms) = (ctx.client.db as usize, ctx.inst.now_ms);
+    ctx.inst.keyspace.populate(db, count, prefix, size.map(|size| size as usize), now_ms);
+    ctx.reply().ok();
+    Ok(())
+}
+
+pub(super) fn reload(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let mut options = ReloadOptions::default();
+    for word in args.skip(2).iter() {
+        match () {
+            () if word.eq_ignore_ascii_case(b"MERGE") => options.merge = true,
+            () if word.eq_ignore_ascii_case(b"NOFLUSH") => options.noflush = true,
+            () if word.eq_ignore_ascii_case(b"NOSAVE") => options.nosave = true,
+            () => {
+                let text = "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.";
+                return Err(CommandError::fixed(text));
+            }
+        }
+    }
+    match ctx.inst.reload(options, ctx.host) {
+        Ok(()) => {
+            ctx.reply().ok();
+            Ok(())
+        }
+        Err(ReloadError::Save) => Err(CommandError::fixed("ERR")),
+        Err(ReloadError::Load) => {
+            Err(CommandError::fixed("ERR Error trying to load the RDB dump, check server logs"))
+        }
+    }
+}
+
+pub(super) fn htstats(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    const NO_SUCH_DB: CommandError = CommandError::fixed("ERR Out of range database");
+    let index = usize::try_from(args::int(&args[2])?).map_err(|_| NO_SUCH_DB)?;
+    let keyspace = &ctx.inst.keyspace;
+    if index >= keyspace.databases() {
+        return Err(NO_SUCH_DB);
+    }
+    let (table, info) = (keyspace.table_stats(index), keyspace.info(index, ctx.inst.now_ms));
+    let mut text = "[Dictionary HT]\n".to_owned();
+    // Writing to a String does not fail.
+    let _ = match table.entries {
+        0 => writeln!(text, "No stats available for empty dictionaries"),
+        n => writeln!(
+            text,
+            "Hash table 0 stats (main hash table):\n table size: {}\n number of elements: {n}",
+            table.slots
+        ),
+    };
+    if table.entries > 0 && args.len() == 4 {
+        let filled = table.entries as f64 / table.slots.max(1) as f64 * 100.0;
+        let _ = writeln!(
+            text,
+            " segments: {}\n deepest segment: {} bits\n filled: {filled:.2}%\n bytes without elements: {}",
+            table.segments, table.depth, table.bytes
+        );
+    }
+    let _ = writeln!(text, "[Expires HT]");
+    if info.expires > 0 {
+        let bytes = keyspace.expiry_bytes(index);
+        let _ = writeln!(text, "Index by deadline:\n number of elements: {}\n bytes: {bytes}", info.expires);
+    }
+    ctx.reply().verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+pub(super) fn htstats_key(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    with_entry(ctx, args, |_| ())?;
+    // No type that has a table inside can be stored yet.
+    let text = "ERR The value stored at the specified key is not represented using an hash table";
+    Err(CommandError::fixed(text))
+}
+
+pub(super) fn listpack(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    with_entry(ctx, args, |_| ())?;
+    Err(CommandError::fixed("ERR Not a listpack encoded object."))
+}
+
+pub(super) fn quicklist(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    with_entry(ctx, args, |_| ())?;
+    Err(CommandError::fixed("ERR Not a quicklist encoded object."))
+}
+
+pub(super) fn stringmatch(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let matches = glob::matches(&args[2], &args[3], false);
+    ctx.reply().int(i64::from(matches));
+    Ok(())
+}
+
+/// Random patterns of the characters that mean something, against random texts: none may crash or take long.
+pub(super) fn stringmatch_test(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    const ROUNDS: usize = 100_000;
+    const LEN_MAX: u64 = 32;
+    const ALPHABET: &[u8] = b"ab*?[]^-\\";
+    let rng = &mut ctx.inst.rng;
+    let mut random = |out: &mut Vec<u8>| {
+        out.clear();
+        out.extend((0..rng.below(LEN_MAX)).map(|_| ALPHABET[rng.index(ALPHABET.len())]));
+    };
+    let (mut pattern, mut text) = (Vec::new(), Vec::new());
+    let mut matched = 0_usize;
+    for _ in 0..ROUNDS {
+        random(&mut pattern);
+        random(&mut text);
+        matched += usize::from(glob::matches(&pattern, &text, false));
+    }
+    ctx.reply().simple(&format!("Apparently Redis did not crash: test passed ({matched} of {ROUNDS} matched)"));
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! What DEBUG reaches into: switches that tests turn, a crash on demand, the data set saved and loaded in place.
+//!
+//! DEBUG is for tests. What stands here does nothing that a server could not do anyway; it only does it now.
+
+use std::ops::ControlFlow;
+
+use crate::client::{Client, ClientFlags};
+use crate::config::choice::Allowed;
+use crate::db::{FlushMode, Keyspace};
+use crate::exec::ctx::Host;
+use crate::exec::instance::{Instance, hex_id};
+use crate::observe::keys;
+use crate::observe::log::{Level, Logger};
+use crate::persist::{self, LoadEntry, LoadNote, LoadProgress, LoadSettings, LoadSink, Stored};
+use crate::rdb::{RdbError, RdbReader};
+use crate::sys::disk::RealDisk;
+use crate::types::value::Vetting;
+
+/// Switches that only DEBUG turns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DebugSwitches {
+    /// PAUSE-CRON: nothing is done periodically.
+    pub cron_paused: bool,
+    /// REPLYBUFFER RESIZING 0: pooled reply buffers are not given back to the allocator.
+    pub buffers_kept: bool,
+}
+
+/// DEBUG RELOAD's options.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReloadOptions {
+    /// Keys of the file replace keys of the same name; else they are an error.
+    pub merge: bool,
+    /// The data set stays while the file is loaded.
+    pub noflush: bool,
+    /// The file is not written before.
+    pub nosave: bool,
+}
+
+/// What failed of a reload. The log says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadError {
+    /// Writing the file.
+    Save,
+    /// Reading it: the data set is whatever was loaded until then.
+    Load,
+}
+
+/// Whether a client may use what `allowed` guards.
+pub fn may(allowed: Allowed, client: &Client) -> bool {
+    match allowed {
+        Allowed::Yes => true,
+        Allowed::Local => client.flags.has(ClientFlags::LOCAL),
+        Allowed::No => false,
+    }
+}
+
+impl Instance {
+    /// How files are loaded, as the configuration has it now.
+    pub fn load_settings(&self) -> LoadSettings {
+        let persistence = &self.config.persistence;
+        LoadSettings {
+            databases: self.config.storage.databases,
+            expired_before_ms: Some(self.now_ms),
+            checksum: persistence.rdbchecksum && self.keyspace.options().payload_checksums,
+            work_every_bytes: persistence.loading_process_events_interval_bytes.max(1024),
+            string_bytes_max: self.config.limits.proto_max_bulk_len,
+        }
+    }
+
+    /// DEBUG RELOAD: the data set goes to its file and comes back, while everybody waits.
+    pub fn reload(&mut self, options: ReloadOptions, host: &dyn Host) -> Result<(), ReloadError> {
+        if !options.nosave {
+            self.save_now(host.wall_us() / 1000).map_err(|_| ReloadError::Save)?;
+        }
+        if !options.noflush {
+            self.keyspace.flush_all(FlushMode::Sync, self.now_ms);
+        }
+        let (path, settings) = (self.rdb_path(), self.load_settings());
+        let mut sink =
+            Sink { keyspace: &mut self.keyspace, log: &self.log, merge: options.merge, now_ms: self.now_ms };
+        let failed = match persist::load_file(&RealDisk, &path, &settings, &mut sink) {
+            Ok(Some(loaded)) => {
+                self.loaded = loaded.counts;
+                None
+            }
+            Ok(None) => Some("there is no file".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = failed {
+            self.log.warning("DEBUG RELOAD failed", &[(keys::ERROR, &why)]);
+            return Err(ReloadError::Load);
+        }
+        if !options.noflush {
+            self.loaded_from_disk();
+        }
+        self.log.warning("DB reloaded by DEBUG RELOAD", &[]);
+        Ok(())
+    }
+
+    /// DEBUG CHANGE-REPL-ID: the replication history begins anew.
+    pub fn change_replication_id(&mut self) {
+        self.replication_id = hex_id(&mut self.rng);
+        self.log.notice("Changing replication IDs after receiving DEBUG change-repl-id", &[]);
+    }
+}
+
+/// Loads without a word to anybody meanwhile.
+struct Sink<'a> {
+    keyspace: &'a mut Keyspace,
+    log: &'a Logger,
+    merge: bool,
+    now_ms: i64,
+}
+
+impl LoadSink for Sink<'_> {
+    fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
+        if self.merge && (entry.db as usize) < self.keyspace.databases() {
+            let mut db = self.keyspace.db(entry.db as usize, self.now_ms);
+            let key = db.key(entry.key);
+            db.remove(key);
+        }
+        persist::load_entry(self.keyspace, entry, from, Vetting::Trusted, self.now_ms)
+    }
+
+    fn note(&mut self, note: LoadNote) {
+        self.log.log(Level::Notice, &note.to_string(), &[]);
+    }
+
+    fn work(&mut self, _progress: &LoadProgress) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
