@@ -57,6 +57,7 @@ impl Client {
             (self.attention.has(Attention::CLOSE_NOW), 'A'),
             (self.flags.has(ClientFlags::UNIX_SOCKET), 'U'),
             (self.flags.has(ClientFlags::NO_EVICT), 'e'),
+            (self.attention.has(Attention::AWAITS_SHUTDOWN), 'b'),
             (self.attention.has(Attention::NO_TOUCH), 'T'),
         ] {
             if on {

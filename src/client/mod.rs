@@ -101,6 +101,8 @@ bits! {
         NO_TOUCH = 8;
         /// Held back by CLIENT PAUSE.
         PAUSED = 9;
+        /// Said SHUTDOWN, and hears of it only when that fails. What it sent after it waits.
+        AWAITS_SHUTDOWN = 10;
     }
 }
 

@@ -61,6 +61,9 @@ fn gated(
     args: Args<'_>,
     first_key_hash: Option<u64>,
 ) -> Ran {
+    if client.attention.has(Attention::AWAITS_SHUTDOWN) {
+        return Ran::Postponed;
+    }
     let skipped = client.attention.has(Attention::REPLY_SKIP_NEXT);
     let before = client.reply.out.mark();
     match found {

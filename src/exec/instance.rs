@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::client::{Attention, Client, ClientId, Clients, RecentBuffers};
+use crate::client::{Attention, Client, Clients, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::debug::DebugSwitches;
@@ -122,8 +122,6 @@ pub struct ShutdownOptions {
     pub now: bool,
     /// FORCE: stop even when saving fails.
     pub force: bool,
-    /// Who asked, to be told when it fails; `None` for a signal.
-    pub asked_by: Option<ClientId>,
 }
 
 /// Counts of error replies by code.

@@ -33,8 +33,8 @@ impl Server {
         }
     }
 
-    /// Runs what CLIENT PAUSE held back. What is still held back is listed again.
-    fn resume_all(&mut self) {
+    /// Runs what CLIENT PAUSE or a shutdown held back. What is still held back is listed again.
+    pub(super) fn resume_all(&mut self) {
         self.inst.refresh_pause();
         for conn in std::mem::take(&mut self.postponed) {
             if self.inst.clients.of(conn).is_some() {

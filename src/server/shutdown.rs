@@ -5,7 +5,7 @@
 //! that is only half loaded is never saved: it would replace the whole one.
 
 use super::Server;
-use crate::client::ClientId;
+use crate::client::Attention;
 use crate::exec::error::CommandError;
 use crate::exec::instance::{Alert, ShutdownOptions};
 use crate::observe::keys;
@@ -45,7 +45,6 @@ impl Server {
             nosave: configured.nosave,
             now: configured.now,
             force: configured.force,
-            asked_by: None,
         });
     }
 
@@ -56,6 +55,7 @@ impl Server {
     pub(super) fn abort_shutdown(&mut self) {
         self.inst.log.notice("Shutdown manually aborted", &[]);
         self.shutdown = Progress::default();
+        self.tell_shutdown_failed();
     }
 
     /// Does what a shutdown asked for needs. `Some(code)` when the process is to end.
@@ -71,7 +71,7 @@ impl Server {
                 self.inst.log.warning("Error trying to save the DB, can't exit.", &[(keys::ERROR, &error)]);
                 if !options.force {
                     self.shutdown = Progress::default();
-                    self.tell_shutdown_failed(options.asked_by);
+                    self.tell_shutdown_failed();
                     return None;
                 }
                 // As with Redis, who insists gets the same exit code as if all had gone well.
@@ -88,13 +88,22 @@ impl Server {
         Some(0)
     }
 
-    fn tell_shutdown_failed(&mut self, asked_by: Option<ClientId>) {
+    /// Tells those who said SHUTDOWN that the server goes on, and runs what they sent after it.
+    fn tell_shutdown_failed(&mut self) {
         let error = CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs.");
         self.inst.log.warning("Errors trying to shut down the server. Check the logs for more information.", &[]);
-        let Some(client) = asked_by.and_then(|id| self.inst.clients.by_id(id)) else { return };
-        client.reply.error(error.as_str());
-        let conn = client.conn;
-        self.inst.errors.count(error.code());
-        self.flush_later(conn);
+        let mut told = Vec::new();
+        for client in self.inst.clients.iter_mut().filter(|c| c.attention.has(Attention::AWAITS_SHUTDOWN)) {
+            client.attention.put(Attention::AWAITS_SHUTDOWN, false);
+            if !client.attention.has(Attention::REPLY_OFF) {
+                client.reply.error(error.as_str());
+            }
+            told.push(client.conn);
+        }
+        for conn in told {
+            self.inst.errors.count(error.code());
+            self.flush_later(conn);
+        }
+        self.resume_all();
     }
 }

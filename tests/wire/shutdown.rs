@@ -107,12 +107,22 @@ fn a_failing_save_stops_the_shutdown() {
     // A directory of that name: the rename at the end of a save fails, whoever runs the test.
     std::fs::create_dir(server.dir.join("in-the-way")).unwrap();
     kv.expect("SHUTDOWN", "(error) ERR Errors trying to SHUTDOWN. Check logs.");
+    // Replies keep their order, whoever asked together with whom.
+    let mut other = server.connect();
+    for conn in [&mut kv, &mut other] {
+        conn.send(&["SHUTDOWN"]);
+        conn.send(&["GET", "a"]);
+    }
+    for conn in [&mut kv, &mut other] {
+        assert_eq!(conn.read().text(), "(error) ERR Errors trying to SHUTDOWN. Check logs.");
+        assert_eq!(conn.read().text(), "\"1\"");
+    }
     kv.expect("GET a", "\"1\"");
     assert!(server.log().contains("Error trying to save the DB, can't exit"), "{}", server.log());
+    let refusals = || server.log().matches("Error trying to save the DB, can't exit").count();
+    let before = refusals();
     server.signal("TERM");
-    wait_for("the second refusal", LIMIT, || {
-        server.log().matches("Error trying to save the DB, can't exit").count() >= 2
-    });
+    wait_for("another refusal", LIMIT, || refusals() > before);
     kv.expect("PING", "PONG");
     kv.send(&["SHUTDOWN", "FORCE"]);
     assert!(kv.is_closed());

@@ -4,6 +4,7 @@
 //! waits until the transaction is over, because a snapshot in the middle of it would be of a state that nobody may
 //! see.
 
+use crate::client::Attention;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::instance::{Ask, ShutdownOptions};
@@ -123,8 +124,8 @@ fn shutdown(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         ctx.reply().ok();
         return Ok(());
     }
-    let asked_by = Some(ctx.client.id);
-    ctx.inst.asks.push(Ask::Shutdown(ShutdownOptions { asked_by, ..options }));
+    ctx.client.attention.put(Attention::AWAITS_SHUTDOWN, true);
+    ctx.inst.asks.push(Ask::Shutdown(options));
     Ok(())
 }
 
