@@ -222,6 +222,14 @@ impl Client {
         &self.query[self.consumed..]
     }
 
+    /// Gives back what the query buffer has beyond the bytes that wait in it.
+    pub fn fit_query(&mut self) {
+        if self.query.capacity() > 2 * (self.query.len() - self.consumed) {
+            self.query = self.unread().to_vec();
+            self.consumed = 0;
+        }
+    }
+
     /// Closes after what it is owed has been sent.
     pub fn close_after_reply(&mut self) {
         self.attention.put(Attention::CLOSING, true);

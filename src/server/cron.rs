@@ -16,6 +16,9 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// Share of a turn that active expiry may take at effort 1, ns.
 const EXPIRE_BUDGET_NS: u64 = 500_000;
 
+/// A client that has sent nothing for so long will not finish its request at once: its buffer is cut to what is in it.
+const STALLED_MS: i64 = 2_000;
+
 /// Buffers are given back to the allocator once in so many runs.
 const SHRINK_EVERY: u64 = 100;
 
@@ -55,8 +58,8 @@ impl Server {
         self.inst.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
     }
 
-    /// Looks at every client about once a second, a slice at a time: `timeout`, and soft output limits of clients
-    /// that take nothing.
+    /// Looks at every client about once a second, a slice at a time: `timeout`, soft output limits of clients that take
+    /// nothing, and the buffers of those that stopped in the middle of a request.
     fn check_clients(&mut self, hz: u64) {
         let timeout_ms = i64::from(self.inst.config.server.timeout) * 1000;
         let slots = self.inst.clients.slots();
@@ -69,11 +72,14 @@ impl Server {
         let mut owing = Vec::new();
         for _ in 0..slice {
             self.cron_slot = (self.cron_slot + 1) % slots;
-            let Some(client) = self.inst.clients.at(self.cron_slot as u32) else { continue };
+            let Some(client) = self.inst.clients.at_mut(self.cron_slot as u32) else { continue };
             self.inst.recent_buffers.note(now_ms, client.query.capacity(), client.reply.out.len());
             let waits = client.attention.has(Attention::MONITOR.or(Attention::PAUSED).or(Attention::AWAITS_SHUTDOWN));
             if timeout_ms > 0 && now_ms - client.last_active_ms > timeout_ms && !waits {
                 late.push(client.conn);
+            }
+            if now_ms - client.last_active_ms > STALLED_MS {
+                client.fit_query();
             }
             if client.soft_limit_since_ms != 0 {
                 owing.push(client.conn);

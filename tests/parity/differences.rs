@@ -3,10 +3,21 @@
 //! Each entry is the difference as the test prints it, `*` at the end standing for anything, and the reason.
 
 /// Commands: `name: lacks fact`, `name: has fact`, `name: missing`, `name: is extra`.
-pub const COMMANDS: &[(&str, &str)] = &[];
+pub const COMMANDS: &[(&str, &str)] = &[
+    ("client|caching: missing", "comes with client-side caching"),
+    ("client|getredir: missing", "comes with client-side caching"),
+    ("client|tracking: missing", "comes with client-side caching"),
+    ("client|trackinginfo: missing", "comes with client-side caching"),
+    ("msetex: lacks since 9.1.0", "Valkey's number; the command is Redis's"),
+    ("msetex: has since 8.4.0", "Valkey's number; the command is Redis's"),
+];
 
 /// INFO: `section name`, or `Section: field`.
-pub const INFO: &[(&str, &str)] = &[];
+pub const INFO: &[(&str, &str)] = &[
+    ("Server: atomicvar_api", "how Redis was compiled"),
+    ("Server: gcc_version", "how Redis was compiled"),
+    ("section Keysizes", "a histogram of value sizes of Redis 8, of no use to a client"),
+];
 
 /// Parameters: `name: missing`, or `name: "value", not "default"`.
 pub const PARAMETERS: &[(&str, &str)] = &[];
