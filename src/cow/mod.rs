@@ -13,14 +13,6 @@
 //! older one can still see (birth <= its epoch) move to it; the others are freed in slices or by another thread. The
 //! scheme is that of ZFS's deadlists.
 //!
-//! | file | holds |
-//! | --- | --- |
-//! | `heap` | [`Heap`]: the epoch, the live snapshots, what waits to be freed |
-//! | `snapshot` | [`Opening`], [`SnapshotTicket`]: the life of one snapshot |
-//! | `deadlist` | the list of retired nodes, [`Garbage`] |
-//! | `value` | [`CowValue`]: what a value must do to live in an entry |
-//! | `blob` | [`Blob`]: one buffer with a birth |
-//!
 //! # What it never does
 //!
 //! * It never counts references, and has no atomic on the writer's path. A snapshot's end is one `Arc` going away.
@@ -28,6 +20,16 @@
 //! * The reader of a snapshot never writes, and never reads a node that was born after its snapshot.
 //! * Nothing is dropped behind the writer's back: a structure that shares nodes with a snapshot leaks when it is
 //!   dropped carelessly; only a proof ([`Unshared`]) or a retirement frees.
+//!
+//! # Map
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `heap` | [`Heap`]: the epoch, the live snapshots, what waits to be freed |
+//! | `snapshot` | [`Opening`], [`SnapshotTicket`]: the life of one snapshot |
+//! | `deadlist` | the list of retired nodes, [`Garbage`] |
+//! | `value` | [`CowValue`]: what a value must do to live in an entry |
+//! | `blob` | [`Blob`]: one buffer with a birth |
 //!
 //! # Read first
 //!
