@@ -250,7 +250,7 @@ pub fn help(program: &str) -> String {
          {program} -v, --version        the version\n\
          {program} -h, --help           this text\n\n\
          Examples:\n  {program}\n  {program} /etc/kvstash/kvstash.toml\n  {program} /etc/redis/redis.conf --port 7000\n  \
-         {program} --port 7000 --save \"\" --maxmemory 1gb --maxmemory-policy allkeys-lru\n  \
+         {program} --port 7000 --save \"\" --maxmemory 1gb --loglevel verbose\n  \
          echo 'maxmemory 128mb' | {program} -\n\nParameters, with their defaults:\n",
     );
     let default = Config::default();

@@ -163,6 +163,34 @@ mod tests {
         }
     }
 
+    /// The documentation promises an effect of every parameter that is not marked otherwise, so somebody has to look at
+    /// its field. (A name that means something else as well can deceive this; it is a net, not a proof.)
+    #[test]
+    fn what_is_called_live_is_read_by_somebody() {
+        /// Read in this room; read by the gate of DEBUG.
+        const HERE: [&str; 2] = ["enable-protected-configs", "enable-debug-command"];
+        let mut sources = String::new();
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                match entry.is_dir() {
+                    true if entry.ends_with("src/config") => {}
+                    true => folders.push(entry),
+                    false => sources.push_str(&std::fs::read_to_string(entry).unwrap()),
+                }
+            }
+        }
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let read = |field: &str| {
+            let field = format!(".{field}");
+            let mut places = sources.match_indices(&field).map(|(at, _)| at + field.len());
+            places.any(|end| sources.as_bytes().get(end).is_none_or(|&next| !is_name(next) && next != b'('))
+        };
+        let unread = all().iter().filter(|row| row.spec.status == Status::Live && !HERE.contains(&row.name()));
+        let unread: Vec<_> = unread.filter(|row| !read(&row.toml_key())).map(|row| row.name()).collect();
+        assert!(unread.is_empty(), "nobody reads {unread:?}: say waits(..) or no_effect(..) in the row");
+    }
+
     #[test]
     fn bounds_fit_the_fields() {
         for row in all() {
