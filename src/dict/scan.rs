@@ -110,7 +110,8 @@ impl<E: Element> Table<E> {
 
     /// Goes through the buckets that can be home to the fragment; in each only what has its tag is looked at.
     fn find_by_fragment(&self, fragment: Fragment, mut is_it: impl FnMut(NonNull<u8>) -> bool) -> Option<(u64, Place)> {
-        let (first, last) = (fragment.lowest(), fragment.lowest() | (1 << Fragment::FREE_BITS) - 1);
+        let first = fragment.lowest();
+        let last = first | ((1 << Fragment::FREE_BITS) - 1);
         let mut position = (self.len > 0).then_some(first);
         while let Some(here) = position {
             let segment = self.locate(here);
