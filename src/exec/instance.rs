@@ -282,6 +282,8 @@ pub struct Instance {
     slow_ns: u64,
     /// `latency-monitor-threshold` in ns, `u64::MAX` when off.
     latency_ns: u64,
+    /// Time of this turn that the latency monitor has noted already, ns.
+    slow_in_turn_ns: u64,
     /// `latency-tracking`.
     track_latency: bool,
 }
@@ -362,6 +364,7 @@ impl Instance {
             shutdown_deadline_ms: 0,
             slow_ns: u64::MAX,
             latency_ns: u64::MAX,
+            slow_in_turn_ns: 0,
             track_latency: true,
         };
         inst.config_changed();
@@ -418,11 +421,20 @@ impl Instance {
             let who = (about.addr.as_str(), about.name.as_slice());
             self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, request, who, len_max);
         }
-        if duration_ns >= self.latency_ns {
-            let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };
+        let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };
+        if self.note_latency(event, duration_ns) {
+            self.slow_in_turn_ns += duration_ns;
+        }
+    }
+
+    /// Tells the latency monitor how long something took; true if that was long enough to be noted.
+    pub fn note_latency(&mut self, event: &'static str, duration_ns: u64) -> bool {
+        let is_slow = duration_ns >= self.latency_ns;
+        if is_slow {
             let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
             self.latency.note(event, duration_ns / 1_000_000, threshold_ms, self.now_ms / 1000);
         }
+        is_slow
     }
 
     /// Statistics of one turn of the loop.
@@ -430,10 +442,9 @@ impl Instance {
         self.metrics.eventloop_cycles.inc();
         self.metrics.eventloop_ns.add(duration_ns);
         self.turns.note(duration_ns, commands);
-        if duration_ns >= self.latency_ns {
-            let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
-            self.latency.note("eventloop", duration_ns / 1_000_000, threshold_ms, self.now_ms / 1000);
-        }
+        // Slow for a reason that is not noted yet.
+        let slow_ns = std::mem::take(&mut self.slow_in_turn_ns);
+        self.note_latency("eventloop", duration_ns.saturating_sub(slow_ns));
     }
 
     /// Has a client closed after this batch.

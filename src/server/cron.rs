@@ -29,7 +29,9 @@ impl Server {
         let until_ns = began_ns + EXPIRE_BUDGET_NS * effort;
         let clock = self.outside.clock;
         self.inst.expire_due(|| clock.mono_ns() < until_ns);
-        self.inst.turns.expire_ns += self.outside.now_ns().saturating_sub(began_ns);
+        let expire_ns = self.outside.now_ns().saturating_sub(began_ns);
+        self.inst.turns.expire_ns += expire_ns;
+        self.inst.note_latency("expire-cycle", expire_ns);
         self.inst.keyspace.reap_snapshots();
         self.settle();
         self.flush_all();
