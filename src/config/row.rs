@@ -150,8 +150,6 @@ pub enum Needs {
     ClientEviction,
     /// Making room by removing keys.
     Eviction,
-    /// Histograms of the time that commands take.
-    LatencyTracking,
     /// CLIENT TRACKING.
     Tracking,
     /// Keyspace notifications.
@@ -166,13 +164,12 @@ pub enum Needs {
 
 impl Needs {
     /// Every part, in alphabetic order of their names.
-    pub const ALL: [Needs; 12] = [
+    pub const ALL: [Needs; 11] = [
         Needs::Acl,
         Needs::Tracking,
         Needs::Cluster,
         Needs::ClientEviction,
         Needs::Eviction,
-        Needs::LatencyTracking,
         Needs::PubSub,
         Needs::Replication,
         Needs::Scripting,
@@ -190,7 +187,6 @@ impl Needs {
             Needs::Cluster => "cluster mode",
             Needs::ClientEviction => "eviction of clients",
             Needs::Eviction => "eviction of keys",
-            Needs::LatencyTracking => "latency histograms",
             Needs::Tracking => "client-side caching",
             Needs::PubSub => "publish/subscribe",
             Needs::Replication => "replication",

@@ -2,7 +2,7 @@
 
 use super::{I32, I64, group};
 use crate::config::choice::{LogFormat, LogLevel, SyslogFacility};
-use crate::config::row::{Apply, Needs, Spec};
+use crate::config::row::{Apply, Spec};
 use crate::config::special::Percentiles;
 use crate::config::value::Text;
 
@@ -59,11 +59,11 @@ group! {
         latency_monitor_threshold: i64 = 0 => Spec::int("latency-monitor-threshold", 0, I64);
 
         /// Keep a histogram of the time each command takes.
-        latency_tracking: bool = true => Spec::bool("latency-tracking").apply(Apply::LatencyTracking).waits(Needs::LatencyTracking);
+        latency_tracking: bool = true => Spec::bool("latency-tracking").apply(Apply::LatencyTracking);
 
         /// The percentiles that INFO shows of it.
         latency_tracking_info_percentiles: Percentiles = Percentiles(vec![50.0, 99.0, 99.9])
-            => Spec::special("latency-tracking-info-percentiles", "numbers from 0 to 100").multi().waits(Needs::LatencyTracking);
+            => Spec::special("latency-tracking-info-percentiles", "numbers from 0 to 100").multi();
 
         /// Write a report when the process crashes.
         crash_log_enabled: bool = true => Spec::bool("crash-log-enabled").no_effect("a crash is always reported");
