@@ -15,6 +15,7 @@ mod dump; // DUMP RESTORE
 mod expire; // EXPIRE PERSIST TTL and their families
 mod expiry; // that keys go when their time comes
 mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...
+mod libraries; // redis-rs, redis-py, redis-cli as their users run them
 mod limits; // hostile clients: bounded memory, nobody else waits
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod protocol; // requests cut, malformed, inline, pipelined
