@@ -155,11 +155,7 @@ impl<E: Element> Table<E> {
     }
 
     #[inline(always)]
-    fn place_of(&self, hash: u64, key: &[u8]) -> Option<Place> {
-        let segment = self.locate(hash);
-        if segment.is_null() {
-            return None;
-        }
+    fn place_in(&self, segment: Segment, hash: u64, key: &[u8]) -> Option<Place> {
         // SAFETY: the segment lives, and so do the elements in it.
         unsafe { segment.find(self.buckets(), hash, |element| E::has_key(element, key)) }
     }
@@ -167,7 +163,11 @@ impl<E: Element> Table<E> {
     /// The element of a key.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<E::Ref<'_>> {
-        let place = self.place_of(hash, key)?;
+        let segment = self.locate(hash);
+        if segment.is_null() {
+            return None;
+        }
+        let place = self.place_in(segment, hash, key)?;
         // SAFETY: the element lives as long as self is borrowed.
         Some(unsafe { E::view(place.element()) })
     }
@@ -176,10 +176,11 @@ impl<E: Element> Table<E> {
     #[inline]
     pub fn entry_mut<'a>(&'a mut self, heap: &'a mut Heap, hash: u64, key: &[u8]) -> Slot<'a, E> {
         let segment = self.locate(hash);
-        if !segment.is_null() {
-            segment.prefetch_header(); // a write will want its count
+        if segment.is_null() {
+            return Slot::Vacant(VacantSlot::new(self, heap, hash));
         }
-        match self.place_of(hash, key) {
+        segment.prefetch_header(); // an insertion or a removal will want the count
+        match self.place_in(segment, hash, key) {
             Some(place) => Slot::Occupied(OccupiedSlot::new(self, heap, hash, place)),
             None => Slot::Vacant(VacantSlot::new(self, heap, hash)),
         }

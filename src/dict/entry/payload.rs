@@ -83,8 +83,14 @@ enum Moved<V: CowValue> {
     Bytes(Vec<u8>),
     Int(i64),
     Blob(ManuallyDrop<Blob>),
-    Node(ManuallyDrop<Box<V>>),
+    /// Not a box: a box claims to be alone, and a snapshot may be reading.
+    Node(NonNull<V>),
 }
+
+// SAFETY: a payload on its way is owned like one in an entry.
+unsafe impl<V: CowValue> Send for MovedPayload<V> {}
+// SAFETY: nothing can be done through a shared reference.
+unsafe impl<V: CowValue> Sync for MovedPayload<V> {}
 
 impl<V: CowValue> MovedPayload<V> {
     /// # Safety
@@ -95,8 +101,7 @@ impl<V: CowValue> MovedPayload<V> {
             Raw::Int(value) => Moved::Int(value),
             // SAFETY: the caller's promise.
             Raw::Blob(blob) => Moved::Blob(ManuallyDrop::new(unsafe { Blob::from_raw(blob) })),
-            // SAFETY: the caller's promise.
-            Raw::Node(node) => Moved::Node(ManuallyDrop::new(unsafe { Box::from_raw(node.cast().as_ptr()) })),
+            Raw::Node(node) => Moved::Node(node.cast()),
         })
     }
 }
@@ -114,7 +119,7 @@ impl<V: CowValue> Payload<'_, V> {
                 Moved::Bytes(bytes) => with_bytes(&bytes, head, f),
                 Moved::Int(value) => f(Raw::Int(value)),
                 Moved::Blob(blob) => f(Raw::Blob(ManuallyDrop::into_inner(blob).into_raw())),
-                Moved::Node(value) => f(Raw::Node(node_pointer(ManuallyDrop::into_inner(value)))),
+                Moved::Node(node) => f(Raw::Node(node.cast())),
             },
         }
     }
@@ -141,22 +146,29 @@ pub enum Leftover<V: CowValue> {
     Node(UnsharedBox<V>),
 }
 
-/// A boxed value that belongs to its holder alone, and is destroyed when dropped.
-pub struct UnsharedBox<V: CowValue>(ManuallyDrop<Box<V>>);
+/// A value's node that has left the data, and is destroyed when this is dropped.
+///
+/// Not a `Box`, because a box claims to be alone from the moment it is made: on a deadlist this waits until the
+/// snapshots that read the value have ended, and only then is it dropped.
+pub struct UnsharedBox<V: CowValue>(NonNull<V>);
+
+// SAFETY: this owns the value (with readers that never outlive its wait on a deadlist), which is Send.
+unsafe impl<V: CowValue> Send for UnsharedBox<V> {}
+// SAFETY: a shared reference reads, and the value is Sync.
+unsafe impl<V: CowValue> Sync for UnsharedBox<V> {}
 
 impl<V: CowValue> Drop for UnsharedBox<V> {
     fn drop(&mut self) {
-        // SAFETY: taken once, here. Only values that no snapshot shares are put in this box.
-        let (value, proof) = unsafe { (ManuallyDrop::take(&mut self.0), Unshared::proven()) };
+        // SAFETY: the pointer came from a box, is freed once, here, and nobody shares it any more.
+        let (value, proof) = unsafe { (Box::from_raw(self.0.as_ptr()), Unshared::proven()) };
         value.destroy(&proof);
     }
 }
 
 impl<V: CowValue> Reclaim for UnsharedBox<V> {
     fn free_some(&mut self, budget: &mut usize) -> bool {
-        // SAFETY: as for drop.
-        let proof = unsafe { Unshared::proven() };
-        self.0.destroy_some(budget, &proof)
+        // SAFETY: only the last owner is asked to free.
+        unsafe { self.0.as_mut().destroy_some(budget, &Unshared::proven()) }
     }
 }
 
@@ -168,8 +180,7 @@ impl<V: CowValue> Leftover<V> {
             Raw::Inline(_) | Raw::Int(_) => None,
             // SAFETY: the caller's promise.
             Raw::Blob(blob) => Some(Leftover::Blob(unsafe { Blob::from_raw(blob) })),
-            // SAFETY: the caller's promise.
-            Raw::Node(node) => Some(Leftover::Node(unsafe { boxed(node) })),
+            Raw::Node(node) => Some(Leftover::Node(UnsharedBox(node.cast()))),
         }
     }
 
@@ -177,16 +188,10 @@ impl<V: CowValue> Leftover<V> {
     pub fn free_effort(&self) -> usize {
         match self {
             Leftover::Blob(_) => 1,
-            Leftover::Node(value) => value.0.free_effort(),
+            // SAFETY: the value lives until this is dropped.
+            Leftover::Node(value) => unsafe { value.0.as_ref() }.free_effort(),
         }
     }
-}
-
-/// # Safety
-/// The pointer came from `node_pointer`, its owner gives it away, and nobody shares it.
-unsafe fn boxed<V: CowValue>(node: NonNull<u8>) -> UnsharedBox<V> {
-    // SAFETY: the caller's promise.
-    UnsharedBox(ManuallyDrop::new(unsafe { Box::from_raw(node.cast().as_ptr()) }))
 }
 
 /// A lower bound of the births of what a payload points to.
@@ -225,7 +230,7 @@ pub(super) unsafe fn release<V: CowValue>(raw: Raw<'_>, heap: &mut Heap) -> Opti
             }
             Raw::Node(node) => {
                 let bytes = size_of::<V>() + node.cast::<V>().as_ref().memory();
-                heap.retire_deep(Box::new(boxed::<V>(node)), oldest, bytes);
+                heap.retire_deep(Box::new(UnsharedBox::<V>(node.cast())), oldest, bytes);
             }
         }
         None
