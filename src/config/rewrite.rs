@@ -96,13 +96,7 @@ pub(super) fn differing(one: &Config, other: &Config) -> Vec<&'static Row> {
 }
 
 /// The new text of a classic file.
-fn text(
-    old: &[u8],
-    running: &Config,
-    extent: Extent,
-    path: &Path,
-    start_dir: &Path,
-) -> Result<Vec<u8>, RewriteError> {
+fn text(old: &[u8], running: &Config, extent: Extent, path: &Path, start_dir: &Path) -> Result<Vec<u8>, RewriteError> {
     let mut lines = Lines::read(old);
     let default = Config::default();
     for row in rows::all() {

@@ -101,9 +101,7 @@ pub(super) fn reload(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
             Ok(())
         }
         Err(ReloadError::Save) => Err(CommandError::fixed("ERR")),
-        Err(ReloadError::Load) => {
-            Err(CommandError::fixed("ERR Error trying to load the RDB dump, check server logs"))
-        }
+        Err(ReloadError::Load) => Err(CommandError::fixed("ERR Error trying to load the RDB dump, check server logs")),
     }
 }
 

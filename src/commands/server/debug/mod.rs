@@ -158,9 +158,7 @@ fn debug(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn unknown(name: &[u8]) -> CommandError {
     let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
-    CommandError::text(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
-    ))
+    CommandError::text(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."))
 }
 
 fn help(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
