@@ -219,7 +219,7 @@ fn bench(n: usize) {
     let insert_ns = measure(&insert, |batch| batch.iter().for_each(|&i| ours.set(&key(i as usize), &VALUE)));
     let bytes = (allocated() - base) as f64 / n as f64;
     row("insert, with growth, ns", insert_ns, Some(their_insert));
-    let hit = measure(&orders[0], |batch| batch.iter().for_each(|&i| drop(black_box(ours.get(&key(i as usize))))));
+    let hit = measure(&orders[0], |batch| batch.iter().for_each(|&i| _ = black_box(ours.get(&key(i as usize)))));
     row("GET hit", hit, Some(their_hit));
     let batched = measure(&orders[1], |batch| {
         for part in batch.chunks_exact(16) {
@@ -228,7 +228,7 @@ fn bench(n: usize) {
         }
     });
     row("GET hit, batch of 16 prefetched", batched, Some(their_hit));
-    let miss = measure(&orders[1], |batch| batch.iter().for_each(|&i| drop(black_box(ours.get(&key(i as usize + n))))));
+    let miss = measure(&orders[1], |batch| batch.iter().for_each(|&i| _ = black_box(ours.get(&key(i as usize + n)))));
     row("GET miss", miss, Some(their_miss));
     let set = measure(&orders[2], |batch| batch.iter().for_each(|&i| ours.set(&key(i as usize), &VALUE)));
     row("SET overwrite, in place", set, Some(their_set));

@@ -118,9 +118,9 @@ mod tests {
         for _ in 0..2_000 {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let mut bytes = state.to_le_bytes();
-            for at in 0..7 {
-                if state >> (8 * at) & 3 == 0 {
-                    bytes[at] = 0;
+            for (at, byte) in bytes.iter_mut().enumerate().take(7) {
+                if (state >> (8 * at)) & 3 == 0 {
+                    *byte = 0;
                 }
             }
             let word = u64::from_le_bytes(bytes);

@@ -51,7 +51,7 @@ impl Server {
         self.check_clients(hz);
         self.settle();
         self.inst.publish(self.queries.memory() + self.replies.memory());
-        if self.inst.cron_runs() % SHRINK_EVERY == 0 {
+        if self.inst.cron_runs().is_multiple_of(SHRINK_EVERY) {
             self.queries.shrink();
             if !self.inst.debug.buffers_kept {
                 self.replies.shrink();

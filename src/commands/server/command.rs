@@ -173,7 +173,7 @@ fn command_info(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     for name in args.iter().skip(2) {
         match table.by_full_name(name) {
             Some(command) => info(reply, command),
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
     Ok(())
