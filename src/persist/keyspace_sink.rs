@@ -1,10 +1,15 @@
 //! From a file into the keyspace.
 
-use super::codec;
 use super::load::{LoadEntry, Stored};
 use crate::db::{Keyspace, Loaded, LoadedEntry};
-use crate::rdb::{RdbError, RdbReader, Why};
-use crate::types::value::Vetting;
+use crate::rdb::{RdbError, RdbReader, TypeOpcode, Why};
+use crate::types::value::{NewValue, Vetting};
+
+/// Reads a value. A type that cannot be held yet is an error that names it.
+pub fn load_value(kind: TypeOpcode, from: &mut RdbReader<'_>, vetting: Vetting) -> Result<NewValue, RdbError> {
+    let value = NewValue::load(kind, from, vetting)?;
+    value.ok_or_else(|| from.error(Why::UnsupportedType(kind)))
+}
 
 /// Reads the value of a key and stores both: what a [`super::LoadSink`] on top of the keyspace does with an entry.
 pub fn load_entry(
@@ -14,7 +19,7 @@ pub fn load_entry(
     vetting: Vetting,
     now_ms: i64,
 ) -> Result<Stored, RdbError> {
-    let value = codec::load_value(entry.kind, from, vetting)?;
+    let value = load_value(entry.kind, from, vetting)?;
     let loaded = LoadedEntry {
         db: entry.db as usize,
         key: entry.key,

@@ -28,7 +28,8 @@ pub struct LoadSettings {
     pub checksum: bool,
     /// The sink is called after this many bytes (`loading-process-events-interval-bytes`).
     pub work_every_bytes: u64,
-    /// The longest string accepted (`proto-max-bulk-len`, but never less than 512 MB).
+    /// The longest string accepted, if that is more than 512 MB: `proto-max-bulk-len`, which may have been higher
+    /// when the file was written than it is now.
     pub string_bytes_max: u64,
 }
 
@@ -254,8 +255,11 @@ pub fn load_stream(
     settings: &LoadSettings,
     sink: &mut dyn LoadSink,
 ) -> Result<Loaded, Fault> {
-    let options =
-        ReadOptions { input_bytes: total, string_bytes_max: settings.string_bytes_max, checksum: settings.checksum };
+    let options = ReadOptions {
+        input_bytes: total,
+        string_bytes_max: settings.string_bytes_max.max(ReadOptions::default().string_bytes_max),
+        checksum: settings.checksum,
+    };
     let mut file = FileReader::open(RdbReader::new(source, options))?;
     let mut progress = LoadProgress { total_bytes: total.unwrap_or(0), ..LoadProgress::default() };
     let mut db = 0;

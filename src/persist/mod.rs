@@ -24,8 +24,7 @@
 //! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
 //! | `load.rs` | [`load_file`], [`LoadSink`] |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
-//! | `codec.rs` | DUMP and RESTORE; types that cannot be held yet |
-//! | `status.rs` | INFO persistence |
+//! //! | `status.rs` | INFO persistence |
 //! | `check.rs` | the tool |
 //!
 //! # Read first
@@ -33,7 +32,6 @@
 //! The drawing in `saver.rs`, then the steps in `save.rs`.
 
 pub mod check;
-pub mod codec;
 mod control;
 mod keyspace_sink;
 mod load;
@@ -45,7 +43,7 @@ mod status;
 mod tests;
 
 pub use control::{KeyDelay, SaveControl};
-pub use keyspace_sink::load_entry;
+pub use keyspace_sink::{load_entry, load_value};
 pub use load::{Fault, LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Stored, load_file, load_stream};
 pub use save::{SaveError, SaveSettings, Saved, save_file, temp_path, write_snapshot};
 pub use saver::{Moment, SaveOutcome, Saver, StartError};

@@ -74,7 +74,7 @@ struct MapSink {
 
 impl LoadSink for MapSink {
     fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
-        let NewValue::String(value) = codec::load_value(entry.kind, from, Vetting::Hostile)?;
+        let NewValue::String(value) = load_value(entry.kind, from, Vetting::Hostile)?;
         let value = value.into_bytes();
         let stashed = Stashed { value, expire_at_ms: entry.expire_at_ms, access: entry.access };
         match self.maps.0.entry(entry.db).or_default().insert(entry.key.to_vec(), stashed) {

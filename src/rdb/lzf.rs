@@ -21,10 +21,14 @@
 //! Offsets are relative and instructions never refer forward, so streams can be joined: a string that lives in
 //! pieces of 64 KiB is compressed piece by piece into one output, and costs only the matches across the seams.
 
+use std::cell::Cell;
+
 const TABLE_BITS: u32 = 14;
 const OFFSET_MAX: usize = 1 << 13;
 const MATCH_MAX: usize = 264;
 const LITERALS_MAX: usize = 32;
+/// One more byte a step for each so many (a power of two) that were no match.
+const STRIDE_SHIFT: u32 = 6;
 
 /// No instruction yields more than this many bytes for each byte of its own (264 from 3).
 ///
@@ -36,6 +40,22 @@ pub struct Compressor {
     /// Positions on the line described above; 0 is never a valid one.
     table: Box<[u32]>,
     base: u32,
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Compressor>>> = const { Cell::new(None) };
+}
+
+impl Compressor {
+    /// The compressor that this thread used last, or a new one. A payload of a few bytes should not cost a new table.
+    pub(super) fn borrow() -> Box<Compressor> {
+        SPARE.take().unwrap_or_default()
+    }
+
+    /// Keeps a compressor for the next user on this thread.
+    pub(super) fn give_back(self: Box<Compressor>) {
+        SPARE.set(Some(self));
+    }
 }
 
 impl Default for Compressor {
@@ -83,7 +103,8 @@ impl Compressor {
             let candidate = seen.wrapping_sub(base) as usize;
             let usable = seen >= base && at - candidate <= OFFSET_MAX;
             if !usable || input[candidate..candidate + 3] != input[at..at + 3] {
-                at += 1;
+                // The longer nothing repeats, the wider the steps: noise is passed over quickly.
+                at += 1 + ((at - literal_start) >> STRIDE_SHIFT);
                 continue;
             }
             let longest = MATCH_MAX.min(input.len() - at);
@@ -122,8 +143,18 @@ fn hash3(input: &[u8], at: usize) -> usize {
     (three.wrapping_mul(0x9E37_79B1) >> (32 - TABLE_BITS)) as usize
 }
 
+/// How many bytes two slices have in common at their beginning; eight at a time.
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+    let (a_words, _) = a.as_chunks::<8>();
+    let (b_words, _) = b.as_chunks::<8>();
+    for (place, (a_word, b_word)) in a_words.iter().zip(b_words).enumerate() {
+        let differing = u64::from_le_bytes(*a_word) ^ u64::from_le_bytes(*b_word);
+        if differing != 0 {
+            return place * 8 + (differing.trailing_zeros() / 8) as usize;
+        }
+    }
+    let same = 8 * a_words.len().min(b_words.len());
+    same + a[same..].iter().zip(&b[same..]).take_while(|(x, y)| x == y).count()
 }
 
 fn push_literals(literals: &[u8], out: &mut Vec<u8>, end: usize) -> bool {

@@ -4,8 +4,8 @@
 //! sink. Checksumming each opcode and length as it is written would cost several times more than the bytes
 //! themselves.
 //!
-//! Without a sink the buffer is the result: that is how DUMP payloads are made. Such a writer can be kept and
-//! used again; it keeps the compressor's table, the one large thing in it.
+//! Without a sink the buffer is the result: that is how DUMP payloads are made. The one large thing, the
+//! compressor's table, is kept for the next writer of the thread.
 //!
 //! # Strings
 //!
@@ -61,7 +61,9 @@ pub struct RdbWriter<'w> {
 impl<'w> RdbWriter<'w> {
     /// A writer to a file or socket. The sink needs no buffer of its own.
     pub fn new(sink: impl Write + 'w, options: WriteOptions) -> RdbWriter<'w> {
-        RdbWriter { sink: Some(Box::new(sink)), ..RdbWriter::in_memory(options) }
+        let mut writer = RdbWriter::in_memory(options);
+        writer.sink = Some(Box::new(sink));
+        writer
     }
 
     /// A writer whose output is fetched with [`take_bytes`](RdbWriter::take_bytes). Writing to it never fails.
@@ -169,7 +171,7 @@ impl<'w> RdbWriter<'w> {
         }
         if self.options.compression && bytes.len() > COMPRESS_ABOVE {
             let limit = bytes.len() - COMPRESS_SAVES;
-            let lzf = self.lzf.get_or_insert_with(Box::default);
+            let lzf = self.lzf.get_or_insert_with(Compressor::borrow);
             self.packed.clear();
             if lzf.compress(bytes, &mut self.packed, limit) {
                 return self.write_packed(bytes.len() as u64);
@@ -218,7 +220,7 @@ impl<'w> RdbWriter<'w> {
     }
 
     fn pack_pieces(&mut self, len: u64, pieces: &mut dyn Iterator<Item = &[u8]>) -> bool {
-        let lzf = self.lzf.get_or_insert_with(Box::default);
+        let lzf = self.lzf.get_or_insert_with(Compressor::borrow);
         self.packed.clear();
         let Ok(limit) = usize::try_from(len - COMPRESS_SAVES as u64) else { return false };
         let mut seen = 0;
@@ -259,6 +261,14 @@ impl<'w> RdbWriter<'w> {
     /// A time in milliseconds, in eight bytes.
     pub fn write_ms(&mut self, ms: i64) -> io::Result<()> {
         self.write_raw(&ms.to_le_bytes())
+    }
+}
+
+impl Drop for RdbWriter<'_> {
+    fn drop(&mut self) {
+        if let Some(lzf) = self.lzf.take() {
+            lzf.give_back();
+        }
     }
 }
 
