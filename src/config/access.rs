@@ -431,5 +431,7 @@ mod tests {
         assert_eq!(set(&mut config, &["requirepass", "hunter2"]), "requirepass");
         assert_eq!(row.loggable(&config), "(redacted)");
         assert_eq!(rows::find(b"hz").unwrap().loggable(&config), "10");
+        let shown = format!("{config:?}");
+        assert!(shown.contains("requirepass") && !shown.contains("hunter2"), "{shown}");
     }
 }

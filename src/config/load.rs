@@ -26,7 +26,7 @@ pub struct Loaded {
 }
 
 /// Everything a configuration was read from, to read it again.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sources {
     file: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
@@ -79,6 +79,13 @@ pub fn load(
     let config = sources.read()?;
     sources.baseline = config.clone();
     Ok(Loaded { config, sources })
+}
+
+/// Only the file: secrets may stand in the rest.
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl Sources {

@@ -67,7 +67,7 @@ pub use rewrite::RewriteError;
 pub use row::{Apply, Flags, Group, Row, Status};
 
 /// The value of every parameter.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Config {
     /// Listening, connections, identity, authentication, the process itself.
     pub server: rows::server::Server,
@@ -97,4 +97,16 @@ pub struct RenamedCommand {
     pub from: String,
     /// Its new name. Empty: the command cannot be called.
     pub to: String,
+}
+
+/// What is not the default, without secrets.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let default = Config::default();
+        let changed = rows::all().iter().filter(|row| !row.is_default(self, &default));
+        f.debug_map()
+            .entries(changed.map(|row| (row.name(), row.loggable(self))))
+            .entry(&"rename-command", &self.renamed_commands)
+            .finish()
+    }
 }

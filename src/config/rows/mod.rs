@@ -25,7 +25,8 @@ macro_rules! group {
         }
     ) => {
         $(#[$about])*
-        #[derive(Clone, Debug, PartialEq)]
+        // Not Debug: there are secrets in it. Config shows itself row by row.
+        #[derive(Clone, PartialEq)]
         pub struct $name {
             $( $(#[doc = $doc])+ pub $f: $ty, )*
         }
