@@ -81,12 +81,11 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
             let same_shape = head.expiry_ms.is_some() == expiry_ms.is_some();
             head.expiry_ms = expiry_ms;
             head.meta = meta_of(type_id, encoding, head.meta >> 8);
-            let old = entry.payload();
+            let old = forget_inline(entry.payload());
             payload.with_raw(&head, |new| {
                 if came_from_elsewhere && let Some(oldest) = payload::oldest::<V>(new) {
                     self.table.note_age(self.heap, oldest);
                 }
-                // Inline bytes go when they are overwritten, pointers stay readable.
                 if !shared && same_shape && head.size_with(&new) == entry.size() {
                     let done = entry.replace_payload(new);
                     debug_assert!(done, "the size was compared");
@@ -98,7 +97,7 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
                     self.exchange(RawEntry::build(&head, new));
                 }
             });
-            payload::release(forget_inline(old), self.heap)
+            payload::release(old, self.heap)
         }
     }
 
@@ -166,7 +165,7 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
         // SAFETY: the entry (and then the blob) is the writer's before it is written.
         unsafe {
             match self.entry().payload() {
-                Raw::Inline(old) => self.append_inline(old, bytes),
+                Raw::Inline(_) => self.append_inline(bytes),
                 Raw::Blob(_) => {
                     let mut blob = self.own_blob(bytes.len());
                     blob.append(bytes);
@@ -178,11 +177,12 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
         }
     }
 
-    fn append_inline(&mut self, old: &[u8], bytes: &[u8]) {
-        let len = old.len() + bytes.len();
+    fn append_inline(&mut self, bytes: &[u8]) {
         // SAFETY: the entry lives until `exchange`; it is written only if it is not shared.
         unsafe {
             let entry = self.entry();
+            let Raw::Inline(old) = entry.payload() else { unreachable!("the caller has seen inline bytes") };
+            let len = old.len() + bytes.len();
             let head = entry.head(self.heap.epoch());
             if head.fits_inline(len) {
                 let mut joined = [0; 256];

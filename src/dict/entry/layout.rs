@@ -182,13 +182,13 @@ impl<'a> RawEntry<'a> {
 
     /// Writes a payload, for which there must be room, over whatever was there.
     unsafe fn write_payload(self, at: usize, payload: Raw<'_>) {
-        // SAFETY: the caller has checked the size. Inline bytes may come from this same entry: hence `copy`.
+        // SAFETY: the caller has checked the size; inline bytes come from elsewhere.
         unsafe {
             match payload {
                 Raw::Inline(bytes) => {
                     let len = bytes.len();
                     debug_assert!(len < 256);
-                    ptr::copy(bytes.as_ptr(), self.at(at + 1), len);
+                    ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(at + 1), len);
                     *self.at(at) = len as u8;
                 }
                 Raw::Int(value) => self.at(at).cast::<i64>().write_unaligned(value),
