@@ -159,6 +159,16 @@ impl Rope {
         self.pieces.capacity() * size_of::<Bytes>() + self.len
     }
 
+    /// Drops pieces worth `budget` (which it lowers) from the end: for freeing a large rope in slices. True when no
+    /// more than a small rest is left. What remains is shorter, and of no use as a string.
+    pub fn shed(&mut self, budget: &mut usize) -> bool {
+        let dropped = self.pieces.len().min(*budget);
+        self.pieces.truncate(self.pieces.len() - dropped);
+        self.len = self.len.min(self.pieces.len() * PIECE);
+        *budget -= dropped;
+        self.pieces.is_empty()
+    }
+
     /// Allocations that dropping it may free.
     pub fn free_effort(&self) -> usize {
         self.pieces.len()
@@ -220,6 +230,19 @@ mod tests {
         let place = rope.pieces[0].as_ptr();
         rope.write_at(0, b"z");
         assert_eq!(rope.pieces[0].as_ptr(), place, "a piece of its own is changed in place");
+    }
+
+    #[test]
+    fn sheds_in_slices() {
+        let mut rope = Rope::from_vec(pattern(5 * PIECE + 3));
+        let clone = rope.clone();
+        let mut budget = 4;
+        assert!(!rope.shed(&mut budget));
+        assert_eq!((budget, text(&rope)), (0, pattern(2 * PIECE)));
+        budget = 4;
+        assert!(rope.shed(&mut budget));
+        assert_eq!((budget, rope.len()), (2, 0));
+        assert_eq!(text(&clone), pattern(5 * PIECE + 3));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! This enum is the only place that names every type with such values; it hands each question on to the type's folder.
 
 use super::string::LargeString;
-use crate::cow::{CowValue, Epoch, Heap};
+use crate::cow::{CowValue, Epoch, Heap, Unshared};
 
 /// The value behind an entry's pointer.
 pub enum Object {
@@ -29,6 +29,12 @@ impl CowValue for Object {
 
     fn fork(&self, heap: &mut Heap) -> Self {
         self.duplicate(heap)
+    }
+
+    fn destroy_some(&mut self, budget: &mut usize, _proof: &Unshared) -> bool {
+        match self {
+            Object::Rope(s) => s.shed(budget),
+        }
     }
 
     fn free_effort(&self) -> usize {

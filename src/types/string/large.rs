@@ -31,6 +31,11 @@ impl LargeString {
         LargeString { birth, rope: self.rope.clone() }
     }
 
+    /// Frees a part; see [`Rope::shed`].
+    pub fn shed(&mut self, budget: &mut usize) -> bool {
+        self.rope.shed(budget)
+    }
+
     /// Allocations to be freed.
     pub fn free_effort(&self) -> usize {
         self.rope.free_effort()
