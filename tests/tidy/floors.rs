@@ -158,7 +158,7 @@ fn vendor_crates_stay_in_their_rooms() {
                 continue;
             }
             for at in words(&file.code, vendor) {
-                if names_a_crate(&file, at, vendor) {
+                if names_a_crate(file, at, vendor) {
                     findings.push(file.at(line_of(&file.code, at), format!("{vendor} is for {rooms:?} alone")));
                 }
             }

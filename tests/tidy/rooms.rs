@@ -50,7 +50,7 @@ fn every_file_opens_with_what_it_is_for() {
 fn no_file_is_forgotten() {
     let all = source::sources();
     let mut findings = Vec::new();
-    for file in &all {
+    for file in all {
         let stem = file.path.file_stem().unwrap().to_string_lossy().into_owned();
         let folder = file.path.parent().unwrap();
         if folder.ends_with("src") && (stem == "main" || stem == "lib") {

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -67,9 +68,10 @@ impl Source {
     }
 }
 
-/// All Rust files of src/.
-pub fn sources() -> Vec<Source> {
-    files("src", &[".rs"]).into_iter().map(Source::load).collect()
+/// All Rust files of src/, read once.
+pub fn sources() -> &'static [Source] {
+    static ALL: OnceLock<Vec<Source>> = OnceLock::new();
+    ALL.get_or_init(|| files("src", &[".rs"]).into_iter().map(Source::load).collect())
 }
 
 /// The line number of a byte offset.
