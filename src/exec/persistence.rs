@@ -29,6 +29,13 @@ impl Instance {
         self.saver.status(self.moment(), self.keyspace.heap_stats().cloned_bytes)
     }
 
+    /// Remembers what the running snapshot costs in memory, before its end makes that 0.
+    pub fn note_preserved(&mut self) {
+        if self.saver.is_running() {
+            self.saver.note_preserved(self.keyspace.heap_stats().cloned_bytes);
+        }
+    }
+
     fn save_settings(&self, who: &str) -> SaveSettings {
         let persistence = &self.config.persistence;
         let path = self.rdb_path();

@@ -92,6 +92,7 @@ impl Instance {
         m.rdb_last_save_seconds.set(status.last_save_time.max(0) as u64);
         m.rdb_last_save_ok.set(u64::from(status.last_bgsave_ok));
         m.rdb_saves.set(status.saves);
+        m.rdb_last_duration_ms.set(status.last_bgsave_seconds.max(0) as u64 * 1000);
         if self.crons % SLOWLY == 1 {
             let watching = self.clients.iter().filter(|c| c.watching > 0).count();
             m.watching_clients.set(watching as u64);
@@ -100,6 +101,8 @@ impl Instance {
             let cpu = process::cpu_time();
             m.cpu_sys_us.set(cpu.system_us);
             m.cpu_user_us.set(cpu.user_us);
+            let dataset_bytes = self.memory_report(0).dataset();
+            self.metrics.memory_dataset_bytes.set(dataset_bytes);
         }
     }
 

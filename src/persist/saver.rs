@@ -71,6 +71,9 @@ struct Running {
     thread: Option<JoinHandle<()>>,
     started_ms: i64,
     dirty: u64,
+    /// The most that writers had copied because of its snapshot, bytes. After the snapshot is gone that figure is 0,
+    /// and the report may come later than that.
+    preserved_bytes: u64,
 }
 
 /// When and how the data set is saved.
@@ -86,7 +89,10 @@ pub struct Saver {
     last_ok: bool,
     last_duration_ms: Option<i64>,
     last_preserved_bytes: u64,
+    /// Saves begun: their numbers.
     saves: u64,
+    /// Of these, how many INFO does not count any more.
+    saves_forgotten: u64,
 }
 
 impl Saver {
@@ -104,6 +110,7 @@ impl Saver {
             last_duration_ms: None,
             last_preserved_bytes: 0,
             saves: 0,
+            saves_forgotten: 0,
         }
     }
 
@@ -144,7 +151,7 @@ impl Saver {
         match thread {
             Ok(thread) => {
                 self.running =
-                    Some(Running { run, control, thread: Some(thread), started_ms: at.now_ms, dirty: at.dirty });
+                    Some(Running { run, control, thread: Some(thread), started_ms: at.now_ms, dirty: at.dirty, preserved_bytes: 0 });
                 Ok(())
             }
             Err(fault) => {
@@ -163,7 +170,7 @@ impl Saver {
         // To report was its last act, so this does not wait.
         join(running.thread);
         self.last_duration_ms = Some((now_ms - running.started_ms).max(0));
-        self.last_preserved_bytes = preserved_bytes;
+        self.last_preserved_bytes = running.preserved_bytes.max(preserved_bytes);
         match &outcome.result {
             Ok(_) => {
                 // A save on the main thread may have overtaken it.
@@ -269,9 +276,16 @@ impl Saver {
         self.last_save_ms
     }
 
-    /// CONFIG RESETSTAT: counts saves from zero again.
+    /// CONFIG RESETSTAT: INFO counts saves from zero again.
     pub fn reset_count(&mut self) {
-        self.saves = 0;
+        self.saves_forgotten = self.saves;
+    }
+
+    /// What writers have copied so far because of the running snapshot.
+    pub fn note_preserved(&mut self, bytes: u64) {
+        if let Some(running) = &mut self.running {
+            running.preserved_bytes = running.preserved_bytes.max(bytes);
+        }
     }
 
     /// What INFO says. `preserved_bytes` is what writers have copied because of the running snapshot.
@@ -285,9 +299,10 @@ impl Saver {
             last_bgsave_ok: self.last_ok,
             last_bgsave_seconds: self.last_duration_ms.map_or(-1, whole_seconds),
             current_bgsave_seconds: running.map_or(-1, |r| whole_seconds(at.now_ms) - whole_seconds(r.started_ms)),
-            saves: self.saves,
+            saves: self.saves - self.saves_forgotten,
             last_cow_bytes: self.last_preserved_bytes,
             current_cow_bytes: running.map_or(0, |_| preserved_bytes),
+            peak_cow_bytes: running.map_or(0, |r| r.preserved_bytes.max(preserved_bytes)),
             keys_processed: running.map_or(0, |r| r.control.keys()),
             keys_total: running.map_or(0, |r| r.control.keys_total()),
             bytes_written: running.map_or(0, |r| r.control.bytes()),

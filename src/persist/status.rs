@@ -23,6 +23,8 @@ pub struct SaveStatus {
     pub last_cow_bytes: u64,
     /// Bytes that writers have copied because of the running one.
     pub current_cow_bytes: u64,
+    /// The most that this was during the running one.
+    pub peak_cow_bytes: u64,
     /// Keys the running save has written.
     pub keys_processed: u64,
     /// Keys it has to write.
@@ -39,7 +41,7 @@ impl SaveStatus {
 
     /// The lines about a running save, which come first in the section.
     pub fn progress_fields(&self, line: &mut dyn FnMut(&'static str, &dyn Display)) {
-        line("current_cow_peak", &self.current_cow_bytes);
+        line("current_cow_peak", &self.peak_cow_bytes);
         line("current_cow_size", &self.current_cow_bytes);
         line("current_cow_size_age", &if self.bgsave_in_progress { self.current_bgsave_seconds } else { 0 });
         line("current_fork_perc", &format_args!("{:.2}", self.percent()));

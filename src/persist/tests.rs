@@ -175,13 +175,18 @@ fn the_thread_saves_and_reports() {
     assert!(matches!(start(&mut saver, 8), Err(StartError::AlreadyRunning)));
     assert!(saver.status(at(12_500, 7), 0).bgsave_in_progress);
     assert_eq!(saver.status(at(12_500, 7), 0).current_bgsave_seconds, 2);
+    saver.note_preserved(77);
+    saver.note_preserved(60);
+    assert_eq!((saver.status(at(12_500, 7), 60).current_cow_bytes, saver.status(at(12_500, 7), 60).peak_cow_bytes), (60, 77));
     let outcome = told.recv_timeout(LIMIT).unwrap();
-    assert!(saver.finish(&outcome, 13_000, 77));
+    assert!(saver.finish(&outcome, 13_000, 0), "the snapshot was gone when the report came");
     assert_eq!(outcome.result.unwrap().keys, 100);
     let status = saver.status(at(14_000, 9), 0);
     assert_eq!((status.changes_since_last_save, status.last_save_time, status.saves), (2, 13, 1));
     assert_eq!((status.last_bgsave_seconds, status.current_bgsave_seconds), (3, -1));
     assert_eq!((status.last_bgsave_ok, status.bgsave_in_progress, status.last_cow_bytes), (true, false, 77));
+    saver.reset_count();
+    assert_eq!(saver.status(at(14_000, 9), 0).saves, 0);
     assert_eq!(load(&dir.file(), &LoadSettings::default()).unwrap().0, Maps::sample(100));
 }
 

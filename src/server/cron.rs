@@ -32,6 +32,7 @@ impl Server {
         let expire_ns = self.outside.now_ns().saturating_sub(began_ns);
         self.inst.turns.expire_ns += expire_ns;
         self.inst.note_latency("expire-cycle", expire_ns);
+        self.inst.note_preserved();
         self.inst.keyspace.reap_snapshots();
         self.settle();
         self.flush_all();

@@ -136,6 +136,34 @@ fn a_snapshot_is_of_one_moment() {
     assert_eq!(digest(&server), before);
 }
 
+/// What INFO tells of a snapshot while it is written, and after.
+#[test]
+fn a_save_in_numbers() {
+    let server = Server::start(&["--rdb-key-save-delay", "20000"]);
+    let mut kv = server.connect();
+    kv.ok("DEBUG POPULATE 2000 key 500");
+    kv.talk("MULTI\n SET key:1 x\n BGSAVE\n SET key:1 y\n EXEC => [OK Background saving scheduled OK]");
+    wait_for("the save of the transaction", LIMIT, || kv.info("rdb_bgsave_in_progress") == "1");
+    assert_eq!(kv.info("total_forks"), "1");
+    for i in 0..1000 {
+        kv.ok(&format!("SET key:{i} changed"));
+    }
+    if kv.peer == Peer::Kvstash {
+        let copied: u64 = kv.info("current_cow_size").parse().unwrap();
+        assert!(copied > 1000, "{copied} bytes were copied");
+        wait_for("keys to be written", LIMIT, || kv.info("current_save_keys_processed") != "0");
+        assert_eq!(kv.info("current_save_keys_total"), "2000");
+        kv.ok("CONFIG SET rdb-key-save-delay 0");
+        wait_for("the end of the save", LIMIT, || kv.info("rdb_bgsave_in_progress") == "0");
+        assert!(kv.info("rdb_last_cow_size").parse::<u64>().unwrap() >= copied);
+        assert_eq!((kv.info("current_cow_size"), kv.info("rdb_saves")), ("0".to_owned(), "1".to_owned()));
+        kv.ok("CONFIG RESETSTAT");
+        assert_eq!((kv.info("total_forks"), kv.info("rdb_saves")), ("0".to_owned(), "0".to_owned()));
+    } else {
+        kv.ok("FLUSHALL");
+    }
+}
+
 #[test]
 fn save_points() {
     let server = Server::start(&["--save", "1 5"]);

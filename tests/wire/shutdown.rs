@@ -98,6 +98,29 @@ fn a_shutdown_while_loading_saves_nothing() {
     }
 }
 
+/// A snapshot under way is given up, with its file.
+#[test]
+fn a_shutdown_ends_a_running_save() {
+    for command in ["SHUTDOWN NOSAVE", "SHUTDOWN SAVE"] {
+        let mut server = Server::start(&["--rdb-key-save-delay", "1000000"]);
+        let mut kv = server.connect();
+        kv.ok("DEBUG POPULATE 100");
+        assert_eq!(kv.line("BGSAVE").text(), "Background saving started");
+        // What the shutdown itself saves is not slow.
+        kv.ok("CONFIG SET rdb-key-save-delay 0");
+        kv.send(&command.split(' ').collect::<Vec<_>>());
+        assert!(kv.is_closed());
+        assert!(server.wait_exit(LIMIT).success());
+        let names = std::fs::read_dir(server.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let left: Vec<String> = names.filter(|name| name.ends_with(".rdb")).collect();
+        if command == "SHUTDOWN SAVE" {
+            assert_eq!(left, ["dump.rdb"]);
+        } else {
+            assert!(left.iter().all(|name| name == "dump.rdb"), "{left:?}");
+        }
+    }
+}
+
 /// A save that cannot be done keeps the server up, unless forced.
 #[test]
 fn a_failing_save_stops_the_shutdown() {
