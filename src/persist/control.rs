@@ -129,10 +129,12 @@ impl SaveControl {
     pub(super) fn key_done(&self) {
         let keys = self.keys.load(Relaxed) + 1;
         self.keys.store(keys, Relaxed);
-        if keys.is_multiple_of(PACE_EVERY) {
+        let delayed = self.delay.micros() != 0;
+        if delayed || keys.is_multiple_of(PACE_EVERY) {
+            // After every sleep a thread that gives way waits for the processor again.
             priority::pace();
         }
-        if self.delay.micros() != 0 {
+        if delayed {
             self.delay.sleep(keys, &self.phase);
         }
     }
