@@ -24,7 +24,7 @@
 //! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
 //! | `load.rs` | [`load_file`], [`LoadSink`] |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
-//! //! | `status.rs` | INFO persistence |
+//! | `status.rs` | INFO persistence |
 //! | `check.rs` | the tool |
 //!
 //! # Read first
