@@ -17,7 +17,7 @@ impl Server {
     /// start, for it would overwrite it at the next save.
     pub(super) fn load(&mut self) -> Result<(), NoStart> {
         let path = self.inst.rdb_path();
-        if !path.exists() {
+        if matches!(path.try_exists(), Ok(false)) {
             return Ok(());
         }
         let settings = self.inst.load_settings();
