@@ -122,7 +122,9 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
         inst.config.server.redis_version.to_lossy(),
         process::pid()
     ));
-    outside.relisten(&inst.config)?;
+    // Tools that look for a free port wait for this text.
+    let port = inst.config.server.port;
+    outside.relisten(&inst.config).map_err(|why| format!("{why}. Failed listening on port {port} (tcp), aborting."))?;
     inst.apply_at_start(&mut outside);
     write_pidfile(&inst);
     inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);

@@ -305,3 +305,14 @@ fn pid_file_and_oom_score() {
     let before = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     assert_eq!(score(), before.trim());
 }
+
+/// Tools that try ports until one is free know a taken one by this text.
+#[test]
+fn a_taken_port_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let dir = TempDir::new();
+    let (status, log) = Server::refuse(dir.path(), &["--port", &port]);
+    assert!(!status.success());
+    assert!(log.contains(&format!("Failed listening on port {port}")), "{log}");
+}
