@@ -35,6 +35,14 @@ impl DbMut<'_> {
 }
 
 impl Keyspace {
+    /// The part of keys with a deadline whose time is over, of a hundred: they wait for active expiry.
+    pub fn stale_percent(&self, now_ms: i64) -> f64 {
+        let indexes = || self.dbs.iter().map(|db| &db.expiries);
+        let all: usize = indexes().map(|index| index.len()).sum();
+        let due: usize = indexes().map(|index| index.due(now_ms)).sum();
+        if all == 0 { 0.0 } else { due as f64 * 100.0 / all as f64 }
+    }
+
     /// The earliest deadline of all databases: nothing expires before it.
     pub fn next_deadline(&self) -> Option<i64> {
         self.earliest().map(|(deadline, _)| deadline)

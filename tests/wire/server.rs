@@ -79,6 +79,23 @@ fn info_counts() {
     assert_eq!(kv.info("total_error_replies"), "0");
 }
 
+/// Keys that are dead and not yet gone are counted.
+#[test]
+fn stale_keys_show() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    if kv.peer.satisfies("redis,valkey") {
+        return; // an estimate there, from samples
+    }
+    kv.ok("DEBUG SET-ACTIVE-EXPIRE 0");
+    kv.talk("SET a 1 PX 1\n SET b 1 PX 1\n SET c 1 PX 1\n SET d 1 EX 100\n SET e 1");
+    wait_for("their time", Duration::from_secs(5), || kv.info("expired_stale_perc") == "75.00");
+    assert_eq!(kv.info("expired_keys"), "0");
+    kv.ok("DEBUG SET-ACTIVE-EXPIRE 1");
+    wait_for("their end", Duration::from_secs(5), || kv.info("expired_keys") == "3");
+    assert_eq!(kv.info("expired_stale_perc"), "0.00");
+}
+
 #[test]
 fn time_and_lolwut() {
     let server = Server::start(&[]);

@@ -86,8 +86,7 @@ fn keys(facts: &Facts<'_>, line: Line<'_>) {
     let stats = inst.keyspace.stats();
     line("expired_subkeys", &0);
     line("expired_keys", &stats.expired_keys);
-    // Keys go by their deadlines, so there is no estimate of those that should be gone and are not.
-    line("expired_stale_perc", &"0.00");
+    line("expired_stale_perc", &format_args!("{:.2}", inst.keyspace.stale_percent(inst.now_ms)));
     line("expired_time_cap_reached_count", &inst.expire_stopped_early);
     line("expire_cycle_cpu_milliseconds", &(inst.turns.expire_ns / 1_000_000));
     line("evicted_keys", &inst.metrics.evicted_keys.get());
