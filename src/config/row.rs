@@ -148,8 +148,6 @@ pub enum Needs {
     Cluster,
     /// Closing the greediest clients.
     ClientEviction,
-    /// Making room by removing keys.
-    Eviction,
     /// CLIENT TRACKING.
     Tracking,
     /// Keyspace notifications.
@@ -164,12 +162,11 @@ pub enum Needs {
 
 impl Needs {
     /// Every part, in alphabetic order of their names.
-    pub const ALL: [Needs; 11] = [
+    pub const ALL: [Needs; 10] = [
         Needs::Acl,
         Needs::Tracking,
         Needs::Cluster,
         Needs::ClientEviction,
-        Needs::Eviction,
         Needs::PubSub,
         Needs::Replication,
         Needs::Scripting,
@@ -186,7 +183,6 @@ impl Needs {
             Needs::Collections => "the collection types",
             Needs::Cluster => "cluster mode",
             Needs::ClientEviction => "eviction of clients",
-            Needs::Eviction => "eviction of keys",
             Needs::Tracking => "client-side caching",
             Needs::PubSub => "publish/subscribe",
             Needs::Replication => "replication",
@@ -227,7 +223,7 @@ pub enum Apply {
     Directory,
     /// The logger's threshold.
     LogLevel,
-    /// maxmemory or its policy: evict now, and say so when the new limit is below what is used.
+    /// maxmemory: evict now, and say so when the new limit is below what is used.
     Memory,
     /// maxmemory-clients: start or stop counting clients' memory.
     ClientMemory,

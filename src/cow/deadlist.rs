@@ -179,6 +179,11 @@ impl Garbage {
     pub fn items(&self) -> u64 {
         self.list.items()
     }
+
+    /// The bytes of these nodes.
+    pub fn bytes(&self) -> u64 {
+        self.list.bytes()
+    }
 }
 
 impl Drop for Garbage {

@@ -26,6 +26,7 @@
 //!
 //! Measured with a million records: 9.1 bytes a record for random inserts, 8.5 for rising ones.
 
+use crate::util::rng::Rng;
 use std::collections::BTreeMap;
 
 /// Records in a full block.
@@ -36,6 +37,8 @@ const RIGHT_CUT: usize = 248;
 const SPARSE: usize = 64;
 /// Two neighbours are joined when the result has at most this many.
 const JOINED: usize = 192;
+/// Random blocks are drawn at least so many at a time.
+const DRAWN_MIN: usize = 64;
 /// A block's first mark lies this far before its first deadline, so that earlier ones still fit.
 const SLACK_MS: i64 = 1 << 31;
 
@@ -106,6 +109,8 @@ pub struct ExpiryIndex {
     earliest_ms: i64,
     /// Of all deadlines: the average time to live in INFO is exact.
     sum_ms: i128,
+    /// Random blocks, as far as they still are: what [`ExpiryIndex::random`] uses up.
+    drawn: Vec<Mark>,
 }
 
 impl Default for ExpiryIndex {
@@ -116,7 +121,7 @@ impl Default for ExpiryIndex {
 
 impl ExpiryIndex {
     pub fn new() -> Self {
-        ExpiryIndex { blocks: BTreeMap::new(), len: 0, earliest_ms: i64::MAX, sum_ms: 0 }
+        ExpiryIndex { blocks: BTreeMap::new(), len: 0, earliest_ms: i64::MAX, sum_ms: 0, drawn: Vec::new() }
     }
 
     /// Keys with a deadline.
@@ -274,6 +279,42 @@ impl ExpiryIndex {
     /// The earliest deadline.
     pub fn next_deadline(&self) -> Option<i64> {
         (self.len > 0).then_some(self.earliest_ms)
+    }
+
+    /// The earliest record.
+    pub fn first(&self) -> Option<(i64, u32)> {
+        self.iter().next()
+    }
+
+    /// A random record: a random one of a random block. Blocks are not equally full, so records are not quite equally
+    /// likely. A tree has no n-th block; so blocks are drawn many at a time, in one walk over all, which makes it a
+    /// few steps for each.
+    pub fn random(&mut self, rng: &mut Rng) -> Option<(i64, u32)> {
+        if self.is_empty() {
+            return None;
+        }
+        if self.drawn.is_empty() {
+            self.draw(rng);
+        }
+        let drawn = self.drawn.pop()?;
+        let near = self.blocks.range(..=drawn).next_back().or_else(|| self.blocks.first_key_value());
+        let (mark, block) = near?;
+        let m = Mark::of(block.records[rng.index(block.records.len())], mark.deadline_ms);
+        Some((m.deadline_ms, m.hash))
+    }
+
+    fn draw(&mut self, rng: &mut Rng) {
+        let n = (self.blocks.len() / 64).max(DRAWN_MIN);
+        for (i, &mark) in self.blocks.keys().enumerate() {
+            if i < n {
+                self.drawn.push(mark);
+            } else if let Some(replaced) = self.drawn.get_mut(rng.index(i + 1)) {
+                *replaced = mark;
+            }
+        }
+        for i in (1..self.drawn.len()).rev() {
+            self.drawn.swap(i, rng.index(i + 1));
+        }
     }
 
     /// Some deadline lies before `now_ms`. One comparison: while this says no, no key at all has run out of time.
@@ -478,6 +519,20 @@ mod tests {
     fn falling_deadlines_fill_blocks_too() {
         let index = filled((0..10_000).rev());
         assert!(index.blocks.len() <= 160, "{} blocks", index.blocks.len());
+    }
+
+    #[test]
+    fn random_records_are_all_records() {
+        let mut rng = Rng::from_seed(5);
+        let mut index = filled(scattered(20_000));
+        let all: std::collections::BTreeSet<_> = index.iter().collect();
+        let drawn: std::collections::BTreeSet<_> = (0..40_000).filter_map(|_| index.random(&mut rng)).collect();
+        assert!(drawn.is_subset(&all));
+        assert!(drawn.len() > 15_000, "{} different ones of {}", drawn.len(), all.len());
+        while let Some((deadline, hash)) = index.random(&mut rng) {
+            assert!(index.remove(deadline, hash), "also when blocks go meanwhile");
+        }
+        assert_eq!((index.len(), index.first()), (0, None));
     }
 
     #[test]

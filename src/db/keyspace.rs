@@ -1,12 +1,13 @@
 //! All databases, and what they share.
 
+use super::Object;
 use super::access::AccessPolicy;
 use super::data::DbMut;
 use super::entry::Key;
+use super::evict::Pool;
 use super::expiry::ExpiryIndex;
 use super::lazyfree::{LazyFree, WORTH_IT, Waste};
 use super::watch::WatchTable;
-use super::{EntryRef, Object};
 use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Leftover, Table, TableStats};
 use crate::util::hash::HashSeed;
@@ -43,6 +44,7 @@ pub(super) struct Side {
     pub lazy: LazyFree,
     pub lapsed: Vec<LapsedKey>,
     pub rng: Rng,
+    pub pool: Pool,
 }
 
 /// What configuration decides here.
@@ -51,6 +53,8 @@ pub struct Options {
     pub access: AccessPolicy,
     /// `lazyfree-lazy-expire`: large values that run out of time are freed on the other thread.
     pub lazy_expire: bool,
+    /// `lazyfree-lazy-eviction`: so are those that are evicted.
+    pub lazy_evict: bool,
     /// `lazyfree-lazy-server-del`: so are values that a write replaces.
     pub lazy_server_del: bool,
     /// `lazyfree-lazy-user-del`: DEL is UNLINK.
@@ -59,7 +63,7 @@ pub struct Options {
     pub active_expire: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION clears it: RESTORE believes the checksums of payloads.
     pub payload_checksums: bool,
-    /// Somebody propagates, notifies or invalidates: note the name of every key that ran out of time.
+    /// Somebody propagates, notifies or invalidates: note the name of every key that goes by itself.
     pub note_lapsed: bool,
 }
 
@@ -68,6 +72,7 @@ impl Default for Options {
         Options {
             access: AccessPolicy::Lru,
             lazy_expire: false,
+            lazy_evict: false,
             lazy_server_del: false,
             lazy_user_del: false,
             active_expire: true,
@@ -77,21 +82,32 @@ impl Default for Options {
     }
 }
 
-/// Counters of what happened to keys. `hits`, `misses` and `expired_keys` are INFO's.
+/// Counters of what happened to keys. All but `dirty` are INFO's.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Stats {
     pub hits: u64,
     pub misses: u64,
     pub expired_keys: u64,
+    pub evicted_keys: u64,
     /// Changes since the start; the difference to its value at the last save is `rdb_changes_since_last_save`.
     pub dirty: u64,
 }
 
-/// A key that ran out of time and was deleted: to be propagated, notified and invalidated by those above.
+/// A key that was deleted without a command: to be propagated, notified and invalidated by those above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LapsedKey {
     pub db: u32,
     pub key: Box<[u8]>,
+    pub cause: Cause,
+}
+
+/// Why a key went by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It ran out of time.
+    Expired,
+    /// Memory was full.
+    Evicted,
 }
 
 /// One line of INFO keyspace.
@@ -117,6 +133,7 @@ impl Keyspace {
                 lazy: LazyFree::default(),
                 lapsed: Vec::new(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
+                pool: Pool::default(),
             },
         }
     }
@@ -202,13 +219,18 @@ impl Keyspace {
         &self.side.lazy
     }
 
-    /// Keys that ran out of time were noted since they were last taken.
+    /// The allocator's count is about to be read anew: it will know of everything freed until now.
+    pub fn memory_is_counted(&mut self) {
+        self.side.lazy.see_freed();
+    }
+
+    /// Keys that went by themselves were noted since they were last taken.
     #[inline]
     pub fn has_lapsed(&self) -> bool {
         !self.side.lapsed.is_empty()
     }
 
-    /// The keys that ran out of time since the last call, in order; only under [`Options::note_lapsed`].
+    /// The keys that went by themselves since the last call, in order; only under [`Options::note_lapsed`].
     pub fn take_lapsed(&mut self) -> Vec<LapsedKey> {
         std::mem::take(&mut self.side.lapsed)
     }
@@ -226,12 +248,6 @@ impl Keyspace {
     /// Bytes of the expiry index of one database (MEMORY STATS overhead.hashtable.expires).
     pub fn expiry_bytes(&self, index: usize) -> usize {
         self.dbs[index].expiries.memory_bytes()
-    }
-
-    /// Some entries of database `index` that lie together, for eviction to choose from.
-    pub fn sample(&mut self, index: usize, n: usize, f: impl FnMut(EntryRef<'_>)) -> usize {
-        let mut f = f;
-        self.dbs[index].table.sample(&mut self.side.rng, n, |e| f(EntryRef(e)))
     }
 
     /// Panics if a table, an index or their agreement is broken. For tests.
@@ -294,12 +310,16 @@ impl Side {
         }
     }
 
-    /// A key ran out of time and was deleted.
-    pub fn note_lapsed(&mut self, db: usize, key: &[u8]) {
-        self.stats.expired_keys += 1;
+    /// Somebody wants to know which keys go by themselves.
+    pub fn must_name_gone(&self) -> bool {
+        self.options.note_lapsed || !self.watch.is_idle()
+    }
+
+    /// A key was deleted without a command.
+    pub fn note_gone(&mut self, db: usize, key: &[u8], cause: Cause) {
         self.touch_watchers(db, key, false);
         if self.options.note_lapsed {
-            self.lapsed.push(LapsedKey { db: db as u32, key: key.into() });
+            self.lapsed.push(LapsedKey { db: db as u32, key: key.into(), cause });
         }
     }
 }

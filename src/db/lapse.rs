@@ -5,7 +5,7 @@
 
 use super::data::DbMut;
 use super::entry::Key;
-use super::keyspace::{Db, Keyspace, Side};
+use super::keyspace::{Cause, Db, Keyspace, Side};
 use crate::cow::Heap;
 use crate::dict::{Fragment, Slot};
 
@@ -29,7 +29,8 @@ impl DbMut<'_> {
         let entry = slot.remove();
         db.expiries.remove(deadline, key.hash_fragment());
         side.discard(entry, side.options.lazy_expire);
-        side.note_lapsed(self.at, key.bytes);
+        side.stats.expired_keys += 1;
+        side.note_gone(self.at, key.bytes, Cause::Expired);
         true
     }
 }
@@ -49,7 +50,7 @@ impl Keyspace {
     }
 
     /// The earliest deadline, and the database it is in.
-    fn earliest(&self) -> Option<(i64, usize)> {
+    pub(super) fn earliest(&self) -> Option<(i64, usize)> {
         self.dbs.iter().enumerate().filter_map(|(at, db)| Some((db.expiries.next_deadline()?, at))).min()
     }
 
@@ -84,25 +85,15 @@ fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms
         // The record says which part of a hash; the deadline in the entry says which of the keys that have it.
         let slot = db.table.occupied_by_fragment(heap, fragment, |e| e.expiry_ms() == Some(deadline));
         let slot = slot.expect("every record of the index has an entry with its deadline");
-        if side.must_name_lapsed() {
-            let key: Box<[u8]> = slot.get().key().into();
-            let entry = slot.remove();
-            side.discard(entry, side.options.lazy_expire);
-            side.note_lapsed(at, &key);
-        } else {
-            let entry = slot.remove();
-            side.discard(entry, side.options.lazy_expire);
-            side.stats.expired_keys += 1;
+        let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
+        let entry = slot.remove();
+        side.discard(entry, side.options.lazy_expire);
+        side.stats.expired_keys += 1;
+        if let Some(key) = name {
+            side.note_gone(at, &key, Cause::Expired);
         }
     }
     n
-}
-
-impl Side {
-    /// Somebody wants to know which keys ran out of time.
-    fn must_name_lapsed(&self) -> bool {
-        self.options.note_lapsed || !self.watch.is_idle()
-    }
 }
 
 #[cfg(test)]

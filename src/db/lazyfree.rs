@@ -13,7 +13,10 @@ use crate::cow::Garbage;
 use crate::dict::{Entry, Leftover, TakenTable};
 use crate::sys::priority;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -38,12 +41,24 @@ impl Waste {
             Waste::Nodes(_) | Waste::Deadlines(_) => 0,
         }
     }
+
+    /// About what freeing it frees. Tables and indexes are too large to be measured: an estimate.
+    fn bytes(&self) -> u64 {
+        match self {
+            Waste::Entry(entry) => entry.as_ref().memory() as u64,
+            Waste::Value(value) => value.memory() as u64,
+            Waste::Table(table) => table.len() as u64 * 64,
+            Waste::Nodes(nodes) => nodes.bytes(),
+            Waste::Deadlines(index) => index.len() as u64 * 8,
+        }
+    }
 }
 
 #[derive(Default)]
 struct Counters {
     pending: AtomicU64,
     freed: AtomicU64,
+    freed_bytes: AtomicU64,
 }
 
 struct Worker {
@@ -56,6 +71,10 @@ struct Worker {
 pub struct LazyFree {
     worker: Option<Worker>,
     counters: Arc<Counters>,
+    /// Bytes that the thread was given to free.
+    given_bytes: u64,
+    /// Bytes that it had freed when the allocator was last asked what is in use.
+    seen_bytes: u64,
 }
 
 impl LazyFree {
@@ -65,13 +84,15 @@ impl LazyFree {
         if self.worker.is_none() {
             self.worker = start(self.counters.clone());
         }
-        let objects = waste.objects();
+        let (objects, bytes) = (waste.objects(), waste.bytes());
         let Some(worker) = &self.worker else { return drop(waste) };
         self.counters.pending.fetch_add(objects, Relaxed);
         if worker.queue.send(waste).is_err() {
             // The thread is gone, which only a panic in a destructor could do. The value came back and dies here.
             self.counters.pending.fetch_sub(objects, Relaxed);
             self.worker = None;
+        } else {
+            self.given_bytes += bytes;
         }
     }
 
@@ -83,6 +104,17 @@ impl LazyFree {
     /// lazyfreed_objects
     pub fn freed_objects(&self) -> u64 {
         self.counters.freed.load(Relaxed)
+    }
+
+    /// Call it before the allocator is asked what is in use: its answer will be without what is freed by now.
+    pub fn see_freed(&mut self) {
+        self.seen_bytes = self.counters.freed_bytes.load(Acquire);
+    }
+
+    /// Bytes that are, or will soon be, freed, and that the allocator's last answer still has as used.
+    #[inline]
+    pub fn unseen_bytes(&self) -> u64 {
+        self.given_bytes - self.seen_bytes
     }
 
     /// CONFIG RESETSTAT.
@@ -97,8 +129,9 @@ fn start(counters: Arc<Counters>) -> Option<Worker> {
         priority::begin_background();
         for waste in arriving {
             priority::pace();
-            let objects = waste.objects();
+            let (objects, bytes) = (waste.objects(), waste.bytes());
             drop(waste);
+            counters.freed_bytes.fetch_add(bytes, Release);
             counters.pending.fetch_sub(objects, Relaxed);
             counters.freed.fetch_add(objects, Relaxed);
         }

@@ -23,6 +23,7 @@
 //! | [`entry`] | [`Key`], [`EntryRef`]: a key with its hash; reading one entry |
 //! | [`expiry`] | deadlines in order |
 //! | [`lapse`] | deleting what ran out of time |
+//! | [`evict`] | which key goes when memory is full |
 //! | [`access`] | when, or how often, a key was used |
 //! | [`transfer`] | RENAME, MOVE, COPY |
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
@@ -40,6 +41,7 @@ pub mod access;
 pub mod data;
 mod digest;
 pub mod entry;
+pub mod evict;
 pub mod expiry;
 pub mod keyspace;
 mod lapse;
@@ -56,7 +58,7 @@ pub mod whole;
 pub use access::AccessPolicy;
 pub use data::{DbMut, IncrError};
 pub use entry::{EntryRef, Key};
-pub use keyspace::{DbInfo, Keyspace, LapsedKey, Options, Stats};
+pub use keyspace::{Cause, DbInfo, Keyspace, LapsedKey, Options, Stats};
 pub use load::{Loaded, LoadedEntry};
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};

@@ -40,7 +40,7 @@ pub fn request(
     first_key_hash: Option<u64>,
 ) -> Ran {
     if let Lookup::Found(command) = found
-        && inst.alert.is_empty()
+        && (inst.alert.is_empty() || inst.is_within_memory())
         && client.attention.is_empty()
         && command.arity.accepts(args.len())
     {
@@ -78,7 +78,7 @@ fn gated(
         }
         Lookup::Found(command) => {
             let verdict = if command.arity.accepts(args.len()) {
-                gate::check(inst, client, command)
+                gate::check(inst, client, host, command)
             } else {
                 Verdict::Refuse(error::wrong_arity(&command.full_name))
             };

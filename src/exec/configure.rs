@@ -78,13 +78,15 @@ impl Instance {
                 Ok(())
             }
             Apply::Memory => {
-                let (max, used) = (self.config.storage.maxmemory, self.memory.now());
+                let (max, used) = (self.config.storage.maxmemory, self.counted_memory());
                 if max > 0 && used > max {
                     self.log.warning(
-                        "The new maxmemory is below what is used: commands that need memory will be refused",
+                        "The new maxmemory is below what is used: keys will be evicted, or commands that need memory \
+                         refused, as maxmemory-policy says",
                         &[("maxmemory", &max), ("used_memory", &used)],
                     );
                 }
+                self.eviction.pending = max > 0;
                 Ok(())
             }
             Apply::Allocator => allocator::set_background_thread(self.config.storage.jemalloc_bg_thread)

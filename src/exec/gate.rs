@@ -5,8 +5,10 @@
 //! ([`Attention`]) or the instance's ([`Alert`]).
 
 use crate::client::{Attention, Client};
+use crate::exec::ctx::Host;
 use crate::exec::debug;
 use crate::exec::error::{self, CommandError};
+use crate::exec::eviction::Room;
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
@@ -27,7 +29,7 @@ pub enum Verdict {
 const RUN_IN_MULTI: [&str; 6] = ["exec", "discard", "multi", "watch", "quit", "reset"];
 
 /// Passes a request through all gates.
-pub fn check(inst: &Instance, client: &Client, command: &Command) -> Verdict {
+pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Command) -> Verdict {
     // What a transaction would run counts when EXEC asks for leave to run it.
     let mut flags = command.flags;
     if command.spec.name == "exec"
@@ -40,7 +42,7 @@ pub fn check(inst: &Instance, client: &Client, command: &Command) -> Verdict {
     let refusal = authenticated(client, flags)
         .or_else(|| permitted(inst, client, command))
         .or_else(|| allowed_in_multi(client, flags))
-        .or_else(|| memory(inst, flags))
+        .or_else(|| memory(inst, host, flags))
         .or_else(|| disk(inst, command, flags))
         .or_else(|| loaded(inst, flags));
     if let Some(error) = refusal {
@@ -73,9 +75,10 @@ fn allowed_in_multi(client: &Client, flags: Flags) -> Option<CommandError> {
     refused.then_some(error::NOT_IN_MULTI)
 }
 
-fn memory(inst: &Instance, flags: Flags) -> Option<CommandError> {
-    let refused = inst.alert.has(Alert::OVER_MEMORY) && flags.has(Flags::DENYOOM);
-    refused.then_some(error::OOM)
+/// Any command at all makes room, so that whoever lowers the limit need not wait for a write.
+fn memory(inst: &mut Instance, host: &dyn Host, flags: Flags) -> Option<CommandError> {
+    let full = inst.alert.has(Alert::LIMITED_MEMORY) && inst.make_room(host) == Room::None;
+    (full && flags.has(Flags::DENYOOM)).then_some(error::OOM)
 }
 
 fn disk(inst: &Instance, command: &Command, flags: Flags) -> Option<CommandError> {

@@ -11,6 +11,7 @@ use crate::client::{Attention, Client, Clients, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::debug::DebugSwitches;
+use crate::exec::eviction::Eviction;
 use crate::exec::rates::Rates;
 use crate::exec::slowlog::SlowLog;
 use crate::exec::spec::Flags;
@@ -35,10 +36,12 @@ impl Alert {
     pub const PAUSED: Alert = Alert(1 << 1);
     /// Somebody is in MONITOR mode.
     pub const MONITORED: Alert = Alert(1 << 2);
-    /// Memory is over maxmemory.
+    /// Memory was over maxmemory when a command last asked.
     pub const OVER_MEMORY: Alert = Alert(1 << 3);
     /// The last save failed and writes are to stop.
     pub const DISK_ERROR: Alert = Alert(1 << 4);
+    /// maxmemory is set. Alone, it is no reason while memory is within it.
+    pub const LIMITED_MEMORY: Alert = Alert(1 << 5);
 
     /// No reason.
     #[inline]
@@ -273,6 +276,8 @@ pub struct Instance {
     pub snapshots: u64,
     /// How often active expiry ran out of its budget.
     pub expire_stopped_early: u64,
+    /// Memory at its limit.
+    pub eviction: Eviction,
     pub(super) crons: u64,
     /// EXEC is running its queue: what must not happen in the middle of a transaction waits.
     pub in_exec: bool,
@@ -359,6 +364,7 @@ impl Instance {
             snapshot_ns: 0,
             snapshots: 0,
             expire_stopped_early: 0,
+            eviction: Eviction::default(),
             crons: 0,
             in_exec: false,
             shutdown_deadline_ms: 0,
@@ -386,15 +392,19 @@ impl Instance {
         *self.keyspace.options_mut() =
             crate::db::Options { active_expire, payload_checksums, ..Self::keyspace_options(&self.config) };
         self.slowlog.trim(self.config.observability.slowlog_max_len as usize);
-        self.check_memory();
+        self.check_memory_limit();
         self.check_disk();
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
-    /// Sets the alert that refuses commands when memory is over maxmemory.
-    pub fn check_memory(&mut self) {
-        let max = self.config.storage.maxmemory;
-        self.alert.put(Alert::OVER_MEMORY, max > 0 && self.memory.now() > max);
+    /// Has memory looked at before every command, or never.
+    fn check_memory_limit(&mut self) {
+        let limited = self.config.storage.maxmemory > 0;
+        self.alert.put(Alert::LIMITED_MEMORY, limited);
+        if !limited {
+            self.alert.put(Alert::OVER_MEMORY, false);
+            self.eviction.end(self.stamp_ns);
+        }
     }
 
     /// Statistics of one executed command.

@@ -99,6 +99,7 @@ impl MemoryReport {
 impl Instance {
     /// Asks the allocator again, and notes a new peak.
     pub fn refresh_memory(&mut self) -> MemoryStats {
+        self.keyspace.memory_is_counted();
         let stats = self.memory.refresh();
         if self.memory.peak() > self.peak_noted {
             self.peak_noted = self.memory.peak();

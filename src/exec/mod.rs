@@ -23,6 +23,7 @@
 //! | `gate.rs` | what a request must pass, in order |
 //! | `ctx.rs` | what a handler sees |
 //! | `configure.rs` | a changed configuration takes effect |
+//! | `eviction.rs` | memory at its limit |
 //! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
 //! | `args.rs` | arguments that several families share |
@@ -44,6 +45,7 @@ pub mod configure;
 pub mod ctx;
 pub mod debug;
 pub mod error;
+pub mod eviction;
 pub mod gate;
 pub mod help;
 pub mod instance;

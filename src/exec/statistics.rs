@@ -22,10 +22,12 @@ impl Instance {
         self.snapshot_ns = 0;
         self.snapshots = 0;
         self.expire_stopped_early = 0;
+        self.eviction.reset();
         let stats = self.keyspace.stats_mut();
         stats.hits = 0;
         stats.misses = 0;
         stats.expired_keys = 0;
+        stats.evicted_keys = 0;
         self.saver.reset_count();
         self.keyspace.lazyfree().reset_freed_objects();
     }

@@ -19,6 +19,7 @@ impl Instance {
         Options {
             access: access_policy(config),
             lazy_expire: config.ttl.lazyfree_lazy_expire,
+            lazy_evict: config.storage.lazyfree_lazy_eviction,
             lazy_server_del: config.storage.lazyfree_lazy_server_del,
             lazy_user_del: config.storage.lazyfree_lazy_user_del,
             ..Options::default()
@@ -48,7 +49,6 @@ impl Instance {
         self.metrics.allocator_allocated_bytes.set(allocator.allocated);
         self.metrics.allocator_active_bytes.set(allocator.active);
         self.metrics.allocator_resident_bytes.set(allocator.resident);
-        self.check_memory();
         let totals = Totals {
             commands: self.commands_total,
             input: self.input_bytes,
@@ -74,6 +74,7 @@ impl Instance {
         m.keyspace_hits.set(stats.hits);
         m.keyspace_misses.set(stats.misses);
         m.expired_keys.set(stats.expired_keys);
+        m.evicted_keys.set(stats.evicted_keys);
         m.lazyfreed_objects.set(self.keyspace.lazyfree().freed_objects());
         m.lazyfree_pending.set(self.keyspace.lazyfree().pending_objects());
         m.memory_used_bytes.set(self.memory.now());

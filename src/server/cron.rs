@@ -3,8 +3,9 @@
 //! # Before sleep, in this order
 //!
 //! 1. Keys whose time is over go, within a time budget, so that a reader of the next turn does not pay for them.
-//! 2. Memory that ended snapshots and lazy deletions left is freed, in slices.
-//! 3. Replies are sent: last, because everything above may still owe somebody a reply.
+//! 2. Keys that memory has no room for go, if a command before had no time for it.
+//! 3. Memory that ended snapshots and lazy deletions left is freed, in slices.
+//! 4. Replies are sent: last, because everything above may still owe somebody a reply.
 
 use super::Server;
 use crate::client::Attention;
@@ -32,6 +33,7 @@ impl Server {
         let expire_ns = self.outside.now_ns().saturating_sub(began_ns);
         self.inst.turns.expire_ns += expire_ns;
         self.inst.note_latency("expire-cycle", expire_ns);
+        self.inst.continue_eviction(&self.outside);
         self.inst.note_preserved();
         self.inst.keyspace.reap_snapshots();
         self.settle();

@@ -74,7 +74,8 @@ impl Server {
         if self.inst.alert.has(Alert::LOADING) {
             return Some(Duration::ZERO);
         }
-        if !self.ready.is_empty() || !self.to_flush.is_empty() || self.inst.has_due_keys() {
+        if !self.ready.is_empty() || !self.to_flush.is_empty() || self.inst.has_due_keys() || self.inst.eviction.pending
+        {
             return Some(Duration::ZERO);
         }
         let now_ns = self.outside.now_ns();

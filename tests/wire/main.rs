@@ -12,6 +12,7 @@ mod config; // CONFIG, configuration files, arguments
 mod connection; // PING ECHO SELECT QUIT RESET HELLO AUTH
 mod counter; // INCR DECR INCRBY DECRBY INCRBYFLOAT
 mod dump; // DUMP RESTORE
+mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families
 mod expiry; // that keys go when their time comes
 mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...

@@ -13,18 +13,19 @@ group! {
         /// How many numbered databases there are.
         databases: u32 = 16 => Spec::int("databases", 1, I32).at_start();
 
-        /// The limit on memory. Above it writes that need memory are refused. 0 sets none.
+        /// The limit on memory. Above it keys are evicted, as the policy says; if none may be, commands that need
+        /// memory are refused. What only a running snapshot needs does not count. 0 sets none.
         maxmemory: u64 = 0 => Spec::memory("maxmemory", 0).apply(Apply::Memory);
 
-        /// Which keys go when memory is full. Until keys are evicted, writes are refused then, whatever the policy.
+        /// Which keys go when memory is full.
         maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction
-            => Spec::choice("maxmemory-policy", MaxmemoryPolicy::WORDS).apply(Apply::Memory).waits(Needs::Eviction);
+            => Spec::choice("maxmemory-policy", MaxmemoryPolicy::WORDS);
 
-        /// Among how many candidates the victim is chosen.
-        maxmemory_samples: u32 = 5 => Spec::int("maxmemory-samples", 1, 64).waits(Needs::Eviction);
+        /// Among how many keys of each database the victim is chosen, besides the best seen before.
+        maxmemory_samples: u32 = 5 => Spec::int("maxmemory-samples", 1, 64);
 
-        /// How long an eviction may delay clients, from 0 (hardly) to 100 (without limit).
-        maxmemory_eviction_tenacity: u32 = 10 => Spec::int("maxmemory-eviction-tenacity", 0, 100).waits(Needs::Eviction);
+        /// How long an eviction may delay clients, from 0 (hardly) over 10 (0.5 ms) to 100 (without limit).
+        maxmemory_eviction_tenacity: u32 = 10 => Spec::int("maxmemory-eviction-tenacity", 0, 100);
 
         /// How slowly the counter of uses grows.
         lfu_log_factor: u32 = 10 => Spec::int("lfu-log-factor", 0, I32);
@@ -33,7 +34,7 @@ group! {
         lfu_decay_time: u32 = 1 => Spec::int("lfu-decay-time", 0, I32);
 
         /// Free evicted values on another thread.
-        lazyfree_lazy_eviction: bool = false => Spec::bool("lazyfree-lazy-eviction").waits(Needs::Eviction);
+        lazyfree_lazy_eviction: bool = false => Spec::bool("lazyfree-lazy-eviction");
 
         /// Free overwritten values on another thread.
         lazyfree_lazy_server_del: bool = false => Spec::bool("lazyfree-lazy-server-del");

@@ -192,6 +192,15 @@ impl<V: CowValue> Leftover<V> {
             Leftover::Node(value) => unsafe { value.0.as_ref() }.free_effort(),
         }
     }
+
+    /// Bytes that freeing gives back.
+    pub fn memory(&self) -> usize {
+        match self {
+            Leftover::Blob(blob) => blob.memory(),
+            // SAFETY: the value lives until this is dropped.
+            Leftover::Node(value) => size_of::<V>() + unsafe { value.0.as_ref() }.memory(),
+        }
+    }
 }
 
 /// A lower bound of the births of what a payload points to.

@@ -89,11 +89,11 @@ fn keys(facts: &Facts<'_>, line: Line<'_>) {
     line("expired_stale_perc", &format_args!("{:.2}", inst.keyspace.stale_percent(inst.now_ms)));
     line("expired_time_cap_reached_count", &inst.expire_stopped_early);
     line("expire_cycle_cpu_milliseconds", &(inst.turns.expire_ns / 1_000_000));
-    line("evicted_keys", &inst.metrics.evicted_keys.get());
+    line("evicted_keys", &stats.evicted_keys);
     line("evicted_clients", &inst.metrics.evicted_clients.get());
     line("evicted_scripts", &0);
-    line("total_eviction_exceeded_time", &0);
-    line("current_eviction_exceeded_time", &0);
+    line("total_eviction_exceeded_time", &inst.eviction.exceeded_total_ms(inst.stamp_ns));
+    line("current_eviction_exceeded_time", &inst.eviction.exceeded_now_ms(inst.stamp_ns));
     line("keyspace_hits", &stats.hits);
     line("keyspace_misses", &stats.misses);
 }
