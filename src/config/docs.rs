@@ -248,7 +248,8 @@ pub fn help(program: &str) -> String {
          FILE is TOML if its name ends in .toml, otherwise a redis.conf. `-` reads a redis.conf from standard input.\n\
          Environment variables KVSTASH_<GROUP>_<KEY> override the file, options override both.\n\n\
          {program} -v, --version        the version\n\
-         {program} -h, --help           this text\n\n\
+         {program} -h, --help           this text\n\
+         {program} check-rdb FILE       is this RDB file in order?\n\n\
          Examples:\n  {program}\n  {program} /etc/kvstash/kvstash.toml\n  {program} /etc/redis/redis.conf --port 7000\n  \
          {program} --port 7000 --save \"\" --maxmemory 1gb --loglevel verbose\n  \
          echo 'maxmemory 128mb' | {program} -\n\nParameters, with their defaults:\n",

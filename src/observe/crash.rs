@@ -1,4 +1,4 @@
-//! The report on a panic: what happened, where, and what the server was doing, in one block in the log.
+//! The report on a panic or a fatal signal: what happened, where, and what the server was doing, in one block in the log.
 //!
 //! The block begins and ends with the lines that tools which watch Redis's logs look for. It goes to the log as
 //! plain text whatever the log's format, because a half-written object would be worth less.
@@ -6,6 +6,7 @@
 use std::backtrace::Backtrace;
 use std::fmt::Write as _;
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::log::Logger;
 
@@ -22,7 +23,29 @@ pub fn report_panics(log: Logger, facts: impl Fn() -> String + Send + Sync + 'st
     std::panic::set_hook(Box::new(move |panic| write_report(&log, panic, &facts)));
 }
 
+/// Whether a report has been written: a panic that ends in an abort needs no second one.
+static REPORTED: AtomicBool = AtomicBool::new(false);
+
+const SIGABRT: i32 = 6;
+
+/// Logs a report for a fatal signal, from inside its handler. `address` is what could not be accessed, 0 if the signal
+/// is not about memory.
+pub fn report_signal(log: &Logger, signal: i32, address: usize, facts: &str) {
+    if REPORTED.swap(true, Ordering::SeqCst) && signal == SIGABRT {
+        return;
+    }
+    let mut headline = format!("crashed by signal: {signal}");
+    if address != 0 {
+        // Writing to a String does not fail.
+        let _ = write!(headline, "\nAccessing address: {address:#x}");
+    }
+    // Said first, in case that walking the stack fails.
+    log.raw(&format!("\n\n{BEGIN}\nkvstash {} {headline}\n", env!("CARGO_PKG_VERSION")));
+    log.raw(&body(facts, &Backtrace::force_capture().to_string()));
+}
+
 fn write_report(log: &Logger, panic: &PanicHookInfo<'_>, facts: impl Fn() -> String) {
+    REPORTED.store(true, Ordering::SeqCst);
     let trace = Backtrace::force_capture();
     log.raw(&report(&panic_text(panic), &facts(), &trace.to_string()));
 }
@@ -36,17 +59,23 @@ fn panic_text(panic: &PanicHookInfo<'_>) -> String {
     text
 }
 
-/// The text of a report.
-pub fn report(what: &str, facts: &str, trace: &str) -> String {
+/// The text of a report on a panic.
+fn report(what: &str, facts: &str, trace: &str) -> String {
     let thread = std::thread::current();
     format!(
         "\n\n{BEGIN}\n\
          kvstash {} crashed in thread {}: {what}\n\
-         \n------ FACTS ------\n{}\n\
-         \n------ STACK TRACE ------\n{}\n\
-         \n{END}\n\n",
+         Guru Meditation: {what}\n{}",
         env!("CARGO_PKG_VERSION"),
         thread.name().unwrap_or("without a name"),
+        body(facts, trace)
+    )
+}
+
+/// What all reports have.
+fn body(facts: &str, trace: &str) -> String {
+    format!(
+        "\n------ FACTS ------\n{}\n\n------ STACK TRACE ------\n{}\n\n{END}\n\n",
         facts.trim_end(),
         trace.trim_end(),
     )

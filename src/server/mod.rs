@@ -28,7 +28,9 @@
 //! | `notes.rs` | log lines |
 //! | `settle.rs` | what the instance asked for while a command ran |
 //! | `cron.rs` | what is done ten times a second |
+//! | `roles.rs` | what the command line asks for: the server, or a tool |
 //! | `start.rs` | start-up, in order |
+//! | `facts.rs` | what is told to the world at the start, and in a crash |
 //! | `loading.rs` | the data set, at the start |
 //! | `shutdown.rs` | signals, the last save, goodbye |
 //!
@@ -39,11 +41,13 @@
 mod accept;
 mod batch;
 mod cron;
+mod facts;
 mod flush;
 mod loading;
 mod notes;
 mod outside;
 mod pool;
+mod roles;
 mod settle;
 mod shutdown;
 mod start;
@@ -56,6 +60,7 @@ use batch::Batch;
 pub use outside::Mail;
 use outside::Outside;
 use pool::BufferPool;
+pub use roles::Role;
 pub use start::run;
 
 /// The server: an instance, the world around it, and what one turn leaves for the next.

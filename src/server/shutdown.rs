@@ -5,6 +5,7 @@
 //! that is only half loaded is never saved: it would replace the whole one.
 
 use super::Server;
+use super::facts::{self, Milestone};
 use crate::client::Attention;
 use crate::exec::error::CommandError;
 use crate::exec::instance::{Alert, ShutdownOptions};
@@ -62,6 +63,7 @@ impl Server {
     pub(super) fn shutdown_step(&mut self) -> Option<i32> {
         let options = self.shutdown.asked.take()?;
         self.inst.log.notice("User requested shutdown...", &[]);
+        facts::notify(&self.inst.config, &self.inst.log, Milestone::Stopping);
         let has_points = !self.inst.config.persistence.save.is_empty();
         self.inst.saver.abort_and_wait();
         let half_loaded = self.inst.alert.has(Alert::LOADING);
@@ -79,11 +81,7 @@ impl Server {
         }
         self.flush_all();
         self.outside.stop_listening();
-        let pidfile = &self.inst.config.server.pidfile;
-        if !pidfile.is_empty() {
-            self.inst.log.notice("Removing the pid file.", &[]);
-            let _ = std::fs::remove_file(pidfile.as_path()); // gone already is as good
-        }
+        facts::remove_pidfile(&self.inst.config, &self.inst.log);
         self.inst.log.warning("Redis is now ready to exit, bye bye...", &[(keys::PID, &process::pid())]);
         Some(0)
     }

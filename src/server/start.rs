@@ -1,15 +1,17 @@
 //! Start-up, in order. Each step says what it needs of the ones before.
 //!
-//! 1. The log, so that everything after can complain.
-//! 2. The working directory, since all other paths are relative to it.
+//! 1. The working directory, since all other paths are relative to it.
+//! 2. The log, so that everything after can complain.
 //! 3. Limits of the operating system, since they bound `maxclients`.
-//! 4. The instance, the reactor, the listeners.
-//! 5. The data set.
-//! 6. `Ready to accept connections`: the line that tools wait for.
+//! 4. The instance, the reactor; from here on a crash leaves a report.
+//! 5. The listeners: who cannot listen need not load.
+//! 6. The data set.
+//! 7. `Ready to accept connections`: the line that tools wait for.
 
 use std::sync::Arc;
 
 use super::outside::Outside;
+use super::facts::{self, Milestone};
 use super::pool::BufferPool;
 use super::{Server, shutdown};
 use crate::commands;
@@ -33,6 +35,11 @@ use crate::util::rng::Rng;
 
 /// Runs a server until it is stopped; returns the exit code of the process.
 pub fn run(loaded: Loaded) -> i32 {
+    let dir = loaded.config.persistence.dir.as_path();
+    if let Err(error) = std::env::set_current_dir(dir) {
+        eprintln!("kvstash: can't chdir to '{}': {error}", dir.display());
+        return 1;
+    }
     let log = match open_log(&loaded.config) {
         Ok(log) => log,
         Err(error) => {
@@ -44,7 +51,8 @@ pub fn run(loaded: Loaded) -> i32 {
         Ok(server) => server.serve(),
         Err(NoStart::Stopped) => 0,
         Err(NoStart::Failed(why)) => {
-            log.warning("Fatal error, can't start.", &[(keys::ERROR, &why)]);
+            log.log(log::Level::Warning, &why, &[]);
+            log.warning("Fatal error, can't start.", &[]);
             1
         }
     }
@@ -116,17 +124,12 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
     let saver = Saver::new(Arc::new(RealDisk), now_ms);
     let parts = Parts { keyspace, config, sources, table, saver, metrics, log, rng, now_ms };
     let mut inst = Instance::new(parts);
-    inst.log.raw(&format!(
-        "  kvstash {} (speaks Redis {}), standalone, PID: {}\n",
-        env!("CARGO_PKG_VERSION"),
-        inst.config.server.redis_version.to_lossy(),
-        process::pid()
-    ));
-    // Tools that look for a free port wait for this text.
-    let port = inst.config.server.port;
-    outside.relisten(&inst.config).map_err(|why| format!("{why}. Failed listening on port {port} (tcp), aborting."))?;
+    facts::report_crashes(&inst.log, &inst.metrics).map_err(io("preparing crash reports"))?;
+    facts::greet(&inst.config, &inst.log);
+    facts::warn_of_system(&inst.config, &inst.log);
+    listen(&mut outside, &inst)?;
     inst.apply_at_start(&mut outside);
-    write_pidfile(&inst);
+    facts::write_pidfile(&inst.config, &inst.log);
     inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);
     inst.stamp_ns = outside.now_ns();
     let mut server = Server {
@@ -146,11 +149,21 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
     };
     server.observer = observer(&server)?;
     server.inst.note_startup_memory();
+    facts::notify(&server.inst.config, &server.inst.log, Milestone::Loading);
     server.load()?;
     for kind in listening_kinds(&server.inst.config) {
         server.inst.log.notice(kind, &[]);
     }
+    facts::notify(&server.inst.config, &server.inst.log, Milestone::Ready);
     Ok(server)
+}
+
+/// Opens the listeners. The line that says which port it failed on makes tools try another one.
+fn listen(outside: &mut Outside, inst: &Instance) -> Result<(), String> {
+    outside.relisten(&inst.config).map_err(|why| {
+        inst.log.log(log::Level::Warning, &format!("Warning: {why}"), &[]);
+        format!("Failed listening on port {} (TCP), aborting.", inst.config.server.port)
+    })
 }
 
 /// The thread that answers /metrics, when `http-listen` asks for it.
@@ -171,18 +184,6 @@ fn observer(server: &Server) -> Result<Option<http::Handle>, String> {
     http::spawn(&[listen], Arc::clone(&inst.metrics), inst.log.for_worker())
         .map(Some)
         .map_err(|error| format!("can't listen for metrics: {error}"))
-}
-
-/// The file for whoever wants to signal us. Redis, too, serves without it.
-fn write_pidfile(inst: &Instance) {
-    let path = &inst.config.server.pidfile;
-    if path.is_empty() {
-        return;
-    }
-    if let Err(error) = std::fs::write(path.as_path(), format!("{}\n", process::pid())) {
-        inst.log
-            .warning("Can't write the pid file", &[(keys::PATH, &path.to_lossy()), (keys::ERROR, &error.to_string())]);
-    }
 }
 
 /// One line for each kind of socket we listen on: tools wait for it.

@@ -16,7 +16,7 @@ use super::Server;
 use super::batch::QUANTUM;
 use super::notes;
 use super::pool::BUFFER_BYTES;
-use crate::client::{Attention, ClientFlags};
+use crate::client::{Attention, Client, ClientFlags};
 use crate::exec::instance::{Alert, CloseReason};
 use crate::reactor::{ConnId, Event, ReadOutcome};
 
@@ -161,8 +161,9 @@ impl Server {
             let room = large.room;
             self.outside.reactor.read(client.conn, large.into, room)
         } else {
-            if client.query.capacity() == 0 {
-                client.query = self.queries.get();
+            if client.query.capacity() < BUFFER_BYTES {
+                let rest = std::mem::replace(&mut client.query, self.queries.get());
+                client.query.extend_from_slice(&rest);
             }
             client.query.reserve(BUFFER_BYTES / 2);
             let room = (client.query.capacity() - client.query.len()).min(BUFFER_BYTES);
@@ -207,6 +208,11 @@ impl Server {
             client.consumed = 0;
             let buffer = std::mem::take(&mut client.query);
             self.queries.put(buffer);
+        } else if client.waits_for_little() {
+            let rest = client.query[client.consumed..].to_vec();
+            client.consumed = 0;
+            let buffer = std::mem::replace(&mut client.query, rest);
+            self.queries.put(buffer);
         } else if client.consumed > 0 {
             client.query.drain(..client.consumed);
             client.consumed = 0;
@@ -224,5 +230,17 @@ impl Server {
         } else {
             client.flags.put(ClientFlags::READY, false);
         }
+    }
+}
+
+/// An unfinished request of at most so many bytes waits for the rest in memory of its own size.
+const LITTLE_BYTES: usize = 1024;
+
+impl Client {
+    /// It has sent a small part of a request, and nothing more is there: a thousand such clients should not hold a
+    /// thousand buffers. While bytes keep coming the buffer stays, so that a cut in a pipeline costs no copies.
+    fn waits_for_little(&self) -> bool {
+        let quiet = self.flags.has(ClientFlags::DRAINED) && !self.flags.has(ClientFlags::MORE_PARSEABLE);
+        quiet && self.query.capacity() >= BUFFER_BYTES && self.query.len() - self.consumed <= LITTLE_BYTES
     }
 }

@@ -23,6 +23,7 @@
 //! | [`process`] | resident size, processor time, limits, names |
 //! | [`signals`] | what to do about signals that nobody waits for |
 //! | [`sockets`] | listeners and socket options |
+//! | [`supervisor`] | systemd's notification socket |
 //!
 //! # Read first
 //!
@@ -37,3 +38,4 @@ pub mod priority;
 pub mod process;
 pub mod signals;
 pub mod sockets;
+pub mod supervisor;

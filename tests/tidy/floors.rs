@@ -62,7 +62,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("tikv_jemallocator", &["sys"]),
     ("tikv_jemalloc_ctl", &["sys"]),
     ("tikv_jemalloc_sys", &["sys"]),
-    ("clap", &["config", "main.rs"]),
+    ("clap", &["server"]),
     ("toml", &["config"]),
     ("toml_edit", &["config"]),
     ("serde", &["config"]),

@@ -23,5 +23,6 @@ mod protocol; // requests cut, malformed, inline, pipelined
 mod rdb; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod shutdown; // SHUTDOWN and signals
+mod startup; // the command line, the banner, supervision, crashes
 mod string; // GET SET and the rest of the string group
 mod transactions; // MULTI EXEC DISCARD WATCH UNWATCH

@@ -191,6 +191,15 @@ fn swapdb() {
 }
 
 #[test]
+fn role() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.expect("ROLE", "[\"master\" 0 []]");
+        kv.expect("ROLE x", "(error) ERR wrong number of arguments for 'role' command");
+    });
+}
+
+#[test]
 fn debug_protocol() {
     let server = Server::start(&[]);
     each_proto(&server, |kv| {

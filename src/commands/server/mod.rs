@@ -12,6 +12,7 @@
 //! | `memory.rs` | MEMORY |
 //! | `observe.rs` | SLOWLOG MONITOR |
 //! | `persistence.rs` | SAVE BGSAVE LASTSAVE SHUTDOWN |
+//! | `role.rs` | ROLE |
 
 mod command;
 mod config;
@@ -23,6 +24,7 @@ mod lolwut;
 mod memory;
 mod observe;
 mod persistence;
+mod role;
 
 use crate::exec::spec::CommandSpec;
 
@@ -45,4 +47,5 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &persistence::BGSAVE,
     &persistence::LASTSAVE,
     &persistence::SHUTDOWN,
+    &role::ROLE,
 ];

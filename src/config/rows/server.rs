@@ -112,8 +112,8 @@ group! {
         /// The redis_version that INFO and HELLO give. Clients choose what to use by it.
         redis_version: Text = Text::from("7.4.2") => Spec::checked_text("redis-version", dotted_version).at_start();
 
-        /// Log Redis's banner at start even when the log is not a terminal.
-        always_show_logo: bool = false => Spec::bool("always-show-logo").at_start().no_effect("there is no banner");
+        /// Log a banner at start even when the log is not a terminal.
+        always_show_logo: bool = false => Spec::bool("always-show-logo").at_start();
 
         /// Show addresses and mode in the title of the process.
         set_proc_title: bool = true
@@ -127,9 +127,9 @@ group! {
         /// Go to the background.
         daemonize: bool = false => Spec::bool("daemonize").at_start().no_effect(FOREGROUND);
 
-        /// The init system to report to.
-        supervised: Supervised = Supervised::No
-            => Spec::choice("supervised", Supervised::WORDS).at_start().no_effect(FOREGROUND);
+        /// The service manager to report to. `systemd` is told when the data set is loaded and clients may come; `auto`
+        /// tells it if it has asked to be told; `upstart` is told nothing.
+        supervised: Supervised = Supervised::No => Spec::choice("supervised", Supervised::WORDS).at_start();
 
         /// A file for the process id.
         pidfile: Text = Text::default() => Spec::text("pidfile").at_start();

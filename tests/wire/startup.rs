@@ -1,0 +1,202 @@
+//! From the command line to `Ready to accept connections`, the tools beside the server, and crashes: what service
+//! managers, test suites and operators see of the process.
+
+use crate::support::{Server, TempDir, each_proto, free_port, under_test, wait_for};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+fn run(program: &str, args: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = Command::new(under_test()).arg0(program).args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (status.code(), text(&stdout), text(&stderr))
+}
+
+#[test]
+fn tools() {
+    let (code, out, _) = run("kvstash", &["--version"]);
+    assert!(code == Some(0) && out.starts_with("kvstash v=") && out.lines().count() == 1, "{out}");
+    let (code, out, _) = run("redis-server", &["--help"]);
+    assert!(code == Some(0) && out.starts_with("Usage: ") && out.contains("--maxmemory-policy"), "{out}");
+    for (program, args, word) in [
+        ("redis-sentinel", &["s.conf"][..], "Sentinel"),
+        ("kvstash", &["s.conf", "--sentinel"], "Sentinel"),
+        ("redis-check-aof", &["x"], "check-aof"),
+        ("kvstash", &["check-aof", "x"], "check-aof"),
+        ("kvstash", &["--test-memory", "1"], "--test-memory"),
+        ("kvstash", &["--check-system"], "--check-system"),
+    ] {
+        let (code, _, err) = run(program, args);
+        assert!(code == Some(1) && err.contains(word) && err.contains("not supported yet"), "{program}: {err}");
+    }
+    for (program, args) in [("redis-check-rdb", &["/none"][..]), ("kvstash", &["check-rdb", "/none"])] {
+        let (code, out, _) = run(program, args);
+        assert!(code == Some(1) && out.contains("Cannot open"), "{out}");
+    }
+    let (code, _, err) = run("kvstash", &["check-rdb"]);
+    assert!(code == Some(1) && err.contains("FILE"), "{err}");
+}
+
+#[test]
+fn a_wrong_configuration() {
+    for (args, line) in [
+        (&["--port", "abc"][..], ">>> 'port \"abc\"'"),
+        (&["--nonsense", "1"], ">>> 'nonsense \"1\"'"),
+        (&["--dir", "/does/not/exist"], ">>> 'dir \"/does/not/exist\"'"),
+    ] {
+        let (code, _, err) = run("redis-server", args);
+        assert_eq!(code, Some(1));
+        assert!(err.contains("*** FATAL CONFIG FILE ERROR (Redis 7.4.2) ***") && err.contains(line), "{err}");
+    }
+    let (code, _, err) = run("redis-server", &["/does/not/exist.conf"]);
+    assert!(code == Some(1) && err.contains("can't open config file '/does/not/exist.conf'"), "{err}");
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let dir = TempDir::new();
+    let (status, log) = Server::refuse(dir.path(), &["--port", &port]);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains(&format!("Failed listening on port {port} (TCP), aborting.")), "{log}");
+    assert!(log.contains("Address already in use"), "{log}");
+}
+
+#[test]
+fn the_banner_and_the_process_id() {
+    let dir = TempDir::new();
+    let pidfile = dir.path().join("kv.pid");
+    let args = ["--always-show-logo", "yes", "--pidfile", pidfile.to_str().unwrap()];
+    let mut server = Server::start(&args);
+    let log = server.log();
+    let banner = log.find(&format!(" PID: {}\n", server.pid())).expect("the banner");
+    assert!(banner < log.find("Server initialized").expect("the line"), "{log}");
+    assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), server.pid().to_string());
+    server.signal("TERM");
+    assert!(server.wait_exit(Duration::from_secs(10)).success());
+    assert!(!pidfile.exists());
+    // Not writable is no reason not to serve.
+    let server = Server::start(&["--pidfile", "/does/not/exist/kv.pid"]);
+    assert!(server.log().contains("Failed to write PID file"));
+}
+
+/// Files with relative names are in `dir`, and the unix socket's file does not outlive the server.
+#[test]
+fn the_working_directory() {
+    let mut server = Server::start(&["--unixsocket", "kv.sock"]);
+    let socket = server.dir.path().join("kv.sock");
+    assert!(socket.exists());
+    let mut kv = server.connect();
+    kv.talk("SET a 1\n SAVE => OK");
+    assert!(server.dir.path().join("dump.rdb").exists());
+    server.signal("TERM");
+    server.wait_exit(Duration::from_secs(10));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn systemd_is_told() {
+    let dir = TempDir::new();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut child = Command::new(under_test())
+        .args(["--port", &free_port().to_string(), "--bind", "127.0.0.1", "--save", "", "--supervised", "systemd"])
+        .arg("--dir")
+        .arg(dir.path())
+        .arg("--pidfile")
+        .arg(dir.path().join("pid"))
+        .env("NOTIFY_SOCKET", &path)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    let mut wait_until_told = |what: &str| {
+        while !told.contains(what) {
+            let mut buffer = [0; 256];
+            let n = socket.recv(&mut buffer).unwrap();
+            told.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    };
+    wait_until_told("READY=1\n");
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    wait_until_told("STOPPING=1\n");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn debug_is_allowed_or_not() {
+    let text = "(error) ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
+                run it from a local connection, otherwise you need to set this option in the configuration file, and \
+                then restart the server.";
+    let server = Server::start(&["--enable-debug-command", "no"]);
+    each_proto(&server, |kv| {
+        kv.expect("DEBUG SLEEP 0", text);
+        kv.expect("DEBUG NONSENSE", text);
+        kv.ok("MULTI");
+        kv.expect("DEBUG SLEEP 0", text);
+        kv.expect("EXEC", "(error) EXECABORT Transaction discarded because of previous errors.");
+    });
+    let server = Server::start(&["--enable-debug-command", "local"]);
+    each_proto(&server, |kv| kv.ok("DEBUG SLEEP 0"));
+}
+
+#[test]
+fn crashes_leave_a_report() {
+    for (line, told) in [
+        ("DEBUG SEGFAULT", "crashed by signal: 11"),
+        ("DEBUG PANIC", "Guru Meditation: "),
+        ("DEBUG ASSERT", "DEBUG ASSERT"),
+    ] {
+        let mut server = Server::start(&[]);
+        let mut kv = server.connect();
+        kv.send(&line.split(' ').collect::<Vec<_>>());
+        assert!(kv.is_closed());
+        assert!(!server.wait_exit(Duration::from_secs(60)).success());
+        let log = server.log();
+        let place = |what: &str| log.find(what).unwrap_or_else(|| panic!("{line}: no {what:?} in\n{log}"));
+        assert!(place("=== REDIS BUG REPORT START") < place(told));
+        assert!(place(told) < place("used_memory:"));
+        assert!(place("used_memory:") < place("STACK TRACE"));
+        assert!(place("STACK TRACE") < place("=== REDIS BUG REPORT END"));
+    }
+    // A hanging server is ended this way by those who want to know where it hangs.
+    let mut server = Server::start(&[]);
+    server.signal("ABRT");
+    assert!(!server.wait_exit(Duration::from_secs(60)).success());
+    wait_for("the report", Duration::from_secs(5), || server.log().contains("crashed by signal: 6"));
+}
+
+#[test]
+fn debug_reload() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.talk(
+        r#"
+        MSET a 1 b 2
+        SET gone x PX 1
+        DEBUG SLEEP 0.01
+        DEBUG RELOAD                     => OK
+        KEYS *                           => sorted ["a" "b"]
+        SET a changed
+        SET c 3
+        DEBUG RELOAD NOSAVE NOFLUSH      => (error) ERR Error trying to load the RDB dump, check server logs
+        GET a                            => "changed"
+        DEBUG RELOAD NOSAVE NOFLUSH MERGE => OK
+        MGET a b c                       => ["1" "2" "3"]
+        DEBUG RELOAD NOSAVE              => OK
+        MGET a b c                       => ["1" "2" (nil)]
+        DEBUG RELOAD NONSENSE            => (error) ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.
+        DEBUG CONFIG-REWRITE-FORCE-ALL   => (error) ERR CONFIG-REWRITE-FORCE-ALL failed: The server is running without a config file
+        "#,
+    );
+    let file = server.dir.path().join("kv.conf");
+    std::fs::write(&file, "# mine\nmaxclients 100\n").unwrap();
+    let server = Server::start(&[file.to_str().unwrap()]);
+    server.connect().ok("DEBUG CONFIG-REWRITE-FORCE-ALL");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# mine\nmaxclients 100\n") && text.contains("\nmaxmemory-policy noeviction\n"), "{text}");
+    let _again = Server::start(&[file.to_str().unwrap()]);
+}
