@@ -10,8 +10,8 @@
 
 use std::sync::Arc;
 
-use super::outside::Outside;
 use super::facts::{self, Milestone};
+use super::outside::Outside;
 use super::pool::BufferPool;
 use super::{Server, shutdown};
 use crate::commands;
