@@ -191,7 +191,7 @@ impl Drop for Garbage {
         let mut freed = 0u32;
         while let Some(item) = self.list.pop() {
             freed = freed.wrapping_add(1);
-            if freed.is_multiple_of(1024) {
+            if freed.is_multiple_of(64) {
                 priority::pace();
             }
             let mut budget = usize::MAX;

@@ -23,6 +23,9 @@ use std::thread::JoinHandle;
 /// More allocations than this and freeing is worth the way to another thread (Redis's LAZYFREE_THRESHOLD).
 pub const WORTH_IT: usize = 64;
 
+/// Elements of a table freed between two looks at the clock.
+const TABLE_SLICE: usize = 128;
+
 /// What can be freed elsewhere: always unreachable, never shared with a snapshot.
 pub enum Waste {
     Entry(Entry<Object>),
@@ -126,11 +129,18 @@ impl LazyFree {
 fn start(counters: Arc<Counters>) -> Option<Worker> {
     let (queue, arriving) = channel::<Waste>();
     let free_all = move || {
-        priority::begin_background();
+        priority::begin_brief();
         for waste in arriving {
             priority::pace();
             let (objects, bytes) = (waste.objects(), waste.bytes());
-            drop(waste);
+            match waste {
+                Waste::Table(mut table) => {
+                    while table.free_some(TABLE_SLICE) {
+                        priority::pace();
+                    }
+                }
+                other => drop(other),
+            }
             counters.freed_bytes.fetch_add(bytes, Release);
             counters.pending.fetch_sub(objects, Relaxed);
             counters.freed.fetch_add(objects, Relaxed);

@@ -150,8 +150,14 @@ impl Saver {
         });
         match thread {
             Ok(thread) => {
-                self.running =
-                    Some(Running { run, control, thread: Some(thread), started_ms: at.now_ms, dirty: at.dirty, preserved_bytes: 0 });
+                self.running = Some(Running {
+                    run,
+                    control,
+                    thread: Some(thread),
+                    started_ms: at.now_ms,
+                    dirty: at.dirty,
+                    preserved_bytes: 0,
+                });
                 Ok(())
             }
             Err(fault) => {

@@ -177,7 +177,10 @@ fn the_thread_saves_and_reports() {
     assert_eq!(saver.status(at(12_500, 7), 0).current_bgsave_seconds, 2);
     saver.note_preserved(77);
     saver.note_preserved(60);
-    assert_eq!((saver.status(at(12_500, 7), 60).current_cow_bytes, saver.status(at(12_500, 7), 60).peak_cow_bytes), (60, 77));
+    assert_eq!(
+        (saver.status(at(12_500, 7), 60).current_cow_bytes, saver.status(at(12_500, 7), 60).peak_cow_bytes),
+        (60, 77)
+    );
     let outcome = told.recv_timeout(LIMIT).unwrap();
     assert!(saver.finish(&outcome, 13_000, 0), "the snapshot was gone when the report came");
     assert_eq!(outcome.result.unwrap().keys, 100);

@@ -1,12 +1,21 @@
-//! Threads that give way: a snapshot is written by time that nobody else wants.
+//! Threads that give way: a snapshot is written, and memory is freed, by time that nobody else wants.
+//!
+//! # Idle: a thread that takes no locks
 //!
 //! With as many busy threads as processors, an ordinary background thread keeps the main thread waiting for the rest
 //! of its time slice, some milliseconds, whenever that wakes up for a request. A thread of the kernel's idle class is
 //! preempted at once. The price is that it gets next to nothing on a machine that is busy all the time, and a snapshot
 //! that never ends holds on to memory; so a thread that finds itself starved becomes an ordinary one again.
+//!
+//! # Brief: a thread that takes the allocator's locks
+//!
+//! Freeing memory of the main thread's arena takes locks that the main thread takes too. A thread of the idle class
+//! that is preempted with such a lock in hand keeps the main thread waiting for as long as the machine is busy. So this
+//! one stays an ordinary thread, and sleeps after every tenth of a millisecond of work: who waits for its processor
+//! waits no longer than that.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -23,28 +32,58 @@ struct Look {
     cpu_s: f64,
 }
 
+/// How a thread gives way.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// It does not.
+    Ordinary,
+    /// By the scheduler's idle class, since the look.
+    Idle(Look),
+    /// By sleeping often; it has worked since then.
+    Brief(Instant),
+}
+
+/// A brief thread works so long, and then sleeps so long.
+const BRIEF: Duration = Duration::from_micros(100);
+
 thread_local! {
-    static LOOK: Cell<Option<Look>> = const { Cell::new(None) };
+    static MANNER: Cell<Manner> = const { Cell::new(Manner::Ordinary) };
 }
 
 /// Makes the calling thread give way to all others, until it starves. Where the system refuses, it stays what it is.
 pub fn begin_background() {
     if set_policy(libc::SCHED_IDLE) {
-        LOOK.set(Some(look()));
+        MANNER.set(Manner::Idle(look()));
     }
 }
 
-/// To be called by a background thread now and then, say every thousand items: ends the giving way when it starves.
-/// Free for other threads.
+/// Makes the calling thread sleep half of the time, a tenth of a millisecond at once.
+pub fn begin_brief() {
+    MANNER.set(Manner::Brief(Instant::now()));
+}
+
+/// To be called by a thread that gives way every few microseconds of work. Costs a look at the clock; for other threads
+/// next to nothing.
 pub fn pace() {
-    let Some(before) = LOOK.get() else { return };
+    let before = match MANNER.get() {
+        Manner::Ordinary => return,
+        Manner::Brief(since) => {
+            if since.elapsed() >= BRIEF {
+                std::thread::sleep(BRIEF);
+                MANNER.set(Manner::Brief(Instant::now()));
+            }
+            return;
+        }
+        Manner::Idle(before) => before,
+    };
     let wall_s = before.at.elapsed().as_secs_f64();
     if wall_s < LOOK_EVERY_S {
         return;
     }
     let now = look();
     let starved = (now.cpu_s - before.cpu_s) / wall_s < SHARE_MIN;
-    LOOK.set(if starved && set_policy(libc::SCHED_OTHER) { None } else { Some(now) });
+    let ordinary = starved && set_policy(libc::SCHED_OTHER);
+    MANNER.set(if ordinary { Manner::Ordinary } else { Manner::Idle(now) });
 }
 
 fn look() -> Look {
@@ -80,8 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn a_brief_thread_sleeps_about_half_of_the_time() {
+        let worker = std::thread::spawn(|| {
+            begin_brief();
+            let began = look();
+            while began.at.elapsed().as_secs_f64() < 0.2 {
+                pace();
+            }
+            let now = look();
+            (now.cpu_s - began.cpu_s) / began.at.elapsed().as_secs_f64()
+        });
+        let share = worker.join().expect("it does not panic");
+        assert!(share < 0.7, "{share}");
+    }
+
+    #[test]
     fn pacing_an_ordinary_thread_changes_nothing() {
         pace();
-        assert!(LOOK.get().is_none());
+        assert!(matches!(MANNER.get(), Manner::Ordinary));
     }
 }

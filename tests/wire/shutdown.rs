@@ -111,7 +111,8 @@ fn a_shutdown_ends_a_running_save() {
         kv.send(&command.split(' ').collect::<Vec<_>>());
         assert!(kv.is_closed());
         assert!(server.wait_exit(LIMIT).success());
-        let names = std::fs::read_dir(server.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let names =
+            std::fs::read_dir(server.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         let left: Vec<String> = names.filter(|name| name.ends_with(".rdb")).collect();
         if command == "SHUTDOWN SAVE" {
             assert_eq!(left, ["dump.rdb"]);
