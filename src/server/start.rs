@@ -162,7 +162,7 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
 fn listen(outside: &mut Outside, inst: &Instance) -> Result<(), String> {
     outside.relisten(&inst.config).map_err(|why| {
         inst.log.log(log::Level::Warning, &format!("Warning: {why}"), &[]);
-        format!("Failed listening on port {} (TCP), aborting.", inst.config.server.port)
+        format!("Failed listening on port {} (tcp), aborting.", inst.config.server.port)
     })
 }
 

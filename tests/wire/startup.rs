@@ -7,6 +7,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+/// Some of this is kvstash's own: its tools, its crash reports, what it tells systemd.
+fn is_kvstash() -> bool {
+    under_test().file_name().is_some_and(|name| name == "kvstash")
+}
+
 fn run(program: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = Command::new(under_test()).arg0(program).args(args).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -15,6 +20,9 @@ fn run(program: &str, args: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn tools() {
+    if !is_kvstash() {
+        return;
+    }
     let (code, out, _) = run("kvstash", &["--version"]);
     assert!(code == Some(0) && out.starts_with("kvstash v=") && out.lines().count() == 1, "{out}");
     let (code, out, _) = run("redis-server", &["--help"]);
@@ -47,7 +55,7 @@ fn a_wrong_configuration() {
     ] {
         let (code, _, err) = run("redis-server", args);
         assert_eq!(code, Some(1));
-        assert!(err.contains("*** FATAL CONFIG FILE ERROR (Redis 7.4.2) ***") && err.contains(line), "{err}");
+        assert!(err.contains("*** FATAL CONFIG FILE ERROR (Redis ") && err.contains(line), "{err}");
     }
     let (code, _, err) = run("redis-server", &["/does/not/exist.conf"]);
     assert!(code == Some(1) && err.contains("can't open config file '/does/not/exist.conf'"), "{err}");
@@ -60,7 +68,7 @@ fn a_port_that_is_taken() {
     let dir = TempDir::new();
     let (status, log) = Server::refuse(dir.path(), &["--port", &port]);
     assert_eq!(status.code(), Some(1), "{log}");
-    assert!(log.contains(&format!("Failed listening on port {port} (TCP), aborting.")), "{log}");
+    assert!(log.contains(&format!("Failed listening on port {port} (tcp), aborting.")), "{log}");
     assert!(log.contains("Address already in use"), "{log}");
 }
 
@@ -98,6 +106,9 @@ fn the_working_directory() {
 
 #[test]
 fn systemd_is_told() {
+    if !is_kvstash() {
+        return;
+    }
     let dir = TempDir::new();
     let path = dir.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -145,6 +156,9 @@ fn debug_is_allowed_or_not() {
 
 #[test]
 fn crashes_leave_a_report() {
+    if !is_kvstash() {
+        return;
+    }
     for (line, told) in [
         ("DEBUG SEGFAULT", "crashed by signal: 11"),
         ("DEBUG PANIC", "Guru Meditation: "),
@@ -182,14 +196,14 @@ fn debug_reload() {
         KEYS *                           => sorted ["a" "b"]
         SET a changed
         SET c 3
-        DEBUG RELOAD NOSAVE NOFLUSH      => (error) ERR Error trying to load the RDB dump, check server logs
+        @kvstash DEBUG RELOAD NOSAVE NOFLUSH => (error) ERR Error trying to load the RDB dump, check server logs
         GET a                            => "changed"
         DEBUG RELOAD NOSAVE NOFLUSH MERGE => OK
         MGET a b c                       => ["1" "2" "3"]
         DEBUG RELOAD NOSAVE              => OK
         MGET a b c                       => ["1" "2" (nil)]
         DEBUG RELOAD NONSENSE            => (error) ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.
-        DEBUG CONFIG-REWRITE-FORCE-ALL   => (error) ERR CONFIG-REWRITE-FORCE-ALL failed: The server is running without a config file
+        @kvstash DEBUG CONFIG-REWRITE-FORCE-ALL => (error) ERR CONFIG-REWRITE-FORCE-ALL failed: The server is running without a config file
         "#,
     );
     let file = server.dir.path().join("kv.conf");
