@@ -18,6 +18,7 @@ fn ping_echo_select() {
             SELECT 0                   => OK
             GET a                      => (nil)
             SELECT 16                  => (error) ERR DB index is out of range
+            SELECT 2147483648          => (error) ERR value is out of range, value must between -2147483648 and 2147483647
             SELECT -1                  => (error) ERR DB index is out of range
             SELECT x                   => (error) ERR value is not an integer or out of range
             SELECT                     => (error) ERR wrong number of arguments for 'select' command

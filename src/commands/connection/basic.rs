@@ -1,12 +1,12 @@
 //! PING, ECHO, SELECT, QUIT, RESET.
 
 use crate::client::Attention;
+use crate::exec::args;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandResult};
 use crate::exec::instance::Alert;
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
-use crate::util::num;
 
 pub(super) static PING: CommandSpec = CommandSpec {
     name: "ping",
@@ -89,7 +89,7 @@ fn echo(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn select(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let index = num::parse_i64(&args[1]).ok_or(error::NOT_INTEGER)?;
+    let index = args::int32(&args[1])?;
     let databases = ctx.inst.keyspace.databases();
     let index = usize::try_from(index).ok().filter(|i| *i < databases).ok_or(error::DB_OUT_OF_RANGE)?;
     ctx.client.db = index as u32;
