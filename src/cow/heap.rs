@@ -18,6 +18,11 @@ use super::snapshot::{Opening, Pin};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Epoch(pub(crate) u32);
 
+impl Epoch {
+    /// Later than any epoch: the birth of what does not exist.
+    pub(crate) const NEVER: Epoch = Epoch(u32::MAX);
+}
+
 /// The book-keeping of one instance's data.
 pub struct Heap {
     epoch: u32,

@@ -10,7 +10,7 @@ use super::directory::{Directory, RootSlot};
 use super::element::Element;
 use super::segment::{BUCKETS, CAPACITY, Collected, SMALL, Segment, max_count};
 use super::table::Table;
-use crate::cow::Heap;
+use crate::cow::{Epoch, Heap};
 
 /// Two segments merge when they have at most this many elements together: 55 % of one.
 const MERGED_MAX: usize = CAPACITY * 55 / 100;
@@ -52,6 +52,7 @@ impl<E: Element> Table<E> {
                 segment.release(buckets, heap);
                 self.dir = Directory::EMPTY;
                 self.segments = 0;
+                self.origin = Epoch::NEVER;
             } else if count < buckets * super::tags::SLOTS / 4 {
                 let fits = |&size: &u8| max_count(size as usize) * 2 / 3 >= count;
                 let smaller = SMALL.into_iter().find(fits).expect("31 buckets have room for a quarter of themselves");

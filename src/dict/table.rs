@@ -112,7 +112,7 @@ impl<E: Element> Table<E> {
             segments: 0,
             full_chunks: 0,
             root_birth: Epoch(0),
-            origin: Epoch(0),
+            origin: Epoch::NEVER,
             depths: Depths::default(),
             seed,
             elements: PhantomData,
@@ -233,7 +233,7 @@ impl<E: Element> Table<E> {
             + self.depths.memory()
     }
 
-    /// Nothing that the table owns is older than this.
+    /// Nothing that the table owns is older than this; for [`CowValue::origin`](crate::cow::CowValue::origin).
     pub fn origin(&self) -> Epoch {
         self.origin
     }

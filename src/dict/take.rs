@@ -6,7 +6,7 @@ use super::directory::{Directory, after};
 use super::element::Element;
 use super::segment::Collected;
 use super::table::Table;
-use crate::cow::{Epoch, Heap, Reclaim, Unshared};
+use crate::cow::{Heap, Reclaim, Unshared};
 
 /// What a table held, now owned by whoever has this. Dropping it frees everything: slow if large, on any thread.
 pub struct TakenTable<E: Element> {
@@ -60,11 +60,6 @@ impl<E: Element> Table<E> {
     /// Frees everything, for a value that is destroyed.
     pub fn destroy(mut self, _proof: &Unshared) {
         drop(self.take());
-    }
-
-    /// The oldest node that the table owns; for [`CowValue::origin`](crate::cow::CowValue::origin).
-    pub fn oldest(&self) -> Epoch {
-        self.origin
     }
 }
 
@@ -135,5 +130,124 @@ impl<E: Element> Drop for TakenTable<E> {
     fn drop(&mut self) {
         let done = Reclaim::free_some(self, &mut { usize::MAX });
         debug_assert!(done || self.len > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cow::{CowValue, Epoch};
+    use crate::dict::{Entry, EntryHead, EntryRef, OccupiedSlot, Payload, PayloadRef, Slot};
+    use crate::util::hash::HashSeed;
+
+    /// A hash, as the types will have one: a table inside a value.
+    struct Nest {
+        birth: Epoch,
+        fields: Table<Entry<Nest>>,
+    }
+
+    impl CowValue for Nest {
+        fn birth(&self) -> Epoch {
+            self.birth
+        }
+        fn origin(&self) -> Epoch {
+            self.fields.origin().min(self.birth)
+        }
+        fn fork(&self, heap: &mut Heap) -> Nest {
+            Nest { birth: heap.epoch(), fields: self.fields.fork() }
+        }
+        fn destroy(self, proof: &Unshared) {
+            self.fields.destroy(proof);
+        }
+        fn memory(&self) -> usize {
+            self.fields.memory()
+        }
+    }
+
+    fn put(table: &mut Table<Entry<Nest>>, heap: &mut Heap, n: u32, payload: Payload<'_, Nest>) {
+        let key = n.to_le_bytes();
+        let (hash, birth) = (table.hash(&key), heap.epoch());
+        let head = EntryHead { key: &key, hash, expiry_ms: None, type_id: 0, encoding: 0, clock: 0 };
+        match table.entry_mut(heap, hash, &key) {
+            Slot::Vacant(slot) => drop(slot.insert(Entry::build(birth, &head, payload))),
+            Slot::Occupied(mut slot) => drop(slot.set_payload(0, 0, payload)),
+        }
+    }
+
+    fn slot<'a>(table: &'a mut Table<Entry<Nest>>, heap: &'a mut Heap, n: u32) -> OccupiedSlot<'a, Entry<Nest>> {
+        let key = n.to_le_bytes();
+        match table.entry_mut(heap, table_hash(n), &key) {
+            Slot::Occupied(slot) => slot,
+            Slot::Vacant(_) => panic!("{n} is not there"),
+        }
+    }
+
+    const SEED: HashSeed = HashSeed::fixed(6);
+
+    fn table_hash(n: u32) -> u64 {
+        SEED.hash(&n.to_le_bytes())
+    }
+
+    /// The number of fields and the sum of their values.
+    fn sum(entry: EntryRef<'_, Nest>) -> (usize, i64) {
+        let PayloadRef::Node(nest) = entry.payload() else { panic!("a nest") };
+        let mut sum = 0;
+        nest.fields.for_each(|field| {
+            let PayloadRef::Int(n) = field.payload() else { panic!("an integer") };
+            sum += n;
+        });
+        (nest.fields.len(), sum)
+    }
+
+    #[test]
+    fn a_table_inside_a_value_is_forked_and_freed() {
+        let fields = if cfg!(miri) { 200 } else { 2000 };
+        let (mut heap, mut table) = (Heap::new(), Table::new(SEED));
+        for n in 0..2 {
+            let nest = Nest { birth: heap.epoch(), fields: Table::new(SEED) };
+            put(&mut table, &mut heap, n, Payload::Node(Box::new(nest)));
+            let mut slot = slot(&mut table, &mut heap, n);
+            let (nest, heap) = slot.node_and_heap().expect("a nest");
+            (0..fields).for_each(|n| put(&mut nest.fields, heap, n, Payload::Int(1)));
+        }
+        let before = (fields as usize, fields as i64);
+        let mut snapshots = vec![];
+        for round in 0..3 {
+            let opening = heap.open_snapshot();
+            snapshots.push((table.view(&opening), opening.ticket()));
+            let mut slot = slot(&mut table, &mut heap, 0);
+            let (nest, heap) = slot.node_and_heap().expect("a nest");
+            (0..fields).for_each(|n| put(&mut nest.fields, heap, n, Payload::Int(round + 2)));
+            put(&mut nest.fields, heap, fields + round as u32, Payload::Int(0));
+            nest.fields.check_invariants();
+        }
+        drop(slot(&mut table, &mut heap, 0).remove());
+        drop(slot(&mut table, &mut heap, 1).remove());
+        for (round, (view, ticket)) in snapshots.into_iter().enumerate() {
+            let mut sums: Vec<_> = view.iter().map(sum).collect();
+            sums.sort();
+            let mut expected = [before, (fields as usize + round, (round as i64 + 1) * fields as i64)];
+            expected.sort();
+            assert_eq!(sums, expected, "round {round}");
+            drop((view, ticket));
+            heap.reap();
+            while heap.reclaim(7) {}
+        }
+        assert_eq!(heap.stats().retired_nodes, 0);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn an_empty_table_inside_a_value_is_no_trouble() {
+        let (mut heap, mut table) = (Heap::new(), Table::new(SEED));
+        for live in [false, true] {
+            let ticket = live.then(|| heap.open_snapshot().ticket());
+            let nest = Nest { birth: heap.epoch(), fields: Table::new(SEED) };
+            put(&mut table, &mut heap, 1, Payload::Node(Box::new(nest)));
+            assert!(slot(&mut table, &mut heap, 1).remove().is_some(), "nothing of it is shared");
+            drop(ticket);
+            heap.reap();
+        }
+        assert!(table.take_all(&mut heap).is_some());
     }
 }
