@@ -89,8 +89,10 @@ bits! {
         IN_MULTI = 1;
         /// CLIENT REPLY OFF.
         REPLY_OFF = 2;
-        /// CLIENT REPLY SKIP: the next reply is dropped.
+        /// Said CLIENT REPLY SKIP: the reply of the next request is dropped.
         REPLY_SKIP_NEXT = 3;
+        /// The reply of this request is dropped.
+        REPLY_SKIP = 4;
         /// In MONITOR mode.
         MONITOR = 5;
         /// Nothing more is read or run; closed when the replies are out.

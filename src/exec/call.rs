@@ -64,7 +64,9 @@ fn gated(
     if client.attention.has(Attention::AWAITS_SHUTDOWN) {
         return Ran::Postponed;
     }
-    let skipped = client.attention.has(Attention::REPLY_SKIP_NEXT);
+    let skip = client.attention.has(Attention::REPLY_SKIP_NEXT);
+    client.attention.put(Attention::REPLY_SKIP, skip);
+    client.attention.put(Attention::REPLY_SKIP_NEXT, false);
     let before = client.reply.out.mark();
     match found {
         Lookup::Unknown if is_http(&args[0]) => {
@@ -83,7 +85,10 @@ fn gated(
                 Verdict::Refuse(error::wrong_arity(&command.full_name))
             };
             match verdict {
-                Verdict::Postpone => return Ran::Postponed,
+                Verdict::Postpone => {
+                    client.attention.put(Attention::REPLY_SKIP_NEXT, skip);
+                    return Ran::Postponed;
+                }
                 Verdict::Refuse(error) if command.spec.name == "exec" => exec_refused(inst, client, command, &error),
                 Verdict::Refuse(error) => refuse(inst, client, Some(command), error),
                 Verdict::Queue => {
@@ -96,12 +101,11 @@ fn gated(
             }
         }
     }
-    if skipped {
-        client.attention.put(Attention::REPLY_SKIP_NEXT, false);
-    }
-    if skipped || client.attention.has(Attention::REPLY_OFF) {
+    // Asked only now: CLIENT REPLY ON and RESET are answered even when they were to be skipped.
+    if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
         client.reply.out.truncate_to(before);
     }
+    client.attention.put(Attention::REPLY_SKIP, false);
     Ran::Done
 }
 

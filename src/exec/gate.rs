@@ -51,7 +51,7 @@ pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Co
     if paused(inst, client, flags) {
         return Verdict::Postpone;
     }
-    if client.attention.has(Attention::IN_MULTI) && !RUN_IN_MULTI.contains(&command.spec.name) {
+    if client.attention.has(Attention::IN_MULTI) && !RUN_IN_MULTI.contains(&command.full_name.as_str()) {
         return Verdict::Queue;
     }
     Verdict::Run

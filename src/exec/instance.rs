@@ -385,7 +385,7 @@ impl Instance {
         let slower_us = self.config.observability.slowlog_log_slower_than;
         self.slow_ns = u64::try_from(slower_us).map_or(u64::MAX, |us| us.saturating_mul(1000));
         let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
-        self.latency_ns = if threshold_ms == 0 { u64::MAX } else { threshold_ms * 1_000_000 };
+        self.latency_ns = if threshold_ms == 0 { u64::MAX } else { threshold_ms.saturating_mul(1_000_000) };
         self.track_latency = self.config.observability.latency_tracking;
         // What DEBUG has switched stays as it is.
         let crate::db::Options { active_expire, payload_checksums, .. } = *self.keyspace.options();

@@ -66,7 +66,7 @@ impl Server {
         } else if client.soft_limit_since_ms == 0 {
             client.soft_limit_since_ms = now_ms;
         }
-        let soft_ms = limit.soft_seconds as i64 * 1000;
+        let soft_ms = i64::try_from(limit.soft_seconds).unwrap_or(i64::MAX).saturating_mul(1000);
         let soft_over_time = over_soft && now_ms - client.soft_limit_since_ms > soft_ms;
         if over_hard || soft_over_time {
             self.close(conn, CloseReason::OutputBufferFull);

@@ -141,6 +141,30 @@ fn set_is_atomic() {
     );
 }
 
+/// Values that are multiplied when they are used.
+#[test]
+fn the_largest_values() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.talk(
+        r#"
+        CONFIG SET latency-monitor-threshold 9223372036854775807 => OK
+        CONFIG SET client-output-buffer-limit "normal 0 1000 9223372036854775807" => OK
+        SETRANGE large 8000000 x       => 8000001
+        "#,
+    );
+    // A client that takes nothing is over the soft limit, and may be so for all time.
+    let mut lazy = server.connect();
+    for _ in 0..4 {
+        lazy.send(&["GET", "large"]);
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    kv.expect("PING", "PONG");
+    for _ in 0..4 {
+        assert_eq!(lazy.read().string().len(), 8_000_001);
+    }
+}
+
 #[test]
 fn protected_configs_stay() {
     let server = Server::start(&[]);

@@ -39,6 +39,11 @@ fn queue_and_run() {
             GET s                      => "4"
             SELECT 0
             EXISTS s                   => 0
+            # subcommands named as commands that are not queued
+            MULTI
+            SLOWLOG RESET              => QUEUED
+            LATENCY RESET              => QUEUED
+            EXEC                       => [OK 0]
             MULTI x                    => (error) ERR wrong number of arguments for 'multi' command
             EXEC x                     => (error) EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command
             "#,

@@ -233,7 +233,7 @@ fn client_reply(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let attention = &mut ctx.client.attention;
     let mode = &args[2];
     if mode.eq_ignore_ascii_case(b"on") {
-        attention.put(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT), false);
+        attention.put(Attention::REPLY_OFF.or(Attention::REPLY_SKIP).or(Attention::REPLY_SKIP_NEXT), false);
         ctx.reply().ok();
     } else if mode.eq_ignore_ascii_case(b"off") {
         attention.put(Attention::REPLY_OFF, true);

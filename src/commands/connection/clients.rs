@@ -210,8 +210,12 @@ impl<'a> Filter<'a> {
                 let id = id.ok_or(CommandError::fixed("ERR client-id should be greater than 0"))?;
                 filter.ids.get_or_insert_default().push(id as ClientId);
             } else if is("maxage") {
-                let age = num::parse_i64(value).filter(|n| *n > 0);
-                filter.older_than_s = Some(age.ok_or(CommandError::fixed("ERR maxage should be greater than 0"))?);
+                let age = num::parse_i64(value);
+                let age = age.ok_or(CommandError::fixed("ERR maxage is not an integer or out of range"))?;
+                if age <= 0 {
+                    return Err(CommandError::fixed("ERR maxage should be greater than 0"));
+                }
+                filter.older_than_s = Some(age);
             } else if is("type") {
                 filter.kind = Some(kind(value)?);
             } else if is("addr") {
@@ -284,19 +288,28 @@ fn kill(ctx: &mut AdminCtx<'_>, wanted: impl Fn(&Client, i64) -> bool) -> i64 {
     killed
 }
 
+/// The answer to a subcommand with optional arguments and one too many.
+fn too_many(args: Args<'_>) -> CommandError {
+    let name = String::from_utf8_lossy(&args[1]);
+    CommandError::text(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP."))
+}
+
 fn client_pause(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let timeout_ms = num::parse_i64(&args[2]).ok_or(error::TIMEOUT_NOT_INTEGER)?;
-    if timeout_ms < 0 {
-        return Err(error::TIMEOUT_NEGATIVE);
+    if args.len() > 4 {
+        return Err(too_many(args));
     }
-    let now_ms = ctx.inst.now_ms;
-    let until_ms = now_ms.checked_add(timeout_ms).ok_or(error::TIMEOUT_NOT_INTEGER)?;
     let writes_only = match args.get(3) {
         None => false,
         Some(mode) if mode.eq_ignore_ascii_case(b"write") => true,
         Some(mode) if mode.eq_ignore_ascii_case(b"all") => false,
         Some(_) => return Err(CommandError::fixed("ERR CLIENT PAUSE mode must be WRITE or ALL")),
     };
+    let timeout_ms = num::parse_i64(&args[2]).ok_or(error::TIMEOUT_NOT_INTEGER)?;
+    if timeout_ms < 0 {
+        return Err(error::TIMEOUT_NEGATIVE);
+    }
+    let now_ms = ctx.inst.now_ms;
+    let until_ms = now_ms.checked_add(timeout_ms).ok_or(CommandError::fixed("ERR timeout is out of range"))?;
     // A second pause may make the first one longer or stricter, never shorter or milder.
     let pause = &mut ctx.inst.pause;
     if writes_only && pause.all_until_ms <= now_ms {
@@ -319,6 +332,9 @@ fn client_unpause(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 /// No command of this version blocks a client, so there is never one to wake: 0, as for any client that does not
 /// wait.
 fn client_unblock(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    if args.len() > 4 {
+        return Err(too_many(args));
+    }
     if let Some(reason) = args.get(3)
         && !reason.eq_ignore_ascii_case(b"timeout")
         && !reason.eq_ignore_ascii_case(b"error")
