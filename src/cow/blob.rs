@@ -11,7 +11,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 
-use super::Epoch;
+use super::{Epoch, KNOWN_SIZE_MAX};
 
 const HEADER: usize = 12;
 const ALIGN: usize = 4;
@@ -154,10 +154,15 @@ impl Blob {
     /// The `FreeFn` of a blob.
     ///
     /// # Safety
-    /// The node came from `into_raw` and nobody else can reach it.
-    pub(crate) unsafe fn free(node: NonNull<u8>, _bytes: usize, budget: &mut usize) -> bool {
+    /// The node came from `into_raw` and nobody else can reach it; `bytes` is its `memory`.
+    pub(crate) unsafe fn free(node: NonNull<u8>, bytes: usize, budget: &mut usize) -> bool {
         *budget = budget.saturating_sub(1);
-        drop(Blob(node));
+        if bytes <= KNOWN_SIZE_MAX {
+            // SAFETY: allocated with this layout; the caller is the last owner.
+            unsafe { dealloc(node.as_ptr(), layout(bytes - HEADER)) }
+        } else {
+            drop(Blob(node));
+        }
         true
     }
 }

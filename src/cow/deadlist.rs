@@ -65,6 +65,10 @@ const BLOCK_ITEMS: usize = 4096;
 const KIND_BITS: u32 = 6;
 const UNITS_MAX: u32 = u32::MAX >> KIND_BITS;
 
+/// Up to this size an item knows the size of its node, if that is a multiple of 8; so nodes can be freed without being
+/// touched, which would be a cache miss each.
+pub(crate) const KNOWN_SIZE_MAX: usize = (UNITS_MAX as usize - 1) * 8;
+
 #[derive(Clone, Copy)]
 pub(super) struct Item {
     node: NonNull<u8>,

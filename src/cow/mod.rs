@@ -44,7 +44,7 @@ mod value;
 
 pub use blob::Blob;
 pub use deadlist::Garbage;
-pub(crate) use deadlist::{Reclaim, Retired, free_memory};
+pub(crate) use deadlist::{KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
 pub use heap::{Epoch, Heap, HeapStats};
 pub(crate) use snapshot::Pin;
 pub use snapshot::{Opening, SnapshotTicket};

@@ -24,7 +24,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cow::Epoch;
+use crate::cow::{Epoch, KNOWN_SIZE_MAX};
 
 const META_AT: usize = 4;
 const FLAGS_AT: usize = 8;
@@ -360,14 +360,20 @@ impl<'a> RawEntry<'a> {
     }
 
     /// The `FreeFn` of a bare entry.
-    pub unsafe fn free_shell(node: NonNull<u8>, _bytes: usize, budget: &mut usize) -> bool {
+    pub unsafe fn free_shell(node: NonNull<u8>, bytes: usize, budget: &mut usize) -> bool {
         *budget = budget.saturating_sub(1);
-        // SAFETY: the deadlist is the last owner.
-        unsafe { RawEntry::new(node).free() };
+        // SAFETY: the deadlist is the last owner; `bytes` is the size the entry had, and it never changes.
+        unsafe {
+            if bytes <= KNOWN_SIZE_MAX {
+                dealloc(node.as_ptr(), Layout::from_size_align_unchecked(bytes, ALIGN));
+            } else {
+                RawEntry::new(node).free();
+            }
+        }
         true
     }
 
-    /// Asks for the second line of an entry.
+    /// Whether this is the entry of that key.
     #[inline(always)]
     pub fn is_key(self, key: &[u8]) -> bool {
         // SAFETY: the table's elements live.
