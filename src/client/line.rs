@@ -10,7 +10,11 @@ impl Client {
         let about = &self.about;
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
         let (multi, multi_memory) = self.transaction.as_ref().map_or((-1, 0), |t| (t.len() as i64, t.memory()));
-        let free = self.query.capacity() - self.query.len();
+        let (received, room) = match self.lent {
+            (0, 0) => (self.query.len(), self.query.capacity()),
+            lent => lent,
+        };
+        let free = room - received;
         let owed = self.reply.out.len();
         let _ = write!(
             out,
@@ -28,13 +32,13 @@ impl Client {
             self.flag_letters(),
             self.db,
             self.watching,
-            self.query.len() - self.consumed,
+            received - self.consumed,
             self.parser.memory(),
             self.reply.out.memory(),
             owed,
             owed.min(16 * 1024),
             usize::from(owed > 16 * 1024),
-            self.reply.out.memory(),
+            if owed > 16 * 1024 { self.reply.out.memory() } else { 0 },
             self.memory(),
             if self.reply.out.is_empty() { "r" } else { "rw" },
             text(&about.user),

@@ -148,6 +148,8 @@ pub struct Client {
     pub query: Vec<u8>,
     /// See `query`.
     pub consumed: usize,
+    /// Length and capacity of `query` while its requests are executed, when it is elsewhere; else 0.
+    pub lent: (usize, usize),
     /// The parser's state between reads.
     pub parser: RequestParser,
     /// Requests that were parsed and then held back (CLIENT PAUSE), to be executed before any other.
@@ -205,6 +207,7 @@ impl Client {
             reply: Reply::new(),
             query: Vec::new(),
             consumed: 0,
+            lent: (0, 0),
             parser: RequestParser::new(),
             deferred: VecDeque::new(),
             transaction: None,
@@ -247,6 +250,7 @@ impl Client {
         size_of::<Client>()
             + size_of::<About>()
             + self.query.capacity()
+            + self.lent.1
             + self.parser.memory()
             + self.reply.out.memory()
             + self.transaction.as_ref().map_or(0, |t| t.memory())

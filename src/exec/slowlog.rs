@@ -44,6 +44,9 @@ impl SlowLog {
         (addr, name): (&str, &[u8]),
         len_max: usize,
     ) {
+        if len_max == 0 {
+            return; // and no id is used up
+        }
         let id = self.next_id;
         self.next_id += 1;
         self.entries.push_front(SlowEntry {

@@ -225,6 +225,13 @@ impl RequestParser {
         self.partial.as_ref().map_or(0, |p| p.memory())
     }
 
+    /// Bytes received of the unfinished request that are not in the query buffer any more.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |p| {
+            p.larges.iter().map(Bytes::len).sum::<usize>() + p.large.as_ref().map_or(0, |large| large.bytes.len())
+        })
+    }
+
     /// A request that was not understood to its end: remember as little as possible.
     #[cold]
     fn suspend(

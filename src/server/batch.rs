@@ -190,6 +190,7 @@ impl Server {
             client.reply.out = crate::util::gather::Gather::with_buffer(self.replies.get());
         }
         let query = std::mem::take(&mut client.query);
+        client.lent = (query.len(), query.capacity());
         let mut ran = 0;
         for i in from..to {
             if i % PREFETCH_AHEAD == 0 {
@@ -230,6 +231,7 @@ impl Server {
         }
         client.commands += ran;
         client.query = query;
+        client.lent = (0, 0);
     }
 
     /// Copies the requests from `from` on out of the query buffer: they run when the pause is over.

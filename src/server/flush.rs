@@ -6,6 +6,9 @@ use crate::client::{Attention, Client, ClientFlags};
 use crate::exec::instance::CloseReason;
 use crate::reactor::{ConnId, WriteOutcome};
 
+/// What a client that has not said who it is may leave unread, beyond what the socket took: a few errors.
+const UNSENT_UNKNOWN_BYTES_MAX: usize = 1024;
+
 impl Server {
     /// Lists a client for flushing, once.
     pub(super) fn flush_later(&mut self, conn: ConnId) {
@@ -60,6 +63,8 @@ impl Server {
         let Some(client) = self.inst.clients.of_mut(conn) else { return };
         let owed = client.reply.out.memory() as u64;
         let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
+        let over_hard = over_hard
+            || (client.attention.has(Attention::UNAUTHENTICATED) && client.reply.out.len() > UNSENT_UNKNOWN_BYTES_MAX);
         let over_soft = limit.soft_bytes > 0 && owed > limit.soft_bytes;
         if !over_soft {
             client.soft_limit_since_ms = 0;

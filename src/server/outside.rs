@@ -64,7 +64,7 @@ impl Outside {
 
     fn listen_tcp(&mut self, config: &Config) -> Result<Vec<ListenerId>, String> {
         let mut opened = Vec::new();
-        if config.server.port == 0 {
+        if config.server.port == 0 || config.server.bind.0.is_empty() {
             return Ok(opened);
         }
         for entry in &config.server.bind.0 {

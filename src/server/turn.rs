@@ -176,7 +176,7 @@ impl Server {
                 client.flags.put(ClientFlags::DRAINED, drained);
                 self.inst.input_bytes += n as u64;
                 self.inst.metrics.reads_processed.inc();
-                let held = client.query.len() + client.parser.memory();
+                let held = client.query.len() + client.parser.held_bytes();
                 if held as u64 > self.inst.config.limits.client_query_buffer_limit {
                     let conn = client.conn;
                     self.inst.close_later(conn, CloseReason::QueryBufferFull);

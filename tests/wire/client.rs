@@ -15,6 +15,41 @@ fn fields(line: &str) -> HashMap<String, String> {
     line.split(' ').map(|f| f.split_once('=').expect("name=value")).map(|(k, v)| (k.into(), v.into())).collect()
 }
 
+/// CLIENT REPLY SKIP drops one reply, and ON takes it back, even as the very command that would be dropped.
+#[test]
+fn reply_skip_and_on() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.send(&["CLIENT", "REPLY", "SKIP"]);
+        kv.expect("CLIENT REPLY ON", "OK");
+        kv.expect("ECHO 1", "\"1\"");
+        for _ in 0..2 {
+            kv.send(&["CLIENT", "REPLY", "SKIP"]);
+        }
+        kv.send(&["ECHO", "skipped"]);
+        kv.expect("ECHO 2", "\"2\"");
+    });
+}
+
+/// What a client sees of its own request, as Redis counts it.
+#[test]
+fn a_line_about_oneself() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let line = kv.line("CLIENT LIST").string();
+    assert!(line.contains(" qbuf=26 ") && line.contains(" omem=0 ") && line.contains(" events=r "), "{line}");
+}
+
+/// Before it has said who it is, a client may not make us keep replies for it.
+#[test]
+fn unread_replies_of_strangers() {
+    let server = Server::start(&["--requirepass", "secret"]);
+    let mut stranger = server.connect();
+    let requests = b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\n5\r\n".repeat(1000);
+    let sent = (0..2000).take_while(|_| stranger.try_raw(&requests).is_ok()).count();
+    assert!(sent < 2000, "not disconnected");
+}
+
 #[test]
 fn names_and_ids() {
     let server = Server::start(&[]);
