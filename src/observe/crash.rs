@@ -75,7 +75,7 @@ fn report(what: &str, facts: &str, trace: &str) -> String {
 /// What all reports have.
 fn body(facts: &str, trace: &str) -> String {
     format!(
-        "\n------ FACTS ------\n{}\n\n------ STACK TRACE ------\n{}\n\n{END}\n\n",
+        "\n------ FACTS ------\n{}\n\n------ STACK TRACE ------\n{}\n------ STACK TRACE DONE ------\n\n{END}\n\n",
         facts.trim_end(),
         trace.trim_end(),
     )

@@ -247,7 +247,7 @@ impl Server {
             client.consumed = request.end as usize;
         }
         client.attention.put(Attention::PAUSED, true);
-        self.postponed.push(client.conn);
+        self.hold_back(client.conn);
     }
 
     /// Runs what was held back of a client, until it is held back again.
@@ -260,7 +260,7 @@ impl Server {
             if call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) == Ran::Postponed {
                 client.deferred.push_front(owned);
                 client.attention.put(Attention::PAUSED, true);
-                self.postponed.push(client.conn);
+                self.hold_back(client.conn);
                 break;
             }
             if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {

@@ -83,6 +83,9 @@ impl Server {
         let Some(client) = self.inst.clients.of_mut(conn) else { return };
         let slot = client.conn.index;
         let mut client = self.inst.clients.remove(slot).expect("it was found a line above");
+        if client.attention.has(Attention::PAUSED) {
+            self.let_go(conn);
+        }
         notes::closed(&self.inst, &client, reason);
         self.inst.forget(&mut client, reason);
         self.outside.reactor.close(conn);

@@ -4,6 +4,7 @@
 use super::Server;
 use super::outside::Mail;
 use crate::exec::instance::{Alert, Ask};
+use crate::reactor::ConnId;
 
 impl Server {
     pub(super) fn settle(&mut self) {
@@ -41,5 +42,22 @@ impl Server {
                 self.resume(conn.index);
             }
         }
+        self.count_held_back();
+    }
+
+    /// Lists a client whose requests wait until CLIENT PAUSE is over. To INFO it is a blocked one.
+    pub(super) fn hold_back(&mut self, conn: ConnId) {
+        self.postponed.push(conn);
+        self.count_held_back();
+    }
+
+    /// Takes a client off that list.
+    pub(super) fn let_go(&mut self, conn: ConnId) {
+        self.postponed.retain(|held| *held != conn);
+        self.count_held_back();
+    }
+
+    fn count_held_back(&self) {
+        self.inst.metrics.blocked_clients.set(self.postponed.len() as u64);
     }
 }

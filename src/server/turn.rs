@@ -149,8 +149,12 @@ impl Server {
     /// READ: one receive. True when the client is to be parsed.
     fn read(&mut self, slot: u32) -> bool {
         let Some(client) = self.inst.clients.at_mut(slot) else { return false };
-        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::PAUSED);
+        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW);
         if client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX {
+            return false;
+        }
+        // A client held back is read a little, to notice when it goes away; nothing of it is parsed.
+        if client.attention.has(Attention::PAUSED) && client.query.len() > BUFFER_BYTES {
             return false;
         }
         // What the last round left unparsed comes first. An unfinished request does not count: it needs more bytes.
@@ -220,7 +224,8 @@ impl Server {
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::PAUSED);
         let waiting = client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX;
         let more = client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED);
-        if client.flags.has(ClientFlags::INPUT_ENDED) && !client.flags.has(ClientFlags::MORE_PARSEABLE) {
+        let parseable = client.flags.has(ClientFlags::MORE_PARSEABLE) && !client.attention.has(Attention::PAUSED);
+        if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable {
             client.close_after_reply();
             let conn = client.conn;
             client.flags.put(ClientFlags::READY, false);

@@ -31,6 +31,26 @@ fn reply_skip_and_on() {
     });
 }
 
+/// Who is held back by CLIENT PAUSE is a blocked client, until it is served or gone.
+#[test]
+fn held_back_clients_are_counted() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let (mut one, mut two) = (server.connect(), server.connect());
+    kv.ok("CLIENT PAUSE 60000 WRITE");
+    one.send(&["SET", "a", "1"]);
+    two.send(&["SET", "a", "2"]);
+    let limit = Duration::from_secs(5);
+    wait_for("two to be blocked", limit, || kv.info("blocked_clients") == "2");
+    assert_eq!(list(&mut kv, "").iter().filter(|client| client["flags"] == "b").count(), 2);
+    drop(two);
+    wait_for("one to be gone", limit, || kv.info("blocked_clients") == "1");
+    kv.ok("CLIENT UNPAUSE");
+    one.read();
+    wait_for("none to be blocked", limit, || kv.info("blocked_clients") == "0");
+    kv.expect("GET a", "\"1\"");
+}
+
 /// What a client sees of its own request, as Redis counts it.
 #[test]
 fn a_line_about_oneself() {
