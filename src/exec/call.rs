@@ -101,7 +101,7 @@ fn gated(
             }
         }
     }
-    // Asked only now: CLIENT REPLY ON and RESET are answered even when they were to be skipped.
+    // Asked only now: CLIENT REPLY ON is answered even when it was to be skipped.
     if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
         client.reply.out.truncate_to(before);
     }

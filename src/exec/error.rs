@@ -98,6 +98,8 @@ texts! {
                Redis logs for details about the RDB error.";
     /// EXEC after a queueing error.
     EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+    /// A command on keys from a client in MONITOR mode.
+    MONITOR_AND_KEYS = "ERR Replica can't interact with the keyspace";
     /// A command that MULTI does not take.
     NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
     /// MULTI within MULTI.

@@ -44,7 +44,8 @@ pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Co
         .or_else(|| allowed_in_multi(client, flags))
         .or_else(|| memory(inst, host, flags))
         .or_else(|| disk(inst, command, flags))
-        .or_else(|| loaded(inst, flags));
+        .or_else(|| loaded(inst, flags))
+        .or_else(|| away_from_keys(client, flags));
     if let Some(error) = refusal {
         return Verdict::Refuse(error);
     }
@@ -89,6 +90,12 @@ fn disk(inst: &Instance, command: &Command, flags: Flags) -> Option<CommandError
 fn loaded(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let refused = inst.alert.has(Alert::LOADING) && !flags.has(Flags::LOADING);
     refused.then_some(error::LOADING)
+}
+
+/// A monitor counts as a replica, and those get data in their own way.
+fn away_from_keys(client: &Client, flags: Flags) -> Option<CommandError> {
+    let refused = client.attention.has(Attention::MONITOR) && (flags.has(Flags::WRITE) || flags.has(Flags::READONLY));
+    refused.then_some(error::MONITOR_AND_KEYS)
 }
 
 fn paused(inst: &Instance, client: &Client, flags: Flags) -> bool {

@@ -29,7 +29,8 @@ pub fn feed(inst: &mut Instance, client: &mut Client, command: &Command, args: A
         client.reply.raw(&line);
     }
     let mut fed = Vec::new();
-    for other in inst.clients.iter_mut().filter(|c| c.attention.has(Attention::MONITOR)) {
+    let watches = |c: &&mut Client| c.attention.has(Attention::MONITOR) && !c.attention.has(Attention::REPLY_OFF);
+    for other in inst.clients.iter_mut().filter(watches) {
         other.reply.raw(&line);
         fed.push(other.conn);
     }

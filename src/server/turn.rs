@@ -180,7 +180,8 @@ impl Server {
                 client.flags.put(ClientFlags::DRAINED, drained);
                 self.inst.input_bytes += n as u64;
                 self.inst.metrics.reads_processed.inc();
-                let held = client.query.len() + client.parser.held_bytes();
+                let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.memory());
+                let held = client.query.len() + client.parser.held_bytes() + queued;
                 if held as u64 > self.inst.config.limits.client_query_buffer_limit {
                     let conn = client.conn;
                     self.inst.close_later(conn, CloseReason::QueryBufferFull);

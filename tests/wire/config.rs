@@ -149,7 +149,7 @@ fn the_largest_values() {
     kv.talk(
         r#"
         CONFIG SET latency-monitor-threshold 9223372036854775807 => OK
-        CONFIG SET client-output-buffer-limit "normal 0 1000 9223372036854775807" => OK
+        @kvstash CONFIG SET client-output-buffer-limit "normal 0 1000 9223372036854775807" => OK
         SETRANGE large 8000000 x       => 8000001
         "#,
     );

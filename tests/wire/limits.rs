@@ -143,6 +143,24 @@ fn the_query_buffer_limit() {
     kv.expect("EXISTS a", "0");
 }
 
+/// What MULTI has queued counts too.
+#[test]
+fn an_endless_transaction() {
+    let server = Server::start(&["--client-query-buffer-limit", "1mb"]);
+    let mut kv = server.connect();
+    let mut conn = server.connect();
+    conn.ok("MULTI");
+    let piece = "x".repeat(100_000);
+    let request = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n{piece}\r\n");
+    for _ in 0..300 {
+        if conn.try_raw(request.as_bytes()).is_err() {
+            break;
+        }
+    }
+    wait_for("the client to be closed", Duration::from_secs(10), || kv.info("connected_clients") == "1");
+    kv.expect("EXISTS a", "0");
+}
+
 /// One client's deep pipeline does not keep another waiting for all of it.
 #[test]
 fn a_deep_pipeline_shares_the_server() {

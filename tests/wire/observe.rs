@@ -164,6 +164,25 @@ fn monitor() {
     assert!(kv.line("MONITOR x").is_error());
 }
 
+/// A client in MONITOR mode keeps away from keys, and gets no lines when it wants no replies.
+#[test]
+fn what_a_monitor_may_do() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.talk("MULTI\n MONITOR => QUEUED\n EXEC => [(error) ERR MONITOR isn't allowed for DENY BLOCKING client]\n GET a => (nil)");
+    let mut watcher = server.connect();
+    watcher.ok("MONITOR");
+    watcher.expect("GET a", "(error) ERR Replica can't interact with the keyspace");
+    watcher.expect("SET a 1", "(error) ERR Replica can't interact with the keyspace");
+    watcher.send(&["CLIENT", "REPLY", "OFF"]);
+    kv.line("ECHO before");
+    std::thread::sleep(Duration::from_millis(50));
+    kv.line("ECHO unseen");
+    assert!(!watcher.read_within(Duration::from_millis(100)).is_some_and(|line| line.string().contains("unseen")));
+    watcher.expect("RESET", "RESET");
+    watcher.expect("GET a", "(nil)");
+}
+
 #[test]
 fn memory() {
     let server = Server::start(&[]);

@@ -111,10 +111,7 @@ fn reset(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
         let others = ctx.inst.clients.iter().any(|c| c.attention.has(Attention::MONITOR));
         ctx.inst.alert.put(Alert::MONITORED, others);
     }
-    client.attention.put(
-        Attention::REPLY_OFF.or(Attention::REPLY_SKIP).or(Attention::REPLY_SKIP_NEXT).or(Attention::NO_TOUCH),
-        false,
-    );
+    client.attention.put(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT).or(Attention::NO_TOUCH), false);
     client.attention.put(Attention::UNAUTHENTICATED, !ctx.inst.config.server.requirepass.is_empty());
     client.flags.put(crate::client::ClientFlags::NO_EVICT, false);
     client.db = 0;

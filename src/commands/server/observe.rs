@@ -131,6 +131,12 @@ fn slowlog_help(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 }
 
 fn monitor(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    if ctx.inst.in_exec {
+        return Err(CommandError::fixed("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    if ctx.client.attention.has(Attention::MONITOR) {
+        return Ok(()); // without a reply: it would be taken for a line
+    }
     ctx.client.attention.put(Attention::MONITOR, true);
     ctx.inst.alert.put(Alert::MONITORED, true);
     ctx.reply().ok();
