@@ -277,6 +277,8 @@ mod tests {
         assert_eq!(save("save 100 1\nsave \"\"\nsave 60 1 70 2\n", &[]), "60 1 70 2");
         assert_eq!(save("save \"100 1\"\n", &[]), "100 1");
         assert_eq!(save("save 100 1\nsave\n", &[]), "100 1");
+        assert_eq!(save("save\n", &[]), "");
+        assert_eq!(save("save\nsave 100 1\n", &[]), "100 1");
         assert_eq!(save("save 100 1\n", &["--save"]), "");
         assert_eq!(save("", &["--save", "60 1", "--save", "70 1"]), "60 1 70 1");
     }

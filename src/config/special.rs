@@ -67,6 +67,10 @@ impl Field for SavePoints {
     fn set(&mut self, _: &Spec, args: &[Vec<u8>], how: How) -> Result<(), String> {
         let wrong = || "Invalid save parameters".to_owned();
         if how == How::Line && args.is_empty() {
+            // The word alone: no points, unless a line before has given some.
+            if std::mem::take(&mut self.untouched) {
+                self.points.clear();
+            }
             return Ok(());
         }
         if how == How::Whole || self.untouched || nothing(args) {
