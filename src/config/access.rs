@@ -62,6 +62,8 @@ impl Changes {
 pub enum SetError {
     /// There is no such parameter.
     Unknown(String),
+    /// It cannot change while a data set is loaded: to be tried again, and so an error of its own.
+    Loading,
     /// The parameter, and the reason.
     Failed(String, String),
 }
@@ -79,6 +81,7 @@ impl fmt::Display for SetError {
             SetError::Unknown(name) => {
                 write!(f, "ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
             }
+            SetError::Loading => f.write_str("LOADING Redis is loading the dataset in memory"),
             SetError::Failed(name, why) => {
                 write!(f, "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
             }
@@ -155,7 +158,7 @@ impl Config {
                 return fail("can't set protected config");
             }
             if row.is(Flags::NOT_WHILE_LOADING) && caller.loading {
-                return fail("Config is not allowed during loading");
+                return Err(SetError::Loading);
             }
             if chosen.iter().any(|(have, _)| have.eq_ignore_ascii_case(&shown)) {
                 return fail("duplicate parameter");
@@ -292,7 +295,7 @@ mod tests {
         let remote = config.set(&pair, Caller { local: false, loading: false }).unwrap_err();
         assert!(remote.to_string().ends_with("can't set protected config"));
         let loading = config.set(&pair, Caller { local: true, loading: true }).unwrap_err();
-        assert!(loading.to_string().ends_with("Config is not allowed during loading"));
+        assert_eq!(loading, SetError::Loading);
         assert!(config.set(&pair, Caller { local: true, loading: false }).is_ok());
         assert_eq!(get(&config, &["dir"]), "dir=/");
     }

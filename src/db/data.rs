@@ -42,6 +42,9 @@ pub enum IncrError {
     Overflow,
 }
 
+/// How often RANDOMKEY looks for a key whose time is not over while such keys are kept.
+const RANDOM_TRIES_MAX: usize = 100;
+
 impl<'a> DbMut<'a> {
     #[inline]
     pub(super) fn new(ks: &'a mut Keyspace, at: usize, now_ms: i64) -> Self {
@@ -107,9 +110,9 @@ impl<'a> DbMut<'a> {
 
     #[inline]
     fn lookup_counted(&mut self, key: Key<'_>, touch: bool) -> Option<EntryRef<'_>> {
-        self.delete_if_lapsed(key);
+        let lapsed = self.has_lapsed(key);
         let Keyspace { dbs, side, .. } = &mut *self.ks;
-        let Some(found) = dbs[self.at].table.find(key.hash, key.bytes) else {
+        let Some(found) = dbs[self.at].table.find(key.hash, key.bytes).filter(|_| !lapsed) else {
             side.stats.misses += 1;
             return None;
         };
@@ -260,10 +263,13 @@ impl<'a> DbMut<'a> {
 
     /// RANDOMKEY: a uniform choice among the keys that have time left. Those met that have none are deleted.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        let mut tries = 0;
         loop {
             let Keyspace { dbs, side, .. } = &mut *self.ks;
             let chosen = dbs[self.at].table.random(&mut side.rng)?.key().to_vec();
-            if !self.delete_if_lapsed(self.ks.key(&chosen)) {
+            // While lapsed keys are kept there may be no others: then one of them is better than no end.
+            tries += usize::from(side.options.keep_lapsed);
+            if !self.has_lapsed(self.ks.key(&chosen)) || tries == RANDOM_TRIES_MAX {
                 return Some(chosen);
             }
         }
@@ -292,7 +298,7 @@ impl<'a> DbMut<'a> {
             }
         });
         for key in lapsed {
-            self.delete_if_lapsed(self.ks.key(&key));
+            self.has_lapsed(self.ks.key(&key));
         }
         next
     }

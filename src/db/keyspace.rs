@@ -61,6 +61,9 @@ pub struct Options {
     pub lazy_user_del: bool,
     /// DEBUG SET-ACTIVE-EXPIRE: keys expire by themselves, not only when they are looked up.
     pub active_expire: bool,
+    /// CLIENT PAUSE: keys whose time is over are as good as gone to readers, but stay until the pause is over, so that
+    /// the data set does not change under whoever waits for it to stand still.
+    pub keep_lapsed: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION clears it: RESTORE believes the checksums of payloads.
     pub payload_checksums: bool,
     /// Somebody propagates, notifies or invalidates: note the name of every key that goes by itself.
@@ -76,6 +79,7 @@ impl Default for Options {
             lazy_server_del: false,
             lazy_user_del: false,
             active_expire: true,
+            keep_lapsed: false,
             payload_checksums: true,
             note_lapsed: false,
         }

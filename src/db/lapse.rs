@@ -4,7 +4,7 @@
 //! of it, and, when somebody above has to propagate or notify, its name is noted ([`Keyspace::take_lapsed`]).
 
 use super::data::DbMut;
-use super::entry::Key;
+use super::entry::{EntryRef, Key};
 use super::keyspace::{Cause, Db, Keyspace, Side};
 use crate::cow::Heap;
 use crate::dict::{Fragment, Slot};
@@ -18,6 +18,22 @@ impl DbMut<'_> {
     pub(super) fn delete_if_lapsed(&mut self, key: Key<'_>) -> bool {
         let due = self.ks.dbs[self.at].expiries.is_due(self.now_ms);
         due && self.delete_lapsed(key)
+    }
+
+    /// For readers: true if the key's time is over. Then it is gone, unless lapsed keys are kept for now.
+    #[inline]
+    pub(super) fn has_lapsed(&mut self, key: Key<'_>) -> bool {
+        let due = self.ks.dbs[self.at].expiries.is_due(self.now_ms);
+        due && self.note_lapsed(key)
+    }
+
+    #[cold]
+    fn note_lapsed(&mut self, key: Key<'_>) -> bool {
+        if !self.ks.side.options.keep_lapsed {
+            return self.delete_lapsed(key);
+        }
+        let found = self.ks.dbs[self.at].table.find(key.hash, key.bytes);
+        found.is_some_and(|e| EntryRef(e).is_lapsed(self.now_ms))
     }
 
     #[cold]
@@ -58,7 +74,7 @@ impl Keyspace {
     /// a budget that is too small delays keys and starves no database. Returns how many; as many as `max` means that
     /// there may be more. Call it every few milliseconds.
     pub fn expire_due(&mut self, now_ms: i64, max: usize) -> usize {
-        if !self.side.options.active_expire {
+        if !self.side.options.active_expire || self.side.options.keep_lapsed {
             return 0;
         }
         let mut expired = 0;

@@ -388,9 +388,9 @@ impl Instance {
         self.latency_ns = if threshold_ms == 0 { u64::MAX } else { threshold_ms.saturating_mul(1_000_000) };
         self.track_latency = self.config.observability.latency_tracking;
         // What DEBUG has switched stays as it is.
-        let crate::db::Options { active_expire, payload_checksums, .. } = *self.keyspace.options();
+        let crate::db::Options { active_expire, keep_lapsed, payload_checksums, .. } = *self.keyspace.options();
         *self.keyspace.options_mut() =
-            crate::db::Options { active_expire, payload_checksums, ..Self::keyspace_options(&self.config) };
+            crate::db::Options { active_expire, keep_lapsed, payload_checksums, ..Self::keyspace_options(&self.config) };
         self.slowlog.trim(self.config.observability.slowlog_max_len as usize);
         self.check_memory_limit();
         self.check_disk();
@@ -481,7 +481,9 @@ impl Instance {
 
     /// Sets or clears the alert of CLIENT PAUSE by the clock.
     pub fn refresh_pause(&mut self) {
-        self.alert.put(Alert::PAUSED, !self.pause.is_over(self.now_ms));
+        let paused = !self.pause.is_over(self.now_ms);
+        self.alert.put(Alert::PAUSED, paused);
+        self.keyspace.options_mut().keep_lapsed = paused;
     }
 
     /// Ends a transaction: its queue, and what it watched.

@@ -37,9 +37,15 @@ impl Instance {
         }
     }
 
+    /// When the next key expires by itself; none while keys do not.
+    pub fn next_expiry_ms(&self) -> Option<i64> {
+        let options = self.keyspace.options();
+        if options.active_expire && !options.keep_lapsed { self.keyspace.next_deadline() } else { None }
+    }
+
     /// True while keys are due: the next turn does not wait.
     pub fn has_due_keys(&self) -> bool {
-        self.keyspace.options().active_expire && self.keyspace.next_deadline().is_some_and(|at| at < self.now_ms)
+        self.next_expiry_ms().is_some_and(|at| at < self.now_ms)
     }
 
     /// Ten times a second, or as `hz` says.

@@ -9,6 +9,9 @@ use crate::reactor::{ConnId, WriteOutcome};
 /// What a client that has not said who it is may leave unread, beyond what the socket took: a few errors.
 const UNSENT_UNKNOWN_BYTES_MAX: usize = 1024;
 
+/// As much of a reply does not count for client-output-buffer-limit before it was tried to be sent.
+const REPLY_BYTES_FREE: usize = 16 * 1024;
+
 impl Server {
     /// Lists a client for flushing, once.
     pub(super) fn flush_later(&mut self, conn: ConnId) {
@@ -35,6 +38,10 @@ impl Server {
         client.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !client.reply.out.is_empty() {
             let owed = client.reply.out.len();
+            let limit = self.inst.config.limits.client_output_buffer_limit.normal.hard_bytes;
+            if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
+                return self.close(conn, CloseReason::OutputBufferFull);
+            }
             let outcome = self.outside.reactor.write(conn, &mut client.reply.out);
             let sent = (owed - client.reply.out.len()) as u64;
             client.output_bytes += sent;

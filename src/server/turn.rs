@@ -80,7 +80,7 @@ impl Server {
         }
         let now_ns = self.outside.now_ns();
         let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
-        if let Some(deadline_ms) = self.inst.keyspace.next_deadline() {
+        if let Some(deadline_ms) = self.inst.next_expiry_ms() {
             let left_ms = (deadline_ms - self.outside.wall_ms()).clamp(0, 1000) as u64 + 1;
             wait = wait.min(Duration::from_millis(left_ms));
         }

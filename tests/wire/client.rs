@@ -51,6 +51,23 @@ fn held_back_clients_are_counted() {
     kv.expect("GET a", "\"1\"");
 }
 
+/// Nothing expires during a pause, though no reader sees a key whose time is over.
+#[test]
+fn a_pause_holds_expiry_too() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.ok("SET stays x");
+    for line in ["MULTI", "SET a 1 PX 10", "SET b 2 PX 10", "CLIENT PAUSE 60000 WRITE", "EXEC"] {
+        kv.line(line);
+    }
+    std::thread::sleep(Duration::from_millis(150));
+    kv.talk("GET a => (nil)\n EXISTS b => 0\n DBSIZE => 3\n RANDOMKEY =~ *");
+    assert_eq!(kv.info("expired_keys"), "0");
+    kv.ok("CLIENT UNPAUSE");
+    wait_for("the two to expire", Duration::from_secs(5), || kv.info("expired_keys") == "2");
+    kv.expect("RANDOMKEY", "\"stays\"");
+}
+
 /// What a client sees of its own request, as Redis counts it.
 #[test]
 fn a_line_about_oneself() {
