@@ -42,8 +42,9 @@ def machine():
             break
     memory_kb = int(Path("/proc/meminfo").read_text().split()[1])
     load = os.getloadavg()[0]
+    busy = "; other work kept this machine busy meanwhile: throughput and waits are noisy, processor time and memory hold"
     shape = f"{os.cpu_count()} cores of {cpu}, {memory_kb / 2**20:.0f} GiB, Linux {platform.release().split('-')[0]}"
-    return f"{shape}; load average at the start {load:.1f}"
+    return f"{shape}; load average at the start {load:.1f}{busy if load > os.cpu_count() / 2 else ''}"
 
 
 def commit():
