@@ -20,6 +20,12 @@
 //! to free next: the main loop never pays for `madvise`. Size classes lie 8 bytes apart up to 64 (a build option,
 //! in `.cargo/config.toml`), as in Redis's own build: an entry of 38 bytes takes 40.
 //!
+//! `slab_sizes` makes the slabs of small objects (and of the dict's segments) 32 KiB instead of 4. jemalloc keeps the
+//! slabs that have room in a pairing heap, whose cheap operations are paid for by a rare dear one: deleting many keys
+//! of ten million at random put 150,000 slabs into one, and a single `free` then took 47 ms of CPU. With an eighth as
+//! many slabs the worst operation of the same run took 0.8 ms, no more than doing nothing took on that busy machine.
+//! A slab's pages are touched as they are needed, so an idle server is not larger for it.
+//!
 //! # Alignment
 //!
 //! That option has a price: 40 bytes then lie anywhere on a multiple of 8. `tikv_jemallocator` asks for no alignment
@@ -101,7 +107,8 @@ unsafe impl GlobalAlloc for Jemalloc {
 #[unsafe(export_name = "_rjem_malloc_conf")]
 // SAFETY: jemalloc declares this symbol weakly as `const char *`; an `Option` of a reference to the first byte of a
 // NUL-terminated literal has that representation, and lives as long as the program.
-pub static MALLOC_CONF: Option<&'static c_char> = Some(unsafe { &*c"background_thread:true".as_ptr() });
+pub static MALLOC_CONF: Option<&'static c_char> =
+    Some(unsafe { &*c"background_thread:true,slab_sizes:8-256:8|2048-2048:8".as_ptr() });
 
 /// What jemalloc says about the process's memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
