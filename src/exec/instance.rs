@@ -389,8 +389,12 @@ impl Instance {
         self.track_latency = self.config.observability.latency_tracking;
         // What DEBUG has switched stays as it is.
         let crate::db::Options { active_expire, keep_lapsed, payload_checksums, .. } = *self.keyspace.options();
-        *self.keyspace.options_mut() =
-            crate::db::Options { active_expire, keep_lapsed, payload_checksums, ..Self::keyspace_options(&self.config) };
+        *self.keyspace.options_mut() = crate::db::Options {
+            active_expire,
+            keep_lapsed,
+            payload_checksums,
+            ..Self::keyspace_options(&self.config)
+        };
         self.slowlog.trim(self.config.observability.slowlog_max_len as usize);
         self.check_memory_limit();
         self.check_disk();

@@ -50,7 +50,7 @@ fn promises_cost_nothing() {
     let grown = used_memory(&mut kv).saturating_sub(before);
     if server.peer.satisfies("kvstash") && server.peer == crate::support::Peer::Kvstash {
         assert!(grown < 30 << 20, "100 promises cost {grown} bytes");
-        assert!(worst < Duration::from_millis(300), "GET took {worst:?}");
+        assert!(worst < Duration::from_secs(1), "GET took {worst:?}");
     }
     kv.expect("PING", "PONG");
 }
