@@ -5,8 +5,8 @@
 //! Keys are 16 bytes ("key:000000000042"), values 32. hashbrown holds `Box<[u8]>` pairs with a capacity that grows as
 //! needed, and hashes with the same foldhash. Each figure is the 40th percentile of the means of batches of 1024
 //! operations, which resists preemption. "pause" is the longest single operation by the thread's own CPU clock: the
-//! machine may be shared, the clock is not. It still counts page faults, the allocator, and on a virtual machine the host's own
-//! absences, for which the pause of doing nothing is the measure.
+//! machine may be shared, the clock is not. It still counts page faults, the allocator, and on a virtual machine the
+//! host's own absences, for which the pause of doing nothing is the measure.
 
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;

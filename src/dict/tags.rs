@@ -12,9 +12,9 @@
 //! # Why the exact test
 //!
 //! The common trick to find a zero byte, `(x - 0x01..) & !x & 0x80..`, lets a borrow run into the next byte, and then
-//! reports a byte of 1 as a zero too. As a filter before comparing keys that would do; but here a hit is a pointer that is
-//! read, and the false hit could be an empty slot. `((x & 0x7f..) + 0x7f..) | x` has bit 7 set exactly in the bytes
-//! that are not zero: the sum can not carry out of a byte.
+//! reports a byte of 1 as a zero too. As a filter before comparing keys that would do; but here a hit is a pointer
+//! that is read, and the false hit could be an empty slot. `((x & 0x7f..) + 0x7f..) | x` has bit 7 set exactly in the
+//! bytes that are not zero: the sum can not carry out of a byte.
 
 /// Slots of a bucket.
 pub(super) const SLOTS: usize = 7;
