@@ -11,7 +11,7 @@ use super::Server;
 use crate::client::Attention;
 use crate::exec::instance::CloseReason;
 
-/// Between two runs of the cron when `hz` is 10.
+/// Divided by `hz`, the time between two runs of the cron.
 const NS_PER_S: u64 = 1_000_000_000;
 
 /// Share of a turn that active expiry may take at effort 1, ns.
