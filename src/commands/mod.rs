@@ -15,6 +15,9 @@
 //! | folder | group |
 //! | --- | --- |
 //! | `string/` | strings |
+//! | `bitmap/`, `hyperloglog/` | strings as arrays of bits, and as estimates |
+//! | `list/`, `set/`, `hash/`, `sorted_set/`, `stream/` | the collections |
+//! | `geo/` | sorted sets of places |
 //! | `generic/` | keys of any type |
 //! | `connection/` | PING, HELLO, CLIENT ... |
 //! | `server/` | INFO, CONFIG, SAVE, DEBUG ... |
@@ -25,9 +28,17 @@
 //! `string/counters.rs` is the file to copy for a new family. A new command is two edits in one folder: the static
 //! with its handler, and its name in the family's list.
 
+mod bitmap;
 mod connection;
 mod generic;
+mod geo;
+mod hash;
+mod hyperloglog;
+mod list;
 mod server;
+mod set;
+mod sorted_set;
+mod stream;
 mod string;
 mod transactions;
 
@@ -36,8 +47,21 @@ use crate::exec::table::CommandTable;
 
 /// Every command of this program.
 pub fn all() -> Vec<&'static CommandSpec> {
-    let families =
-        [string::COMMANDS, generic::COMMANDS, connection::COMMANDS, server::COMMANDS, transactions::COMMANDS];
+    let families = [
+        string::COMMANDS,
+        bitmap::COMMANDS,
+        hyperloglog::COMMANDS,
+        list::COMMANDS,
+        set::COMMANDS,
+        hash::COMMANDS,
+        sorted_set::COMMANDS,
+        geo::COMMANDS,
+        stream::COMMANDS,
+        generic::COMMANDS,
+        connection::COMMANDS,
+        server::COMMANDS,
+        transactions::COMMANDS,
+    ];
     families.into_iter().flatten().copied().collect()
 }
 

@@ -142,8 +142,6 @@ pub enum Needs {
     Acl,
     /// The append-only file.
     Aof,
-    /// Collection types and their small encodings.
-    Collections,
     /// Cluster mode.
     Cluster,
     /// Closing the greediest clients.
@@ -162,7 +160,7 @@ pub enum Needs {
 
 impl Needs {
     /// Every part, in alphabetic order of their names.
-    pub const ALL: [Needs; 10] = [
+    pub const ALL: [Needs; 9] = [
         Needs::Acl,
         Needs::Tracking,
         Needs::Cluster,
@@ -171,7 +169,6 @@ impl Needs {
         Needs::Replication,
         Needs::Scripting,
         Needs::Aof,
-        Needs::Collections,
         Needs::Tls,
     ];
 
@@ -180,7 +177,6 @@ impl Needs {
         match self {
             Needs::Acl => "ACL users",
             Needs::Aof => "the append-only file",
-            Needs::Collections => "the collection types",
             Needs::Cluster => "cluster mode",
             Needs::ClientEviction => "eviction of clients",
             Needs::Tracking => "client-side caching",

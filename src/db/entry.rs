@@ -3,8 +3,13 @@
 use super::Object;
 use crate::dict;
 use crate::types::contract::{Encoding, TypeName, WrongType};
+use crate::types::hash::HashRef;
+use crate::types::list::ListRef;
+use crate::types::set::SetRef;
+use crate::types::stream::StreamRef;
 use crate::types::string::StringRef;
-use crate::types::value::ValueRef;
+use crate::types::value::{Stored, ValueRef};
+use crate::types::zset::ZsetRef;
 
 /// A key with its hash. Whoever parses a request hashes its keys once, for prefetching, and everything else uses that.
 #[derive(Clone, Copy)]
@@ -65,20 +70,77 @@ impl<'a> EntryRef<'a> {
         self.0.clock()
     }
 
-    #[inline]
+    /// The value, of whatever type.
     pub fn value(self) -> ValueRef<'a> {
-        ValueRef::String(match self.0.payload() {
-            dict::PayloadRef::Inline(bytes) | dict::PayloadRef::Blob(bytes) => StringRef::Bytes(bytes),
-            dict::PayloadRef::Int(n) => StringRef::Int(n),
-            dict::PayloadRef::Node(Object::Rope(s)) => StringRef::Rope(s.rope()),
-        })
+        match self.type_name() {
+            TypeName::String => ValueRef::String(self.text()),
+            name => ValueRef::collection(name, self.encoding(), self.stored()),
+        }
     }
 
     /// The value, if it is a string.
     #[inline]
     pub fn string(self) -> Result<StringRef<'a>, WrongType> {
-        match self.value() {
-            ValueRef::String(s) => Ok(s),
+        if self.0.type_id() == TypeName::String as u8 { Ok(self.text()) } else { Err(WrongType) }
+    }
+
+    /// The value, if it is a list.
+    #[inline]
+    pub fn list(self) -> Result<ListRef<'a>, WrongType> {
+        self.expect(TypeName::List)?;
+        Ok(ListRef::of(self.encoding(), self.stored()))
+    }
+
+    /// The value, if it is a set.
+    #[inline]
+    pub fn set(self) -> Result<SetRef<'a>, WrongType> {
+        self.expect(TypeName::Set)?;
+        Ok(SetRef::of(self.encoding(), self.stored()))
+    }
+
+    /// The value, if it is a hash.
+    #[inline]
+    pub fn hash(self) -> Result<HashRef<'a>, WrongType> {
+        self.expect(TypeName::Hash)?;
+        Ok(HashRef::of(self.encoding(), self.stored()))
+    }
+
+    /// The value, if it is a sorted set.
+    #[inline]
+    pub fn zset(self) -> Result<ZsetRef<'a>, WrongType> {
+        self.expect(TypeName::Zset)?;
+        Ok(ZsetRef::of(self.encoding(), self.stored()))
+    }
+
+    /// The value, if it is a stream.
+    #[inline]
+    pub fn stream(self) -> Result<StreamRef<'a>, WrongType> {
+        self.expect(TypeName::Stream)?;
+        Ok(StreamRef::of(self.encoding(), self.stored()))
+    }
+
+    /// Whether the value is of this type.
+    #[inline]
+    pub fn expect(self, name: TypeName) -> Result<(), WrongType> {
+        if self.0.type_id() == name as u8 { Ok(()) } else { Err(WrongType) }
+    }
+
+    #[inline]
+    fn text(self) -> StringRef<'a> {
+        match self.0.payload() {
+            dict::PayloadRef::Inline(bytes) | dict::PayloadRef::Blob(bytes) => StringRef::Bytes(bytes),
+            dict::PayloadRef::Int(n) => StringRef::Int(n),
+            dict::PayloadRef::Node(Object::Rope(s)) => StringRef::Rope(s.rope()),
+            dict::PayloadRef::Node(_) => unreachable!("the entry says that it is a string"),
+        }
+    }
+
+    #[inline]
+    fn stored(self) -> Stored<'a> {
+        match self.0.payload() {
+            dict::PayloadRef::Inline(bytes) | dict::PayloadRef::Blob(bytes) => Stored::Bytes(bytes),
+            dict::PayloadRef::Node(object) => Stored::Node(object),
+            dict::PayloadRef::Int(_) => unreachable!("only strings are stored as a number"),
         }
     }
 

@@ -10,6 +10,7 @@ use super::lazyfree::{LazyFree, WORTH_IT, Waste};
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Leftover, Table, TableStats};
+use crate::types::Limits;
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
 
@@ -51,6 +52,8 @@ pub(super) struct Side {
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub access: AccessPolicy,
+    /// Where values change their form.
+    pub limits: Limits,
     /// `lazyfree-lazy-expire`: large values that run out of time are freed on the other thread.
     pub lazy_expire: bool,
     /// `lazyfree-lazy-eviction`: so are those that are evicted.
@@ -74,6 +77,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             access: AccessPolicy::Lru,
+            limits: Limits::default(),
             lazy_expire: false,
             lazy_evict: false,
             lazy_server_del: false,
@@ -275,7 +279,13 @@ impl Side {
     /// A key was written, or deleted if it does not `exist` any more.
     #[inline]
     pub fn changed(&mut self, db: usize, key: &[u8], exists: bool) {
-        self.stats.dirty += 1;
+        self.changed_by(db, key, exists, 1);
+    }
+
+    /// As [`Self::changed`], for `count` elements of the value.
+    #[inline]
+    pub fn changed_by(&mut self, db: usize, key: &[u8], exists: bool, count: usize) {
+        self.stats.dirty += count as u64;
         self.touch_watchers(db, key, exists);
     }
 

@@ -20,6 +20,7 @@
 //! | [`keyspace`] | [`Keyspace`]: all databases, what they share, options and counters |
 //! | [`data`] | [`DbMut`]: one database during one command; lookups and simple writes |
 //! | [`slot`] | [`KeySlot`]: one key to be read, changed or made, found by one probe |
+//! | [`place`] | collections in their entries, and whole values |
 //! | [`entry`] | [`Key`], [`EntryRef`]: a key with its hash; reading one entry |
 //! | [`expiry`] | deadlines in order |
 //! | [`lapse`] | deleting what ran out of time |
@@ -47,6 +48,7 @@ pub mod keyspace;
 mod lapse;
 pub mod lazyfree;
 pub mod load;
+pub mod place;
 pub mod slot;
 pub mod snapshot;
 #[cfg(test)]

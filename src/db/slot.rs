@@ -53,7 +53,7 @@ pub(super) struct With<'a> {
 
 impl With<'_> {
     #[inline]
-    fn reindex(&mut self, old: Option<i64>, new: Option<i64>) {
+    pub(super) fn reindex(&mut self, old: Option<i64>, new: Option<i64>) {
         if old == new {
             return;
         }
@@ -211,8 +211,7 @@ impl<'a> Occupied<'a> {
                 self.now_raw();
             }
             StringRef::Rope(_) => {
-                let Object::Rope(s) = self.slot.node_mut().expect("a rope is in a node");
-                s.rope_mut().append(more);
+                self.rope_mut().append(more);
                 self.now_raw();
             }
             StringRef::Bytes(_) | StringRef::Int(_) => {
@@ -243,10 +242,10 @@ impl<'a> Occupied<'a> {
             }
             StringRef::Rope(rope) => {
                 let over = bytes.len().min(rope.len().saturating_sub(offset));
-                let Object::Rope(s) = self.slot.node_mut().expect("a rope is in a node");
-                s.rope_mut().resize_zero(offset);
-                s.rope_mut().write_at(offset, &bytes[..over]);
-                s.rope_mut().append(&bytes[over..]);
+                let rope = self.rope_mut();
+                rope.resize_zero(offset);
+                rope.write_at(offset, &bytes[..over]);
+                rope.append(&bytes[over..]);
                 self.now_raw();
             }
             StringRef::Bytes(_) | StringRef::Int(_) => match string::patched(old, offset, bytes) {
@@ -258,6 +257,14 @@ impl<'a> Occupied<'a> {
             },
         }
         Ok(len)
+    }
+
+    /// A string that is known to be one.
+    fn rope_mut(&mut self) -> &mut string::Rope {
+        match self.slot.node_mut() {
+            Some(Object::Rope(s)) => s.rope_mut(),
+            _ => unreachable!("the value was just seen to be a rope"),
+        }
     }
 
     /// The bytes were changed in place.

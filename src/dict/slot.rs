@@ -45,6 +45,12 @@ impl<'a, E: Element> VacantSlot<'a, E> {
         self.heap
     }
 
+    /// The heap, for structures that are built to be put here.
+    #[inline]
+    pub fn heap_mut(&mut self) -> &mut Heap {
+        self.heap
+    }
+
     /// The hash that was looked up.
     #[inline]
     pub fn hash(&self) -> u64 {
@@ -74,6 +80,12 @@ impl<'a, E: Element> OccupiedSlot<'a, E> {
     /// The heap.
     #[inline]
     pub fn heap(&self) -> &Heap {
+        self.heap
+    }
+
+    /// The heap, for structures that are built to be put here.
+    #[inline]
+    pub fn heap_mut(&mut self) -> &mut Heap {
         self.heap
     }
 

@@ -6,6 +6,7 @@ use crate::db::{AccessPolicy, Options};
 use crate::exec::instance::Instance;
 use crate::exec::rates::Totals;
 use crate::sys::process;
+use crate::types::Limits;
 
 /// What costs a walk over all clients, or a system call, is done once in so many crons.
 const SLOWLY: u64 = 10;
@@ -22,6 +23,7 @@ impl Instance {
             lazy_evict: config.storage.lazyfree_lazy_eviction,
             lazy_server_del: config.storage.lazyfree_lazy_server_del,
             lazy_user_del: config.storage.lazyfree_lazy_user_del,
+            limits: type_limits(config),
             ..Options::default()
         }
     }
@@ -127,6 +129,24 @@ impl Instance {
     /// How often the cron has run.
     pub fn cron_runs(&self) -> u64 {
         self.crons
+    }
+}
+
+/// Where values change their form.
+fn type_limits(config: &Config) -> Limits {
+    let storage = &config.storage;
+    Limits {
+        hash_entries: storage.hash_max_listpack_entries,
+        hash_value: storage.hash_max_listpack_value,
+        list_size: storage.list_max_listpack_size,
+        list_compress_depth: storage.list_compress_depth,
+        intset_entries: storage.set_max_intset_entries,
+        set_entries: storage.set_max_listpack_entries,
+        set_value: storage.set_max_listpack_value,
+        zset_entries: storage.zset_max_listpack_entries,
+        zset_value: storage.zset_max_listpack_value,
+        stream_bytes: storage.stream_node_max_bytes,
+        stream_entries: storage.stream_node_max_entries,
     }
 }
 

@@ -3,11 +3,17 @@
 use super::load::{LoadEntry, Stored};
 use crate::db::{Keyspace, Loaded, LoadedEntry};
 use crate::rdb::{RdbError, RdbReader, TypeOpcode, Why};
+use crate::types::place::Maker;
 use crate::types::value::{NewValue, Vetting};
 
 /// Reads a value. A type that cannot be held yet is an error that names it.
-pub fn load_value(kind: TypeOpcode, from: &mut RdbReader<'_>, vetting: Vetting) -> Result<NewValue, RdbError> {
-    let value = NewValue::load(kind, from, vetting)?;
+pub fn load_value(
+    kind: TypeOpcode,
+    from: &mut RdbReader<'_>,
+    vetting: Vetting,
+    maker: &mut Maker<'_>,
+) -> Result<NewValue, RdbError> {
+    let value = NewValue::load(kind, from, vetting, maker)?;
     value.ok_or_else(|| from.error(Why::UnsupportedType(kind)))
 }
 
@@ -19,7 +25,7 @@ pub fn load_entry(
     vetting: Vetting,
     now_ms: i64,
 ) -> Result<Stored, RdbError> {
-    let value = load_value(entry.kind, from, vetting)?;
+    let value = load_value(entry.kind, from, vetting, &mut keyspace.maker())?;
     let loaded = LoadedEntry {
         db: entry.db as usize,
         key: entry.key,

@@ -2,10 +2,14 @@
 
 use super::*;
 use crate::config::special::SavePoint;
+use crate::cow::Heap;
 use crate::rdb::{Access, Checksum, RdbError, RdbReader, Why};
 use crate::sys::disk::{Disk, DiskFile, RealDisk};
+use crate::types::Limits;
+use crate::types::place::Maker;
 use crate::types::string::StringRef;
 use crate::types::value::{NewValue, ValueRef, Vetting};
+use crate::util::hash::HashSeed;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
@@ -74,7 +78,11 @@ struct MapSink {
 
 impl LoadSink for MapSink {
     fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
-        let NewValue::String(value) = load_value(entry.kind, from, Vetting::Hostile)?;
+        let mut heap = Heap::new();
+        let mut maker = Maker { heap: &mut heap, limits: Limits::default(), seed: HashSeed::fixed(1) };
+        let NewValue::String(value) = load_value(entry.kind, from, Vetting::Hostile, &mut maker)? else {
+            panic!("these files hold strings")
+        };
         let value = value.into_bytes();
         let stashed = Stashed { value, expire_at_ms: entry.expire_at_ms, access: entry.access };
         match self.maps.0.entry(entry.db).or_default().insert(entry.key.to_vec(), stashed) {

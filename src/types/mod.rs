@@ -18,8 +18,11 @@
 //! | [`contract`] | what every type owes ([`contract::DataType`]), the numbers of types and encodings, WRONGTYPE |
 //! | [`object`] | the node behind an entry: [`Object`] |
 //! | [`value`] | a value of any type: [`ValueRef`] to be read, [`NewValue`] out of a file |
+//! | [`place`] | what a type sees of the entry it changes: [`Place`], [`Maker`] |
+//! | [`limits`] | where a value changes its form |
 //! | [`digest`] | DEBUG DIGEST |
 //! | [`string`] | strings: views, encodings, storage |
+//! | [`list`], [`set`], [`hash`], [`zset`], [`stream`] | the collections |
 //!
 //! # Read first
 //!
@@ -27,10 +30,19 @@
 
 pub mod contract;
 pub mod digest;
+pub mod hash;
+pub mod limits;
+pub mod list;
 pub mod object;
+pub mod place;
+pub mod set;
+pub mod stream;
 pub mod string;
 pub mod value;
+pub mod zset;
 
 pub use contract::{DataType, Encoding, TypeName, WrongType};
+pub use limits::Limits;
 pub use object::Object;
-pub use value::{NewValue, ValueRef, Vetting};
+pub use place::{Maker, Place};
+pub use value::{NewValue, Stored, ValueRef, Vetting};

@@ -1,51 +1,94 @@
-//! A value that is too large for its entry: a node of its own, shared copy-on-write between the writer and snapshots.
+//! A value that is too large for its entry: a root of its own, shared copy-on-write between the writer and snapshots.
 //!
-//! This enum is the only place that names every type with such values; it hands each question on to the type's folder.
+//! This enum is, beside [`super::value`], the only place that names every type; it hands each question on to the
+//! type's folder.
 
+use super::hash::HashObject;
+use super::list::ListObject;
+use super::set::SetObject;
+use super::stream::StreamObject;
 use super::string::LargeString;
+use super::zset::ZsetObject;
 use crate::cow::{CowValue, Epoch, Heap, Unshared};
 
 /// The value behind an entry's pointer.
 pub enum Object {
     /// A string above [`super::string::BLOB_MAX`].
     Rope(LargeString),
+    List(ListObject),
+    Set(SetObject),
+    Hash(HashObject),
+    Zset(ZsetObject),
+    Stream(StreamObject),
+}
+
+/// The same expression for whichever type it is.
+macro_rules! each {
+    ($object:expr, $value:ident => $expression:expr) => {
+        match $object {
+            Object::Rope($value) => $expression,
+            Object::List($value) => $expression,
+            Object::Set($value) => $expression,
+            Object::Hash($value) => $expression,
+            Object::Zset($value) => $expression,
+            Object::Stream($value) => $expression,
+        }
+    };
 }
 
 impl Object {
-    /// A second, independent value with the same contents (COPY). Costs no more than one node.
+    /// A second, independent value with the same contents (COPY).
+    #[allow(unreachable_code, reason = "some types are not there yet")]
     pub fn duplicate(&self, heap: &Heap) -> Object {
         match self {
             Object::Rope(s) => Object::Rope(s.duplicate(heap.epoch())),
+            Object::List(list) => Object::List(list.duplicate(heap)),
+            Object::Set(set) => Object::Set(set.duplicate(heap)),
+            Object::Hash(hash) => Object::Hash(hash.duplicate(heap)),
+            Object::Zset(zset) => Object::Zset(zset.duplicate(heap)),
+            Object::Stream(stream) => Object::Stream(stream.duplicate(heap)),
         }
     }
 }
 
 impl CowValue for Object {
     fn birth(&self) -> Epoch {
-        match self {
-            Object::Rope(s) => s.birth(),
-        }
+        each!(self, value => value.birth())
     }
 
+    fn origin(&self) -> Epoch {
+        each!(self, value => value.origin())
+    }
+
+    #[allow(unreachable_code, reason = "some types are not there yet")]
     fn fork(&self, heap: &mut Heap) -> Self {
-        self.duplicate(heap)
+        match self {
+            Object::Rope(s) => Object::Rope(s.fork(heap)),
+            Object::List(list) => Object::List(list.fork(heap)),
+            Object::Set(set) => Object::Set(set.fork(heap)),
+            Object::Hash(hash) => Object::Hash(hash.fork(heap)),
+            Object::Zset(zset) => Object::Zset(zset.fork(heap)),
+            Object::Stream(stream) => Object::Stream(stream.fork(heap)),
+        }
     }
 
-    fn destroy_some(&mut self, budget: &mut usize, _proof: &Unshared) -> bool {
-        match self {
-            Object::Rope(s) => s.shed(budget),
-        }
+    fn drop_shell(self) {
+        each!(self, value => value.drop_shell())
+    }
+
+    fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {
+        each!(self, value => value.destroy_some(budget, proof))
+    }
+
+    fn destroy(self, proof: &Unshared) {
+        each!(self, value => value.destroy(proof))
     }
 
     fn free_effort(&self) -> usize {
-        match self {
-            Object::Rope(s) => s.free_effort(),
-        }
+        each!(self, value => value.free_effort())
     }
 
     fn memory(&self) -> usize {
-        match self {
-            Object::Rope(s) => s.memory(),
-        }
+        each!(self, value => value.memory())
     }
 }

@@ -14,6 +14,7 @@ use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::rdb::{self, RdbWriter, WriteOptions, payload};
 use crate::resp::Args;
+use crate::types::place::Maker;
 use crate::types::value::{NewValue, ValueRef, Vetting};
 
 pub(super) static DUMP: CommandSpec = CommandSpec {
@@ -87,7 +88,7 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let now_ms = ctx.db.now_ms();
     let checksums = ctx.db.keyspace().options().payload_checksums;
     let key = ctx.key(args, 1);
-    let slot = ctx.db.entry(key);
+    let mut slot = ctx.db.entry(key);
     if slot.get().is_some() && !options.replace {
         return Err(error::BUSY_KEY);
     }
@@ -95,7 +96,7 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if ttl < 0 {
         return Err(BAD_TTL);
     }
-    let value = read(&args[3], checksums)?;
+    let value = read(&args[3], checksums, &mut slot.maker())?;
     let from = if options.absolute { 0 } else { now_ms };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
     match slot {
@@ -108,10 +109,10 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn read(text: &[u8], checksums: bool) -> Result<NewValue, CommandError> {
+fn read(text: &[u8], checksums: bool, maker: &mut Maker<'_>) -> Result<NewValue, CommandError> {
     let mut reader = payload::unwrap(text, checksums).map_err(|_| error::BAD_PAYLOAD)?;
     let kind = reader.read_type().map_err(|_| BAD_FORMAT)?;
-    let value = NewValue::load(kind, &mut reader, Vetting::Hostile).map_err(|_| BAD_FORMAT)?;
+    let value = NewValue::load(kind, &mut reader, Vetting::Hostile, maker).map_err(|_| BAD_FORMAT)?;
     value.ok_or(BAD_FORMAT)
 }
 

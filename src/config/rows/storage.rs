@@ -83,50 +83,47 @@ group! {
 
         /// Up to how many fields a hash is a listpack.
         hash_max_listpack_entries: u64 = 512
-            => Spec::unsigned("hash-max-listpack-entries", 0, U63).alias(&["hash-max-ziplist-entries"])
-                .waits(Needs::Collections);
+            => Spec::unsigned("hash-max-listpack-entries", 0, U63).alias(&["hash-max-ziplist-entries"]);
 
         /// Up to which length of field and value a hash is a listpack.
         hash_max_listpack_value: u64 = 64
-            => Spec::memory("hash-max-listpack-value", 0).alias(&["hash-max-ziplist-value"]).waits(Needs::Collections);
+            => Spec::memory("hash-max-listpack-value", 0).alias(&["hash-max-ziplist-value"]);
 
         /// The size of a list's nodes: so many elements, or if negative, 4, 8, 16, 32 or 64 kb for -1 to -5.
         list_max_listpack_size: i32 = -2
-            => Spec::int("list-max-listpack-size", -I32 - 1, I32).alias(&["list-max-ziplist-size"])
-                .waits(Needs::Collections);
+            => Spec::int("list-max-listpack-size", -I32 - 1, I32).alias(&["list-max-ziplist-size"]);
 
         /// How many nodes at the ends of a list are not compressed. 0 compresses none.
-        list_compress_depth: u32 = 0 => Spec::int("list-compress-depth", 0, I32).waits(Needs::Collections);
+        list_compress_depth: u32 = 0 => Spec::int("list-compress-depth", 0, I32);
 
         /// Up to how many integers a set is an intset.
         set_max_intset_entries: u64 = 512
-            => Spec::unsigned("set-max-intset-entries", 0, U63).waits(Needs::Collections);
+            => Spec::unsigned("set-max-intset-entries", 0, U63);
 
         /// Up to how many members a set is a listpack.
         set_max_listpack_entries: u64 = 128
-            => Spec::unsigned("set-max-listpack-entries", 0, U63).waits(Needs::Collections);
+            => Spec::unsigned("set-max-listpack-entries", 0, U63);
 
         /// Up to which length of a member a set is a listpack.
         set_max_listpack_value: u64 = 64
-            => Spec::unsigned("set-max-listpack-value", 0, U63).waits(Needs::Collections);
+            => Spec::unsigned("set-max-listpack-value", 0, U63);
 
         /// Up to how many members a sorted set is a listpack.
         zset_max_listpack_entries: u64 = 128
-            => Spec::unsigned("zset-max-listpack-entries", 0, U63).alias(&["zset-max-ziplist-entries"])
-                .waits(Needs::Collections);
+            => Spec::unsigned("zset-max-listpack-entries", 0, U63).alias(&["zset-max-ziplist-entries"]);
 
         /// Up to which length of a member a sorted set is a listpack.
         zset_max_listpack_value: u64 = 64
-            => Spec::memory("zset-max-listpack-value", 0).alias(&["zset-max-ziplist-value"]).waits(Needs::Collections);
+            => Spec::memory("zset-max-listpack-value", 0).alias(&["zset-max-ziplist-value"]);
 
         /// Up to which size a HyperLogLog is sparse.
-        hll_sparse_max_bytes: u64 = 3000 => Spec::memory("hll-sparse-max-bytes", 0).waits(Needs::Collections);
+        hll_sparse_max_bytes: u64 = 3000 => Spec::memory("hll-sparse-max-bytes", 0);
 
         /// The size of a stream's nodes in bytes. 0 sets no limit.
-        stream_node_max_bytes: u64 = 4096 => Spec::memory("stream-node-max-bytes", 0).waits(Needs::Collections);
+        stream_node_max_bytes: u64 = 4096 => Spec::memory("stream-node-max-bytes", 0);
 
         /// The size of a stream's nodes in entries. 0 sets no limit.
         stream_node_max_entries: u64 = 100
-            => Spec::int("stream-node-max-entries", 0, I64).waits(Needs::Collections);
+            => Spec::int("stream-node-max-entries", 0, I64);
     }
 }

@@ -1,7 +1,7 @@
 //! A string too large for one allocation to be copied at a write: a rope with a birth.
 
 use crate::collections::rope::Rope;
-use crate::cow::Epoch;
+use crate::cow::{CowValue, Epoch, Heap, Unshared};
 
 /// A rope as a copy-on-write value. The pieces have counts of their own, so a fork shares them and a write copies at
 /// most the pieces it touches.
@@ -15,10 +15,6 @@ impl LargeString {
         LargeString { birth, rope }
     }
 
-    pub fn birth(&self) -> Epoch {
-        self.birth
-    }
-
     pub fn rope(&self) -> &Rope {
         &self.rope
     }
@@ -30,18 +26,26 @@ impl LargeString {
     pub fn duplicate(&self, birth: Epoch) -> Self {
         LargeString { birth, rope: self.rope.clone() }
     }
+}
 
-    /// Frees a part; see [`Rope::shed`].
-    pub fn shed(&mut self, budget: &mut usize) -> bool {
+impl CowValue for LargeString {
+    fn birth(&self) -> Epoch {
+        self.birth
+    }
+
+    fn fork(&self, heap: &mut Heap) -> Self {
+        self.duplicate(heap.epoch())
+    }
+
+    fn destroy_some(&mut self, budget: &mut usize, _proof: &Unshared) -> bool {
         self.rope.shed(budget)
     }
 
-    /// Allocations to be freed.
-    pub fn free_effort(&self) -> usize {
+    fn free_effort(&self) -> usize {
         self.rope.free_effort()
     }
 
-    pub fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         self.rope.memory()
     }
 }

@@ -1,0 +1,5 @@
+//! The group `hash`: hashes.
+
+use crate::exec::spec::CommandSpec;
+
+pub(super) static COMMANDS: &[&CommandSpec] = &[];

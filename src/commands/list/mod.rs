@@ -1,0 +1,5 @@
+//! The group `list`: lists.
+
+use crate::exec::spec::CommandSpec;
+
+pub(super) static COMMANDS: &[&CommandSpec] = &[];

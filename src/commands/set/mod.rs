@@ -1,0 +1,5 @@
+//! The group `set`: sets.
+
+use crate::exec::spec::CommandSpec;
+
+pub(super) static COMMANDS: &[&CommandSpec] = &[];

@@ -1,0 +1,5 @@
+//! The group `stream`: streams.
+
+use crate::exec::spec::CommandSpec;
+
+pub(super) static COMMANDS: &[&CommandSpec] = &[];

@@ -1,0 +1,144 @@
+//! Collections in their entries: how a type changes a value that a key holds, and how whole values come to a key.
+//!
+//! Strings have methods of their own in [`super::slot`], for they are the hot path. A collection is changed through
+//! [`Place`], by its type; the handler that called counts the change once ([`Occupied::changed`]) and removes the key
+//! if the collection is empty afterwards.
+
+use super::Object;
+use super::data::DbMut;
+use super::entry::Key;
+use super::keyspace::Keyspace;
+use super::slot::{KeySlot, Occupied, Vacant};
+use crate::cow::Heap;
+use crate::dict::{Entry, EntryHead, Payload};
+use crate::types::contract::Encoding;
+use crate::types::place::{Maker, Place};
+use crate::types::value::{NewValue, ValueRef};
+
+impl Place for Occupied<'_> {
+    fn value(&self) -> ValueRef<'_> {
+        self.get().value()
+    }
+
+    #[inline]
+    fn encoding(&self) -> Encoding {
+        self.get().encoding()
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        self.slot.bytes_mut()
+    }
+
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        self.slot.append(bytes);
+    }
+
+    #[inline]
+    fn node_mut(&mut self) -> Option<(&mut Object, &mut Heap)> {
+        self.slot.node_and_heap()
+    }
+
+    fn store(&mut self, encoding: Encoding, payload: Payload<'_, Object>) {
+        let type_id = self.get().type_name() as u8;
+        let replaced = self.slot.set_payload(type_id, encoding as u8, payload);
+        self.with.side.discard_value(replaced);
+    }
+
+    #[inline]
+    fn set_encoding(&mut self, encoding: Encoding) {
+        self.slot.set_encoding(encoding as u8);
+    }
+
+    fn maker(&mut self) -> Maker<'_> {
+        let side = &self.with.side;
+        Maker { limits: side.options.limits, seed: side.seed, heap: self.slot.heap_mut() }
+    }
+}
+
+impl<'a> Occupied<'a> {
+    /// The value was changed through [`Place`]: `count` changes to be saved, at least one to those who watch the key.
+    #[inline]
+    pub fn changed(&mut self, count: usize) {
+        self.with.side.changed_by(self.with.db, self.with.key.bytes, true, count);
+    }
+
+    /// The key this is the place of.
+    #[inline]
+    pub fn key(&self) -> Key<'a> {
+        self.with.key
+    }
+
+    /// A whole value becomes the key's, and its expiry goes, whatever was there. Counts as one change.
+    pub fn set_value(&mut self, value: NewValue) {
+        let type_id = value.type_name() as u8;
+        let old = self.expiry_ms();
+        let epoch = self.slot.heap().epoch();
+        let replaced =
+            value.with_payload(epoch, |encoding, payload| self.slot.set(None, type_id, encoding as u8, payload));
+        self.with.reindex(old, None);
+        self.with.side.discard_value(replaced);
+        self.changed(1);
+    }
+}
+
+impl<'a> Vacant<'a> {
+    /// The key is made with this value. The caller counts the change, with [`Occupied::changed`].
+    pub fn insert_value(self, value: NewValue) -> Occupied<'a> {
+        let Vacant { slot, with } = self;
+        let type_id = value.type_name() as u8;
+        let clock = with.side.options.access.fresh(with.now_ms);
+        let Key { bytes, hash } = with.key;
+        let epoch = slot.heap().epoch();
+        let entry = value.with_payload(epoch, |encoding, payload| {
+            let head = EntryHead { key: bytes, hash, expiry_ms: None, type_id, encoding: encoding as u8, clock };
+            Entry::build(epoch, &head, payload)
+        });
+        Occupied { slot: slot.insert(entry), with }
+    }
+
+    /// What it takes to build the value.
+    pub fn maker(&mut self) -> Maker<'_> {
+        let side = &self.with.side;
+        Maker { limits: side.options.limits, seed: side.seed, heap: self.slot.heap_mut() }
+    }
+
+    /// The key this is the place of.
+    #[inline]
+    pub fn key(&self) -> Key<'a> {
+        self.with.key
+    }
+}
+
+impl KeySlot<'_> {
+    /// A whole value becomes the key's, without expiry, whatever was there (SUNIONSTORE and its like). One change.
+    pub fn set_value(self, value: NewValue) {
+        match self {
+            KeySlot::Occupied(mut o) => o.set_value(value),
+            KeySlot::Vacant(v) => v.insert_value(value).changed(1),
+        }
+    }
+
+    /// What it takes to build a value.
+    pub fn maker(&mut self) -> Maker<'_> {
+        match self {
+            KeySlot::Occupied(o) => o.maker(),
+            KeySlot::Vacant(v) => v.maker(),
+        }
+    }
+}
+
+impl DbMut<'_> {
+    /// What it takes to build a value.
+    pub fn maker(&mut self) -> Maker<'_> {
+        self.ks.maker()
+    }
+}
+
+impl Keyspace {
+    /// What it takes to build a value.
+    pub fn maker(&mut self) -> Maker<'_> {
+        Maker { heap: &mut self.heap, limits: self.side.options.limits, seed: self.side.seed }
+    }
+}
