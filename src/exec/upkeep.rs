@@ -145,6 +145,7 @@ fn type_limits(config: &Config) -> Limits {
         set_value: storage.set_max_listpack_value,
         zset_entries: storage.zset_max_listpack_entries,
         zset_value: storage.zset_max_listpack_value,
+        hll_sparse_bytes: storage.hll_sparse_max_bytes,
         stream_bytes: storage.stream_node_max_bytes,
         stream_entries: storage.stream_node_max_entries,
     }

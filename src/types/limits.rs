@@ -21,6 +21,8 @@ pub struct Limits {
     pub zset_entries: u64,
     /// `zset-max-listpack-value`, bytes of a member.
     pub zset_value: u64,
+    /// `hll-sparse-max-bytes`: up to what size a HyperLogLog is sparse.
+    pub hll_sparse_bytes: u64,
     /// `stream-node-max-bytes`; 0 sets no limit.
     pub stream_bytes: u64,
     /// `stream-node-max-entries`; 0 sets no limit.
@@ -39,6 +41,7 @@ impl Default for Limits {
             set_value: 64,
             zset_entries: 128,
             zset_value: 64,
+            hll_sparse_bytes: 3000,
             stream_bytes: 4096,
             stream_entries: 100,
         }
