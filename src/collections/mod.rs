@@ -1,9 +1,10 @@
-//! The structures behind large values.
+//! The structures that values are made of.
 //!
 //! # What this is
 //!
-//! Copy-on-write structures that values are made of, once they outgrow their entry. A write clones no more than one
-//! bounded node a level, however large the value is.
+//! Two kinds. *Formats* are runs of bytes as Redis lays them out, small enough to lie in an entry or in a node of
+//! something else. *Copy-on-write structures* are what values become once they outgrow their entry: a write clones no
+//! more than one bounded node a level, however large the value is.
 //!
 //! # What it never does
 //!
@@ -13,11 +14,17 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | [`listpack`] | format: many small elements in one run of bytes |
+//! | [`intset`] | format: integers in order |
+//! | [`buffer`] | what an editor of a format asks of the bytes' owner |
 //! | [`rope`] | a large string in pieces of 64 KiB |
 //!
 //! # Read first
 //!
-//! [`rope`].
+//! [`listpack`], then [`rope`].
 #![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
 
+pub mod buffer;
+pub mod intset;
+pub mod listpack;
 pub mod rope;

@@ -8,6 +8,7 @@ mod db_memory;
 mod dict_flood;
 mod dict_model;
 mod dict_scan;
+mod listpack;
 mod rdb_peers;
 mod rdb_strings;
 mod resp_reply;
