@@ -9,7 +9,7 @@
 //! | 0 ground | [`sys`] [`observe`] [`util`] |
 //! | 1 parts | [`reactor`] [`resp`] [`cow`] [`dict`] [`collections`] [`rdb`] |
 //! | 2 data | [`types`] [`config`] |
-//! | 3 keyspace and subsystems | [`db`] [`client`] [`persist`] [`http`] |
+//! | 3 keyspace and subsystems | [`db`] [`client`] [`blocking`] [`persist`] [`http`] |
 //! | 4 execution | [`exec`] |
 //! | 5 commands | [`commands`] |
 //! | 6 front desk | [`server`] |
@@ -26,6 +26,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod blocking;
 pub mod client;
 pub mod collections;
 pub mod commands;

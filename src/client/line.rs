@@ -57,7 +57,7 @@ impl Client {
         for (on, letter) in [
             (self.attention.has(Attention::MONITOR), 'O'),
             (self.attention.has(Attention::IN_MULTI), 'x'),
-            (self.attention.has(Attention::PAUSED), 'b'),
+            (self.attention.has(Attention::HELD), 'b'),
             (self.attention.has(Attention::CLOSING), 'c'),
             (self.attention.has(Attention::CLOSE_NOW), 'A'),
             (self.flags.has(ClientFlags::UNIX_SOCKET), 'U'),

@@ -105,7 +105,14 @@ bits! {
         PAUSED = 9;
         /// Said SHUTDOWN, and hears of it only when that fails. What it sent after it waits.
         AWAITS_SHUTDOWN = 10;
+        /// Its request waits for a key to change. What it sent after it waits.
+        BLOCKED = 11;
     }
+}
+
+impl Attention {
+    /// Its requests wait: nothing more of it is parsed.
+    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED);
 }
 
 bits! {
@@ -152,7 +159,8 @@ pub struct Client {
     pub lent: (usize, usize),
     /// The parser's state between reads.
     pub parser: RequestParser,
-    /// Requests that were parsed and then held back (CLIENT PAUSE), to be executed before any other.
+    /// Requests that were parsed and then held back (CLIENT PAUSE, or an earlier one waits), to be executed before any
+    /// other.
     pub deferred: VecDeque<OwnedArgs>,
     /// The queue of MULTI.
     pub transaction: Option<Box<Transaction>>,
@@ -344,6 +352,12 @@ impl Clients {
     /// Whether a client with that CLIENT ID is connected (being executed counts).
     pub fn exists(&self, id: ClientId) -> bool {
         self.slot_of.contains_key(&id)
+    }
+
+    /// Takes the client with that CLIENT ID out; `None` also when it is out already.
+    pub fn take_by_id(&mut self, id: ClientId) -> Option<Box<Client>> {
+        let slot = *self.slot_of.get(&id)?;
+        self.take(slot)
     }
 
     /// Forgets a client whose connection is closed.

@@ -3,14 +3,16 @@
 use super::Object;
 use super::access::AccessPolicy;
 use super::data::DbMut;
-use super::entry::Key;
+use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
 use super::lazyfree::{LazyFree, WORTH_IT, Waste};
+use super::wanted::Wanted;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Leftover, Table, TableStats};
 use crate::types::Limits;
+use crate::types::contract::TypeName;
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
 
@@ -42,6 +44,7 @@ pub(super) struct Side {
     pub options: Options,
     pub stats: Stats,
     pub watch: WatchTable,
+    pub wanted: Wanted,
     pub lazy: LazyFree,
     pub lapsed: Vec<LapsedKey>,
     pub rng: Rng,
@@ -138,6 +141,7 @@ impl Keyspace {
                 options,
                 stats: Stats::default(),
                 watch: WatchTable::default(),
+                wanted: Wanted::default(),
                 lazy: LazyFree::default(),
                 lapsed: Vec::new(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
@@ -223,6 +227,22 @@ impl Keyspace {
         &mut self.side.watch
     }
 
+    /// The keys that blocked clients wait for.
+    #[inline]
+    pub fn wanted(&self) -> &Wanted {
+        &self.side.wanted
+    }
+
+    pub fn wanted_mut(&mut self) -> &mut Wanted {
+        &mut self.side.wanted
+    }
+
+    /// The type of a key's value, without a trace; none if the key is missing or its time is over.
+    pub fn type_at(&self, db: usize, key: &[u8], now_ms: i64) -> Option<TypeName> {
+        let found = EntryRef(self.dbs[db].table.find(self.side.seed.hash(key), key)?);
+        (!found.is_lapsed(now_ms)).then(|| found.type_name())
+    }
+
     pub fn lazyfree(&self) -> &LazyFree {
         &self.side.lazy
     }
@@ -289,10 +309,14 @@ impl Side {
         self.touch_watchers(db, key, exists);
     }
 
+    /// Tells those who have an eye on the key: watchers, and blocked clients.
     #[inline]
     pub fn touch_watchers(&mut self, db: usize, key: &[u8], exists: bool) {
         if !self.watch.is_idle() {
             self.watch.touch(db as u32, key, exists);
+        }
+        if !self.wanted.is_idle() {
+            self.wanted.touch(db as u32, key);
         }
     }
 
@@ -326,7 +350,7 @@ impl Side {
 
     /// Somebody wants to know which keys go by themselves.
     pub fn must_name_gone(&self) -> bool {
-        self.options.note_lapsed || !self.watch.is_idle()
+        self.options.note_lapsed || !self.watch.is_idle() || !self.wanted.is_idle()
     }
 
     /// A key was deleted without a command.

@@ -29,6 +29,7 @@
 //! | [`transfer`] | RENAME, MOVE, COPY |
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
 //! | [`watch`] | who watches what |
+//! | [`wanted`] | which keys blocked clients wait for |
 //! | [`lazyfree`] | the thread that frees |
 //! | [`snapshot`] | the keyspace at one moment |
 //! | [`load`] | filling it wholesale |
@@ -54,6 +55,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod transfer;
+pub mod wanted;
 pub mod watch;
 pub mod whole;
 

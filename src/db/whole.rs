@@ -27,6 +27,9 @@ impl Keyspace {
             let seed = side.seed;
             side.watch.touch_db(at as u32, |key| (presence(db, seed.hash(key), key, now_ms), Presence::Missing));
         }
+        if !side.wanted.is_idle() {
+            side.wanted.touch_db(at as u32);
+        }
         let deadlines = std::mem::take(&mut db.expiries);
         let table = db.table.take_all(heap);
         side.stats.dirty += keys as u64;
@@ -55,6 +58,9 @@ impl Keyspace {
                     (presence(&dbs[before], hash, key, now_ms), presence(&dbs[after], hash, key, now_ms))
                 });
             }
+        }
+        if a != b && !side.wanted.is_idle() {
+            [a, b].into_iter().for_each(|at| side.wanted.touch_db(at as u32));
         }
         dbs.swap(a, b);
         side.stats.dirty += 1;

@@ -4,10 +4,13 @@
 //! when an argument is wrong in two ways depends on the order of the checks, so the order is part of the contract too:
 //! first the shape of the whole request, then (where the command wants it) the key, then the values of options.
 
+use std::time::Duration;
+
 use crate::db::{DbMut, Key};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError};
 use crate::resp::Args;
+use crate::util::long_double::LongDouble;
 use crate::util::num;
 
 /// A signed 64-bit integer, spelled the one right way.
@@ -69,6 +72,34 @@ pub fn deadline_ms(unit: ExpiryUnit, text: &[u8], now_ms: i64, full_name: &str) 
     let count = int(text)?;
     let deadline = unit.deadline_ms(count, now_ms).filter(|_| count > 0);
     deadline.ok_or_else(|| error::invalid_expire(full_name))
+}
+
+/// The timeout of a blocking command: seconds with a fraction, as long as the moment when it ends can be told in
+/// milliseconds. `None` for 0, which is for ever.
+pub fn timeout_seconds(text: &[u8], now_ms: i64) -> Result<Option<Duration>, CommandError> {
+    let Some(seconds) = num::parse_f64(text) else {
+        // A `long double` holds more than a double does.
+        let too_large = LongDouble::parse(text).is_some_and(|_| !text.starts_with(b"-"));
+        return Err(if too_large { error::TIMEOUT_OUT_OF_RANGE } else { error::TIMEOUT_NOT_FLOAT });
+    };
+    let ms = (seconds * 1000.0).ceil();
+    if ms >= i64::MAX as f64 {
+        return Err(error::TIMEOUT_OUT_OF_RANGE);
+    }
+    timeout_ms(ms as i64, now_ms)
+}
+
+/// The timeout of a blocking command in whole milliseconds.
+pub fn timeout_millis(text: &[u8], now_ms: i64) -> Result<Option<Duration>, CommandError> {
+    timeout_ms(num::parse_i64(text).ok_or(error::TIMEOUT_NOT_INTEGER)?, now_ms)
+}
+
+fn timeout_ms(ms: i64, now_ms: i64) -> Result<Option<Duration>, CommandError> {
+    let length = u64::try_from(ms).map_err(|_| error::TIMEOUT_NEGATIVE)?;
+    if ms.checked_add(now_ms).is_none() {
+        return Err(error::TIMEOUT_OUT_OF_RANGE);
+    }
+    Ok((length > 0).then(|| Duration::from_millis(length)))
 }
 
 /// Keys whose memory is fetched at once: enough to hide the latency of one miss behind the others, few enough that
@@ -134,6 +165,29 @@ mod tests {
             "ERR value is out of range, value must between -2147483648 and 2147483647"
         );
         assert_eq!(told(int32(b"x")), "ERR value is not an integer or out of range");
+    }
+
+    #[test]
+    fn timeouts() {
+        let now = 1_700_000_000_000;
+        let at = |text: &str| timeout_seconds(text.as_bytes(), now);
+        let ms = |ms| Ok(Some(Duration::from_millis(ms)));
+        assert_eq!(at("0"), Ok(None));
+        assert_eq!(at("-0.0001"), Ok(None), "rounded up");
+        assert_eq!((at("0.001"), at("0.0001"), at("1.5"), at("0x10")), (ms(1), ms(1), ms(1500), ms(16_000)));
+        for text in ["x", "nan", "", " 1", "1 "] {
+            assert_eq!(told(at(text)), "ERR timeout is not a float or out of range", "{text}");
+        }
+        for text in ["1e300", "1e400", "inf", "1e18", "9223372036854775", "9223372036854776"] {
+            assert_eq!(told(at(text)), "ERR timeout is out of range", "{text}");
+        }
+        for text in ["-1", "-inf", "-1e300"] {
+            assert_eq!(told(at(text)), "ERR timeout is negative", "{text}");
+        }
+        assert_eq!(timeout_millis(b"15", now), ms(15));
+        assert_eq!(told(timeout_millis(b"1.5", now)), "ERR timeout is not an integer or out of range");
+        assert_eq!(told(timeout_millis(b"-1", now)), "ERR timeout is negative");
+        assert_eq!(told(timeout_millis(b"9223372036854775807", now)), "ERR timeout is out of range");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::exec::instance::{Alert, CloseReason, Instance};
 use crate::exec::monitor;
 use crate::exec::spec::Handler;
 use crate::exec::table::{Command, Lookup};
+use crate::exec::waiting;
 use crate::resp::Args;
 
 /// How a request ended.
@@ -45,9 +46,16 @@ pub fn request(
         && command.arity.accepts(args.len())
     {
         call(inst, client, host, command, args, first_key_hash);
+        if inst.keyspace.wanted().has_ready() {
+            waiting::serve(inst, host);
+        }
         return Ran::Done;
     }
-    gated(inst, client, host, found, args, first_key_hash)
+    let ran = gated(inst, client, host, found, args, first_key_hash);
+    if inst.keyspace.wanted().has_ready() {
+        waiting::serve(inst, host);
+    }
+    ran
 }
 
 /// The long way: something about the request, the client or the instance needs a look.
@@ -105,7 +113,10 @@ fn gated(
     if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
         client.reply.out.truncate_to(before);
     }
-    client.attention.put(Attention::REPLY_SKIP, false);
+    // One that waits now is told, or not told, when it is served.
+    if !client.attention.has(Attention::BLOCKED) {
+        client.attention.put(Attention::REPLY_SKIP, false);
+    }
     Ran::Done
 }
 
@@ -123,6 +134,9 @@ pub fn call(
     // Before the call, because CLIENT INFO tells of itself; after it again, because EXEC calls others.
     client.last_command = command.id;
     let result = run(inst, client, host, command, args, first_key_hash);
+    if inst.waiting.is_asked() {
+        return waiting::begin(inst, client, host, command, args);
+    }
     let failed = result.is_err();
     if let Err(error) = result {
         client.reply.error(error.as_str());
@@ -138,7 +152,7 @@ pub fn call(
 }
 
 #[inline]
-fn run(
+pub(super) fn run(
     inst: &mut Instance,
     client: &mut Client,
     host: &mut dyn Host,
@@ -152,7 +166,15 @@ fn run(
             if client.attention.has(Attention::NO_TOUCH) && command.spec.name != "touch" {
                 db.set_touch(false);
             }
-            let mut ctx = DataCtx { db, reply: &mut client.reply, config: &inst.config, command, first_key_hash };
+            let mut ctx = DataCtx {
+                db,
+                reply: &mut client.reply,
+                config: &inst.config,
+                command,
+                first_key_hash,
+                waiting: &mut inst.waiting,
+                may_wait: !inst.in_exec,
+            };
             handler(&mut ctx, args)
         }
         Handler::Admin(handler) => handler(&mut AdminCtx { inst, client, host, command }, args),

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::blocking::{Null, Wait, Waiting};
 use crate::client::Client;
 use crate::config::Config;
 use crate::db::{DbMut, Key};
@@ -26,6 +27,10 @@ pub struct DataCtx<'a> {
     pub command: &'static Command,
     /// Hash of the first key, computed when the batch was prefetched.
     pub(super) first_key_hash: Option<u64>,
+    /// Where a wish to wait goes.
+    pub(super) waiting: &'a mut Waiting,
+    /// Not in a transaction.
+    pub(super) may_wait: bool,
 }
 
 impl DataCtx<'_> {
@@ -36,6 +41,23 @@ impl DataCtx<'_> {
         match self.first_key_hash {
             Some(hash) if i == usize::from(self.command.first_key) => Key { bytes, hash },
             _ => self.db.key(bytes),
+        }
+    }
+
+    /// Whether this request may wait; in a transaction it may not.
+    pub fn may_block(&self) -> bool {
+        self.may_wait
+    }
+
+    /// Waits, instead of a reply: the request is run again when one of the keys may serve it. Where that is not
+    /// possible the reply is the command's null. Nothing may have been replied or changed before.
+    pub fn block(&mut self, wait: Wait) {
+        if self.may_wait {
+            return self.waiting.ask(wait);
+        }
+        match wait.null {
+            Null::Array => self.reply.null_array(),
+            Null::Bulk => self.reply.null(),
         }
     }
 }

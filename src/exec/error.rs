@@ -113,6 +113,10 @@ texts! {
     /// Timeouts.
     TIMEOUT_NOT_INTEGER = "ERR timeout is not an integer or out of range";
     /// Timeouts.
+    TIMEOUT_NOT_FLOAT = "ERR timeout is not a float or out of range";
+    /// Timeouts.
+    TIMEOUT_OUT_OF_RANGE = "ERR timeout is out of range";
+    /// Timeouts.
     TIMEOUT_NEGATIVE = "ERR timeout is negative";
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::blocking::Waiting;
 use crate::client::{Attention, Client, Clients, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
@@ -108,6 +109,10 @@ pub enum Ask {
     Close(ConnId, CloseReason),
     /// CLIENT PAUSE is over: run what was held back.
     Resume,
+    /// A client's wait is over: send what it is owed, run what it sent meanwhile.
+    GoOn(ConnId),
+    /// A client's requests have to wait until CLIENT PAUSE is over.
+    HoldBack(ConnId),
     /// Stop.
     Shutdown(ShutdownOptions),
     /// Give up stopping.
@@ -221,6 +226,10 @@ pub struct Instance {
     pub stamp_ns: u64,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Clients whose command waits.
+    pub waiting: Waiting,
+    /// How many clients CLIENT PAUSE holds back.
+    pub held_back: usize,
     /// What the server is asked to do.
     pub asks: Vec<Ask>,
     /// The slow log.
@@ -336,6 +345,8 @@ impl Instance {
             now_ms,
             stamp_ns: 0,
             pause: Pause::default(),
+            waiting: Waiting::default(),
+            held_back: 0,
             asks: Vec::new(),
             slowlog: SlowLog::default(),
             latency: Latency::default(),
@@ -472,6 +483,7 @@ impl Instance {
     /// Drops what the rest of the instance holds for a client that is closed.
     pub fn forget(&mut self, client: &mut Client, reason: CloseReason) {
         self.end_transaction(client);
+        self.stop_waiting(client);
         if client.attention.has(Attention::MONITOR) {
             let others = self.clients.iter().any(|c| c.attention.has(Attention::MONITOR));
             self.alert.put(Alert::MONITORED, others);

@@ -33,6 +33,7 @@
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `statistics.rs` | CONFIG RESETSTAT |
+//! | `waiting.rs` | commands that wait |
 //! | `upkeep.rs` | what is done between commands |
 //!
 //! # Read first
@@ -60,3 +61,6 @@ pub mod spec;
 mod statistics;
 pub mod table;
 mod upkeep;
+pub mod waiting;
+#[cfg(test)]
+mod waiting_tests;

@@ -72,7 +72,7 @@ impl Server {
     fn parse(&mut self, slot: u32, limits: &Limits) -> bool {
         let Some(client) = self.inst.clients.at_mut(slot) else { return false };
         client.flags.put(ClientFlags::MORE_PARSEABLE, false);
-        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::PAUSED);
+        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
         if client.attention.has(stopped) {
             return false;
         }
@@ -200,7 +200,10 @@ impl Server {
                     self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
                 }
             }
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
+            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::BLOCKED)) {
+                if client.attention.has(Attention::BLOCKED) {
+                    self.keep(client, &query, i, to);
+                }
                 break; // by an earlier request, its own or another client's CLIENT KILL
             }
             let request = &self.batch.requests[i];
@@ -224,19 +227,22 @@ impl Server {
                     ran += 1;
                 }
                 Ran::Postponed => {
-                    self.defer(client, &query, i, to);
+                    self.keep(client, &query, i, to);
+                    client.attention.put(Attention::PAUSED, true);
+                    self.hold_back(client.conn);
                     break;
                 }
             }
         }
-        client.commands += ran;
+        // One that waits counts when it is over.
+        client.commands += ran - u64::from(client.attention.has(Attention::BLOCKED));
         client.query = query;
         client.lent = (0, 0);
     }
 
-    /// Copies the requests from `from` on out of the query buffer: they run when the pause is over.
+    /// Copies the requests from `from` on out of the query buffer: they run when the client's wait is over.
     #[cold]
-    fn defer(&mut self, client: &mut Client, query: &[u8], from: usize, to: usize) {
+    fn keep(&mut self, client: &mut Client, query: &[u8], from: usize, to: usize) {
         for request in &self.batch.requests[from..to] {
             if matches!(request.what, What::Broken(_)) {
                 break; // found again when the bytes are parsed again
@@ -246,11 +252,9 @@ impl Server {
             client.deferred.push_back(OwnedArgs::from(&args));
             client.consumed = request.end as usize;
         }
-        client.attention.put(Attention::PAUSED, true);
-        self.hold_back(client.conn);
     }
 
-    /// Runs what was held back of a client, until it is held back again.
+    /// Runs what was held back of a client, until it is held back again or waits.
     pub(super) fn resume(&mut self, slot: u32) {
         let Some(mut client) = self.inst.clients.take(slot) else { return };
         client.attention.put(Attention::PAUSED, false);
@@ -261,6 +265,10 @@ impl Server {
                 client.deferred.push_front(owned);
                 client.attention.put(Attention::PAUSED, true);
                 self.hold_back(client.conn);
+                break;
+            }
+            client.commands += u64::from(!client.attention.has(Attention::BLOCKED));
+            if client.attention.has(Attention::BLOCKED) {
                 break;
             }
             if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {

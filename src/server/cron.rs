@@ -4,8 +4,9 @@
 //!
 //! 1. Keys whose time is over go, within a time budget, so that a reader of the next turn does not pay for them.
 //! 2. Keys that memory has no room for go, if a command before had no time for it.
-//! 3. Memory that ended snapshots and lazy deletions left is freed, in slices.
-//! 4. Replies are sent: last, because everything above may still owe somebody a reply.
+//! 3. Clients whose wait is over are told, and those that waited for one of these keys are served.
+//! 4. Memory that ended snapshots and lazy deletions left is freed, in slices.
+//! 5. Replies are sent: last, because everything above may still owe somebody a reply.
 
 use super::Server;
 use crate::client::Attention;
@@ -34,6 +35,7 @@ impl Server {
         self.inst.turns.expire_ns += expire_ns;
         self.inst.note_latency("expire-cycle", expire_ns);
         self.inst.continue_eviction(&self.outside);
+        self.inst.serve_waits(&mut self.outside);
         self.inst.note_preserved();
         self.inst.keyspace.reap_snapshots();
         self.settle();
@@ -79,7 +81,7 @@ impl Server {
             self.cron_slot = (self.cron_slot + 1) % slots;
             let Some(client) = self.inst.clients.at_mut(self.cron_slot as u32) else { continue };
             self.inst.recent_buffers.note(now_ms, client.query.capacity(), client.reply.out.len());
-            let waits = client.attention.has(Attention::MONITOR.or(Attention::PAUSED).or(Attention::AWAITS_SHUTDOWN));
+            let waits = client.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN));
             if timeout_ms > 0 && now_ms - client.last_active_ms > timeout_ms && !waits {
                 late.push(client.conn);
             }

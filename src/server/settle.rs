@@ -3,6 +3,7 @@
 
 use super::Server;
 use super::outside::Mail;
+use crate::client::Attention;
 use crate::exec::instance::{Alert, Ask};
 use crate::reactor::ConnId;
 
@@ -14,6 +15,8 @@ impl Server {
                     Ask::Flush(conn) => self.flush_later(conn),
                     Ask::Close(conn, reason) => self.close(conn, reason),
                     Ask::Resume => self.resume_all(),
+                    Ask::GoOn(conn) => self.go_on(conn),
+                    Ask::HoldBack(conn) => self.hold_back(conn),
                     Ask::Shutdown(options) => self.begin_shutdown(options),
                     Ask::AbortShutdown => self.abort_shutdown(),
                 }
@@ -57,7 +60,17 @@ impl Server {
         self.count_held_back();
     }
 
-    fn count_held_back(&self) {
-        self.inst.metrics.blocked_clients.set(self.postponed.len() as u64);
+    fn count_held_back(&mut self) {
+        self.inst.held_back = self.postponed.len();
+        self.inst.count_blocked();
+    }
+
+    /// A client's command has waited for long enough: sends the reply, runs what it sent meanwhile.
+    fn go_on(&mut self, conn: ConnId) {
+        if self.inst.clients.of(conn).is_some_and(|client| !client.attention.has(Attention::HELD)) {
+            self.resume(conn.index);
+        } else {
+            self.flush_later(conn);
+        }
     }
 }

@@ -80,6 +80,9 @@ impl Server {
         }
         let now_ns = self.outside.now_ns();
         let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
+        if let Some(deadline_ns) = self.inst.waiting.next_deadline_ns() {
+            wait = wait.min(Duration::from_nanos(deadline_ns.saturating_sub(now_ns)));
+        }
         if let Some(deadline_ms) = self.inst.next_expiry_ms() {
             let left_ms = (deadline_ms - self.outside.wall_ms()).clamp(0, 1000) as u64 + 1;
             wait = wait.min(Duration::from_millis(left_ms));
@@ -154,7 +157,7 @@ impl Server {
             return false;
         }
         // A client held back is read a little, to notice when it goes away; nothing of it is parsed.
-        if client.attention.has(Attention::PAUSED) && client.query.len() > BUFFER_BYTES {
+        if client.attention.has(Attention::HELD) && client.query.len() > BUFFER_BYTES {
             return false;
         }
         // What the last round left unparsed comes first. An unfinished request does not count: it needs more bytes.
@@ -222,10 +225,10 @@ impl Server {
             client.query.drain(..client.consumed);
             client.consumed = 0;
         }
-        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::PAUSED);
+        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
         let waiting = client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX;
         let more = client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED);
-        let parseable = client.flags.has(ClientFlags::MORE_PARSEABLE) && !client.attention.has(Attention::PAUSED);
+        let parseable = client.flags.has(ClientFlags::MORE_PARSEABLE) && !client.attention.has(Attention::HELD);
         if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable {
             client.close_after_reply();
             let conn = client.conn;

@@ -5,6 +5,7 @@ use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::instance::{Ask, CloseReason, Instance};
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
+use crate::exec::waiting::WaitEnd;
 use crate::resp::Args;
 use crate::util::num;
 
@@ -329,19 +330,18 @@ fn client_unpause(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// No command of this version blocks a client, so there is never one to wake: 0, as for any client that does not
-/// wait.
 fn client_unblock(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 4 {
         return Err(too_many(args));
     }
-    if let Some(reason) = args.get(3)
-        && !reason.eq_ignore_ascii_case(b"timeout")
-        && !reason.eq_ignore_ascii_case(b"error")
-    {
-        return Err(CommandError::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
-    }
-    num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
-    ctx.reply().int(0);
+    let end = match args.get(3) {
+        None => WaitEnd::Timeout,
+        Some(reason) if reason.eq_ignore_ascii_case(b"timeout") => WaitEnd::Timeout,
+        Some(reason) if reason.eq_ignore_ascii_case(b"error") => WaitEnd::Error,
+        Some(_) => return Err(CommandError::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    };
+    let id = num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
+    let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(id, end));
+    ctx.reply().int(i64::from(woken));
     Ok(())
 }

@@ -66,6 +66,7 @@ pub(super) fn clients(facts: &Facts<'_>, line: Line<'_>) {
     let inst = facts.inst;
     let metrics = &inst.metrics;
     let (watching, watched) = inst.keyspace.watch().totals();
+    let waits = inst.waiting.totals();
     let (input_bytes, output_bytes) = inst.recent_buffers.most();
     line("connected_clients", &inst.clients.len());
     line("cluster_connections", &0);
@@ -76,10 +77,10 @@ pub(super) fn clients(facts: &Facts<'_>, line: Line<'_>) {
     line("tracking_clients", &metrics.tracking_clients.get());
     line("pubsub_clients", &metrics.pubsub_clients.get());
     line("watching_clients", &watching);
-    line("clients_in_timeout_table", &0);
+    line("clients_in_timeout_table", &waits.with_timeout);
     line("total_watched_keys", &watched);
-    line("total_blocking_keys", &0);
-    line("total_blocking_keys_on_nokey", &0);
+    line("total_blocking_keys", &waits.keys);
+    line("total_blocking_keys_on_nokey", &waits.keys_on_absence);
 }
 
 /// One thread does it all.

@@ -1,0 +1,96 @@
+//! What a handler asks for when it cannot be served yet.
+
+use std::time::Duration;
+
+use crate::resp::OwnedArgs;
+use crate::types::contract::TypeName;
+
+/// The change a client waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitFor {
+    /// One of the keys holds a list.
+    List,
+    /// One of the keys holds a sorted set.
+    Zset,
+    /// One of the keys holds a stream, and something happened to it.
+    Stream,
+    /// As [`WaitFor::Stream`], and the client also wants to know when the key is deleted or holds another type: a
+    /// consumer group that is gone will not deliver anything.
+    StreamGroup,
+}
+
+impl WaitFor {
+    /// Whether running the request again may help, now that a key holds this type, or nothing.
+    #[inline]
+    pub fn is_met_by(self, now: Option<TypeName>) -> bool {
+        match self {
+            WaitFor::List => now == Some(TypeName::List),
+            WaitFor::Zset => now == Some(TypeName::Zset),
+            WaitFor::Stream => now == Some(TypeName::Stream),
+            WaitFor::StreamGroup => true,
+        }
+    }
+
+    /// Whether the end of a key concerns the client.
+    pub fn is_met_by_absence(self) -> bool {
+        self.is_met_by(None)
+    }
+}
+
+/// How a command spells nothing, where it may not wait (in a transaction). A time that is over is always told by a
+/// null array.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Null {
+    Array,
+    Bulk,
+}
+
+/// A handler's wish to wait.
+#[derive(Debug)]
+pub struct Wait {
+    /// What for.
+    pub what: WaitFor,
+    /// The keys, any of them; the same one twice is fine.
+    pub keys: Vec<Box<[u8]>>,
+    /// How long, `None` for ever.
+    pub timeout: Option<Duration>,
+    /// What is replied where waiting is not possible.
+    pub null: Null,
+    /// What to run instead of the request itself when a key is ready: `XREAD ... $` waits for what comes after the
+    /// entry that was the last one when it was asked.
+    pub again: Option<OwnedArgs>,
+}
+
+impl Wait {
+    /// For one of `keys`, at most so long.
+    pub fn on<'k>(what: WaitFor, keys: impl IntoIterator<Item = &'k [u8]>, timeout: Option<Duration>) -> Wait {
+        let keys = keys.into_iter().map(Box::from).collect();
+        Wait { what, keys, timeout, null: Null::Array, again: None }
+    }
+
+    /// Spells nothing as a null bulk.
+    pub fn or_null_bulk(mut self) -> Wait {
+        self.null = Null::Bulk;
+        self
+    }
+
+    /// Runs this when a key is ready.
+    pub fn then(mut self, again: OwnedArgs) -> Wait {
+        self.again = Some(again);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_met_by_what() {
+        assert!(WaitFor::List.is_met_by(Some(TypeName::List)));
+        assert!(!WaitFor::List.is_met_by(Some(TypeName::Zset)));
+        assert!(!WaitFor::Stream.is_met_by(None));
+        assert!(WaitFor::StreamGroup.is_met_by(Some(TypeName::String)));
+        assert!(WaitFor::StreamGroup.is_met_by_absence() && !WaitFor::Zset.is_met_by_absence());
+    }
+}

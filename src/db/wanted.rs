@@ -1,0 +1,147 @@
+//! Keys that blocked clients wait for, and which of them have changed since that was last asked.
+//!
+//! Who waits, for what and in which order is the affair of `blocking/`; here is only what a write needs to know. While
+//! nobody waits, that is one branch; else one lookup. A change puts the key on the ready list, whatever the change was:
+//! whether it helps anybody is found out when the list is worked off, after the command, the transaction or the script
+//! that made it.
+
+use std::collections::{HashMap, VecDeque};
+
+/// A key in a numbered database.
+pub type WantedKey = (u32, Box<[u8]>);
+
+/// The keys that are waited for.
+#[derive(Default)]
+pub struct Wanted {
+    /// By database and key: whether the key is on the ready list.
+    keys: HashMap<u32, HashMap<Box<[u8]>, bool>>,
+    ready: VecDeque<WantedKey>,
+}
+
+impl Wanted {
+    /// Nobody waits for any key.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// A key that was waited for has changed.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// From now on somebody waits for this key.
+    pub fn want(&mut self, db: u32, key: &[u8]) {
+        self.keys.entry(db).or_default().entry(key.into()).or_insert(false);
+    }
+
+    /// Nobody waits for this key any more.
+    pub fn unwant(&mut self, db: u32, key: &[u8]) {
+        let Some(keys) = self.keys.get_mut(&db) else { return };
+        keys.remove(key);
+        if keys.is_empty() {
+            self.keys.remove(&db);
+        }
+    }
+
+    /// The key was written, made or deleted.
+    #[cold]
+    pub fn touch(&mut self, db: u32, key: &[u8]) {
+        let Some(listed) = self.keys.get_mut(&db).and_then(|keys| keys.get_mut(key)) else { return };
+        if !std::mem::replace(listed, true) {
+            self.ready.push_back((db, key.into()));
+        }
+    }
+
+    /// The whole database has other contents now (FLUSHDB, SWAPDB).
+    pub fn touch_db(&mut self, db: u32) {
+        let Some(keys) = self.keys.get_mut(&db) else { return };
+        // A hash map has no order of its own; clients should see one.
+        let mut unlisted: Vec<_> = keys.iter_mut().filter(|(_, listed)| !**listed).collect();
+        unlisted.sort();
+        for (key, listed) in unlisted {
+            *listed = true;
+            self.ready.push_back((db, key.clone()));
+        }
+    }
+
+    /// Takes the key that has been ready for longest off the list.
+    pub fn take_ready(&mut self) -> Option<WantedKey> {
+        let (db, key) = self.ready.pop_front()?;
+        self.unlist(db, &key);
+        Some((db, key))
+    }
+
+    /// How many keys are on the list.
+    pub fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Forgets all but the first `len` keys of the list: their changes were made by somebody who still waits.
+    pub fn truncate_ready(&mut self, len: usize) {
+        while self.ready.len() > len {
+            let (db, key) = self.ready.pop_back().expect("it is longer than `len`");
+            self.unlist(db, &key);
+        }
+    }
+
+    fn unlist(&mut self, db: u32, key: &[u8]) {
+        if let Some(listed) = self.keys.get_mut(&db).and_then(|keys| keys.get_mut(key)) {
+            *listed = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wanted;
+
+    fn ready(wanted: &mut Wanted) -> Vec<String> {
+        std::iter::from_fn(|| wanted.take_ready())
+            .map(|(db, key)| format!("{db}/{}", String::from_utf8_lossy(&key)))
+            .collect()
+    }
+
+    #[test]
+    fn only_wanted_keys_become_ready_and_each_once() {
+        let mut wanted = Wanted::default();
+        assert!(wanted.is_idle());
+        wanted.want(0, b"a");
+        wanted.want(0, b"a");
+        wanted.want(3, b"b");
+        for (db, key) in [(3, b"b"), (0, b"a"), (3, b"b"), (0, b"b"), (1, b"a")] {
+            wanted.touch(db, key);
+        }
+        assert!(wanted.has_ready());
+        assert_eq!(ready(&mut wanted), ["3/b", "0/a"]);
+        wanted.touch(0, b"a");
+        wanted.unwant(0, b"a");
+        assert_eq!(ready(&mut wanted), ["0/a"], "who serves it finds nobody");
+        wanted.unwant(3, b"b");
+        assert!(wanted.is_idle());
+    }
+
+    #[test]
+    fn a_database_changes_as_a_whole() {
+        let mut wanted = Wanted::default();
+        [b"c", b"a", b"b"].iter().for_each(|key| wanted.want(2, *key));
+        wanted.want(1, b"x");
+        wanted.touch(2, b"b");
+        wanted.touch_db(2);
+        assert_eq!(ready(&mut wanted), ["2/b", "2/a", "2/c"]);
+    }
+
+    #[test]
+    fn changes_of_those_who_wait_on_are_forgotten() {
+        let mut wanted = Wanted::default();
+        [b"a", b"b", b"c"].iter().for_each(|key| wanted.want(0, *key));
+        wanted.touch(0, b"a");
+        let mark = wanted.ready_len();
+        wanted.touch(0, b"b");
+        wanted.touch(0, b"c");
+        wanted.truncate_ready(mark);
+        wanted.touch(0, b"c");
+        assert_eq!(ready(&mut wanted), ["0/a", "0/c"]);
+    }
+}

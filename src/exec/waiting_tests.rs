@@ -1,0 +1,274 @@
+//! Waiting, with two commands of this test's own: `take KEY TIMEOUT` takes a string away or waits for it, and
+//! `pass FROM TO` moves one. The world is a vector of clients; time is a number.
+
+use std::cell::Cell;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use crate::blocking::{Wait, WaitFor};
+use crate::client::{About, Attention};
+use crate::config::{self, Config};
+use crate::db::Keyspace;
+use crate::exec::args;
+use crate::exec::call::{self, Ran};
+use crate::exec::ctx::{DataCtx, Host};
+use crate::exec::error::CommandResult;
+use crate::exec::instance::{Ask, Instance, Parts};
+use crate::exec::spec::{Access, Arity, CommandSpec, Flags, Handler, KeySpec};
+use crate::exec::table::CommandTable;
+use crate::exec::waiting::WaitEnd;
+use crate::observe::log::Logger;
+use crate::observe::metrics::Metrics;
+use crate::persist::{SaveOutcome, Saver};
+use crate::reactor::ConnId;
+use crate::resp::{Args, OwnedArgs};
+use crate::sys::disk::RealDisk;
+use crate::util::hash::HashSeed;
+use crate::util::rng::Rng;
+
+static TAKE: CommandSpec = CommandSpec {
+    name: "take",
+    arity: Arity::Exactly(3),
+    flags: Flags::WRITE,
+    keys: &[KeySpec::rest(1, 1, Access::READ_ONLY)],
+    handler: Handler::Data(take),
+    ..CommandSpec::BASE
+};
+
+static PASS: CommandSpec =
+    CommandSpec { name: "pass", arity: Arity::Exactly(3), handler: Handler::Data(pass), ..CommandSpec::BASE };
+
+static PUT: CommandSpec =
+    CommandSpec { name: "put", arity: Arity::Exactly(3), handler: Handler::Data(put), ..CommandSpec::BASE };
+
+static TABLE: LazyLock<CommandTable> = LazyLock::new(|| CommandTable::new([&TAKE, &PASS, &PUT]));
+
+fn take(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let timeout = args::timeout_seconds(&args[2], ctx.db.now_ms())?;
+    take_from(ctx, &args[1], timeout).map(|taken| {
+        if let Some(value) = taken {
+            ctx.reply.bulk(&value);
+        }
+    })
+}
+
+fn take_from(
+    ctx: &mut DataCtx<'_>,
+    key: &[u8],
+    timeout: Option<Duration>,
+) -> Result<Option<Vec<u8>>, crate::exec::error::CommandError> {
+    let found = ctx.db.key(key);
+    let Some(value) = ctx.db.lookup_write(found).map(|e| e.string().expect("a string").to_vec()) else {
+        ctx.block(Wait::on(WaitFor::StreamGroup, [key], timeout));
+        return Ok(None);
+    };
+    ctx.db.remove(found);
+    Ok(Some(value))
+}
+
+fn pass(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    if let Some(value) = take_from(ctx, &args[1], None)? {
+        let to = ctx.db.key(&args[2]);
+        ctx.db.set_bytes(to, &value, crate::db::ExpiryUpdate::Clear);
+        ctx.reply.ok();
+    }
+    Ok(())
+}
+
+fn put(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.db.key(&args[1]);
+    ctx.db.set_bytes(key, &args[2], crate::db::ExpiryUpdate::Clear);
+    ctx.reply.ok();
+    Ok(())
+}
+
+#[derive(Default)]
+struct Outside {
+    now_ns: Cell<u64>,
+}
+
+impl Host for Outside {
+    fn relisten(&mut self, _config: &Config) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.now_ns.set(self.now_ns.get() + 1000);
+        self.now_ns.get()
+    }
+
+    fn wall_us(&self) -> i64 {
+        0
+    }
+
+    fn clock_name(&self) -> String {
+        "a number".to_owned()
+    }
+
+    fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
+    fn sleep(&self, _duration: Duration) {}
+
+    fn allow_clients(&mut self, _maxclients: u64) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+struct World {
+    inst: Instance,
+    outside: Outside,
+}
+
+impl World {
+    fn with_clients(count: u32) -> World {
+        let names: Vec<&'static str> = TABLE.by_ids().map(|c| c.full_name.as_str()).collect();
+        let invocation = config::argv::split(&[]);
+        let loaded = config::load::load(&invocation, [], || Ok(Vec::new())).expect("nothing to refuse");
+        let config = loaded.config;
+        let mut inst = Instance::new(Parts {
+            keyspace: Keyspace::new(2, HashSeed::fixed(7), Instance::keyspace_options(&config)),
+            config,
+            sources: loaded.sources,
+            table: &TABLE,
+            saver: Saver::new(Arc::new(RealDisk), 0),
+            metrics: Arc::new(Metrics::new(2, &names)),
+            log: Logger::silent(),
+            rng: Rng::from_seed(7),
+            now_ms: 1_700_000_000_000,
+        });
+        for index in 0..count {
+            inst.clients.add(ConnId { index, generation: 1 }, About::default(), 0);
+        }
+        World { inst, outside: Outside::default() }
+    }
+
+    /// Client `n`, from 1 on, says this; what it was told at once.
+    fn say(&mut self, n: u32, request: &str) -> String {
+        let owned = OwnedArgs::from_parts(request.split(' '));
+        let mut client = self.inst.clients.take(n - 1).expect("a client");
+        assert!(!client.attention.has(Attention::HELD), "the server does not let it speak");
+        let found = self.inst.table.lookup(owned.view());
+        let ran = call::request(&mut self.inst, &mut client, &mut self.outside, found, owned.view(), None);
+        assert_eq!(ran, Ran::Done);
+        self.inst.clients.put_back(client);
+        self.told(n)
+    }
+
+    fn told(&mut self, n: u32) -> String {
+        let out = &mut self.inst.clients.at_mut(n - 1).expect("a client").reply.out;
+        let text = String::from_utf8(out.to_vec()).expect("text");
+        out.clear();
+        text.replace("\r\n", " ").trim_end().to_owned()
+    }
+
+    fn is_blocked(&self, n: u32) -> bool {
+        self.inst.clients.at(n - 1).expect("a client").attention.has(Attention::BLOCKED)
+    }
+
+    fn going_on(&mut self) -> Vec<u32> {
+        let asks = std::mem::take(&mut self.inst.asks).into_iter();
+        asks.filter_map(|ask| if let Ask::GoOn(conn) = ask { Some(conn.index + 1) } else { None }).collect()
+    }
+}
+
+#[test]
+fn who_waited_longest_is_served_first() {
+    let mut w = World::with_clients(4);
+    assert_eq!(w.say(1, "take k 0"), "");
+    assert_eq!(w.say(2, "take k 0"), "");
+    assert!(w.is_blocked(1) && w.is_blocked(2));
+    assert_eq!(w.inst.metrics.blocked_clients.get(), 2);
+    assert_eq!(w.inst.commands_total, 0, "neither is over");
+    assert_eq!(w.say(4, "put k v"), "+OK");
+    assert_eq!((w.told(1), w.told(2)), ("$1 v".to_owned(), String::new()));
+    assert!(!w.is_blocked(1) && w.is_blocked(2));
+    assert_eq!(w.going_on(), [1]);
+    assert_eq!(w.inst.commands_total, 2);
+    // The first one comes back, behind the second.
+    assert_eq!(w.say(1, "take k 0"), "");
+    w.say(4, "put k w");
+    assert_eq!((w.told(1), w.told(2)), (String::new(), "$1 w".to_owned()));
+}
+
+#[test]
+fn one_thing_leads_to_another() {
+    let mut w = World::with_clients(4);
+    w.say(1, "take c 0");
+    w.say(2, "pass b c");
+    w.say(3, "pass a b");
+    w.say(4, "put a v");
+    assert_eq!([w.told(3), w.told(2), w.told(1)], ["+OK", "+OK", "$1 v"]);
+    assert_eq!(w.going_on(), [3, 2, 1]);
+    assert_eq!(w.inst.keyspace.size(0), 0);
+    assert!(w.inst.keyspace.wanted().is_idle());
+}
+
+#[test]
+fn time_runs_out() {
+    let mut w = World::with_clients(3);
+    w.say(1, "take k 0.5");
+    w.say(2, "take k 0.1");
+    w.say(3, "take k 0");
+    w.outside.now_ns.set(150_000_000);
+    w.inst.serve_waits(&mut w.outside);
+    assert_eq!([w.told(1), w.told(2), w.told(3)], ["", "*-1", ""]);
+    w.outside.now_ns.set(60_000_000_000);
+    w.inst.serve_waits(&mut w.outside);
+    assert_eq!([w.told(1), w.told(2), w.told(3)], ["*-1", "", ""]);
+    assert!(w.is_blocked(3));
+    assert_eq!(w.inst.commands_total, 2);
+}
+
+#[test]
+fn woken_by_another_client() {
+    let mut w = World::with_clients(2);
+    w.say(1, "take k 0");
+    w.say(2, "take k 0");
+    assert!(w.inst.end_wait(1, WaitEnd::Timeout));
+    assert!(w.inst.end_wait(2, WaitEnd::Error));
+    assert!(!w.inst.end_wait(2, WaitEnd::Error), "it does not wait any more");
+    assert!(!w.inst.end_wait(77, WaitEnd::Error));
+    assert_eq!([w.told(1), w.told(2)], ["*-1", "-UNBLOCKED client unblocked via CLIENT UNBLOCK"]);
+    let stats = w.inst.metrics.commands.iter().map(|s| (s.calls.get(), s.failed.get())).max();
+    assert_eq!(stats, Some((2, 1)));
+}
+
+#[test]
+fn a_client_that_goes_is_forgotten() {
+    let mut w = World::with_clients(2);
+    w.say(1, "take k 0");
+    let mut gone = w.inst.clients.remove(0).expect("there");
+    w.inst.forget(&mut gone, crate::exec::instance::CloseReason::Broken);
+    assert!(w.inst.waiting.is_empty() && w.inst.keyspace.wanted().is_idle());
+    assert_eq!(w.inst.metrics.blocked_clients.get(), 0);
+    w.say(2, "put k v");
+    assert_eq!(w.inst.keyspace.size(0), 1);
+}
+
+#[test]
+fn replies_that_are_not_wanted() {
+    let mut w = World::with_clients(2);
+    w.inst.clients.at_mut(0).expect("there").attention.put(Attention::REPLY_SKIP_NEXT, true);
+    w.say(1, "take k 0");
+    w.say(2, "put k v");
+    assert_eq!(w.told(1), "", "CLIENT REPLY SKIP");
+    w.say(1, "take k 0");
+    w.say(2, "put k v");
+    assert_eq!(w.told(1), "$1 v");
+}
+
+#[test]
+fn a_pause_comes_first() {
+    let mut w = World::with_clients(2);
+    w.say(1, "take k 0");
+    w.inst.pause.writes_until_ms = w.inst.now_ms + 1000;
+    w.inst.refresh_pause();
+    w.say(2, "put k v");
+    let client = w.inst.clients.at(0).expect("there");
+    assert!(client.attention.has(Attention::PAUSED) && !client.attention.has(Attention::BLOCKED));
+    assert_eq!(client.deferred.len(), 1);
+    assert!(w.inst.asks.iter().any(|ask| matches!(ask, Ask::HoldBack(_))));
+    assert!(w.inst.waiting.is_empty());
+}
