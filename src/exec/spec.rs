@@ -160,6 +160,22 @@ pub enum Group {
     Server,
     /// MULTI and its kin.
     Transactions,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
+    /// Hashes.
+    Hash,
+    /// Streams.
+    Stream,
+    /// Strings as arrays of bits.
+    Bitmap,
+    /// HyperLogLogs.
+    Hyperloglog,
+    /// Sorted sets of places on earth.
+    Geo,
 }
 
 impl Group {
@@ -171,6 +187,14 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Hash => "hash",
+            Group::Stream => "stream",
+            Group::Bitmap => "bitmap",
+            Group::Hyperloglog => "hyperloglog",
+            Group::Geo => "geo",
         }
     }
 
@@ -181,6 +205,14 @@ impl Group {
             Group::Connection => Categories::CONNECTION,
             Group::Server => Categories::NONE,
             Group::Transactions => Categories::TRANSACTION,
+            Group::List => Categories::LIST,
+            Group::Set => Categories::SET,
+            Group::SortedSet => Categories::SORTEDSET,
+            Group::Hash => Categories::HASH,
+            Group::Stream => Categories::STREAM,
+            Group::Bitmap => Categories::BITMAP,
+            Group::Hyperloglog => Categories::HYPERLOGLOG,
+            Group::Geo => Categories::GEO,
         }
     }
 }
