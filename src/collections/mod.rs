@@ -18,6 +18,7 @@
 //! | [`intset`] | format: integers in order |
 //! | [`buffer`] | what an editor of a format asks of the bytes' owner |
 //! | [`rope`] | a large string in pieces of 64 KiB |
+//! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
 //! # Read first
 //!
@@ -28,3 +29,4 @@ pub mod buffer;
 pub mod intset;
 pub mod listpack;
 pub mod rope;
+pub mod tree;

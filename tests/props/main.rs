@@ -14,5 +14,6 @@ mod rdb_strings;
 mod resp_reply;
 mod resp_request;
 mod rope;
+mod tree;
 mod util_gather;
 mod util_text;

@@ -1,0 +1,163 @@
+//! Whole trees: made of leaves at once, shared, copied, freed in slices.
+
+use super::leaf::Leaf;
+use super::node::{Child, Limb, Node};
+use super::{CowTree, Items, Path};
+use crate::cow::{Epoch, Heap, Reclaim, Unshared};
+
+impl<I: Items> CowTree<I> {
+    /// A tree of these leaves, in this order, its nodes full. Leaves without items are left out.
+    pub fn from_leaves(now: Epoch, leaves: impl IntoIterator<Item = Vec<u8>>) -> CowTree<I> {
+        let mut tree = CowTree::new(now);
+        let mut row: Vec<(Leaf, I::Bound)> = Vec::new();
+        for bytes in leaves {
+            let count = if bytes.is_empty() { 0 } else { I::count(&bytes) };
+            if count > 0 {
+                let bound = I::bound(&bytes);
+                let leaf = Leaf::new(bytes, now, count);
+                tree.bytes += leaf.capacity();
+                row.push((leaf, bound));
+            }
+        }
+        tree.leaves = row.len();
+        if row.len() <= 1 {
+            tree.sole = row.pop().map_or(Leaf::NONE, |(leaf, _)| leaf);
+            return tree;
+        }
+        let mut limbs = tree.row_above(now, &row);
+        tree.height = 1;
+        while limbs.len() > 1 {
+            limbs = tree.row_above(now, &limbs);
+            tree.height += 1;
+        }
+        tree.root = limbs[0].0;
+        tree
+    }
+
+    /// The nodes above a row of children, evenly filled.
+    fn row_above<C: Child>(&mut self, now: Epoch, row: &[(C, I::Bound)]) -> Vec<(Limb, I::Bound)> {
+        let nodes = row.len().div_ceil(Node::<C, I::Bound>::MAX);
+        let mut above = Vec::with_capacity(nodes);
+        let mut rest = row;
+        for left in (1..=nodes).rev() {
+            let (part, later) = rest.split_at(rest.len().div_ceil(left));
+            rest = later;
+            let node = Node::<C, I::Bound>::new(Node::<C, I::Bound>::capacity_for(part.len()), now);
+            // SAFETY: the node is new and has room for the part.
+            unsafe {
+                part.iter().enumerate().for_each(|(at, (child, bound))| node.insert(at, *child, *bound));
+                self.bytes += node.bytes();
+                above.push((Limb { node: node.pointer(), count: node.count() }, part[0].1));
+            }
+        }
+        above
+    }
+
+    /// The tree of a forked value: shares all nodes, each to be copied before it is changed. Only as safe as the
+    /// caller keeps to [`CowValue`](crate::cow::CowValue): the older one is dropped as a shell, that is, forgotten.
+    pub fn fork(&self) -> CowTree<I> {
+        CowTree { ..*self }
+    }
+
+    /// A second tree with the same leaves, sharing nothing (COPY).
+    pub fn duplicate(&self, now: Epoch) -> CowTree<I> {
+        CowTree::from_leaves(now, self.iter().map(<[u8]>::to_vec))
+    }
+
+    /// The leaves in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut cursor = self.first();
+        std::iter::from_fn(move || {
+            let leaf = cursor.as_ref()?.leaf();
+            if !cursor.as_mut()?.next() {
+                cursor = None;
+            }
+            Some(leaf)
+        })
+    }
+
+    /// Frees leaves worth `budget` (one each, which lowers it), and nodes with them; true when nothing is left. What
+    /// remains is of no use as a tree.
+    pub fn destroy_some(&mut self, budget: &mut usize, _proof: &Unshared) -> bool {
+        while self.height > 0 {
+            if *budget == 0 {
+                return false;
+            }
+            // SAFETY: the proof says that this is the last owner.
+            let freed = unsafe { self.free_last_twig() };
+            self.leaves = self.leaves.saturating_sub(freed);
+            *budget = budget.saturating_sub(freed);
+        }
+        let sole = std::mem::replace(&mut self.sole, Leaf::NONE);
+        // SAFETY: as above.
+        unsafe { sole.free() };
+        (self.leaves, self.bytes) = (0, 0);
+        true
+    }
+
+    /// Frees the last twig with its leaves, and the branches that had nothing else.
+    ///
+    /// # Safety
+    /// This is the last owner; the height is not 0.
+    unsafe fn free_last_twig(&mut self) -> usize {
+        let height = self.height as usize;
+        let (mut way, mut limb) = ([Limb::NONE; super::HEIGHT_MAX], self.root);
+        // SAFETY: nodes are freed bottom-up, and forgotten by the node above at once.
+        unsafe {
+            for level in (2..=height).rev() {
+                way[level - 1] = limb;
+                limb = *Node::<Limb, I::Bound>::at(limb).children().last().expect("no node is empty");
+            }
+            let twig = Node::<Leaf, I::Bound>::at(limb);
+            let freed = twig.len();
+            twig.children().iter().for_each(|leaf| leaf.free());
+            twig.free();
+            for above in &way[1..height] {
+                let branch = Node::<Limb, I::Bound>::at(*above);
+                branch.truncate(branch.len() - 1);
+                if branch.len() > 0 {
+                    return freed;
+                }
+                branch.free();
+            }
+            (self.root, self.height) = (Limb::NONE, 0);
+            freed
+        }
+    }
+
+    /// Frees everything.
+    pub fn destroy(mut self, proof: &Unshared) {
+        self.destroy_some(&mut { usize::MAX }, proof);
+    }
+
+    /// Ends the life of a tree that left its value: frees it, or leaves it to the snapshots that may read it.
+    pub fn discard(self, heap: &mut Heap) {
+        if heap.is_shared(self.origin) && self.leaves > 0 {
+            let (origin, bytes) = (self.origin, self.bytes);
+            heap.retire_deep(Box::new(Discarded(self)), origin, bytes);
+        } else {
+            // SAFETY: no node is older than the origin, and that is younger than all snapshots (rule R).
+            self.destroy(&unsafe { Unshared::proven() });
+        }
+    }
+
+    /// Removes all leaves, as [`CowTree::discard`] does.
+    pub fn clear(&mut self, heap: &mut Heap) {
+        let old = std::mem::replace(self, CowTree::new(heap.epoch()));
+        old.discard(heap);
+    }
+}
+
+struct Discarded<I: Items>(CowTree<I>);
+
+impl<I: Items> Reclaim for Discarded<I> {
+    fn free_some(&mut self, budget: &mut usize) -> bool {
+        // SAFETY: only the last owner is asked to free.
+        self.0.destroy_some(budget, &unsafe { Unshared::proven() })
+    }
+}
+
+impl Path {
+    /// The path of a tree's first leaf.
+    pub const FIRST: Path = Path { at: [0; super::HEIGHT_MAX] };
+}
