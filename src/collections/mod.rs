@@ -17,6 +17,7 @@
 //! | [`listpack`] | format: many small elements in one run of bytes |
 //! | [`intset`] | format: integers in order |
 //! | [`buffer`] | what an editor of a format asks of the bytes' owner |
+//! | [`packed`] | a hash table of short elements, packed into leaves |
 //! | [`rope`] | a large string in pieces of 64 KiB |
 //! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
@@ -28,5 +29,9 @@
 pub mod buffer;
 pub mod intset;
 pub mod listpack;
+//! [`rope`], then [`packed`].
+#![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
+
+pub mod packed;
 pub mod rope;
 pub mod tree;

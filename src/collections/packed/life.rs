@@ -1,0 +1,122 @@
+//! Forks, copies, destruction, memory, and what must hold between any two calls.
+
+use super::grow::Address;
+use super::leaf::{Leaf, tag_of};
+use super::outside::Outside;
+use super::shape::Shape;
+use super::table::{LEAF_MEAN, PackedTable};
+use crate::cow::{Epoch, Unshared};
+
+impl<S: Shape> PackedTable<S> {
+    /// The table of a forked value: shares all nodes, each to be copied before it is changed. Only as safe as the
+    /// caller keeps to [`CowValue`](crate::cow::CowValue): the older one is dropped as a shell, that is, forgotten.
+    pub fn fork(&self) -> PackedTable<S> {
+        self.alias()
+    }
+
+    /// A copy that shares nothing: COPY. Work in proportion to the table.
+    pub fn duplicate(&self, now: Epoch) -> PackedTable<S> {
+        let mut copy = self.alias();
+        copy.origin = now;
+        copy.directory = super::directory::Directory::EMPTY;
+        for at in 0..self.directory.leaves() {
+            // SAFETY: the nodes of a table live; the copies are new.
+            unsafe {
+                let leaf = self.directory.leaf(at);
+                let own = leaf.copy(now, 0);
+                copy.allocated = copy.allocated + own.size() - leaf.size();
+                for place in own.places() {
+                    if let Some(node) = own.outside(place) {
+                        let node = Outside::new(now, node.key(), node.value(), node.is_marked());
+                        own.set_outside(place, node);
+                    }
+                }
+                copy.directory.push_unshared(now, own);
+            }
+        }
+        copy
+    }
+
+    /// Nothing that the table owns is older than this; for [`CowValue::origin`](crate::cow::CowValue::origin).
+    pub fn origin(&self) -> Epoch {
+        self.origin
+    }
+
+    /// Bytes allocated: leaves, what lies outside, and the directory.
+    pub fn memory(&self) -> usize {
+        self.allocated + self.directory.node_bytes()
+    }
+
+    /// How many allocations freeing takes, roughly.
+    pub fn free_effort(&self) -> usize {
+        self.directory.leaves()
+    }
+
+    /// Frees leaves worth `budget` (and lowers it) from the end: for a large table that is destroyed in slices. True
+    /// when nothing is left. What remains is of no use as a table.
+    pub fn destroy_some(&mut self, budget: &mut usize, _proof: &Unshared) -> bool {
+        while self.directory.leaves() > 0 {
+            if *budget == 0 {
+                return false;
+            }
+            // SAFETY: nobody else reads the table's nodes, and this leaf is unlinked.
+            unsafe {
+                let leaf = self.directory.pop_unshared();
+                *budget = budget.saturating_sub(1 + free_leaf(leaf));
+            }
+        }
+        self.len = 0;
+        true
+    }
+
+    /// Frees everything.
+    pub fn destroy(mut self, proof: &Unshared) {
+        self.destroy_some(&mut { usize::MAX }, proof);
+    }
+
+    /// Panics if the table is not as it must be. Reads everything: for tests.
+    pub fn check_invariants(&self) {
+        let (mut len, mut load, mut allocated) = (0, 0, 0);
+        let leaves = self.directory.leaves();
+        assert_eq!(self.address, if leaves == 0 { Address::default() } else { Address::new(leaves) });
+        for at in 0..leaves {
+            // SAFETY: the nodes of a table live.
+            unsafe {
+                let leaf = self.directory.leaf(at);
+                leaf.check::<S>(|key| tag_of(self.hash(key)));
+                for place in leaf.places() {
+                    let element = leaf.element::<S>(place);
+                    assert_eq!(self.address.of(self.hash(element.key)), at, "an element is in the leaf of its hash");
+                    assert_eq!(self.get(element.key), Some(element), "a key is found, and stands there once");
+                    allocated += leaf.outside(place).map_or(0, |node| node.size());
+                    assert!(leaf.outside(place).is_none_or(|node| self.origin <= node.birth()));
+                }
+                let bound = if self.address.is_split(at) { self.fullest.split } else { self.fullest.whole };
+                assert!(leaf.count() <= bound, "the bounds on counts: {} > {bound}", leaf.count());
+                len += leaf.count();
+                load += leaf.used() + 2 * leaf.count();
+                allocated += leaf.size();
+            }
+        }
+        assert_eq!((self.len, self.load, self.allocated), (len, load, allocated));
+        // An operation splits or merges once, and may have changed the load by an element.
+        assert!(leaves <= 1 || load + LEAF_MEAN >= leaves * (LEAF_MEAN / 2), "few enough leaves");
+        assert!(load <= (leaves + 1) * LEAF_MEAN, "enough leaves");
+        // SAFETY: the nodes of a table live.
+        unsafe { self.directory.check(self.origin) };
+    }
+}
+
+/// Frees a leaf with what lies outside; returns how many nodes that was.
+unsafe fn free_leaf(leaf: Leaf) -> usize {
+    let mut nodes = 0;
+    // SAFETY: the caller is the leaf's last owner, and so that of what it points to.
+    unsafe {
+        for node in leaf.places().filter_map(|place| leaf.outside(place)) {
+            node.free();
+            nodes += 1;
+        }
+        leaf.free();
+    }
+    nodes
+}

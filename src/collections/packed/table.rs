@@ -1,0 +1,317 @@
+//! The table: lookups, insertion, removal, and the path to what may be written.
+
+use std::marker::PhantomData;
+
+use super::directory::Directory;
+use super::grow::{Address, Fullest};
+use super::leaf::{Body, INSIDE_MAX, Leaf, Place, tag_of};
+use super::outside::Outside;
+use super::shape::{Element, Shape, ValueShape};
+use crate::cow::{Epoch, Heap};
+use crate::util::hash::HashSeed;
+
+/// Bytes of elements (with tags and lengths) for each leaf, on average.
+pub const LEAF_MEAN: usize = 640;
+
+/// A hash table of short elements.
+///
+/// Methods that want a hash have a shorter sibling that computes it: a command that looks a key up twice should not.
+pub struct PackedTable<S: Shape> {
+    pub(super) directory: Directory,
+    pub(super) address: Address,
+    pub(super) len: usize,
+    /// Bytes of elements in leaves, with tags and lengths.
+    pub(super) load: usize,
+    /// Bytes of leaves, and of what lies outside.
+    pub(super) allocated: usize,
+    pub(super) fullest: Fullest,
+    /// Nothing in the table is older.
+    pub(super) origin: Epoch,
+    pub(super) seed: HashSeed,
+    shape: PhantomData<S>,
+}
+
+// SAFETY: the table owns its nodes, which are plain bytes; its pointers are used through &self for reading alone.
+unsafe impl<S: Shape> Send for PackedTable<S> {}
+// SAFETY: through &self nothing is written.
+unsafe impl<S: Shape> Sync for PackedTable<S> {}
+
+impl<S: Shape> PackedTable<S> {
+    /// An empty table. Allocates nothing.
+    pub fn new(seed: HashSeed, now: Epoch) -> PackedTable<S> {
+        PackedTable {
+            directory: Directory::EMPTY,
+            address: Address::default(),
+            len: 0,
+            load: 0,
+            allocated: 0,
+            fullest: Fullest::default(),
+            origin: now,
+            seed,
+            shape: PhantomData,
+        }
+    }
+
+    /// A table with the same fields, over the same nodes.
+    pub(super) fn alias(&self) -> PackedTable<S> {
+        PackedTable { shape: PhantomData, ..*self }
+    }
+
+    /// How many elements there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The seed of the table's hashes.
+    #[inline]
+    pub fn seed(&self) -> HashSeed {
+        self.seed
+    }
+
+    /// The hash of a key, for all the methods that want one.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.seed.hash(key)
+    }
+
+    /// Asks for the first lines of the leaf of a hash, to be looked into soon.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if self.directory.leaves() > 0 {
+            // SAFETY: the nodes of a table live as long as it does.
+            unsafe { self.directory.leaf(self.address.of(hash)).prefetch() }
+        }
+    }
+
+    #[inline(always)]
+    fn locate(&self, hash: u64, key: &[u8]) -> Option<(usize, Leaf, Place)> {
+        if self.len == 0 {
+            return None;
+        }
+        let at = self.address.of(hash);
+        // SAFETY: the nodes of a table live as long as it does.
+        unsafe {
+            let leaf = self.directory.leaf(at);
+            let place = leaf.find::<S>(tag_of(hash), key)?;
+            Some((at, leaf, place))
+        }
+    }
+
+    /// The element of a key.
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<Element<'_>> {
+        let (_, leaf, place) = self.locate(hash, key)?;
+        // SAFETY: the leaf lives as long as self is borrowed.
+        Some(unsafe { leaf.element::<S>(place) })
+    }
+
+    /// The element of a key.
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Option<Element<'_>> {
+        self.find(self.hash(key), key)
+    }
+
+    /// Whether there is such a key.
+    #[inline]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.locate(self.hash(key), key).is_some()
+    }
+
+    /// Stores a key with its value (empty where the shape has none, whole where it is fixed); true if it is new.
+    ///
+    /// # Panics
+    ///
+    /// When the value does not have the length that the shape wants.
+    #[inline]
+    pub fn insert(&mut self, heap: &mut Heap, key: &[u8], value: &[u8], marked: bool) -> bool {
+        self.insert_hashed(heap, self.hash(key), key, value, marked)
+    }
+
+    /// As [`PackedTable::insert`].
+    #[inline]
+    pub fn insert_hashed(&mut self, heap: &mut Heap, hash: u64, key: &[u8], value: &[u8], marked: bool) -> bool {
+        match self.locate(hash, key) {
+            None => {
+                self.add(heap, hash, key, value, marked);
+                true
+            }
+            Some((at, leaf, place)) => {
+                self.update(heap, at, leaf, place, key, value, marked);
+                false
+            }
+        }
+    }
+
+    /// Stores a key that is not there with its value; false (and nothing changes) if it is there.
+    #[inline]
+    pub fn insert_new(&mut self, heap: &mut Heap, key: &[u8], value: &[u8], marked: bool) -> bool {
+        let hash = self.hash(key);
+        if self.locate(hash, key).is_some() {
+            return false;
+        }
+        self.add(heap, hash, key, value, marked);
+        true
+    }
+
+    /// Removes a key; true if it was there.
+    #[inline]
+    pub fn remove(&mut self, heap: &mut Heap, key: &[u8]) -> bool {
+        self.take(heap, key, |_| ()).is_some()
+    }
+
+    /// Removes a key, and shows its element before that.
+    #[inline]
+    pub fn take<R>(&mut self, heap: &mut Heap, key: &[u8], seen: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        let (at, leaf, place) = self.locate(self.hash(key), key)?;
+        // SAFETY: the leaf lives, and is not changed before `seen` is done.
+        let answer = seen(unsafe { leaf.element::<S>(place) });
+        self.take_out(heap, at, leaf, place);
+        Some(answer)
+    }
+
+    /// The body of an element; makes the node of one that must lie outside.
+    #[inline(always)]
+    fn body<'b>(&mut self, heap: &Heap, key: &'b [u8], value: &'b [u8], marked: bool) -> Body<'b> {
+        let (prefix, fits) = match S::VALUE {
+            ValueShape::None => (0, value.is_empty()),
+            ValueShape::Fixed(size) => (0, value.len() == size),
+            ValueShape::Any => (1, true),
+        };
+        assert!(fits, "a value has the length that its shape says");
+        if prefix + key.len() + value.len() <= INSIDE_MAX {
+            return Body::Inside { key, value, marked };
+        }
+        let (outer, inner): (&[u8], &[u8]) = if S::VALUE == ValueShape::Any { (value, &[]) } else { (&[], value) };
+        let node = Outside::new(heap.epoch(), key, outer, marked);
+        // SAFETY: the node is new.
+        self.allocated += unsafe { node.size() };
+        Body::Outside { node, value: inner }
+    }
+
+    #[inline]
+    fn add(&mut self, heap: &mut Heap, hash: u64, key: &[u8], value: &[u8], marked: bool) {
+        let body = self.body(heap, key, value, marked);
+        // SAFETY: the nodes live; the leaf is the writer's own before it is changed.
+        unsafe {
+            if self.directory.leaves() == 0 {
+                self.push_leaf(heap, Leaf::new(heap.epoch(), 0, 0));
+            }
+            let at = self.address.of(hash);
+            let leaf = self.own_leaf(heap, at, INSIDE_MAX);
+            let (size, used) = (leaf.size(), leaf.used());
+            let new = leaf.push::<S>(tag_of(hash), &body);
+            if new != leaf {
+                self.directory.set(at, new);
+            }
+            self.allocated += new.size() - size;
+            self.load += new.used() - used + 2;
+            self.fullest.note(self.address, at, new.count());
+        }
+        self.len += 1;
+        self.spread(heap);
+    }
+
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "a place, and what shall be there")]
+    fn update(&mut self, heap: &mut Heap, at: usize, leaf: Leaf, place: Place, key: &[u8], value: &[u8], marked: bool) {
+        // SAFETY: the nodes live; the leaf is the writer's own before it is changed. A copy has the same places.
+        unsafe {
+            match S::VALUE {
+                ValueShape::None => return,
+                ValueShape::Fixed(size) => {
+                    let leaf = self.own_leaf(heap, at, 0);
+                    leaf.fixed_value(place, size).copy_from_slice(value);
+                    return;
+                }
+                ValueShape::Any => {}
+            }
+            let old = leaf.outside(place);
+            let body = self.body(heap, key, value, marked);
+            let leaf = self.own_leaf(heap, at, INSIDE_MAX);
+            let (size, used) = (leaf.size(), leaf.used());
+            let new = leaf.replace::<S>(place, &body);
+            if new != leaf {
+                self.directory.set(at, new);
+            }
+            self.allocated = self.allocated + new.size() - size;
+            self.load = self.load + new.used() - used;
+            if let Some(old) = old {
+                self.allocated -= old.size();
+                old.release(heap);
+            }
+        }
+        self.spread(heap);
+    }
+
+    /// As many leaves as the data wants.
+    #[inline(always)]
+    fn spread(&mut self, heap: &mut Heap) {
+        let leaves = self.directory.leaves();
+        if self.load > leaves * LEAF_MEAN {
+            self.split(heap);
+        } else if self.load < leaves * (LEAF_MEAN / 2) && leaves > 1 {
+            self.merge(heap);
+        }
+    }
+
+    pub(super) fn take_out(&mut self, heap: &mut Heap, at: usize, leaf: Leaf, place: Place) {
+        // SAFETY: the nodes live; the leaf is the writer's own before it is changed. A copy has the same places.
+        unsafe {
+            let outside = leaf.outside(place);
+            let leaf = self.own_leaf(heap, at, 0);
+            let size = leaf.size();
+            let new = leaf.remove(place);
+            if new != leaf {
+                self.directory.set(at, new);
+            }
+            self.allocated -= size - new.size();
+            if let Some(node) = outside {
+                self.allocated -= node.size();
+                node.release(heap);
+            }
+        }
+        self.load -= place.bytes() + 2;
+        self.len -= 1;
+        self.spread(heap);
+    }
+
+    /// The leaf of this number, made the writer's own, and the path to it.
+    #[inline(always)]
+    pub(super) unsafe fn own_leaf(&mut self, heap: &mut Heap, at: usize, more: usize) -> Leaf {
+        // SAFETY: the nodes of a table live as long as it does; rule R.
+        unsafe {
+            self.directory.own_path(heap, at);
+            let leaf = self.directory.leaf(at);
+            if !heap.is_shared(leaf.birth()) {
+                return leaf;
+            }
+            self.copy_leaf(heap, at, leaf, more)
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn copy_leaf(&mut self, heap: &mut Heap, at: usize, leaf: Leaf, more: usize) -> Leaf {
+        // SAFETY: the leaf lives; the path is the writer's own; the copy takes the leaf's place.
+        unsafe {
+            let copy = leaf.copy(heap.epoch(), more);
+            heap.note_cloned(copy.size());
+            self.allocated = self.allocated + copy.size() - leaf.size();
+            self.directory.set(at, copy);
+            leaf.release(heap);
+            copy
+        }
+    }
+}
+
+impl<S: Shape> std::fmt::Debug for PackedTable<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PackedTable of {} in {} leaves, {} bytes", self.len, self.directory.leaves(), self.memory())
+    }
+}
