@@ -23,15 +23,12 @@
 //!
 //! # Read first
 //!
-//! [`listpack`], then [`rope`].
+//! [`listpack`], then [`rope`], then [`packed`].
 #![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
 
 pub mod buffer;
 pub mod intset;
 pub mod listpack;
-//! [`rope`], then [`packed`].
-#![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
-
 pub mod packed;
 pub mod rope;
 pub mod tree;

@@ -9,6 +9,7 @@ mod dict_flood;
 mod dict_model;
 mod dict_scan;
 mod listpack;
+mod packed_model;
 mod rdb_peers;
 mod rdb_strings;
 mod resp_reply;

@@ -148,7 +148,7 @@ mod tests {
 
     fn table(heap: &mut Heap, n: u32) -> PackedTable<Keys> {
         let mut table = PackedTable::new(HashSeed::fixed(5), heap.epoch());
-        (0..n).for_each(|n| drop(table.insert(heap, &n.to_le_bytes(), b"", false)));
+        (0..n).for_each(|n| assert!(table.insert(heap, &n.to_le_bytes(), b"", false)));
         table
     }
 
@@ -179,7 +179,7 @@ mod tests {
         let (mut heap, mut rng) = (Heap::new(), Rng::from_seed(3));
         for n in if cfg!(miri) { vec![20] } else { vec![20, 100, 333, 500, 800] } {
             let mut table = table(&mut heap, n + 700);
-            (n..n + 700).for_each(|n| drop(table.remove(&mut heap, &n.to_le_bytes())));
+            (n..n + 700).for_each(|n| assert!(table.remove(&mut heap, &n.to_le_bytes())));
             table.check_invariants();
             let mut drawn = vec![0f64; n as usize];
             let mean = if cfg!(miri) { 5 } else { 300 };
