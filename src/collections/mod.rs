@@ -18,6 +18,7 @@
 //! | [`intset`] | format: integers in order |
 //! | [`buffer`] | what an editor of a format asks of the bytes' owner |
 //! | [`packed`] | a hash table of short elements, packed into leaves |
+//! | [`ziplist`], [`zipmap`] | formats of old files, to be read |
 //! | [`rope`] | a large string in pieces of 64 KiB |
 //! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
@@ -32,3 +33,5 @@ pub mod listpack;
 pub mod packed;
 pub mod rope;
 pub mod tree;
+pub mod ziplist;
+pub mod zipmap;

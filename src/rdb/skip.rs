@@ -1,7 +1,7 @@
 //! Passing over values of any type, and checking that they are laid out as their type says.
 //!
 //! This is what lets the checker vouch for files with types that this server does not hold, and lets the loader
-//! drop an expired key without building it. Values inside of strings (listpacks, ziplists, ...) are walked by
+//! drop an expired key without building it. Values inside of strings (listpacks, ziplists, ...) are checked by
 //! `blobs.rs`.
 
 use std::fmt;

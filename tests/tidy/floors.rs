@@ -31,6 +31,8 @@ const BESIDE: &[(&str, &str)] = &[
     // The copy-on-write mechanism is what the structures are built on.
     ("dict", "cow"),
     ("collections", "cow"),
+    // Passing over a value means checking the formats inside of its strings.
+    ("rdb", "collections"),
     // db is the ground of floor 3.
     ("acl", "db"),
     ("client", "db"),
