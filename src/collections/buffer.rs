@@ -10,8 +10,8 @@ pub trait Buffer {
     /// All the bytes.
     fn bytes(&self) -> &[u8];
 
-    /// All the bytes, to be changed in place.
-    fn bytes_mut(&mut self) -> &mut [u8];
+    /// All the bytes, to be changed where they are.
+    fn in_place(&mut self) -> &mut [u8];
 
     /// Makes the `removed` bytes at `at` into `added` bytes with any content; what lies behind them moves. Returns all
     /// the bytes, of which the caller writes those that were added.
@@ -29,7 +29,7 @@ impl Buffer for Vec<u8> {
     }
 
     #[inline]
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    fn in_place(&mut self) -> &mut [u8] {
         self
     }
 

@@ -17,6 +17,8 @@ const HEADER: usize = 12;
 const ALIGN: usize = 4;
 /// Growth doubles up to here, then goes by this much.
 const GROWTH_MAX: usize = 1 << 20;
+/// A smaller buffer is not worth giving a part of it back.
+const SHRUNK_ABOVE: usize = 256;
 
 /// A growable buffer of at most 4 GiB behind one pointer.
 pub struct Blob(NonNull<u8>);
@@ -127,6 +129,34 @@ impl Blob {
         }
     }
 
+    /// Makes the `removed` bytes at `at` into `added` bytes with any content; what lies behind them moves. Returns all
+    /// the bytes. Grows with a quarter to spare, and gives memory back when three quarters of it are unused.
+    ///
+    /// # Panics
+    /// When `at + removed` lies behind the end.
+    pub fn reshape(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        let (old, behind) = (self.len(), at + removed);
+        assert!(behind <= old, "a range within the blob");
+        let len = old - removed + added;
+        if len > self.capacity() {
+            self.reserve(len + len / 4);
+        }
+        // SAFETY: the capacity is sufficient for both lengths, and bytes up to `old` are initialised; what is added at
+        // the end is written here.
+        unsafe {
+            let bytes = self.0.as_ptr().add(HEADER);
+            ptr::copy(bytes.add(behind), bytes.add(at + added), old - behind);
+            if at + added > old {
+                ptr::write_bytes(bytes.add(old), 0, at + added - old);
+            }
+            (*self.0.cast::<Header>().as_ptr()).len = len as u32;
+        }
+        if len < self.capacity() / 4 && self.capacity() > SHRUNK_ABOVE {
+            self.reserve(len + len / 4);
+        }
+        self.as_mut_slice()
+    }
+
     fn reserve(&mut self, capacity: usize) {
         let (old, capacity) = (layout(self.capacity()), rounded(capacity));
         // An empty blob that was made for exactly one append keeps no spare room, and never comes here.
@@ -193,6 +223,27 @@ mod tests {
             assert!(blob.capacity() >= blob.len());
         }
         assert_eq!(blob.birth(), heap.epoch());
+    }
+
+    #[test]
+    fn bytes_become_more_and_fewer() {
+        let mut blob = Blob::from_slice(Heap::new().epoch(), b"one three");
+        blob.reshape(4, 0, 4)[4..8].copy_from_slice(b"two ");
+        assert_eq!(blob.as_slice(), b"one two three");
+        blob.reshape(0, 8, 2)[..2].copy_from_slice(b"2-");
+        assert_eq!(blob.as_slice(), b"2-three");
+        assert_eq!(blob.reshape(7, 0, 3), b"2-three\0\0\0");
+        let mut model = blob.as_slice().to_vec();
+        for round in 0..400usize {
+            let (at, added) = (round * 7 % (model.len() + 1), round % 100);
+            let removed = (model.len() - at).min(if round < 200 { round % 20 } else { 200 });
+            let fill = vec![round as u8; added];
+            blob.reshape(at, removed, added)[at..at + added].copy_from_slice(&fill);
+            model.splice(at..at + removed, fill);
+            assert_eq!(blob.as_slice(), model);
+        }
+        blob.reshape(0, blob.len(), 1);
+        assert!(blob.capacity() < 256);
     }
 
     #[test]

@@ -9,11 +9,30 @@ use super::data::DbMut;
 use super::entry::Key;
 use super::keyspace::Keyspace;
 use super::slot::{KeySlot, Occupied, Vacant};
+use crate::collections::buffer::Buffer;
 use crate::cow::Heap;
 use crate::dict::{Entry, EntryHead, Payload};
 use crate::types::contract::Encoding;
 use crate::types::place::{Maker, Place};
 use crate::types::value::{NewValue, ValueRef};
+
+/// A compact value, edited in its entry.
+impl Buffer for Occupied<'_> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.slot.get().bytes().expect("only a compact value is a run of bytes")
+    }
+
+    #[inline]
+    fn in_place(&mut self) -> &mut [u8] {
+        self.slot.bytes_mut().expect("only a compact value is a run of bytes")
+    }
+
+    #[inline]
+    fn reshape(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        self.slot.reshape(at, removed, added)
+    }
+}
 
 impl Place for Occupied<'_> {
     fn value(&self) -> ValueRef<'_> {

@@ -13,6 +13,7 @@ use super::contract::Encoding;
 use super::limits::Limits;
 use super::object::Object;
 use super::value::ValueRef;
+use crate::collections::buffer::Buffer;
 use crate::cow::{Epoch, Heap};
 use crate::dict::Payload;
 use crate::util::hash::HashSeed;
@@ -34,7 +35,10 @@ impl Maker<'_> {
 }
 
 /// An entry whose value is read and changed. Its type, key and expiry stay.
-pub trait Place {
+///
+/// A compact value is a [`Buffer`]: `ListpackMut::new(place)` and `IntsetMut::new(place)` edit it in the entry, which
+/// moves it to where it fits. That panics when the value is large.
+pub trait Place: Buffer {
     /// The value as it is.
     fn value(&self) -> ValueRef<'_>;
 

@@ -136,7 +136,7 @@ impl<'b, B: Buffer + ?Sized> ListpackMut<'b, B> {
             }
             if wanted {
                 if from != to {
-                    self.0.bytes_mut().copy_within(from..behind, to);
+                    self.0.in_place().copy_within(from..behind, to);
                 }
                 to += behind - from;
                 kept += count;
@@ -189,7 +189,7 @@ impl<'b, B: Buffer + ?Sized> ListpackMut<'b, B> {
     }
 
     fn write_header(&mut self, count: usize) {
-        header(self.0.bytes_mut(), count);
+        header(self.0.in_place(), count);
     }
 }
 

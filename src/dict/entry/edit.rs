@@ -202,6 +202,55 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
         }
     }
 
+    /// Makes the `removed` bytes at `at` of the payload into `added` bytes with any content; what lies behind them
+    /// moves. Returns all the bytes.
+    ///
+    /// # Panics
+    /// When the payload is an integer or a node, or has no such bytes.
+    pub fn reshape(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        // SAFETY: the entry (and then the blob) is the writer's before it is written.
+        unsafe {
+            match self.entry().payload() {
+                Raw::Inline(_) => self.reshape_inline(at, removed, added),
+                Raw::Blob(_) => {
+                    let mut blob = self.own_blob(added.saturating_sub(removed));
+                    let bytes: *mut [u8] = blob.reshape(at, removed, added);
+                    let done = self.entry().replace_payload(Raw::Blob(ManuallyDrop::into_inner(blob).into_raw()));
+                    debug_assert!(done, "a pointer for a pointer");
+                    &mut *bytes
+                }
+                Raw::Int(_) | Raw::Node(_) => panic!("only bytes have a shape"),
+            }
+        }
+    }
+
+    fn reshape_inline(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        // SAFETY: the entry lives until `exchange`; it is written only if it is not shared.
+        unsafe {
+            let entry = self.entry();
+            let Raw::Inline(old) = entry.payload() else { unreachable!("the caller has seen inline bytes") };
+            let (head, tail) = (&old[..at], &old[at + removed..]);
+            let len = old.len() - removed + added;
+            let facts = entry.head(self.heap.epoch());
+            if facts.fits_inline(len) {
+                let mut joined = [0; 256];
+                joined[..at].copy_from_slice(head);
+                joined[at + added..len].copy_from_slice(tail);
+                let joined = Raw::Inline(&joined[..len]);
+                if self.is_entry_shared() || !entry.replace_payload(joined) {
+                    self.exchange(RawEntry::build(&facts, joined));
+                }
+                return self.entry().inline_mut();
+            }
+            let mut blob = Blob::with_capacity(self.heap.epoch(), len + len / 4);
+            blob.append(head);
+            blob.append(tail);
+            let bytes: *mut [u8] = blob.reshape(at, 0, added);
+            self.exchange(RawEntry::build(&facts, Raw::Blob(blob.into_raw())));
+            &mut *bytes
+        }
+    }
+
     /// Makes entry and blob the writer's own, with room for `extra` more bytes if it has to be copied. The handle is
     /// the entry's.
     unsafe fn own_blob(&mut self, extra: usize) -> ManuallyDrop<Blob> {
@@ -448,6 +497,28 @@ mod tests {
         }
         while world.heap.reclaim(5) {}
         assert!(world.slot(b"k").get().memory() > expected.len());
+    }
+
+    #[test]
+    fn bytes_are_reshaped_wherever_they_lie() {
+        let mut world = World::with(bytes);
+        let mut expected = b"short".to_vec();
+        for round in 0..300usize {
+            let snapshot = (round % 7 == 3).then(|| world.snapshot());
+            let (at, added) = (round * 5 % (expected.len() + 1), round % 9);
+            let removed = (expected.len() - at).min(if round / 100 == 1 { 20 } else { round % 4 });
+            let fill = vec![round as u8; added];
+            let mut slot = world.slot(b"k");
+            let all = slot.reshape(at, removed, added);
+            all[at..at + added].copy_from_slice(&fill);
+            expected.splice(at..at + removed, fill);
+            assert_eq!(all, expected);
+            assert_eq!(slot.get().bytes(), Some(&expected[..]));
+            drop(snapshot);
+            world.heap.reap();
+        }
+        while world.heap.reclaim(5) {}
+        assert_eq!(world.heap.stats(), Default::default());
     }
 
     #[test]
