@@ -53,6 +53,21 @@ bench: ## kvstash against redis 7.0, redis 8.2 and valkey 9.1 (BENCH_ARGS="--qui
 microbench: ## dict, request parser and reply encoder alone (examples/*_bench.rs)
 	@for file in examples/*_bench.rs; do $(CARGO) run --quiet --release --example $$(basename $$file .rs) || exit 1; done
 
+CONFORMANCE = python3 tools/conformance/conformance.py
+JOBS       ?= 2
+
+.PHONY: conformance
+conformance: build ## Redis's own test suite against kvstash (FILES="unit/protocol ...", JOBS=2, UPDATE=1)
+	$(CONFORMANCE) run $(FILES) --jobs $(JOBS) $(if $(UPDATE),--update)
+
+.PHONY: conformance-ci
+conformance-ci: build # the files of the suite that pass completely
+	$(CONFORMANCE) ci --jobs $(JOBS)
+
+.PHONY: reference
+reference: ## the same suite against Redis itself, built from the same tarball (FILES=..., JOBS=2)
+	$(CONFORMANCE) reference $(FILES) --jobs $(JOBS)
+
 .PHONY: docs
 docs: ## the library's documentation, target/doc/kvstash/index.html
 	$(CARGO) doc --no-deps --document-private-items

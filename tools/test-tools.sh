@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
-# Make redis-cli, redis-benchmark and redis-server available to the tests.
+# Test the tools, and make redis-cli, redis-benchmark and redis-server available to the tests.
 #
 # Installs Debian's packages when they are missing and this user may; otherwise says what is missing and goes on: the
 # tests that exchange files with a real server then report themselves as skipped. The real server is only ever started
 # by the tests, on a free port: the package's own service is kept from starting, since port 6379 belongs to `make run`.
 set -euo pipefail
+
+# The tools' own tests.
+if python3 -c 'import tomllib' 2>/dev/null; then
+    python3 "$(dirname "$0")/conformance/test_conformance.py" --quiet
+else
+    echo "test-tools: no Python 3.11 or newer; tools/conformance is not tested" >&2
+fi
 
 missing=()
 command -v redis-cli >/dev/null || missing+=(redis-tools)

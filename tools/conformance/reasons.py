@@ -1,0 +1,40 @@
+"""Guess from an error why a test does not pass: which subsystem is missing. A person corrects the guess."""
+
+import re
+
+UNKNOWN = "unexplained"
+
+# (reason, pattern in the text of the error); the first that matches.
+PATTERNS = [
+    ("pubsub", r"unknown command '(?i:s?p?subscribe|s?unsubscribe|punsubscribe|publish|spublish|pubsub)|notify-keyspace"),
+    ("scripting", r"unknown command '(?i:eval\w*|script|function|fcall\w*)|unknown command (?i:`?eval)"),
+    ("acl", r"unknown command '(?i:acl)|WRONGPASS|aclfile|NOPERM"),
+    ("tracking", r"(?i:client (tracking|caching|getredir|trackinginfo))|unknown subcommand '(?i:tracking|caching|getredir)"),
+    ("replication", r"unknown command '(?i:replicaof|slaveof|psync|sync|replconf|wait|waitaof|failover)|(?i:replication not started|replica)"),
+    ("aof", r"unknown command '(?i:bgrewriteaof)|(?i:appendonly|aof)"),
+    ("cluster", r"unknown command '(?i:cluster|asking|readonly|readwrite|migrate)|(?i:cluster)"),
+    ("modules", r"unknown command '(?i:module)"),
+    ("streams", r"unknown command '(?i:x[a-z]+)"),
+    ("sorted-sets", r"unknown command '(?i:z[a-z]+|bz[a-z]+)"),
+    ("geo", r"unknown command '(?i:geo\w+)"),
+    ("bitmaps", r"unknown command '(?i:setbit|getbit|bitcount|bitpos|bitop|bitfield\w*)"),
+    ("hyperloglog", r"unknown command '(?i:pf\w+)"),
+    ("hashes", r"unknown command '(?i:h[a-z]+)"),
+    ("sort", r"unknown command '(?i:sort\w*)"),
+    ("lists", r"unknown command '(?i:[lr](push|pop|index|len|range|rem|set|trim|insert|move|pos|mpop)\w*|rpoplpush|b[lr]\w+)"),
+    ("sets", r"unknown command '(?i:s[a-z]+)"),
+]
+
+
+def guess(result, name, outcome, real_fails):
+    """The id of a reason for a test that does not pass."""
+    if real_fails:
+        return "real-fails-too"
+    texts = [result.details.get(name, "")]
+    if outcome != "failed":
+        texts = [result.stopped, *reversed(result.outside)]
+    for text in texts:
+        for reason, pattern in PATTERNS:
+            if re.search(pattern, text):
+                return reason
+    return UNKNOWN
