@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Fetch one upstream tarball through apt, without touching the machine's own sources.
 
 The machine says where its mirrors are and which keys it trusts; a configuration of our own, in a folder of our own,

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """What the suite prints, read: one line per test with its status in brackets, and what follows a failure.
 
     [ok]: name (3 ms)

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """docs/conformance.md, out of the two files of facts alone: whatever was run last, the page is the same for the same
 facts, and the tools' own tests can tell whether it is up to date."""
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Where things lie: what is committed beside this file, what is fetched and built once for all clones of the
 repository, and what one run leaves behind."""
 

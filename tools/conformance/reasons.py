@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Guess from an error why a test does not pass: which subsystem is missing. A person corrects the guess."""
 
 import re

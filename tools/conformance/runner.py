@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Run one file of the suite, or many: each in a process, a tree and namespaces of its own, with a limit of its own.
 
 What hangs or dies costs that file alone. A test without progress is found by the suite's own report, and the file is

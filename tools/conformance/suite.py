@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The suite, and the programs that are built from the same sources: fetched and built once, kept outside the repository.
 
 `redis-cli` and `redis-benchmark` are part of what the suite drives, and have to be of its version: an older `redis-cli`

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The two files of facts: what the real server does (reference.toml) and what ours does not do yet
 (expectations.toml). Read with the standard library, written here: one test per line, in the suite's order."""
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Compare what became of a file with what was expected, and say what an updated list of expectations would be."""
 
 from dataclasses import dataclass, field
