@@ -17,6 +17,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | [`bits`] | bits of byte strings: counting, finding, combining, integers of any width |
 //! | [`crc16`] | the checksum behind cluster slots, and the slot of a key |
 //! | [`crc64`] | the checksum of RDB files |
 //! | [`gather`] | [`gather::Gather`]: bytes waiting to be written, with large blobs spliced in uncopied |
@@ -31,8 +32,10 @@
 //!
 //! [`gather`], because every reply passes through it; then [`num`].
 
+pub mod bits;
 pub mod crc16;
 pub mod crc64;
+
 mod float;
 pub mod gather;
 pub mod glob;

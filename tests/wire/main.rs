@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bitmap; // GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO
 mod client; // CLIENT and its subcommands
 mod command; // COMMAND and its subcommands
 mod config; // CONFIG, configuration files, arguments
