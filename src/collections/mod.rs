@@ -19,6 +19,7 @@
 //! | [`buffer`] | what an editor of a format asks of the bytes' owner |
 //! | [`packed`] | a hash table of short elements, packed into leaves |
 //! | [`ziplist`], [`zipmap`] | formats of old files, to be read |
+//! | [`quicklist`] | a long list, as a sequence of listpacks |
 //! | [`rope`] | a large string in pieces of 64 KiB |
 //! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
@@ -31,6 +32,7 @@ pub mod buffer;
 pub mod intset;
 pub mod listpack;
 pub mod packed;
+pub mod quicklist;
 pub mod rope;
 pub mod tree;
 pub mod ziplist;

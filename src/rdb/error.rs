@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io;
 
-use super::lzf::LzfError;
+use crate::util::lzf::LzfError;
 use super::opcodes::TypeOpcode;
 
 /// A part of an RDB file or payload.

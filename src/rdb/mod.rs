@@ -25,7 +25,6 @@
 //! | `reader.rs`, `read_file.rs` | [`RdbReader`]: elements; [`FileReader`]: records as [`Event`]s |
 //! | `skip.rs`, `blobs.rs` | passing over any value, its layout checked |
 //! | `payload.rs` | DUMP's footer |
-//! | `lzf.rs` | compression |
 //! | `error.rs` | [`RdbError`] |
 //!
 //! # Read first
@@ -35,7 +34,6 @@
 mod access;
 mod blobs;
 mod error;
-pub mod lzf;
 pub mod opcodes;
 pub mod payload;
 mod read_file;

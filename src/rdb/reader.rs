@@ -11,7 +11,7 @@
 use std::io::{self, Read};
 
 use super::error::{RdbError, Section, Why};
-use super::lzf;
+use crate::util::lzf;
 use super::opcodes::*;
 use crate::util::crc64::crc64;
 

@@ -17,7 +17,7 @@
 
 use std::io::{self, Write};
 
-use super::lzf::Compressor;
+use crate::util::lzf::Compressor;
 use super::opcodes::*;
 use crate::util::crc64::crc64;
 

@@ -24,6 +24,7 @@
 //! | [`glob`] | patterns: `KEYS`, `SCAN MATCH`, `PSUBSCRIBE` |
 //! | [`hash`] | [`hash::HashSeed`]: the seeded 64-bit hash of keys |
 //! | [`long_double`] | [`long_double::LongDouble`]: the 80-bit arithmetic of `INCRBYFLOAT` |
+//! | [`lzf`] | the compression of strings in files, and of the inner nodes of lists |
 //! | [`num`] | integers, floats (`float.rs`) and memory sizes, from text and to text |
 //! | [`quote`] | quoted text: lines into arguments, bytes into something readable |
 //! | [`rng`] | [`rng::Rng`]: a small seeded generator |
@@ -41,6 +42,7 @@ pub mod gather;
 pub mod glob;
 pub mod hash;
 pub mod long_double;
+pub mod lzf;
 pub mod num;
 pub mod quote;
 pub mod rng;

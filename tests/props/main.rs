@@ -10,6 +10,7 @@ mod dict_model;
 mod dict_scan;
 mod listpack;
 mod packed_model;
+mod quicklist;
 mod rdb_peers;
 mod rdb_strings;
 mod resp_reply;

@@ -1,6 +1,7 @@
 //! Strings, keys and records: what the writer writes is what the reader reads, and LZF undoes itself.
 
-use kvstash::rdb::{Access, Checksum, Event, FileReader, RdbReader, RdbWriter, TypeOpcode, WriteOptions, lzf};
+use kvstash::rdb::{Access, Checksum, Event, FileReader, RdbReader, RdbWriter, TypeOpcode, WriteOptions};
+use kvstash::util::lzf;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
 /// Strings as they occur: numbers and near-numbers, repetitive text, noise, and lengths about the thresholds.

@@ -1,4 +1,4 @@
-//! LZF: the small compression that Redis uses for strings in RDB files.
+//! LZF: the small compression that Redis uses for strings in RDB files, and for the inner nodes of lists.
 //!
 //! The idea and the format are Marc Lehmann's LibLZF. A compressed stream is a sequence of instructions with no
 //! header, no length and no end mark:
@@ -48,12 +48,12 @@ thread_local! {
 
 impl Compressor {
     /// The compressor that this thread used last, or a new one. A payload of a few bytes should not cost a new table.
-    pub(super) fn borrow() -> Box<Compressor> {
+    pub fn borrow() -> Box<Compressor> {
         SPARE.take().unwrap_or_default()
     }
 
     /// Keeps a compressor for the next user on this thread.
-    pub(super) fn give_back(self: Box<Compressor>) {
+    pub fn give_back(self: Box<Compressor>) {
         SPARE.set(Some(self));
     }
 }
