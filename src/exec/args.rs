@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn told<T: std::fmt::Debug>(result: Result<T, CommandError>) -> String {
-        result.expect_err("a refusal").as_str().to_owned()
+        result.expect_err("a refusal").to_text().into_owned()
     }
 
     #[test]

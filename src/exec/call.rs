@@ -12,7 +12,7 @@
 
 use crate::client::{Attention, Client};
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
-use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::error::{self, CommandError, CommandResult, until_nul};
 use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Alert, CloseReason, Instance};
 use crate::exec::monitor;
@@ -139,7 +139,7 @@ pub fn call(
     }
     let failed = result.is_err();
     if let Err(error) = result {
-        client.reply.error(error.as_str());
+        client.reply.error_bytes(error.as_bytes());
         inst.errors.count(error.code());
     }
     let ended_ns = host.now_ns();
@@ -190,16 +190,16 @@ fn refuse(inst: &mut Instance, client: &mut Client, command: Option<&Command>, e
     if let Some(command) = command {
         inst.metrics.commands[usize::from(command.id)].rejected.inc();
     }
-    client.reply.error(error.as_str());
+    client.reply.error_bytes(error.as_bytes());
     inst.errors.count(error.code());
 }
 
 /// EXEC that may not run ends the transaction all the same, and says why.
 fn exec_refused(inst: &mut Instance, client: &mut Client, command: &Command, error: &CommandError) {
     inst.end_transaction(client);
-    let text = error.as_str();
-    let text = text.strip_prefix("ERR ").unwrap_or(text);
-    let told = CommandError::text(format!("EXECABORT Transaction discarded because of: {text}"));
+    let text = error.as_bytes();
+    let text = text.strip_prefix(b"ERR ").unwrap_or(text);
+    let told = CommandError::bytes([b"EXECABORT Transaction discarded because of: ", text].concat());
     refuse(inst, client, Some(command), told);
 }
 
@@ -211,14 +211,15 @@ fn is_http(name: &[u8]) -> bool {
 
 /// The text for a name that is no command: it repeats the name and the first arguments, shortened.
 fn unknown_command(args: Args<'_>) -> CommandError {
-    let show = |bytes: &[u8], max: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(max)]).into_owned();
-    let mut shown = String::new();
+    let shorten = |bytes: &'_ [u8], max: usize| until_nul(&bytes[..bytes.len().min(max)]).to_vec();
+    let mut shown = Vec::new();
     for arg in args.iter().skip(1) {
         if shown.len() >= 128 {
             break;
         }
-        shown.push_str(&format!("'{}' ", show(arg, 128 - shown.len())));
+        let arg = shorten(arg, 128 - shown.len());
+        shown.extend([b"'", &arg[..], b"' "].concat());
     }
-    let name = show(&args[0], 128);
-    CommandError::text(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+    let name = shorten(&args[0], 128);
+    CommandError::bytes([b"ERR unknown command '", &name[..], b"', with args beginning with: ", &shown].concat())
 }

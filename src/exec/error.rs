@@ -11,33 +11,58 @@ use crate::types::contract::WrongType;
 pub type CommandResult = Result<(), CommandError>;
 
 /// An error reply: a text that starts with its code (`ERR`, `WRONGTYPE`, ...), without the leading `-`.
+///
+/// Bytes rather than text, because some repeat what the client said, and clients say anything.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CommandError(Cow<'static, str>);
+pub struct CommandError(Cow<'static, [u8]>);
 
 impl CommandError {
     /// An error with a fixed text.
     pub const fn fixed(text: &'static str) -> CommandError {
-        CommandError(Cow::Borrowed(text))
+        CommandError(Cow::Borrowed(text.as_bytes()))
     }
 
-    /// An error whose text was made for the occasion. Line breaks, which would break the protocol, become blanks.
+    /// An error whose text was made for the occasion.
     pub fn text(text: impl Into<String>) -> CommandError {
-        let mut text: String = text.into();
-        if text.contains(['\r', '\n']) {
-            text = text.replace(['\r', '\n'], " ");
+        CommandError::bytes(text.into().into_bytes())
+    }
+
+    /// An error that repeats what a client said: its bytes as they are, up to a NUL as Redis's formats do.
+    pub fn quoting(before: &str, said: &[u8], after: &str) -> CommandError {
+        CommandError::bytes([before.as_bytes(), until_nul(said), after.as_bytes()].concat())
+    }
+
+    /// Line breaks would break the protocol: those inside become blanks, those at the end go.
+    pub fn bytes(mut text: Vec<u8>) -> CommandError {
+        while matches!(text.last(), Some(b'\r' | b'\n')) {
+            text.pop();
+        }
+        for byte in text.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')) {
+            *byte = b' ';
         }
         CommandError(Cow::Owned(text))
     }
 
     /// The whole text.
-    pub fn as_str(&self) -> &str {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The whole text, for people.
+    pub fn to_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
     }
 
     /// The code: everything up to the first blank.
     pub fn code(&self) -> &str {
-        self.0.split(' ').next().unwrap_or("ERR")
+        let end = self.0.iter().position(|&byte| byte == b' ').unwrap_or(self.0.len());
+        std::str::from_utf8(&self.0[..end]).unwrap_or("ERR")
     }
+}
+
+/// The bytes up to the first NUL.
+pub fn until_nul(said: &[u8]) -> &[u8] {
+    &said[..said.iter().position(|&byte| byte == 0).unwrap_or(said.len())]
 }
 
 impl From<WrongType> for CommandError {
@@ -132,8 +157,8 @@ pub fn invalid_expire(full_name: &str) -> CommandError {
 
 /// A subcommand that the container does not have.
 pub fn unknown_subcommand(container: &str, given: &[u8]) -> CommandError {
-    let given: String = String::from_utf8_lossy(&given[..given.len().min(128)]).into_owned();
-    CommandError::text(format!("ERR unknown subcommand '{given}'. Try {} HELP.", container.to_uppercase()))
+    let after = format!("'. Try {} HELP.", container.to_uppercase());
+    CommandError::quoting("ERR unknown subcommand '", &given[..given.len().min(128)], &after)
 }
 
 /// A command that the configuration keeps from this client.
@@ -157,6 +182,11 @@ mod tests {
 
     #[test]
     fn line_breaks_never_reach_the_wire() {
-        assert_eq!(CommandError::text("ERR a\r\nb").as_str(), "ERR a  b");
+        assert_eq!(CommandError::text("ERR a\r\nb\n").to_text(), "ERR a  b");
+    }
+
+    #[test]
+    fn what_a_client_said_is_repeated_as_it_is() {
+        assert_eq!(CommandError::quoting("ERR '", b"a\xff\0b", "'").as_bytes(), b"ERR 'a\xff'");
     }
 }

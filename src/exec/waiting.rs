@@ -206,7 +206,7 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, client: &mut Client) {
 fn finish(inst: &mut Instance, client: &mut Client, waiter: &Waiter, result: CommandResult, mark: Mark, last_ns: u64) {
     let failed = result.is_err();
     if let Err(error) = result {
-        client.reply.error(error.as_str());
+        client.reply.error_bytes(error.as_bytes());
         inst.errors.count(error.code());
     }
     if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {

@@ -94,7 +94,7 @@ impl Server {
         for client in self.inst.clients.iter_mut().filter(|c| c.attention.has(Attention::AWAITS_SHUTDOWN)) {
             client.attention.put(Attention::AWAITS_SHUTDOWN, false);
             if !client.attention.has(Attention::REPLY_OFF) {
-                client.reply.error(error.as_str());
+                client.reply.error_bytes(error.as_bytes());
             }
             told.push(client.conn);
         }

@@ -89,6 +89,9 @@ fn conditions() {
             EXPIRE a 1 GT LT           => (error) ERR GT and LT options at the same time are not compatible
             EXPIRE a 1 BAD             => (error) ERR Unsupported option BAD
             EXPIRE a 1 NX bad          => (error) ERR Unsupported option bad
+            # what is repeated ends at a NUL, line breaks at the end go, others become blanks
+            EXPIRE a 1 "b\x00d"        => (error) ERR Unsupported option b
+            EXPIRE a 1 "b\r\nd\n"      => (error) ERR Unsupported option b  d
             "#,
         );
     });

@@ -238,6 +238,8 @@ fn scan() {
             SCAN 0 BAD x               => (error) ERR syntax error
             SCAN 0 MATCH               => (error) ERR syntax error
             SCAN 18446744073709551616  => (error) ERR invalid cursor
+            SCAN "\x00"                => (error) ERR invalid cursor
+            @redis>=7.2 SCAN "0\x00x"  =~ *
             SCAN                       => (error) ERR wrong number of arguments for 'scan' command
             "#,
         );

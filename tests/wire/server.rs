@@ -184,6 +184,10 @@ fn swapdb() {
             SWAPDB -1 0                => (error) ERR DB index is out of range
             SWAPDB x 1                 => (error) ERR invalid first DB index
             SWAPDB 1 x                 => (error) ERR invalid second DB index
+            # what is no index at all comes before what is out of range
+            SWAPDB 2147483648 x        => (error) ERR invalid first DB index
+            SWAPDB -1 -2147483649      => (error) ERR invalid second DB index
+            SWAPDB 2147483647 -1       => (error) ERR DB index is out of range
             SWAPDB 1                   => (error) ERR wrong number of arguments for 'swapdb' command
             "#,
         );

@@ -51,7 +51,6 @@ mod scan;
 mod shape;
 mod table;
 
-pub use life::FreshTable;
 pub use scan::Iter;
 pub use shape::{Element, Keys, KeysWithValues, KeysWithWords, Shape, ValueShape};
 pub use table::{LEAF_MEAN, PackedTable};

@@ -197,8 +197,7 @@ fn client_setinfo(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     } else if option.eq_ignore_ascii_case(b"lib-ver") {
         ("lib-ver", &mut about.lib_ver)
     } else {
-        let option = String::from_utf8_lossy(option);
-        return Err(CommandError::text(format!("ERR Unrecognized option '{option}'")));
+        return Err(CommandError::quoting("ERR Unrecognized option '", option, "'"));
     };
     if !is_plain(value) {
         return Err(CommandError::text(format!("ERR {name} cannot contain spaces, newlines or special characters.")));

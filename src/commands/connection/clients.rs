@@ -155,8 +155,7 @@ fn kind(word: &[u8]) -> Result<Kind, CommandError> {
             return Ok(kind);
         }
     }
-    let word = String::from_utf8_lossy(word);
-    Err(CommandError::text(format!("ERR Unknown client type '{word}'")))
+    Err(CommandError::quoting("ERR Unknown client type '", word, "'"))
 }
 
 fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -225,8 +224,7 @@ impl<'a> Filter<'a> {
                 filter.laddr = Some(value);
             } else if is("user") {
                 if value != b"default" {
-                    let user = String::from_utf8_lossy(value);
-                    return Err(CommandError::text(format!("ERR No such user '{user}'")));
+                    return Err(CommandError::quoting("ERR No such user '", value, "'"));
                 }
                 filter.user = Some(value);
             } else if is("skipme") {
@@ -291,8 +289,8 @@ fn kill(ctx: &mut AdminCtx<'_>, wanted: impl Fn(&Client, i64) -> bool) -> i64 {
 
 /// The answer to a subcommand with optional arguments and one too many.
 fn too_many(args: Args<'_>) -> CommandError {
-    let name = String::from_utf8_lossy(&args[1]);
-    CommandError::text(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP."))
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::quoting(before, &args[1], "'. Try CLIENT HELP.")
 }
 
 fn client_pause(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {

@@ -196,10 +196,7 @@ impl Conditions {
                 _ if word.eq_ignore_ascii_case(b"XX") => conditions.xx = true,
                 _ if word.eq_ignore_ascii_case(b"GT") => conditions.gt = true,
                 _ if word.eq_ignore_ascii_case(b"LT") => conditions.lt = true,
-                _ => {
-                    let word = String::from_utf8_lossy(word);
-                    return Err(CommandError::text(format!("ERR Unsupported option {word}")));
-                }
+                _ => return Err(CommandError::quoting("ERR Unsupported option ", word, "")),
             }
         }
         let Conditions { nx, xx, gt, lt } = conditions;

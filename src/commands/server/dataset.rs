@@ -117,11 +117,13 @@ fn flushall(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn swapdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let index = |i: usize, which: &'static str| num::parse_i64(&args[i]).ok_or(CommandError::fixed(which));
+    let index = |i: usize, which: &'static str| {
+        num::parse_i64(&args[i]).and_then(|index| i32::try_from(index).ok()).ok_or(CommandError::fixed(which))
+    };
     let first = index(1, "ERR invalid first DB index")?;
     let second = index(2, "ERR invalid second DB index")?;
     let databases = ctx.inst.keyspace.databases();
-    let checked = |i: i64| usize::try_from(i).ok().filter(|i| *i < databases).ok_or(error::DB_OUT_OF_RANGE);
+    let checked = |i: i32| usize::try_from(i).ok().filter(|i| *i < databases).ok_or(error::DB_OUT_OF_RANGE);
     let (first, second) = (checked(first)?, checked(second)?);
     ctx.inst.keyspace.swap_dbs(first, second, ctx.inst.now_ms);
     ctx.reply().ok();

@@ -151,7 +151,7 @@ fn latency_history(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 fn latency_graph(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let event = String::from_utf8_lossy(&args[2]);
     let Some(history) = ctx.inst.latency.history(&event) else {
-        return Err(CommandError::text(format!("ERR No samples available for event '{event}'")));
+        return Err(CommandError::quoting("ERR No samples available for event '", &args[2], "'"));
     };
     let text = history.graph(&event, ctx.inst.now_ms / 1000);
     ctx.reply().verbatim("txt", text.as_bytes());

@@ -85,9 +85,8 @@ pub(super) static MONITOR: CommandSpec = CommandSpec {
 
 fn slowlog_get(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
-        let given = String::from_utf8_lossy(&args[1]);
-        let text = format!("ERR unknown subcommand or wrong number of arguments for '{given}'. Try SLOWLOG HELP.");
-        return Err(CommandError::text(text));
+        let before = "ERR unknown subcommand or wrong number of arguments for '";
+        return Err(CommandError::quoting(before, &args[1], "'. Try SLOWLOG HELP."));
     }
     let count = match args.get(2) {
         None => COUNT_DEFAULT,

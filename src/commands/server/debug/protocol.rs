@@ -74,5 +74,5 @@ pub(super) fn protocol(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult 
 
 /// The text is the whole error, its code included.
 pub(super) fn error(_ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    Err(CommandError::text(String::from_utf8_lossy(&args[2])))
+    Err(CommandError::quoting("", &args[2], ""))
 }
