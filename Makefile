@@ -68,6 +68,12 @@ conformance-ci: build # the files of the suite that pass completely
 reference: ## the same suite against Redis itself, built from the same tarball (FILES=..., JOBS=2)
 	$(CONFORMANCE) reference $(FILES) --jobs $(JOBS)
 
+.PHONY: fuzz-diff
+fuzz-diff: ## random commands, kvstash beside Redis 8.2 (SEED=1 SECONDS=60 FAMILIES="string generic" FUZZ_ARGS=...)
+	$(CARGO) build --profile checked
+	BENCH_KVSTASH=$${BENCH_KVSTASH:-$${CARGO_TARGET_DIR:-target}/checked/kvstash} python3 tools/fuzz_diff/fuzz.py \
+		--seed $(or $(SEED),1) --seconds $(or $(SECONDS),60) --families "$(FAMILIES)" $(FUZZ_ARGS)
+
 .PHONY: docs
 docs: ## the library's documentation, target/doc/kvstash/index.html
 	$(CARGO) doc --no-deps --document-private-items

@@ -9,8 +9,9 @@ set -euo pipefail
 # The tools' own tests.
 if python3 -c 'import tomllib' 2>/dev/null; then
     python3 "$(dirname "$0")/conformance/test_conformance.py" --quiet
+    python3 "$(dirname "$0")/fuzz_diff/test_fuzz_diff.py" --quiet
 else
-    echo "test-tools: no Python 3.11 or newer; tools/conformance is not tested" >&2
+    echo "test-tools: no Python 3.11 or newer; tools/conformance and tools/fuzz_diff are not tested" >&2
 fi
 
 missing=()
