@@ -18,6 +18,7 @@
 //! | [`intset`] | format: integers in order |
 //! | [`buffer`] | what an editor of a format asks of the bytes' owner |
 //! | [`packed`] | a hash table of short elements, packed into leaves |
+//! | [`hyperloglog`] | format: HyperLogLogs, which are strings to everybody else |
 //! | [`ziplist`], [`zipmap`] | formats of old files, to be read |
 //! | [`quicklist`] | a long list, as a sequence of listpacks |
 //! | [`rope`] | a large string in pieces of 64 KiB |
@@ -29,6 +30,7 @@
 #![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
 
 pub mod buffer;
+pub mod hyperloglog;
 pub mod intset;
 pub mod listpack;
 pub mod packed;

@@ -252,9 +252,9 @@ macro_rules! bit_set {
                 Self::NAMES.iter().filter(move |(m, _)| self.has(*m)).map(|(_, n)| *n)
             }
 
-            /// How many members.
-            pub const fn count(self) -> usize {
-                self.0.count_ones() as usize
+            /// How many members have names.
+            pub fn count(self) -> usize {
+                self.names().count()
             }
         }
     };
@@ -298,6 +298,12 @@ bit_set! {
         /// Allowed while a script overruns its time.
         ALLOW_BUSY = 21, "allow_busy";
     }
+}
+
+impl Flags {
+    /// Reads for its client, and yet leaves something for replicas to hear of; COMMAND INFO keeps it to itself. CLIENT
+    /// PAUSE WRITE holds it back.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 30);
 }
 
 bit_set! {

@@ -16,6 +16,7 @@ mod dump; // DUMP RESTORE
 mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families
 mod expiry; // that keys go when their time comes
+mod hyperloglog; // PFADD PFCOUNT PFMERGE PFDEBUG PFSELFTEST
 mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...
 mod libraries; // redis-rs, redis-py, redis-cli as their users run them
 mod limits; // hostile clients: bounded memory, nobody else waits

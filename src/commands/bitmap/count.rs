@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn slices_of_a_rope_are_those_of_its_bytes() {
-        let text: Vec<u8> = (0..3 * PIECE + 100).map(|i| (i * 31 >> 3) as u8).collect();
+        let text: Vec<u8> = (0..3 * PIECE + 100).map(|i| ((i * 31) >> 3) as u8).collect();
         let rope = Rope::from_vec(text.clone());
         let views = [StringRef::Rope(&rope), StringRef::Bytes(&text)];
         let end = text.len() as u64 * 8;
