@@ -64,6 +64,7 @@ pub use data::{DbMut, IncrError};
 pub use entry::{EntryRef, Key};
 pub use keyspace::{Cause, DbInfo, Keyspace, LapsedKey, Options, Stats};
 pub use load::{Loaded, LoadedEntry};
+pub use place::Reading;
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
 pub use transfer::Transfer;

@@ -6,8 +6,8 @@
 
 use super::Object;
 use super::data::DbMut;
-use super::entry::Key;
-use super::keyspace::Keyspace;
+use super::entry::{EntryRef, Key};
+use super::keyspace::{Db, Keyspace};
 use super::slot::{KeySlot, Occupied, Vacant};
 use crate::collections::buffer::Buffer;
 use crate::cow::Heap;
@@ -15,6 +15,7 @@ use crate::dict::{Entry, EntryHead, Payload};
 use crate::types::contract::Encoding;
 use crate::types::place::{Maker, Place};
 use crate::types::value::{NewValue, ValueRef};
+use crate::util::rng::Rng;
 
 /// A compact value, edited in its entry.
 impl Buffer for Occupied<'_> {
@@ -152,6 +153,33 @@ impl DbMut<'_> {
     /// What it takes to build a value.
     pub fn maker(&mut self) -> Maker<'_> {
         self.ks.maker()
+    }
+
+    /// The database to be read, beside what it takes to build a value out of what is read (SUNIONSTORE and its like).
+    pub fn reading(&mut self) -> (Reading<'_>, Maker<'_>) {
+        let Keyspace { dbs, heap, side } = &mut *self.ks;
+        let maker = Maker { heap, limits: side.options.limits, seed: side.seed };
+        (Reading { db: &dbs[self.at], now_ms: self.now_ms }, maker)
+    }
+
+    /// Chance for one command.
+    pub fn chance(&mut self) -> Rng {
+        Rng::from_seed(self.ks.side.rng.next_u64())
+    }
+}
+
+/// A database that is only read, without a trace.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    db: &'a Db,
+    now_ms: i64,
+}
+
+impl<'a> Reading<'a> {
+    /// The entry of a key that has time left.
+    pub fn peek(self, key: Key<'_>) -> Option<EntryRef<'a>> {
+        let found = EntryRef(self.db.table.find(key.hash, key.bytes)?);
+        (!found.is_lapsed(self.now_ms)).then_some(found)
     }
 }
 

@@ -27,6 +27,7 @@
 //! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
 //! | `args.rs` | arguments that several families share |
+//! | `cursor.rs` | what SCAN and its kin have in common |
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `keys.rs` | which arguments are keys, from key specs |
 //! | `memory.rs` | where memory goes |
@@ -44,6 +45,7 @@ pub mod args;
 pub mod call;
 pub mod configure;
 pub mod ctx;
+pub mod cursor;
 pub mod debug;
 pub mod error;
 pub mod eviction;

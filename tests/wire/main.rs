@@ -24,6 +24,7 @@ mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod protocol; // requests cut, malformed, inline, pipelined
 mod rdb; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
+mod set; // SADD SPOP SINTER SSCAN and the rest of the set group
 mod shutdown; // SHUTDOWN and signals
 mod startup; // the command line, the banner, supervision, crashes
 mod string; // GET SET and the rest of the string group

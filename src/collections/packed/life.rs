@@ -1,11 +1,15 @@
 //! Forks, copies, destruction, memory, and what must hold between any two calls.
 
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+
 use super::grow::Address;
 use super::leaf::{Leaf, tag_of};
 use super::outside::Outside;
 use super::shape::Shape;
 use super::table::{LEAF_MEAN, PackedTable};
-use crate::cow::{Epoch, Unshared};
+use crate::cow::{Epoch, Heap, Unshared};
+use crate::util::hash::HashSeed;
 
 impl<S: Shape> PackedTable<S> {
     /// The table of a forked value: shares all nodes, each to be copied before it is changed. Only as safe as the
@@ -104,6 +108,61 @@ impl<S: Shape> PackedTable<S> {
         assert!(load <= (leaves + 1) * LEAF_MEAN, "enough leaves");
         // SAFETY: the nodes of a table live.
         unsafe { self.directory.check(self.origin) };
+    }
+}
+
+/// A table that is being built: not part of the data yet, so nobody else reads it. Dropping it frees it.
+pub struct FreshTable<S: Shape>(ManuallyDrop<PackedTable<S>>);
+
+impl<S: Shape> FreshTable<S> {
+    /// An empty table.
+    pub fn new(seed: HashSeed, now: Epoch) -> FreshTable<S> {
+        FreshTable(ManuallyDrop::new(PackedTable::new(seed, now)))
+    }
+
+    /// As [`PackedTable::insert`].
+    #[inline]
+    pub fn insert(&mut self, heap: &mut Heap, key: &[u8], value: &[u8], marked: bool) -> bool {
+        self.0.insert(heap, key, value, marked)
+    }
+
+    /// As [`PackedTable::insert_new`].
+    #[inline]
+    pub fn insert_new(&mut self, heap: &mut Heap, key: &[u8], value: &[u8], marked: bool) -> bool {
+        self.0.insert_new(heap, key, value, marked)
+    }
+
+    /// As [`PackedTable::remove`].
+    pub fn remove(&mut self, heap: &mut Heap, key: &[u8]) -> bool {
+        self.0.remove(heap, key)
+    }
+
+    /// It becomes a part of the data.
+    pub fn into_table(self) -> PackedTable<S> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never used or dropped again.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl<S: Shape> Deref for FreshTable<S> {
+    type Target = PackedTable<S>;
+
+    fn deref(&self) -> &PackedTable<S> {
+        &self.0
+    }
+}
+
+impl<S: Shape> Drop for FreshTable<S> {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here; the table was never reachable from the data, so no snapshot has it.
+        unsafe { ManuallyDrop::take(&mut self.0).destroy(&Unshared::proven()) }
+    }
+}
+
+impl<S: Shape> std::fmt::Debug for FreshTable<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -51,6 +51,7 @@ mod scan;
 mod shape;
 mod table;
 
+pub use life::FreshTable;
 pub use scan::Iter;
 pub use shape::{Element, Keys, KeysWithValues, KeysWithWords, Shape, ValueShape};
 pub use table::{LEAF_MEAN, PackedTable};

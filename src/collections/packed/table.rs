@@ -219,7 +219,6 @@ impl<S: Shape> PackedTable<S> {
     }
 
     #[inline]
-    #[expect(clippy::too_many_arguments, reason = "a place, and what shall be there")]
     fn update(&mut self, heap: &mut Heap, at: usize, leaf: Leaf, place: Place, key: &[u8], value: &[u8], marked: bool) {
         // SAFETY: the nodes live; the leaf is the writer's own before it is changed. A copy has the same places.
         unsafe {

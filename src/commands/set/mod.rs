@@ -1,5 +1,58 @@
-//! The group `set`: sets.
+//! The group `set`: members without order.
+//!
+//! # What this is
+//!
+//! One `static` and one function per command. What a set *is*, and when it changes its encoding, is decided in
+//! [`crate::types::set`].
+//!
+//! # What it never does
+//!
+//! **Architecture Invariant:** no handler asks for a set's encoding, but for what must come out as Redis has it.
+//!
+//! # Map
+//!
+//! | file | commands |
+//! | --- | --- |
+//! | `members.rs` | SADD, SREM, SMOVE, SCARD, SISMEMBER, SMISMEMBER, SMEMBERS, SSCAN |
+//! | `chance.rs` | SPOP, SRANDMEMBER |
+//! | `algebra.rs` | SINTER, SUNION, SDIFF, and their kin that store or count |
+//!
+//! # Read first
+//!
+//! `members.rs`.
 
+mod algebra;
+mod chance;
+mod members;
+
+use crate::collections::listpack::Item;
 use crate::exec::spec::CommandSpec;
+use crate::resp::Reply;
 
-pub(super) static COMMANDS: &[&CommandSpec] = &[];
+pub(super) static COMMANDS: &[&CommandSpec] = &[
+    &members::SADD,
+    &members::SREM,
+    &members::SMOVE,
+    &members::SCARD,
+    &members::SISMEMBER,
+    &members::SMISMEMBER,
+    &members::SMEMBERS,
+    &members::SSCAN,
+    &chance::SPOP,
+    &chance::SRANDMEMBER,
+    &algebra::SINTER,
+    &algebra::SINTERCARD,
+    &algebra::SINTERSTORE,
+    &algebra::SUNION,
+    &algebra::SUNIONSTORE,
+    &algebra::SDIFF,
+    &algebra::SDIFFSTORE,
+];
+
+#[inline]
+fn reply_member(reply: &mut Reply, member: Item<'_>) {
+    match member {
+        Item::Int(n) => reply.bulk_int(n),
+        Item::Bytes(text) => reply.bulk(text),
+    }
+}

@@ -1,0 +1,283 @@
+//! Members one by one: SADD, SREM, SMOVE, SCARD, SISMEMBER, SMISMEMBER, SMEMBERS, SSCAN.
+
+use super::reply_member;
+use crate::collections::listpack::Item;
+use crate::db::{KeySlot, Vacant};
+use crate::exec::ctx::DataCtx;
+use crate::exec::cursor::{self, Filter, Knows};
+use crate::exec::error::CommandResult;
+use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::resp::Args;
+use crate::types::TypeName;
+use crate::types::set::{self, NewSet};
+use crate::types::value::NewValue;
+
+pub(super) static SADD: CommandSpec = CommandSpec {
+    name: "sadd",
+    summary: "Adds members to a set, creating it when absent.",
+    complexity: "O(1) a member",
+    group: Group::Set,
+    arity: Arity::AtLeast(3),
+    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::INSERT))],
+    args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple()],
+    handler: Handler::Data(sadd),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SREM: CommandSpec = CommandSpec {
+    name: "srem",
+    summary: "Removes members from a set.",
+    complexity: "O(N), N the members given",
+    group: Group::Set,
+    arity: Arity::AtLeast(3),
+    flags: Flags::WRITE.and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple()],
+    handler: Handler::Data(srem),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SMOVE: CommandSpec = CommandSpec {
+    name: "smove",
+    summary: "Moves a member from one set to another.",
+    group: Group::Set,
+    arity: Arity::Exactly(4),
+    flags: Flags::WRITE.and(Flags::FAST),
+    keys: &[
+        KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE)),
+        KeySpec::at(2, Access::READ_WRITE.and(Access::INSERT)),
+    ],
+    args: &[ArgSpec::key("source"), ArgSpec::key_of("destination", 1), ArgSpec::string("member")],
+    handler: Handler::Data(smove),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SCARD: CommandSpec = CommandSpec {
+    name: "scard",
+    summary: "Counts the members of a set.",
+    group: Group::Set,
+    arity: Arity::Exactly(2),
+    flags: Flags::READONLY.and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY)],
+    args: &[ArgSpec::key("key")],
+    handler: Handler::Data(scard),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SISMEMBER: CommandSpec = CommandSpec {
+    name: "sismember",
+    summary: "Tells whether a member is in a set.",
+    group: Group::Set,
+    arity: Arity::Exactly(3),
+    flags: Flags::READONLY.and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY)],
+    args: &[ArgSpec::key("key"), ArgSpec::string("member")],
+    handler: Handler::Data(sismember),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SMISMEMBER: CommandSpec = CommandSpec {
+    name: "smismember",
+    summary: "Tells for each of several members whether it is in a set.",
+    complexity: "O(N), N the members asked for",
+    since: "6.2.0",
+    group: Group::Set,
+    arity: Arity::AtLeast(3),
+    flags: Flags::READONLY.and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple()],
+    handler: Handler::Data(smismember),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SMEMBERS: CommandSpec = CommandSpec {
+    name: "smembers",
+    summary: "Returns all members of a set.",
+    complexity: "O(N), N the members",
+    group: Group::Set,
+    arity: Arity::Exactly(2),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[ArgSpec::key("key")],
+    tips: &["nondeterministic_output_order"],
+    handler: Handler::Data(smembers),
+    ..CommandSpec::BASE
+};
+
+pub(super) static SSCAN: CommandSpec = CommandSpec {
+    name: "sscan",
+    summary: "Iterates over the members of a set, a few at a call.",
+    complexity: "O(1) a call, O(N) for the whole iteration",
+    since: "2.8.0",
+    group: Group::Set,
+    arity: Arity::AtLeast(3),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[
+        ArgSpec::key("key"),
+        ArgSpec::integer("cursor"),
+        ArgSpec::pattern("pattern").token("MATCH").optional(),
+        ArgSpec::integer("count").token("COUNT").optional(),
+    ],
+    tips: &["nondeterministic_output"],
+    handler: Handler::Data(sscan),
+    ..CommandSpec::BASE
+};
+
+fn sadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let mut slot = ctx.db.entry(key);
+    let added = match &mut slot {
+        KeySlot::Occupied(place) => {
+            place.get().expect(TypeName::Set)?;
+            let count = args.len() - 2;
+            if count > 1 {
+                set::prepare(place, count);
+            }
+            let added = args.skip(2).iter().filter(|member| set::add(place, member)).count();
+            if added > 0 {
+                place.changed(added);
+            }
+            added
+        }
+        KeySlot::Vacant(_) => match slot {
+            KeySlot::Vacant(place) => make(place, args.skip(2)),
+            KeySlot::Occupied(_) => unreachable!("matched above"),
+        },
+    };
+    ctx.reply.int(added as i64);
+    Ok(())
+}
+
+/// Makes a set of members; returns how many it has.
+fn make(mut place: Vacant<'_>, members: Args<'_>) -> usize {
+    let maker = &mut place.maker();
+    let mut set = NewSet::for_members(&members[0], members.len(), maker);
+    let added = members.iter().filter(|member| set.add(Item::of(member), maker)).count();
+    place.insert_value(NewValue::Set(set)).changed(added);
+    added
+}
+
+fn srem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let mut removed = 0;
+    if let KeySlot::Occupied(mut place) = ctx.db.entry(key) {
+        let mut left = place.get().set()?.len();
+        for member in args.skip(2).iter() {
+            if set::remove(&mut place, member) {
+                removed += 1;
+                left -= 1;
+                if left == 0 {
+                    break;
+                }
+            }
+        }
+        if left == 0 {
+            place.changed(removed - 1);
+            place.remove();
+        } else if removed > 0 {
+            place.changed(removed);
+        }
+    }
+    ctx.reply.int(removed as i64);
+    Ok(())
+}
+
+fn smove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let (from, to, member) = (ctx.key(args, 1), ctx.key(args, 2), &args[3]);
+    let Some(source) = ctx.db.lookup_write(from) else {
+        ctx.reply.int(0);
+        return Ok(());
+    };
+    let is_member = source.set()?.contains(member);
+    if let Some(target) = ctx.db.lookup_write(to) {
+        target.expect(TypeName::Set)?;
+    }
+    if is_member && from.bytes != to.bytes {
+        if let KeySlot::Occupied(mut place) = ctx.db.entry(from) {
+            set::remove(&mut place, member);
+            if place.get().set()?.is_empty() {
+                place.remove();
+            } else {
+                place.changed(1);
+            }
+        }
+        match ctx.db.entry(to) {
+            KeySlot::Occupied(mut place) => {
+                if set::add(&mut place, member) {
+                    place.changed(1);
+                }
+            }
+            KeySlot::Vacant(place) => {
+                make(place, args.skip(3));
+            }
+        }
+    }
+    ctx.reply.int(i64::from(is_member));
+    Ok(())
+}
+
+fn scard(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let count = match ctx.db.lookup_read(key) {
+        Some(entry) => entry.set()?.len(),
+        None => 0,
+    };
+    ctx.reply.int(count as i64);
+    Ok(())
+}
+
+fn sismember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let is_member = match ctx.db.lookup_read(key) {
+        Some(entry) => entry.set()?.contains(&args[2]),
+        None => false,
+    };
+    ctx.reply.int(i64::from(is_member));
+    Ok(())
+}
+
+fn smismember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let set = ctx.db.lookup_read(key).map(|entry| entry.set()).transpose()?;
+    ctx.reply.array(args.len() - 2);
+    for member in args.skip(2).iter() {
+        ctx.reply.int(i64::from(set.is_some_and(|set| set.contains(member))));
+    }
+    Ok(())
+}
+
+fn smembers(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    match ctx.db.lookup_read(key) {
+        Some(entry) => {
+            let set = entry.set()?;
+            ctx.reply.set(set.len());
+            set.iter().for_each(|member| reply_member(ctx.reply, member));
+        }
+        None => ctx.reply.set(0),
+    }
+    Ok(())
+}
+
+fn sscan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let cursor = cursor::parse(&args[2])?;
+    let key = ctx.key(args, 1);
+    let set = ctx.db.lookup_read(key).map(|entry| entry.set()).transpose()?;
+    // Redis looks at the options of an iteration only if there is something to iterate over.
+    let Some(set) = set else {
+        cursor::reply(ctx.reply, |_, _| 0);
+        return Ok(());
+    };
+    let filter = Filter::parse(args.skip(3), Knows::Nothing)?;
+    cursor::reply(ctx.reply, |reply, found| {
+        set.scan(cursor, filter.count, |member| {
+            if filter.pattern.matches(member.text(&mut itoa::Buffer::new())) {
+                reply_member(reply, member);
+                *found += 1;
+            }
+        })
+    });
+    Ok(())
+}
