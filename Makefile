@@ -74,6 +74,18 @@ fuzz-diff: ## random commands, kvstash beside Redis 8.2 (SEED=1 SECONDS=60 FAMIL
 	BENCH_KVSTASH=$${BENCH_KVSTASH:-$${CARGO_TARGET_DIR:-target}/checked/kvstash} python3 tools/fuzz_diff/fuzz.py \
 		--seed $(or $(SEED),1) --seconds $(or $(SECONDS),60) --families "$(FAMILIES)" $(FUZZ_ARGS)
 
+.PHONY: fuzz
+fuzz: ## a fuzz target under the address sanitizer (TARGET=rdb SECONDS=600; TARGET=all; without TARGET, lists them)
+	@tools/fuzz/run.sh "$(TARGET)" "$(SECONDS)"
+
+.PHONY: miri
+miri: ## cow, dict and collections under Miri, which sees undefined behaviour (nightly toolchain)
+	@tools/sanitize.sh miri
+
+.PHONY: asan
+asan: ## cow, dict, collections and their model tests under the address sanitizer (nightly toolchain)
+	@tools/sanitize.sh asan
+
 .PHONY: docs
 docs: ## the library's documentation, target/doc/kvstash/index.html
 	$(CARGO) doc --no-deps --document-private-items

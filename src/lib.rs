@@ -47,6 +47,9 @@ pub mod types;
 pub mod util;
 
 /// Here and not in `main.rs`, so that the tests and every tool count memory with the same allocator.
-#[cfg(not(miri))] // Miri checks every access itself, and cannot call out to C
+///
+/// Not where somebody looks over every access: Miri cannot call out to C, and sanitizers (`--cfg system_allocator`, see
+/// `make asan`, `make fuzz`) know the system's allocator.
+#[cfg(not(any(miri, system_allocator)))]
 #[global_allocator]
 static ALLOCATOR: sys::allocator::Jemalloc = sys::allocator::Jemalloc;

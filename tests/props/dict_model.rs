@@ -46,7 +46,7 @@ impl CowValue for Note {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Value {
+pub enum Value {
     Bytes(Vec<u8>),
     Int(i64),
     Note(Vec<u8>),
@@ -68,7 +68,7 @@ fn row_of(entry: EntryRef<'_, Note>) -> Row {
 }
 
 #[derive(Clone, Debug)]
-enum Op {
+pub enum Op {
     Set(u16, Value, Option<i64>),
     SetBlob(u16, u8),
     Fill(u16, u16),
@@ -99,24 +99,25 @@ fn key(n: u16) -> Vec<u8> {
     key
 }
 
-impl Arbitrary for Op {
-    fn arbitrary(g: &mut Gen) -> Op {
-        let (k, n) = (u16::arbitrary(g) % KEYS, u8::arbitrary(g));
-        let expiry = bool::arbitrary(g).then(|| i64::arbitrary(g));
-        match u8::arbitrary(g) % 24 {
+impl Op {
+    /// An operation out of numbers: from chance here, from a fuzzer in tools/fuzz.
+    pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
+        let (k, n) = (next() as u16 % KEYS, next() as u8);
+        let expiry = (next() % 2 == 1).then(|| next() as i64);
+        match next() % 24 {
             0 => Op::Set(k, Value::Bytes(vec![n; n as usize]), expiry),
-            1 => Op::Set(k, Value::Int(i64::arbitrary(g)), expiry),
+            1 => Op::Set(k, Value::Int(next() as i64), expiry),
             2 => Op::Set(k, Value::Note(vec![n; 3]), expiry),
             3 => Op::SetBlob(k, n),
-            4..=6 => Op::Fill(k, u16::arbitrary(g) % 400),
+            4..=6 => Op::Fill(k, next() as u16 % 400),
             7 => Op::Remove(k),
-            8 | 9 => Op::RemoveRange(k, u16::arbitrary(g) % 500),
+            8 | 9 => Op::RemoveRange(k, next() as u16 % 500),
             10 => Op::Increment(k),
             11 | 12 => Op::Append(k, n),
             13 => Op::Scribble(k),
             14 => Op::Expire(k, expiry),
-            15 => Op::Rename(k, u16::arbitrary(g) % KEYS),
-            16 => Op::Touch(k, u32::arbitrary(g) & 0xff_ffff),
+            15 => Op::Rename(k, next() as u16 % KEYS),
+            16 => Op::Touch(k, next() as u32 & 0xff_ffff),
             17 => Op::TakeAll,
             18 | 19 => Op::OpenSnapshot,
             20 => Op::ReadSnapshot(n),
@@ -124,6 +125,12 @@ impl Arbitrary for Op {
             22 => Op::Reclaim(n),
             _ => [Op::TakeGarbage, Op::Recode(k)][n as usize % 2].clone(),
         }
+    }
+}
+
+impl Arbitrary for Op {
+    fn arbitrary(g: &mut Gen) -> Op {
+        Op::draw(&mut || u64::arbitrary(g))
     }
 }
 
@@ -350,28 +357,30 @@ impl World {
     }
 }
 
-quickcheck! {
-    fn a_table_is_a_map_and_snapshots_do_not_change(ops: Vec<Op>) -> bool {
-        let mut world = World::new();
-        for op in ops {
-            world.apply(op);
+/// Applies the operations; looks at everything after every so many, and at the end.
+pub fn run(ops: impl Iterator<Item = Op>, check_every: usize) -> bool {
+    let mut world = World::new();
+    for (step, op) in ops.enumerate() {
+        world.apply(op);
+        if step.is_multiple_of(check_every) {
             world.check();
         }
-        world.finish()
+    }
+    world.finish()
+}
+
+quickcheck! {
+    fn a_table_is_a_map_and_snapshots_do_not_change(ops: Vec<Op>) -> bool {
+        run(ops.into_iter(), if cfg!(miri) { 8 } else { 1 })
     }
 }
 
 #[test]
 fn long_runs() {
     // More growth, shrinking and overlapping snapshots than short cases reach.
-    for seed in 1..=3 {
-        let (mut world, mut g) = (World::new(), Gen::from_size_and_seed(64, seed));
-        for step in 0..1000 {
-            world.apply(Op::arbitrary(&mut g));
-            if step % 20 == 0 {
-                world.check();
-            }
-        }
-        world.finish();
+    let (seeds, steps) = if cfg!(miri) { (1, 60) } else { (3, 1000) };
+    for seed in 1..=seeds {
+        let mut g = Gen::from_size_and_seed(64, seed);
+        run((0..steps).map(|_| Op::arbitrary(&mut g)), 20);
     }
 }

@@ -50,7 +50,7 @@ fn row(element: Element<'_>) -> (Vec<u8>, (Vec<u8>, bool)) {
 }
 
 #[derive(Clone, Debug)]
-enum Op {
+pub enum Op {
     Insert(u16, u8, bool),
     InsertNew(u16, u8),
     Fill(u16, u16, u8),
@@ -80,15 +80,16 @@ fn key(n: u16) -> Vec<u8> {
     if n == 0 { vec![] } else { key }
 }
 
-impl Arbitrary for Op {
-    fn arbitrary(g: &mut Gen) -> Op {
-        let (k, n) = (u16::arbitrary(g) % KEYS, u8::arbitrary(g));
-        match u8::arbitrary(g) % 20 {
-            0 | 1 => Op::Insert(k, n, bool::arbitrary(g)),
+impl Op {
+    /// An operation out of numbers: from chance here, from a fuzzer in tools/fuzz.
+    pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
+        let (k, n) = (next() as u16 % KEYS, next() as u8);
+        match next() % 20 {
+            0 | 1 => Op::Insert(k, n, next() % 2 == 1),
             2 => Op::InsertNew(k, n),
-            3..=6 => Op::Fill(k, u16::arbitrary(g) % (KEYS / 2), n),
+            3..=6 => Op::Fill(k, next() as u16 % (KEYS / 2), n),
             7 => Op::Remove(k),
-            8..=10 => Op::RemoveRange(k, u16::arbitrary(g) % (KEYS / 2)),
+            8..=10 => Op::RemoveRange(k, next() as u16 % (KEYS / 2)),
             11 => Op::TakeRandom(n),
             12 => [Op::Duplicate, Op::Clear][n as usize % 2].clone(),
             13..=15 => Op::OpenSnapshot,
@@ -97,6 +98,12 @@ impl Arbitrary for Op {
             18 => Op::Reclaim(n),
             _ => Op::TakeGarbage,
         }
+    }
+}
+
+impl Arbitrary for Op {
+    fn arbitrary(g: &mut Gen) -> Op {
+        Op::draw(&mut || u64::arbitrary(g))
     }
 }
 
@@ -281,11 +288,12 @@ impl<S: Shape> World<S> {
     }
 }
 
-fn run<S: Shape>(ops: &[Op]) {
+/// Applies the operations to a table of this shape; looks at all of it after every so many, and at the end.
+pub fn run<S: Shape>(ops: &[Op], check_every: usize) {
     let mut world = World::<S>::new();
     for (step, op) in ops.iter().enumerate() {
         world.apply(op.clone());
-        if step % 4 == 0 {
+        if step % check_every == 0 {
             world.check();
         }
     }
@@ -294,17 +302,17 @@ fn run<S: Shape>(ops: &[Op]) {
 
 quickcheck! {
     fn a_set_is_a_set(ops: Vec<Op>) -> bool {
-        run::<Keys>(&ops);
+        run::<Keys>(&ops, 4);
         true
     }
 
     fn words_stay_with_their_keys(ops: Vec<Op>) -> bool {
-        run::<KeysWithWords>(&ops);
+        run::<KeysWithWords>(&ops, 4);
         true
     }
 
     fn a_hash_is_a_map(ops: Vec<Op>) -> bool {
-        run::<KeysWithValues>(&ops);
+        run::<KeysWithValues>(&ops, 4);
         true
     }
 }

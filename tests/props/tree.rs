@@ -100,7 +100,7 @@ impl Set {
 }
 
 #[derive(Clone, Debug)]
-enum Op {
+pub enum Op {
     Insert(u16),
     InsertRange(u16, u8),
     InsertBackwards(u16, u8),
@@ -115,11 +115,11 @@ enum Op {
     Clear,
 }
 
-impl Arbitrary for Op {
-    fn arbitrary(g: &mut Gen) -> Op {
-        let n = u16::arbitrary(g) % 4096;
-        let size = u8::arbitrary(g);
-        match u8::arbitrary(g) % 24 {
+impl Op {
+    /// An operation out of numbers: from chance here, from a fuzzer in tools/fuzz.
+    pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
+        let (n, size) = (next() as u16 % 4096, next() as u8);
+        match next() % 24 {
             0..4 => Op::Insert(n),
             4..8 => Op::InsertRange(n, size),
             8..10 => Op::InsertBackwards(n, size),
@@ -137,12 +137,19 @@ impl Arbitrary for Op {
     }
 }
 
-fn ordered(ops: Vec<Op>) {
+impl Arbitrary for Op {
+    fn arbitrary(g: &mut Gen) -> Op {
+        Op::draw(&mut || u64::arbitrary(g))
+    }
+}
+
+/// Applies the operations; looks at all of the tree after every so many, and at the end.
+pub fn ordered(ops: Vec<Op>, check_every: usize) {
     let mut heap = Heap::new();
     let mut set = Set { tree: CowTree::new(heap.epoch()) };
     let mut model = BTreeSet::new();
     let mut snapshots: Vec<(CowTree<Numbers>, Vec<u32>, SnapshotTicket)> = vec![];
-    for op in ops {
+    for (step, op) in ops.into_iter().enumerate() {
         match op {
             Op::Insert(n) => assert_eq!(set.insert(&mut heap, n.into()), model.insert(n.into())),
             Op::InsertRange(n, size) => (0..u32::from(size)).map(|i| u32::from(n) + i * 3).for_each(|n| {
@@ -189,9 +196,12 @@ fn ordered(ops: Vec<Op>) {
                 model.clear();
             }
         }
-        set.tree.check_invariants(&heap);
         assert_eq!(set.tree.len(), model.len());
+        if step % check_every == 0 {
+            set.tree.check_invariants(&heap);
+        }
     }
+    set.tree.check_invariants(&heap);
     assert!(Set::all(&set.tree).into_iter().eq(model.iter().copied()));
     assert!(set.backwards().into_iter().eq(model.iter().rev().copied()));
     for (tree, expected, ticket) in snapshots {
@@ -222,7 +232,7 @@ impl Items for Letters {
 }
 
 #[derive(Clone, Debug)]
-enum Edit {
+pub enum Edit {
     Insert(u16, u8),
     PushFront(u8),
     PushBack(u8),
@@ -231,25 +241,33 @@ enum Edit {
     End,
 }
 
-impl Arbitrary for Edit {
-    fn arbitrary(g: &mut Gen) -> Edit {
-        match u8::arbitrary(g) % 12 {
-            0..3 => Edit::Insert(u16::arbitrary(g), u8::arbitrary(g)),
-            3..6 => Edit::PushFront(u8::arbitrary(g)),
-            6..9 => Edit::PushBack(u8::arbitrary(g)),
-            9 => Edit::RemoveRange(u16::arbitrary(g), u16::arbitrary(g) % 300),
+impl Edit {
+    /// As [`Op::draw`].
+    pub fn draw(next: &mut dyn FnMut() -> u64) -> Edit {
+        match next() % 12 {
+            0..3 => Edit::Insert(next() as u16, next() as u8),
+            3..6 => Edit::PushFront(next() as u8),
+            6..9 => Edit::PushBack(next() as u8),
+            9 => Edit::RemoveRange(next() as u16, next() as u16 % 300),
             10 => Edit::Snapshot,
             _ => Edit::End,
         }
     }
 }
 
-fn sequence(edits: Vec<Edit>) {
+impl Arbitrary for Edit {
+    fn arbitrary(g: &mut Gen) -> Edit {
+        Edit::draw(&mut || u64::arbitrary(g))
+    }
+}
+
+/// As [`ordered`].
+pub fn sequence(edits: Vec<Edit>, check_every: usize) {
     let mut heap = Heap::new();
     let mut tree = CowTree::<Letters>::new(heap.epoch());
     let mut model: Vec<u8> = vec![];
     let mut snapshot = None;
-    for edit in edits {
+    for (step, edit) in edits.into_iter().enumerate() {
         match edit {
             Edit::Insert(at, letter) => {
                 let at = at as usize % (model.len() + 1);
@@ -306,12 +324,16 @@ fn sequence(edits: Vec<Edit>) {
                 heap.reclaim(100);
             }
         }
+        if step % check_every != 0 {
+            continue;
+        }
         tree.check_invariants(&heap);
         assert!(tree.iter().flatten().eq(&model));
         if let Some((_, tree, model)) = &snapshot {
             assert!(tree.iter().flatten().eq(model));
         }
     }
+    tree.check_invariants(&heap);
     tree.discard(&mut heap);
     drop(snapshot);
     heap.reap();
@@ -321,12 +343,12 @@ fn sequence(edits: Vec<Edit>) {
 
 quickcheck! {
     fn a_tree_is_an_ordered_set(ops: Vec<Op>) -> bool {
-        ordered(ops);
+        ordered(ops, 1);
         true
     }
 
     fn a_tree_is_a_sequence(edits: Vec<Edit>) -> bool {
-        sequence(edits);
+        sequence(edits, 1);
         true
     }
 }
