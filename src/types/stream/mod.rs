@@ -1,79 +1,250 @@
-//! The type `stream`.
+//! Streams: a log of entries by id, and groups of consumers that read it.
+//!
+//! A stream is never compact: its root is a node of its own from the first entry on. The root has a tree of entries,
+//! in chunks of Redis's layout, and once there is a group the four trees of [`groups`]. All of them are copied on write
+//! leaf by leaf, so a write costs a snapshot the same however long the stream is and however much is pending.
+//!
+//! A stream may be empty and stay: its last id, and its groups, are worth keeping.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`id`] | ids and their texts |
+//! | [`chunk`] | the layout of some entries in a listpack |
+//! | [`entries`] | the tree of chunks: ranges, appending, deleting, trimming |
+//! | [`groups`] | groups, consumers, pending entries |
+//! | [`records`] | records of one size in order |
+//! | [`lag`] | how far a group is behind |
+//! | `rdb` | streams in files |
+
+pub mod chunk;
+pub mod entries;
+pub mod groups;
+pub mod id;
+mod lag;
+mod rdb;
+mod records;
 
 use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;
 use super::object::Object;
-use super::place::Maker;
-use super::value::{Stored, Vetting};
+use super::value::Stored;
 use crate::cow::{CowValue, Epoch, Heap, Unshared};
 use crate::dict::Payload;
-use crate::rdb::{RdbError, RdbReader, RdbWriter, TypeOpcode};
-use std::convert::Infallible;
-use std::io;
-use std::marker::PhantomData;
+use chunk::ChunkLimits;
+use entries::{Entries, Trim};
+use groups::{Groups, NewGroups};
+use id::{Seq, StreamId, Written};
+use std::fmt;
 
-/// The large form.
-pub enum StreamObject {}
+/// What a stream remembers beside its entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// The highest id there ever was.
+    pub last_id: StreamId,
+    /// The lowest id there is; `0-0` if there is none.
+    pub first_id: StreamId,
+    /// The highest id that was deleted by itself, not by trimming.
+    pub max_deleted_id: StreamId,
+    /// How many entries were ever added.
+    pub entries_added: u64,
+}
+
+/// A stream.
+pub struct StreamObject {
+    birth: Epoch,
+    facts: Facts,
+    entries: Entries,
+    /// None until the first group.
+    groups: Option<Box<Groups>>,
+}
+
+/// Why an entry cannot be added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AddError {
+    /// There is no higher id than the last one.
+    Exhausted,
+    /// The wanted id is not higher than the last one.
+    NotHigher,
+}
 
 impl StreamObject {
-    /// An independent value with the same contents.
-    pub fn duplicate(&self, _heap: &Heap) -> Self {
-        match *self {}
+    /// A stream without entries.
+    pub fn new(now: Epoch) -> StreamObject {
+        StreamObject { birth: now, facts: Facts::default(), entries: Entries::new(now), groups: None }
+    }
+
+    /// What it remembers.
+    #[inline]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// XSETID: the caller has checked that it makes sense.
+    pub fn facts_mut(&mut self) -> &mut Facts {
+        &mut self.facts
+    }
+
+    /// Its entries.
+    #[inline]
+    pub fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// Its groups, if it ever had one.
+    pub fn groups(&self) -> Option<&Groups> {
+        self.groups.as_deref()
+    }
+
+    /// Its groups, to be changed.
+    pub fn groups_mut(&mut self, heap: &Heap) -> &mut Groups {
+        self.groups.get_or_insert_with(|| Box::new(Groups::new(heap.epoch())))
+    }
+
+    /// The id a new entry gets: the one that was wanted, or else one behind the last, at `now_ms` if possible.
+    #[inline]
+    pub fn choose_id(&self, wanted: Option<Written>, now_ms: i64) -> Result<StreamId, AddError> {
+        let last = self.facts.last_id;
+        let Some(wanted) = wanted else {
+            let now = StreamId::new(now_ms as u64, 0);
+            return if now > last { Ok(now) } else { last.next().ok_or(AddError::Exhausted) };
+        };
+        if last == StreamId::MAX {
+            return Err(AddError::Exhausted);
+        }
+        let id = match wanted.seq {
+            Seq::Given(seq) => StreamId::new(wanted.ms, seq),
+            Seq::Missing => StreamId::new(wanted.ms, 0),
+            Seq::Any if wanted.ms == last.ms => {
+                StreamId::new(wanted.ms, last.seq.checked_add(1).ok_or(AddError::NotHigher)?)
+            }
+            Seq::Any => StreamId::new(wanted.ms, 0),
+        };
+        if id > last { Ok(id) } else { Err(AddError::NotHigher) }
+    }
+
+    /// Appends an entry under an id of [`StreamObject::choose_id`]. `texts` are fields and values in turn.
+    #[inline]
+    pub fn add<'a, T>(&mut self, heap: &mut Heap, limits: ChunkLimits, id: StreamId, texts: T)
+    where
+        T: ExactSizeIterator<Item = &'a [u8]> + Clone,
+    {
+        self.entries.append(heap, limits, id, texts);
+        self.facts.last_id = id;
+        self.facts.entries_added = self.facts.entries_added.wrapping_add(1);
+        if self.entries.len() == 1 {
+            self.facts.first_id = id;
+        }
+    }
+
+    /// Deletes one entry; false if it is not there. To be followed by [`StreamObject::find_first`].
+    pub fn delete(&mut self, heap: &mut Heap, id: StreamId) -> bool {
+        if !self.entries.delete(heap, id) {
+            return false;
+        }
+        self.facts.max_deleted_id = self.facts.max_deleted_id.max(id);
+        true
+    }
+
+    /// After entries were deleted: which is the first one now?
+    pub fn find_first(&mut self) {
+        self.facts.first_id = self.entries.first().map_or(StreamId::MIN, |e| e.id);
+    }
+
+    /// Removes entries from the front. Returns how many.
+    pub fn trim(&mut self, heap: &mut Heap, how: Trim) -> u64 {
+        let gone = self.entries.trim(heap, how);
+        if gone > 0 {
+            self.find_first();
+        }
+        gone
+    }
+
+    /// An independent stream with the same contents.
+    pub fn duplicate(&self, heap: &Heap) -> StreamObject {
+        let now = heap.epoch();
+        StreamObject {
+            birth: now,
+            facts: self.facts,
+            entries: self.entries.duplicate(now),
+            groups: self.groups.as_ref().map(|groups| Box::new(groups.duplicate(now))),
+        }
     }
 }
 
 impl CowValue for StreamObject {
     fn birth(&self) -> Epoch {
-        match *self {}
+        self.birth
     }
 
     fn origin(&self) -> Epoch {
-        match *self {}
+        let oldest = self.birth.min(self.entries.origin());
+        self.groups.as_ref().map_or(oldest, |groups| oldest.min(groups.origin()))
     }
 
-    fn fork(&self, _heap: &mut Heap) -> Self {
-        match *self {}
+    fn fork(&self, heap: &mut Heap) -> StreamObject {
+        StreamObject {
+            birth: heap.epoch(),
+            facts: self.facts,
+            entries: self.entries.fork(),
+            groups: self.groups.as_ref().map(|groups| Box::new(groups.fork())),
+        }
     }
 
-    fn drop_shell(self) {
-        match self {}
+    fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {
+        self.entries.destroy_some(budget, proof)
+            && self.groups.as_mut().is_none_or(|groups| groups.destroy_some(budget, proof))
     }
 
-    fn destroy_some(&mut self, _budget: &mut usize, _proof: &Unshared) -> bool {
-        match *self {}
-    }
-
-    fn destroy(self, _proof: &Unshared) {
-        match self {}
+    fn destroy(self, proof: &Unshared) {
+        self.entries.destroy(proof);
+        if let Some(groups) = self.groups {
+            groups.destroy(proof);
+        }
     }
 
     fn free_effort(&self) -> usize {
-        match *self {}
+        self.entries.chunks_len() + self.groups.as_ref().map_or(0, |groups| groups.free_effort()) + 1
     }
 
     fn memory(&self) -> usize {
-        match *self {}
+        let groups = self.groups.as_ref().map_or(0, |groups| size_of::<Groups>() + groups.memory());
+        self.entries.memory() + groups
     }
 }
 
-/// A value to be read, in any encoding.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamRef<'a>(Infallible, PhantomData<&'a ()>);
+/// A stream to be read.
+#[derive(Clone, Copy)]
+pub struct StreamRef<'a>(&'a StreamObject);
 
 impl<'a> StreamRef<'a> {
-    /// The value that an entry stores in this encoding.
-    pub fn of(_encoding: Encoding, _stored: Stored<'a>) -> Self {
-        unreachable!("no command makes one")
+    /// The value that an entry stores.
+    #[inline]
+    pub fn of(_encoding: Encoding, stored: Stored<'a>) -> StreamRef<'a> {
+        match stored {
+            Stored::Node(Object::Stream(stream)) => StreamRef(stream),
+            _ => unreachable!("the entry says that it is a stream"),
+        }
     }
 
-    /// How [`Self::save`] lays it out in a file of this version.
-    pub fn rdb_opcode(self, _version: u32) -> TypeOpcode {
-        match self.0 {}
+    /// The stream, for as long as its entry may be read.
+    #[inline]
+    pub fn get(self) -> &'a StreamObject {
+        self.0
     }
+}
 
-    /// Writes the value, without its opcode.
-    pub fn save(self, _out: &mut RdbWriter<'_>) -> io::Result<()> {
-        match self.0 {}
+impl std::ops::Deref for StreamRef<'_> {
+    type Target = StreamObject;
+
+    #[inline]
+    fn deref(&self) -> &StreamObject {
+        self.0
+    }
+}
+
+impl fmt::Debug for StreamRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({} entries, {:?})", self.0.entries.len(), self.0.facts)
     }
 }
 
@@ -81,43 +252,67 @@ impl DataType for StreamRef<'_> {
     const NAME: TypeName = TypeName::Stream;
 
     fn encoding(&self) -> Encoding {
-        match self.0 {}
+        Encoding::Stream
     }
 
     fn len(&self) -> usize {
-        match self.0 {}
+        self.0.entries.len() as usize
     }
 
     fn memory_usage(&self, _samples: usize) -> usize {
-        match self.0 {}
+        size_of::<Object>() + self.0.memory()
     }
 
     fn free_effort(&self) -> usize {
-        match self.0 {}
+        CowValue::free_effort(self.0)
     }
 
-    fn digest(&self, _into: &mut Digest) {
-        match self.0 {}
+    /// Ids and fields; groups are not part of it.
+    fn digest(&self, into: &mut Digest) {
+        let mut digits = itoa::Buffer::new();
+        let mut text = Vec::new();
+        for entry in self.0.entries.range(StreamId::MIN, StreamId::MAX) {
+            text.clear();
+            text.extend_from_slice(digits.format(entry.id.ms).as_bytes());
+            text.push(b'.');
+            text.extend_from_slice(digits.format(entry.id.seq).as_bytes());
+            into.mix(&text);
+            for (field, value) in entry.fields() {
+                into.mix(field.text(&mut digits));
+                into.mix(value.text(&mut digits));
+            }
+        }
     }
 }
 
-/// A value that is not stored yet.
+/// A stream that is not stored yet: all its trees as leaves.
 #[derive(Debug)]
-pub struct NewStream(Infallible);
+pub struct NewStream {
+    birth: Epoch,
+    facts: Facts,
+    chunks: Vec<Vec<u8>>,
+    groups: NewGroups,
+}
 
 impl NewStream {
-    /// Reads a value laid out as `kind`; None if that is not a layout of streams.
-    pub fn load(
-        _kind: TypeOpcode,
-        _from: &mut RdbReader<'_>,
-        _vetting: Vetting,
-        _maker: &mut Maker<'_>,
-    ) -> Result<Option<NewStream>, RdbError> {
-        Ok(None)
+    /// One without entries.
+    pub fn empty(now: Epoch) -> NewStream {
+        NewStream { birth: now, facts: Facts::default(), chunks: vec![], groups: NewGroups::default() }
+    }
+
+    /// The stream.
+    fn build(self) -> StreamObject {
+        let now = self.birth;
+        StreamObject {
+            birth: now,
+            facts: self.facts,
+            entries: Entries::from_leaves(now, self.chunks),
+            groups: (!self.groups.is_empty()).then(|| Box::new(self.groups.build(now))),
+        }
     }
 
     /// Hands the form in which the value goes into an entry to `store`.
-    pub(crate) fn with_payload<R>(self, _store: impl FnOnce(Encoding, Payload<'_, Object>) -> R) -> R {
-        match self.0 {}
+    pub(crate) fn with_payload<R>(self, store: impl FnOnce(Encoding, Payload<'_, Object>) -> R) -> R {
+        store(Encoding::Stream, Payload::Node(Box::new(Object::Stream(self.build()))))
     }
 }

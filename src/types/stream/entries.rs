@@ -1,0 +1,284 @@
+//! The entries of a stream: a tree of chunks.
+//!
+//! A leaf is the id of a chunk in 16 bytes and the chunk ([`super::chunk`]); the tree counts live entries, so the
+//! length of the stream is that of the tree, and a chunk without live entries goes by itself.
+
+use super::chunk::{self, Chunk, ChunkLimits, Entry};
+use super::id::StreamId;
+use crate::collections::listpack::{Buffer, EMPTY};
+use crate::collections::tree::{CowTree, Cursor, Items, Place};
+use crate::cow::{Epoch, Heap, Unshared};
+
+const ID: usize = 16;
+
+/// Chunks as leaves.
+struct Chunks;
+
+impl Items for Chunks {
+    type Bound = StreamId;
+
+    #[inline]
+    fn bound(leaf: &[u8]) -> StreamId {
+        id_of(leaf)
+    }
+
+    #[inline]
+    fn count(leaf: &[u8]) -> usize {
+        chunk_of(leaf).live() as usize
+    }
+}
+
+#[inline]
+fn id_of(leaf: &[u8]) -> StreamId {
+    StreamId::from_bytes(*leaf.first_chunk().expect("a leaf begins with an id"))
+}
+
+/// The chunk that a leaf is.
+#[inline]
+pub(super) fn chunk_of(leaf: &[u8]) -> Chunk<'_> {
+    Chunk::new(id_of(leaf), &leaf[ID..])
+}
+
+/// A leaf from the parts that files have.
+pub fn leaf(id: StreamId, chunk: &[u8]) -> Vec<u8> {
+    let mut leaf = Vec::with_capacity(ID + chunk.len());
+    leaf.extend_from_slice(&id.to_bytes());
+    leaf.extend_from_slice(chunk);
+    leaf
+}
+
+/// The chunk inside a leaf, to be edited.
+struct Inside<'a>(&'a mut Vec<u8>);
+
+impl Buffer for Inside<'_> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        &self.0[ID..]
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0[ID..]
+    }
+
+    #[inline]
+    fn reshape(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        &mut self.0.reshape(ID + at, removed, added)[ID..]
+    }
+}
+
+/// What goes when a stream is trimmed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Threshold {
+    /// MAXLEN: all but so many.
+    Length(u64),
+    /// MINID: what is below.
+    Id(StreamId),
+}
+
+/// How a stream is trimmed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trim {
+    /// What goes.
+    pub to: Threshold,
+    /// `~`: whole chunks only.
+    pub approximate: bool,
+    /// At most about so many entries; 0 for any number.
+    pub limit: u64,
+}
+
+/// The entries of a stream, by id.
+pub struct Entries(CowTree<Chunks>);
+
+impl Entries {
+    /// None yet.
+    pub fn new(now: Epoch) -> Entries {
+        Entries(CowTree::new(now))
+    }
+
+    /// Out of [`leaf`]s, by rising id.
+    pub fn from_leaves(now: Epoch, leaves: Vec<Vec<u8>>) -> Entries {
+        Entries(CowTree::from_leaves(now, leaves))
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// How many chunks there are.
+    pub fn chunks_len(&self) -> usize {
+        self.0.leaves()
+    }
+
+    /// The chunks in order.
+    pub fn chunks(&self) -> impl Iterator<Item = Chunk<'_>> {
+        self.0.iter().map(chunk_of)
+    }
+
+    /// The entry with the lowest id.
+    pub fn first(&self) -> Option<Entry<'_>> {
+        chunk_of(self.0.first()?.leaf()).first()
+    }
+
+    /// The entry with the highest id.
+    pub fn last(&self) -> Option<Entry<'_>> {
+        chunk_of(self.0.last()?.leaf()).last()
+    }
+
+    #[inline]
+    fn seek(&self, id: StreamId) -> Option<Cursor<'_, Chunks>> {
+        self.0.seek(|edge| edge.bound() <= id)
+    }
+
+    /// The entry with this id.
+    pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
+        chunk_of(self.seek(id)?.leaf()).find(id)
+    }
+
+    /// Those from `start` to `end`, lowest first.
+    pub fn range(&self, start: StreamId, end: StreamId) -> Range<'_> {
+        let cursor = if start <= end { self.seek(start) } else { None };
+        let entries = cursor.as_ref().map(|c| chunk_of(c.leaf()).entries());
+        Range { cursor, entries, start, end, reverse: false }
+    }
+
+    /// Those from `end` down to `start`, highest first.
+    pub fn range_back(&self, start: StreamId, end: StreamId) -> Range<'_> {
+        let cursor = if start <= end { self.seek(end) } else { None };
+        let entries = cursor.as_ref().map(|c| chunk_of(c.leaf()).entries());
+        Range { cursor, entries, start, end, reverse: true }
+    }
+
+    /// Appends an entry, whose id is higher than any that was ever here. `texts` are fields and values in turn.
+    #[inline]
+    pub fn append<'a, T>(&mut self, heap: &mut Heap, limits: ChunkLimits, id: StreamId, texts: T)
+    where
+        T: ExactSizeIterator<Item = &'a [u8]> + Clone,
+    {
+        if let Some(last) = self.0.last() {
+            let (path, chunk) = (last.path(), chunk_of(last.leaf()));
+            if limits.admit(chunk, texts.clone().map(<[u8]>::len).sum()) {
+                let chunk_id = chunk.id();
+                return self.0.edit(heap, path, |leaf| chunk::append(&mut Inside(leaf), chunk_id, id, texts));
+            }
+            // Nothing is added to this one any more.
+            self.0.edit(heap, path, |leaf| leaf.shrink_to(leaf.len().next_multiple_of(8)));
+        }
+        let mut leaf = leaf(id, &EMPTY);
+        chunk::begin(&mut Inside(&mut leaf), texts);
+        self.0.insert(heap, Place::Last, leaf);
+    }
+
+    /// Deletes an entry; false if there is none with this id.
+    pub fn delete(&mut self, heap: &mut Heap, id: StreamId) -> bool {
+        let Some(cursor) = self.seek(id) else { return false };
+        let (path, chunk) = (cursor.path(), chunk_of(cursor.leaf()));
+        if chunk.find(id).is_none() {
+            return false;
+        }
+        if chunk.live() == 1 {
+            self.0.remove(heap, path);
+            return true;
+        }
+        let chunk_id = chunk.id();
+        self.0.edit(heap, path, |leaf| chunk::delete(&mut Inside(leaf), chunk_id, id))
+    }
+
+    /// Removes entries from the front. Returns how many.
+    pub fn trim(&mut self, heap: &mut Heap, how: Trim) -> u64 {
+        let mut gone = 0;
+        while let Some(first) = self.0.first() {
+            let (path, chunk, len) = (first.path(), chunk_of(first.leaf()), self.len());
+            let live = chunk.live();
+            if matches!(how.to, Threshold::Length(keep) if len <= keep) || (how.limit > 0 && gone + live > how.limit) {
+                break;
+            }
+            let whole = match how.to {
+                Threshold::Length(keep) => len - live >= keep,
+                Threshold::Id(keep) => chunk.last_id() < keep,
+            };
+            if whole {
+                self.0.remove(heap, path);
+                gone += live;
+                continue;
+            }
+            if !how.approximate {
+                let chunk_id = chunk.id();
+                let mut left = len;
+                gone += self.0.edit(heap, path, |leaf| {
+                    chunk::delete_front(&mut Inside(leaf), chunk_id, |id| {
+                        let goes = match how.to {
+                            Threshold::Length(keep) => left > keep,
+                            Threshold::Id(keep) => id < keep,
+                        };
+                        left -= u64::from(goes);
+                        goes
+                    })
+                });
+            }
+            break;
+        }
+        gone
+    }
+
+    pub(super) fn origin(&self) -> Epoch {
+        self.0.origin()
+    }
+
+    pub(super) fn fork(&self) -> Entries {
+        Entries(self.0.fork())
+    }
+
+    pub(super) fn duplicate(&self, now: Epoch) -> Entries {
+        Entries(self.0.duplicate(now))
+    }
+
+    pub(super) fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {
+        self.0.destroy_some(budget, proof)
+    }
+
+    pub(super) fn destroy(self, proof: &Unshared) {
+        self.0.destroy(proof);
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.0.memory()
+    }
+}
+
+/// Entries of a range of ids, in either direction.
+pub struct Range<'a> {
+    cursor: Option<Cursor<'a, Chunks>>,
+    entries: Option<chunk::Entries<'a>>,
+    start: StreamId,
+    end: StreamId,
+    reverse: bool,
+}
+
+impl<'a> Iterator for Range<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        loop {
+            let entries = self.entries.as_mut()?;
+            let next = if self.reverse { entries.next_back() } else { entries.next() };
+            match next {
+                Some(entry) => {
+                    let (before, behind) = (entry.id < self.start, entry.id > self.end);
+                    if if self.reverse { before } else { behind } {
+                        self.entries = None;
+                    } else if !before && !behind && !entry.deleted {
+                        return Some(entry);
+                    }
+                }
+                None => {
+                    let cursor = self.cursor.as_mut()?;
+                    let more = if self.reverse { cursor.prev() } else { cursor.next() };
+                    self.entries = more.then(|| chunk_of(cursor.leaf()).entries());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Records of one size in order of their keys: what pending entries are kept in.
+//!
+//! A leaf is records one after the other; a full one splits. Leaves that are filled in order stay full.
+
+use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
+use crate::cow::{Epoch, Heap, Unshared};
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+/// A leaf has no more bytes than this.
+const LEAF_MAX: usize = 1008;
+
+/// A record of `BYTES` bytes.
+pub trait Record: Copy + 'static {
+    /// By which it is found, and by which records are in order.
+    type Key: Copy + Ord + Debug + Send + Sync + 'static;
+    /// Its size.
+    const BYTES: usize;
+
+    /// The key.
+    fn key(&self) -> Self::Key;
+
+    /// The record in these bytes.
+    fn read(bytes: &[u8]) -> Self;
+
+    /// Appends its bytes.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+/// Leaves of records.
+struct Leaves<R>(PhantomData<R>);
+
+impl<R: Record> Items for Leaves<R> {
+    type Bound = R::Key;
+
+    #[inline]
+    fn bound(leaf: &[u8]) -> R::Key {
+        R::read(leaf).key()
+    }
+
+    #[inline]
+    fn count(leaf: &[u8]) -> usize {
+        leaf.len() / R::BYTES
+    }
+
+    fn joinable(left: &[u8], right: &[u8]) -> bool {
+        left.len() + right.len() <= LEAF_MAX / 2
+    }
+
+    fn join(left: &mut Vec<u8>, right: &[u8]) {
+        left.extend_from_slice(right);
+    }
+}
+
+/// Records in order.
+pub struct Records<R: Record>(CowTree<Leaves<R>>);
+
+#[inline]
+fn at<R: Record>(leaf: &[u8], index: usize) -> R {
+    R::read(&leaf[index * R::BYTES..])
+}
+
+/// How many records of the leaf are before `key`, and whether the next one has it.
+#[inline]
+fn find<R: Record>(leaf: &[u8], key: R::Key) -> (usize, bool) {
+    let (mut low, mut high) = (0, leaf.len() / R::BYTES);
+    while low < high {
+        let middle = low.midpoint(high);
+        if at::<R>(leaf, middle).key() < key {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    (low, low * R::BYTES < leaf.len() && at::<R>(leaf, low).key() == key)
+}
+
+/// Leaves of these records, which are in order.
+pub fn leaves<R: Record>(records: &[R]) -> Vec<Vec<u8>> {
+    let fill = |part: &[R]| {
+        let mut leaf = Vec::with_capacity(part.len() * R::BYTES);
+        part.iter().for_each(|r| r.write(&mut leaf));
+        leaf
+    };
+    records.chunks(LEAF_MAX / R::BYTES).map(fill).collect()
+}
+
+impl<R: Record> Records<R> {
+    /// None yet.
+    pub fn new(now: Epoch) -> Self {
+        Records(CowTree::new(now))
+    }
+
+    /// Out of [`leaves`].
+    pub fn from_leaves(now: Epoch, leaves: Vec<Vec<u8>>) -> Self {
+        Records(CowTree::from_leaves(now, leaves))
+    }
+
+    #[inline]
+    fn seek(&self, key: R::Key) -> Option<Cursor<'_, Leaves<R>>> {
+        self.0.seek(|edge| edge.bound() <= key)
+    }
+
+    /// Where the record with this key is.
+    #[inline]
+    fn place(&self, key: R::Key) -> Option<(Path, usize, R)> {
+        let cursor = self.seek(key)?;
+        let (index, found) = find::<R>(cursor.leaf(), key);
+        found.then(|| (cursor.path(), index, at(cursor.leaf(), index)))
+    }
+
+    /// The record with this key.
+    #[inline]
+    pub fn get(&self, key: R::Key) -> Option<R> {
+        self.place(key).map(|(_, _, record)| record)
+    }
+
+    /// Puts a record in, or in the place of the one with its key, which is returned.
+    pub fn put(&mut self, heap: &mut Heap, record: R) -> Option<R> {
+        let Some(cursor) = self.seek(record.key()) else {
+            let mut leaf = Vec::with_capacity(R::BYTES);
+            record.write(&mut leaf);
+            self.0.insert(heap, Place::Last, leaf);
+            return None;
+        };
+        let (path, len) = (cursor.path(), cursor.leaf().len());
+        let (index, found) = find::<R>(cursor.leaf(), record.key());
+        let from = index * R::BYTES;
+        if found {
+            let old = at(cursor.leaf(), index);
+            self.0.edit(heap, path, |leaf| overwrite(leaf, from, &record));
+            return Some(old);
+        }
+        if len + R::BYTES <= LEAF_MAX {
+            self.0.edit(heap, path, |leaf| insert(leaf, from, &record));
+            return None;
+        }
+        let mut right = vec![];
+        if from < len {
+            right = self.0.edit(heap, path, |leaf| {
+                let right = leaf.split_off(len / R::BYTES / 2 * R::BYTES);
+                if from < leaf.len() {
+                    insert(leaf, from, &record);
+                }
+                right
+            });
+        }
+        let left_len = len - right.len();
+        if from >= left_len {
+            insert(&mut right, from - left_len, &record);
+        }
+        self.0.insert(heap, Place::After(path), right);
+        None
+    }
+
+    /// Takes a record out.
+    pub fn remove(&mut self, heap: &mut Heap, key: R::Key) -> Option<R> {
+        let (path, index, record) = self.place(key)?;
+        let from = index * R::BYTES;
+        let left = self.0.edit(heap, path, |leaf| {
+            leaf.drain(from..from + R::BYTES);
+            leaf.len()
+        });
+        if left > 0 && left < LEAF_MAX / 4 {
+            self.0.mend(heap, path);
+        }
+        Some(record)
+    }
+
+    /// Takes out all records from `from` on and before `to`.
+    pub fn remove_range(&mut self, heap: &mut Heap, from: R::Key, to: R::Key) {
+        while let Some(mut cursor) = self.seek(from) {
+            let (mut first, _) = find::<R>(cursor.leaf(), from);
+            if first * R::BYTES == cursor.leaf().len() {
+                if !cursor.next() {
+                    return;
+                }
+                first = 0;
+            }
+            let (last, _) = find::<R>(cursor.leaf(), to);
+            if first >= last {
+                return;
+            }
+            let path = cursor.path();
+            if last - first == cursor.count() {
+                self.0.remove(heap, path);
+            } else {
+                self.0.edit(heap, path, |leaf| drop(leaf.drain(first * R::BYTES..last * R::BYTES)));
+            }
+        }
+    }
+
+    /// How many records are before `key`.
+    fn rank(&self, key: R::Key) -> usize {
+        self.seek(key).map_or(0, |cursor| cursor.rank() + find::<R>(cursor.leaf(), key).0)
+    }
+
+    /// How many records there are from `from` on and before `to`.
+    pub fn count(&self, from: R::Key, to: R::Key) -> usize {
+        self.rank(to).saturating_sub(self.rank(from))
+    }
+
+    /// The records from `from` on.
+    pub fn iter_from(&self, from: R::Key) -> Iter<'_, R> {
+        let cursor = self.seek(from);
+        let index = cursor.as_ref().map_or(0, |c| find::<R>(c.leaf(), from).0);
+        Iter { cursor, index }
+    }
+
+    /// The last record before `key`.
+    pub fn last_before(&self, key: R::Key) -> Option<R> {
+        let cursor = self.seek(key)?;
+        let index = find::<R>(cursor.leaf(), key).0;
+        // `seek` went to the leaf that begins at or before the key, so if nothing is before the key in it, there is
+        // nothing before the leaf either, or the leaf begins with the key itself.
+        match index.checked_sub(1) {
+            Some(index) => Some(at(cursor.leaf(), index)),
+            None => {
+                let mut cursor = cursor;
+                cursor.prev().then(|| at(cursor.leaf(), cursor.count() - 1))
+            }
+        }
+    }
+
+    pub(super) fn leaves_len(&self) -> usize {
+        self.0.leaves()
+    }
+
+    pub(super) fn origin(&self) -> Epoch {
+        self.0.origin()
+    }
+
+    pub(super) fn fork(&self) -> Self {
+        Records(self.0.fork())
+    }
+
+    pub(super) fn duplicate(&self, now: Epoch) -> Self {
+        Records(self.0.duplicate(now))
+    }
+
+    pub(super) fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {
+        self.0.destroy_some(budget, proof)
+    }
+
+    pub(super) fn destroy(self, proof: &Unshared) {
+        self.0.destroy(proof);
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.0.memory()
+    }
+}
+
+fn overwrite<R: Record>(leaf: &mut Vec<u8>, from: usize, record: &R) {
+    let len = leaf.len();
+    record.write(leaf);
+    leaf.copy_within(len.., from);
+    leaf.truncate(len);
+}
+
+fn insert<R: Record>(leaf: &mut Vec<u8>, from: usize, record: &R) {
+    record.write(leaf);
+    leaf[from..].rotate_right(R::BYTES);
+}
+
+/// Records in order of their keys.
+pub struct Iter<'a, R: Record> {
+    cursor: Option<Cursor<'a, Leaves<R>>>,
+    index: usize,
+}
+
+impl<R: Record> Iterator for Iter<'_, R> {
+    type Item = R;
+
+    #[inline]
+    fn next(&mut self) -> Option<R> {
+        let cursor = self.cursor.as_mut()?;
+        if self.index == cursor.count() {
+            if !cursor.next() {
+                self.cursor = None;
+                return None;
+            }
+            self.index = 0;
+        }
+        self.index += 1;
+        Some(at(cursor.leaf(), self.index - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::rng::Rng;
+    use std::collections::BTreeMap;
+
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    struct Pair(u64, u64);
+
+    impl Record for Pair {
+        type Key = u64;
+        const BYTES: usize = 16;
+        fn key(&self) -> u64 {
+            self.0
+        }
+        fn read(bytes: &[u8]) -> Pair {
+            let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+            Pair(word(0), word(8))
+        }
+        fn write(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(&self.0.to_le_bytes());
+            out.extend_from_slice(&self.1.to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn they_are_a_map_in_order() {
+        let steps = if cfg!(miri) { 500 } else { 20_000 };
+        let mut rng = Rng::from_seed(7);
+        let mut heap = Heap::new();
+        let (mut records, mut model) = (Records::<Pair>::new(heap.epoch()), BTreeMap::new());
+        for step in 0..steps {
+            let key = rng.below(2000);
+            match rng.below(100) {
+                0..60 => {
+                    let old = records.put(&mut heap, Pair(key, step)).map(|p| p.1);
+                    assert_eq!(old, model.insert(key, step));
+                }
+                60..98 => assert_eq!(records.remove(&mut heap, key).map(|p| p.1), model.remove(&key)),
+                98 => {
+                    let to = key + rng.below(50);
+                    records.remove_range(&mut heap, key, to);
+                    model.retain(|k, _| !(key..to).contains(k));
+                }
+                _ => {
+                    let here: Vec<_> = records.iter_from(key).map(|p| (p.0, p.1)).collect();
+                    let there: Vec<_> = model.range(key..).map(|(k, v)| (*k, *v)).collect();
+                    assert_eq!(here, there);
+                    assert_eq!(records.count(key, key + 100), model.range(key..key + 100).count());
+                    assert_eq!(records.last_before(key).map(|p| p.0), model.range(..key).next_back().map(|p| *p.0));
+                }
+            }
+            assert_eq!(records.get(key).map(|p| p.1), model.get(&key).copied());
+        }
+        records.remove_range(&mut heap, 0, u64::MAX);
+        assert!(records.iter_from(0).next().is_none());
+    }
+}
