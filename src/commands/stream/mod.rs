@@ -1,5 +1,99 @@
-//! The group `stream`: streams.
+//! The group `stream`: logs of entries, and groups of consumers that read them.
+//!
+//! # What this is
+//!
+//! One `static` and one function per command. What a stream is, and what becomes of its groups when something is
+//! delivered, claimed or acknowledged, is decided in [`crate::types::stream`]; here arguments become calls and answers
+//! become replies.
+//!
+//! # What it never does
+//!
+//! **Architecture Invariant:** a stream that has become empty stays: nothing here removes a key.
+//!
+//! **Architecture Invariant:** whatever is wrong with the arguments is found before anything is changed.
+//!
+//! # Map
+//!
+//! | file | commands |
+//! | --- | --- |
+//! | `add.rs` | XADD, XTRIM |
+//! | `range.rs` | XLEN, XRANGE, XREVRANGE |
+//! | `remove.rs` | XDEL, XSETID |
+//! | `read.rs` | XREAD, XREADGROUP |
+//! | `pending.rs` | XACK, XPENDING |
+//! | `claim.rs` | XCLAIM, XAUTOCLAIM |
+//! | `group.rs` | XGROUP |
+//! | `info.rs` | XINFO |
+//! | `ids.rs` | ids among arguments |
+//! | `replies.rs` | ids and entries in replies |
+//!
+//! # Read first
+//!
+//! `range.rs`, then `add.rs`.
 
+mod add;
+mod claim;
+mod group;
+mod ids;
+mod info;
+mod pending;
+mod range;
+mod read;
+mod remove;
+mod replies;
+
+use crate::cow::Heap;
+use crate::db::Occupied;
+use crate::exec::error::CommandError;
 use crate::exec::spec::CommandSpec;
+use crate::types::Object;
+use crate::types::place::Place;
+use crate::types::stream::StreamObject;
 
-pub(super) static COMMANDS: &[&CommandSpec] = &[];
+pub(super) static COMMANDS: &[&CommandSpec] = &[
+    &add::XADD,
+    &add::XTRIM,
+    &range::XLEN,
+    &range::XRANGE,
+    &range::XREVRANGE,
+    &remove::XDEL,
+    &remove::XSETID,
+    &read::XREAD,
+    &read::XREADGROUP,
+    &pending::XACK,
+    &pending::XPENDING,
+    &claim::XCLAIM,
+    &claim::XAUTOCLAIM,
+    &group::XGROUP,
+    &info::XINFO,
+];
+
+/// The stream in a place that is known to hold one, to be changed.
+#[inline]
+fn stream_mut<'o>(place: &'o mut Occupied<'_>) -> (&'o mut StreamObject, &'o mut Heap) {
+    match place.node_mut() {
+        Some((Object::Stream(stream), heap)) => (stream, heap),
+        _ => unreachable!("the type was just seen"),
+    }
+}
+
+#[cold]
+fn no_key_or_group(key: &[u8], group: &[u8]) -> CommandError {
+    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    CommandError::text(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
+}
+
+#[cold]
+fn no_group(key: &[u8], group: &[u8]) -> CommandError {
+    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    CommandError::text(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
+}
+
+/// A subcommand whose arguments do not fit.
+#[cold]
+fn bad_subcommand(container: &str, given: &[u8]) -> CommandError {
+    let given = String::from_utf8_lossy(&given[..given.len().min(128)]);
+    CommandError::text(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{given}'. Try {container} HELP."
+    ))
+}

@@ -57,7 +57,7 @@ impl Buffer for Inside<'_> {
     }
 
     #[inline]
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    fn in_place(&mut self) -> &mut [u8] {
         &mut self.0[ID..]
     }
 

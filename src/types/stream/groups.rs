@@ -54,10 +54,17 @@ pub struct Pending {
     pub deliveries: u64,
 }
 
+impl Consumer {
+    /// What tells it from all other consumers of the stream there ever were.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 impl Pending {
-    /// Whether `consumer` is the one it was delivered to.
-    pub fn belongs_to(&self, consumer: &Consumer) -> bool {
-        self.consumer == consumer.number
+    /// The number of the consumer it was delivered to.
+    pub fn consumer(&self) -> u64 {
+        self.consumer
     }
 
     /// How long ago it was delivered. The clock may have been set back.

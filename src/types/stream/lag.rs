@@ -15,6 +15,11 @@ impl StreamObject {
         self.entries.len() > 0 && !max_deleted_id.is_zero() && first_id <= max_deleted_id && start <= max_deleted_id
     }
 
+    /// Whether a group that stands at `last_id` can go on counting: all that it is still to be given is there.
+    fn counts_on(&self, last_id: StreamId) -> bool {
+        last_id >= self.facts.first_id && !self.has_gap_from(last_id)
+    }
+
     /// How many entries were added up to and with `id`, if that can be told.
     pub fn added_up_to(&self, id: StreamId) -> Option<u64> {
         let Facts { last_id, first_id, max_deleted_id, entries_added } = self.facts;
@@ -39,11 +44,11 @@ impl StreamObject {
     /// How many entries a group has still to be given, if that can be told.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         let added = self.facts.entries_added;
-        if added == 0 {
+        if added == 0 || self.entries.len() == 0 {
             return Some(0);
         }
         let read = match group.entries_read {
-            Some(read) if !self.has_gap_from(group.last_id) => read,
+            Some(read) if self.counts_on(group.last_id) => read,
             _ => self.added_up_to(group.last_id)?,
         };
         Some(added.wrapping_sub(read) as i64)
@@ -51,8 +56,9 @@ impl StreamObject {
 
     /// A group is given the entry `id`, which is behind all that it was given before.
     pub fn advance(&self, group: &mut Group, id: StreamId) {
+        let counts_on = self.counts_on(group.last_id);
         match &mut group.entries_read {
-            Some(read) if !self.has_gap_from(id) => *read = read.wrapping_add(1),
+            Some(read) if counts_on => *read = read.wrapping_add(1),
             read if self.facts.entries_added > 0 => *read = self.added_up_to(id),
             _ => {}
         }

@@ -224,12 +224,7 @@ fn read_pending(from: &mut RdbReader<'_>) -> Result<Vec<LoadedPending>, RdbError
     let mut pending = vec![];
     for _ in 0..from.read_count()? {
         let id = read_raw_id(from)?;
-        pending.push(LoadedPending {
-            id,
-            delivered_ms: from.read_ms()?,
-            deliveries: from.read_len()?,
-            consumer: None,
-        });
+        pending.push(LoadedPending { id, delivered_ms: from.read_ms()?, deliveries: from.read_len()?, consumer: None });
     }
     pending.sort_by_key(|p| p.id);
     if pending.windows(2).any(|pair| pair[0].id == pair[1].id) {

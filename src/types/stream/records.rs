@@ -86,11 +86,6 @@ pub fn leaves<R: Record>(records: &[R]) -> Vec<Vec<u8>> {
 }
 
 impl<R: Record> Records<R> {
-    /// None yet.
-    pub fn new(now: Epoch) -> Self {
-        Records(CowTree::new(now))
-    }
-
     /// Out of [`leaves`].
     pub fn from_leaves(now: Epoch, leaves: Vec<Vec<u8>>) -> Self {
         Records(CowTree::from_leaves(now, leaves))
@@ -317,7 +312,7 @@ mod tests {
         let steps = if cfg!(miri) { 500 } else { 20_000 };
         let mut rng = Rng::from_seed(7);
         let mut heap = Heap::new();
-        let (mut records, mut model) = (Records::<Pair>::new(heap.epoch()), BTreeMap::new());
+        let (mut records, mut model) = (Records::<Pair>::from_leaves(heap.epoch(), vec![]), BTreeMap::new());
         for step in 0..steps {
             let key = rng.below(2000);
             match rng.below(100) {

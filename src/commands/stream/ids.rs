@@ -1,0 +1,76 @@
+//! Ids among arguments.
+
+use crate::exec::error::CommandError;
+use crate::resp::Args;
+use crate::types::stream::id::StreamId;
+
+/// A text that is no id.
+pub(super) const INVALID_ID: CommandError =
+    CommandError::fixed("ERR Invalid stream ID specified as stream command argument");
+const INVALID_START: CommandError = CommandError::fixed("ERR invalid start ID for the interval");
+const INVALID_END: CommandError = CommandError::fixed("ERR invalid end ID for the interval");
+
+/// An id of an entry; one without a second part means its entry 0.
+#[inline]
+pub(super) fn id(text: &[u8]) -> Result<StreamId, CommandError> {
+    StreamId::parse(text, 0).ok_or(INVALID_ID)
+}
+
+/// The ids from argument `first` on: all of them, before anything is done with one.
+pub(super) fn ids(args: Args<'_>, first: usize) -> Result<Vec<StreamId>, CommandError> {
+    args.skip(first).iter().map(id).collect()
+}
+
+/// An id where `-` and `+` mean the lowest and the highest.
+pub(super) fn id_or_edge(text: &[u8], missing_seq: u64) -> Result<StreamId, CommandError> {
+    match text {
+        b"-" => Ok(StreamId::MIN),
+        b"+" => Ok(StreamId::MAX),
+        _ => StreamId::parse(text, missing_seq).ok_or(INVALID_ID),
+    }
+}
+
+/// Where a range begins: `(` leaves the id itself out.
+pub(super) fn start(text: &[u8]) -> Result<StreamId, CommandError> {
+    match text {
+        [b'(', rest @ ..] if !rest.is_empty() => id(rest)?.next().ok_or(INVALID_START),
+        _ => id_or_edge(text, 0),
+    }
+}
+
+/// Where a range ends.
+pub(super) fn end(text: &[u8]) -> Result<StreamId, CommandError> {
+    match text {
+        [b'(', rest @ ..] if !rest.is_empty() => {
+            StreamId::parse(rest, u64::MAX).ok_or(INVALID_ID)?.previous().ok_or(INVALID_END)
+        }
+        _ => id_or_edge(text, u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_a_range() {
+        let told = |r: Result<StreamId, CommandError>| r.map_or_else(|e| e.as_str().to_owned(), |id| id.to_string());
+        let cases = [
+            ("5", "5-0", "5-18446744073709551615"),
+            ("(5", "5-1", "5-18446744073709551614"),
+            ("-", "0-0", "0-0"),
+            ("(0-0", "0-1", INVALID_END.as_str()),
+            ("(-", INVALID_ID.as_str(), INVALID_ID.as_str()),
+            ("(", INVALID_ID.as_str(), INVALID_ID.as_str()),
+            (
+                "(18446744073709551615-18446744073709551615",
+                INVALID_START.as_str(),
+                "18446744073709551615-18446744073709551614",
+            ),
+        ];
+        for (text, at_start, at_end) in cases {
+            assert_eq!(told(start(text.as_bytes())), at_start, "{text}");
+            assert_eq!(told(end(text.as_bytes())), at_end, "{text}");
+        }
+    }
+}
