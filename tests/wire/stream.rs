@@ -559,7 +559,7 @@ fn xread_waits() {
     let server = Server::start(&[]);
     each_proto(&server, |kv| {
         let map = |text: &str, kv: &Conn| if kv.proto == Proto::Resp3 { format!("{{{text}}}") } else { String::new() };
-        kv.ok("XADD s 1-1 a 1");
+        kv.talk("XADD s 1-1 a 1");
         let mut one = kv.another();
         let mut two = kv.another();
         one.send(&["XREAD", "BLOCK", "0", "STREAMS", "none", "s", "$", "$"]);
@@ -580,9 +580,9 @@ fn xread_waits() {
         // Another type is no stream, and a list does not serve anybody.
         one.send(&["XREAD", "BLOCK", "0", "STREAMS", "new", "0"]);
         sleeps_until(kv, 1);
-        kv.ok("SET new x");
-        kv.ok("DEL new");
-        kv.ok("XADD new 1-1 a 1");
+        kv.talk("SET new x");
+        kv.talk("DEL new");
+        kv.talk("XADD new 1-1 a 1");
         assert!(one.read_within(SOON).unwrap().text().contains("1-1"));
     });
 }
@@ -591,11 +591,11 @@ fn xread_waits() {
 fn xreadgroup_waits_and_is_told_when_there_is_nothing_to_wait_for() {
     let server = Server::start(&[]);
     each_proto(&server, |kv| {
-        kv.ok("XGROUP CREATE s g $ MKSTREAM");
+        kv.talk("XGROUP CREATE s g $ MKSTREAM");
         let mut one = kv.another();
         one.send(&["XREADGROUP", "GROUP", "g", "ann", "BLOCK", "0", "STREAMS", "s", ">"]);
         sleeps_until(kv, 1);
-        kv.ok("XADD s 1-1 a 1");
+        kv.talk("XADD s 1-1 a 1");
         assert!(one.read_within(SOON).unwrap().text().contains("1-1"));
         kv.talk(r#"XPENDING s g => [1 "1-1" "1-1" [["ann" "1"]]]"#);
         let gone = "(error) NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option";
@@ -605,11 +605,11 @@ fn xreadgroup_waits_and_is_told_when_there_is_nothing_to_wait_for() {
             ("SET s x", "(error) WRONGTYPE Operation against a key holding the wrong kind of value"),
             ("FLUSHALL", gone),
         ] {
-            kv.ok("DEL s");
-            kv.ok("XGROUP CREATE s g $ MKSTREAM");
+            kv.talk("DEL s");
+            kv.talk("XGROUP CREATE s g $ MKSTREAM");
             one.send(&["XREADGROUP", "GROUP", "g", "ann", "BLOCK", "0", "STREAMS", "s", ">"]);
             sleeps_until(kv, 1);
-            kv.ok(end);
+            kv.talk(end);
             assert_eq!(one.read_within(SOON).unwrap().text(), told, "{end}");
         }
     });
@@ -621,26 +621,26 @@ fn dumps_carry_everything() {
     let server = Server::start(&[]);
     each_proto(&server, |kv| {
         for n in 1..=250 {
-            kv.ok(&format!("XADD s {n}-1 name value{n} n {n}"));
+            kv.talk(&format!("XADD s {n}-1 name value{n} n {n}"));
         }
         for line in ["XGROUP CREATE s g 0", "XGROUP CREATE s h $", "XGROUP CREATECONSUMER s g idle"] {
-            kv.ok(line);
+            kv.talk(line);
         }
-        kv.ok("XREADGROUP GROUP g ann COUNT 60 STREAMS s >");
-        kv.ok("XREADGROUP GROUP g bob COUNT 60 STREAMS s >");
-        kv.ok("XDEL s 5-1 100-1");
-        kv.ok("XTRIM s MAXLEN 240");
+        kv.talk("XREADGROUP GROUP g ann COUNT 60 STREAMS s >");
+        kv.talk("XREADGROUP GROUP g bob COUNT 60 STREAMS s >");
+        kv.talk("XDEL s 5-1 100-1");
+        kv.talk("XTRIM s MAXLEN 240");
         let payload = kv.line("DUMP s").bytes().to_vec();
         assert_eq!(kv.cmd_bytes(&[b"RESTORE", b"t", b"0", &payload]).text(), "OK");
-        kv.ok("COPY s u");
+        kv.talk("COPY s u");
         let shown = |kv: &mut Conn, key: &str| {
             ["XRANGE K - +", "XINFO STREAM K FULL COUNT 0", "XINFO GROUPS K", "XPENDING K g", "XLEN K"]
                 .map(|line| kv.line(&line.replace('K', key)).text())
         };
         let expected = shown(kv, "s");
         assert!(shown(kv, "t") == expected && shown(kv, "u") == expected);
-        kv.ok("XADD t 251-1 a 1");
-        kv.ok("XACK u g 7-1");
+        kv.talk("XADD t 251-1 a 1");
+        kv.talk("XACK u g 7-1");
         assert!(shown(kv, "s") == expected);
         // Cut or changed anywhere, a payload is refused: its checksum sees to that, and behind it the format's checks.
         let mut bad = payload.clone();
