@@ -136,8 +136,7 @@ impl Claim {
                 }
                 at += 1;
             } else {
-                let word = String::from_utf8_lossy(word);
-                return Err(CommandError::text(format!("ERR Unrecognized XCLAIM option '{word}'")));
+                return Err(CommandError::quoting("ERR Unrecognized XCLAIM option '", word, "'"));
             }
             at += 1;
         }

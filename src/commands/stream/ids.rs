@@ -54,19 +54,16 @@ mod tests {
 
     #[test]
     fn both_ends_of_a_range() {
-        let told = |r: Result<StreamId, CommandError>| r.map_or_else(|e| e.as_str().to_owned(), |id| id.to_string());
+        let told = |r: Result<StreamId, CommandError>| r.map_or_else(|e| e.to_text().into_owned(), |id| id.to_string());
+        let [bad_id, bad_start, bad_end] = [INVALID_ID, INVALID_START, INVALID_END].map(|e| e.to_text().into_owned());
         let cases = [
             ("5", "5-0", "5-18446744073709551615"),
             ("(5", "5-1", "5-18446744073709551614"),
             ("-", "0-0", "0-0"),
-            ("(0-0", "0-1", INVALID_END.as_str()),
-            ("(-", INVALID_ID.as_str(), INVALID_ID.as_str()),
-            ("(", INVALID_ID.as_str(), INVALID_ID.as_str()),
-            (
-                "(18446744073709551615-18446744073709551615",
-                INVALID_START.as_str(),
-                "18446744073709551615-18446744073709551614",
-            ),
+            ("(0-0", "0-1", &*bad_end),
+            ("(-", &*bad_id, &*bad_id),
+            ("(", &*bad_id, &*bad_id),
+            ("(18446744073709551615-18446744073709551615", &*bad_start, "18446744073709551615-18446744073709551614"),
         ];
         for (text, at_start, at_end) in cases {
             assert_eq!(told(start(text.as_bytes())), at_start, "{text}");

@@ -44,7 +44,7 @@ mod replies;
 
 use crate::cow::Heap;
 use crate::db::Occupied;
-use crate::exec::error::CommandError;
+use crate::exec::error::{CommandError, until_nul};
 use crate::exec::spec::CommandSpec;
 use crate::types::Object;
 use crate::types::place::Place;
@@ -77,23 +77,24 @@ fn stream_mut<'o>(place: &'o mut Occupied<'_>) -> (&'o mut StreamObject, &'o mut
     }
 }
 
+/// An error that names a key and a group of it.
 #[cold]
-fn no_key_or_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
-    CommandError::text(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
+fn refusal(before: &str, first: &[u8], between: &str, second: &[u8], after: &str) -> CommandError {
+    let (first, second) = (until_nul(first), until_nul(second));
+    CommandError::bytes([before.as_bytes(), first, between.as_bytes(), second, after.as_bytes()].concat())
 }
 
-#[cold]
+fn no_key_or_group(key: &[u8], group: &[u8]) -> CommandError {
+    refusal("NOGROUP No such key '", key, "' or consumer group '", group, "'")
+}
+
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
-    CommandError::text(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
+    refusal("NOGROUP No such consumer group '", group, "' for key name '", key, "'")
 }
 
 /// A subcommand whose arguments do not fit.
 #[cold]
 fn bad_subcommand(container: &str, given: &[u8]) -> CommandError {
-    let given = String::from_utf8_lossy(&given[..given.len().min(128)]);
-    CommandError::text(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{given}'. Try {container} HELP."
-    ))
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::quoting(before, &given[..given.len().min(128)], &format!("'. Try {container} HELP."))
 }

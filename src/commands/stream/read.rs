@@ -4,7 +4,7 @@
 //! names an id to see what its consumer was given before and has not acknowledged.
 
 use super::claim::seen_consumer;
-use super::{ids, replies, stream_mut};
+use super::{ids, refusal, replies, stream_mut};
 use crate::blocking::{Wait, WaitFor};
 use crate::db::KeySlot;
 use crate::exec::args::{int, timeout_millis};
@@ -287,12 +287,9 @@ fn xreadgroup(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-#[cold]
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
-    CommandError::text(format!(
-        "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
-    ))
+    let after = "' in XREADGROUP with GROUP option";
+    refusal("NOGROUP No such key '", key, "' or consumer group '", group, after)
 }
 
 /// Serves one stream, if there is something for the consumer.
