@@ -7,8 +7,8 @@
 use std::fmt;
 use std::io;
 
-use crate::util::lzf::LzfError;
 use super::opcodes::TypeOpcode;
+use crate::util::lzf::LzfError;
 
 /// A part of an RDB file or payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

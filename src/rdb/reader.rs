@@ -11,9 +11,9 @@
 use std::io::{self, Read};
 
 use super::error::{RdbError, Section, Why};
-use crate::util::lzf;
 use super::opcodes::*;
 use crate::util::crc64::crc64;
+use crate::util::lzf;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Reserved at once for a string when the size of the input is unknown.

@@ -17,9 +17,9 @@
 
 use std::io::{self, Write};
 
-use crate::util::lzf::Compressor;
 use super::opcodes::*;
 use crate::util::crc64::crc64;
+use crate::util::lzf::Compressor;
 
 /// The buffer is handed to the sink when it reaches this.
 const BUFFER_BYTES: usize = 256 * 1024;

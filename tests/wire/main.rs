@@ -20,6 +20,7 @@ mod hyperloglog; // PFADD PFCOUNT PFMERGE PFDEBUG PFSELFTEST
 mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...
 mod libraries; // redis-rs, redis-py, redis-cli as their users run them
 mod limits; // hostile clients: bounded memory, nobody else waits
+mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod protocol; // requests cut, malformed, inline, pipelined
 mod rdb; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis

@@ -171,6 +171,14 @@ impl<'b, B: Buffer + ?Sized> ListpackMut<'b, B> {
         self.change(end, 0, more.len(), 0, other.len()).copy_from_slice(more);
     }
 
+    /// Makes the header tell the number of elements, if it does not although it could.
+    pub fn recount(&mut self) {
+        if self.view().told_len().is_none() {
+            let len = self.view().len();
+            self.write_header(len.min(MANY));
+        }
+    }
+
     /// Removes everything.
     pub fn clear(&mut self) {
         let end = self.0.bytes().len() - 1;

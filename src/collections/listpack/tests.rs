@@ -110,6 +110,12 @@ fn many_are_counted_by_walking() {
     assert_eq!(lp.retain(2, |item| item.as_i64().is_some_and(|n| n < 20)), 32757);
     assert_eq!(lp.view().len(), 65527 - 2 * 32757);
     assert!(ListpackRef::validate(&bytes, Depth::Deep).is_ok());
+    let mut few = collect([1, 2, 3].map(Item::Int));
+    few[4..6].fill(0xFF);
+    let mut lp = ListpackMut::new(&mut few);
+    assert_eq!(lp.view().len(), 3);
+    lp.recount();
+    assert_eq!(few[4..6], [3, 0]);
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub enum Fill {
 }
 
 impl Fill {
+    /// The largest listpack, in bytes, that any value of the parameter allows.
+    pub const LARGEST: usize = 64 << 10;
+
     /// What the parameter means for a list that is one listpack.
     pub fn of(parameter: i32) -> Fill {
         match parameter {
@@ -212,7 +215,8 @@ pub(super) fn deflated(node: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// A listpack in pieces that are small enough for nodes; itself, if it is.
+/// A listpack in pieces that are small enough for nodes; itself, if it is. Their headers tell their number of elements,
+/// as a node's has to.
 pub(super) fn pieces(listpack: Vec<u8>) -> Vec<Vec<u8>> {
     let mut done = Vec::new();
     let mut rest = listpack;
@@ -229,6 +233,7 @@ pub(super) fn pieces(listpack: Vec<u8>) -> Vec<Vec<u8>> {
         rest.shrink_to_fit();
         done.push(std::mem::replace(&mut rest, tail));
     }
+    ListpackMut::new(&mut rest).recount();
     done.push(rest);
     done
 }

@@ -186,6 +186,25 @@ impl Quicklist {
         }
     }
 
+    /// The number of the first element that equals this one.
+    pub fn position(&self, what: Item<'_>) -> Option<usize> {
+        let mut before = 0;
+        for node in self.iter_nodes() {
+            let found = match node::read(node) {
+                Node::Plain(text) => what.is_text(text).then_some(0),
+                Node::Packed(lp) => {
+                    let lp = ListpackRef::new(&lp);
+                    lp.find(what, 0).map(|at| lp.iter_before(at).count())
+                }
+            };
+            if let Some(found) = found {
+                return Some(before + found);
+            }
+            before += node::count(node);
+        }
+        None
+    }
+
     /// The bytes of all nodes, from head to tail.
     pub(super) fn iter_nodes(&self) -> impl Iterator<Item = &[u8]> {
         let ends = |end: &'_ super::End| (!end.is_none()).then_some(());

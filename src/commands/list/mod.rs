@@ -1,5 +1,77 @@
-//! The group `list`: lists.
+//! The group `list`: elements in an order.
+//!
+//! # What this is
+//!
+//! One `static` and one function per command. What a list *is*, and when it changes its encoding, is decided in
+//! [`crate::types::list`].
+//!
+//! # What it never does
+//!
+//! **Architecture Invariant:** no handler asks for a list's encoding.
+//!
+//! # Map
+//!
+//! | file | commands |
+//! | --- | --- |
+//! | `ends.rs` | LPUSH, RPUSH, LPUSHX, RPUSHX, LPOP, RPOP, LMPOP |
+//! | `inside.rs` | LLEN, LINDEX, LRANGE, LPOS, LSET, LINSERT, LREM, LTRIM |
+//! | `moves.rs` | LMOVE, RPOPLPUSH |
+//! | `waiting.rs` | BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH |
+//!
+//! # Read first
+//!
+//! `ends.rs`.
 
+mod ends;
+mod inside;
+mod moves;
+mod waiting;
+
+use crate::exec::error::{self, CommandError};
 use crate::exec::spec::CommandSpec;
+use crate::resp::Reply;
+use crate::types::list::{Item, Side};
 
-pub(super) static COMMANDS: &[&CommandSpec] = &[];
+pub(super) static COMMANDS: &[&CommandSpec] = &[
+    &ends::LPUSH,
+    &ends::LPUSHX,
+    &ends::RPUSH,
+    &ends::RPUSHX,
+    &ends::LPOP,
+    &ends::RPOP,
+    &ends::LMPOP,
+    &inside::LLEN,
+    &inside::LINDEX,
+    &inside::LRANGE,
+    &inside::LPOS,
+    &inside::LSET,
+    &inside::LINSERT,
+    &inside::LREM,
+    &inside::LTRIM,
+    &moves::LMOVE,
+    &moves::RPOPLPUSH,
+    &waiting::BLPOP,
+    &waiting::BRPOP,
+    &waiting::BLMPOP,
+    &waiting::BLMOVE,
+    &waiting::BRPOPLPUSH,
+];
+
+/// LEFT or RIGHT.
+fn side_of(word: &[u8]) -> Result<Side, CommandError> {
+    if word.eq_ignore_ascii_case(b"left") {
+        Ok(Side::Head)
+    } else if word.eq_ignore_ascii_case(b"right") {
+        Ok(Side::Tail)
+    } else {
+        Err(error::SYNTAX)
+    }
+}
+
+#[inline]
+fn reply_item(reply: &mut Reply, item: Item<'_>) {
+    match item {
+        Item::Int(n) => reply.bulk_int(n),
+        Item::Bytes(text) => reply.bulk(text),
+    }
+}
