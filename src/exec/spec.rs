@@ -71,7 +71,9 @@ impl CommandSpec {
     /// The categories that ACL and COMMAND know: declared ones and those that flags and group imply.
     pub fn all_categories(&self) -> Categories {
         let mut c = self.categories;
-        if !matches!(self.handler, Handler::Container) {
+        // SORT is generic, and yet of certain types.
+        let typed = self.group == Group::Generic && c.has(Categories::LIST.or(Categories::SET).or(Categories::SORTEDSET));
+        if !matches!(self.handler, Handler::Container) && !typed {
             c = c.or(self.group.category());
         }
         let f = self.flags;
@@ -401,6 +403,8 @@ pub enum Begin {
     Index(u16),
     /// After this word, looked for from an argument on (negative: from the end).
     Keyword(&'static str, i16),
+    /// At the argument that this finds, if any: to clients, who cannot call it, the place is unknown.
+    Searched(fn(Args<'_>) -> Option<usize>),
 }
 
 /// How keys follow one another.
@@ -440,6 +444,11 @@ impl KeySpec {
     /// A key count at `index`, the keys right after it.
     pub const fn counted(index: u16, step: u16, access: Access) -> KeySpec {
         KeySpec { access, begin: Begin::Index(index), find: Find::Counted { count_at: 0, first: 1, step }, notes: "" }
+    }
+
+    /// One key, where `search` finds it.
+    pub const fn searched(search: fn(Args<'_>) -> Option<usize>, access: Access) -> KeySpec {
+        KeySpec { access, begin: Begin::Searched(search), find: Find::Range { last: 0, step: 1, limit: 0 }, notes: "" }
     }
 
     /// The same with a remark.

@@ -249,6 +249,7 @@ fn key_spec(reply: &mut Reply, keys: &KeySpec) {
     reply.bulk(b"begin_search");
     match keys.begin {
         Begin::Index(at) => typed(reply, "index", &[("index", i64::from(at))]),
+        Begin::Searched(_) => typed(reply, "unknown", &[]),
         Begin::Keyword(word, from) => {
             reply.map(2);
             reply.bulk(b"type");
@@ -262,6 +263,9 @@ fn key_spec(reply: &mut Reply, keys: &KeySpec) {
         }
     }
     reply.bulk(b"find_keys");
+    if matches!(keys.begin, Begin::Searched(_)) {
+        return typed(reply, "unknown", &[]);
+    }
     match keys.find {
         Find::Range { last, step, limit } => typed(
             reply,
