@@ -72,7 +72,8 @@ impl CommandSpec {
     pub fn all_categories(&self) -> Categories {
         let mut c = self.categories;
         // SORT is generic, and yet of certain types.
-        let typed = self.group == Group::Generic && c.has(Categories::LIST.or(Categories::SET).or(Categories::SORTEDSET));
+        let typed =
+            self.group == Group::Generic && c.has(Categories::LIST.or(Categories::SET).or(Categories::SORTEDSET));
         if !matches!(self.handler, Handler::Container) && !typed {
             c = c.or(self.group.category());
         }
