@@ -310,8 +310,8 @@ fn read_one(
     let (mut consumer, is_new) = seen_consumer(stream, heap, &group, reader.consumer, now_ms);
     let mut changes = usize::from(is_new);
     match asked {
+        // That something was delivered once more is no change that has to be saved.
         Asked::History(from) => {
-            changes += 1;
             streams.add(reply, key.bytes);
             let owned = stream.groups().zip(from.next());
             let owned: Vec<StreamId> =
