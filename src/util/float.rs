@@ -105,6 +105,17 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     (value.is_finite() && (value != 0.0 || !shape.nonzero)).then_some(value)
 }
 
+/// The double that `text` spells in decimal, as SORT reads it: what is too large or too small for a double becomes
+/// infinite or zero. Never a NaN.
+pub fn parse_decimal_f64(text: &[u8]) -> Option<f64> {
+    let unsigned = match text {
+        [b'+', b'+' | b'-', ..] => return None,
+        [b'+', rest @ ..] => rest,
+        _ => text,
+    };
+    fast_float2::parse(unsigned).ok().filter(|value: &f64| !value.is_nan())
+}
+
 /// Reads a hexadecimal number whose grammar was checked.
 pub(super) fn parse_hex<F: Float>(text: &[u8], shape: Shape) -> Option<F> {
     let mut text = String::from_utf8(text.to_vec()).ok()?;

@@ -28,6 +28,7 @@ mod rdb; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod set; // SADD SPOP SINTER SSCAN and the rest of the set group
 mod shutdown; // SHUTDOWN and signals
+mod sort; // SORT SORT_RO
 mod startup; // the command line, the banner, supervision, crashes
 mod stream; // XADD XRANGE XREAD XGROUP XREADGROUP XCLAIM XINFO and the rest of the stream group
 mod string; // GET SET and the rest of the string group

@@ -7,7 +7,8 @@
 //!
 //! # What it never does
 //!
-//! **Architecture Invariant:** nothing here switches over types. What differs from type to type is asked of the entry.
+//! **Architecture Invariant:** nothing here switches over types, but for SORT. What differs from type to type is asked
+//! of the entry.
 //!
 //! # Map
 //!
@@ -20,6 +21,7 @@
 //! | `rename.rs` | RENAME, RENAMENX, MOVE, COPY |
 //! | `object.rs` | OBJECT and its subcommands |
 //! | `dump.rs` | DUMP, RESTORE |
+//! | `sort.rs` | SORT, SORT_RO |
 //!
 //! # Read first
 //!
@@ -31,6 +33,7 @@ mod keys;
 mod object;
 mod rename;
 mod scan;
+mod sort;
 mod ttl;
 
 use crate::exec::spec::CommandSpec;
@@ -60,4 +63,6 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &object::OBJECT,
     &dump::DUMP,
     &dump::RESTORE,
+    &sort::SORT,
+    &sort::SORT_RO,
 ];

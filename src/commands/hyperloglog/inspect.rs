@@ -68,8 +68,7 @@ fn pfdebug(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             registers.iter().for_each(|value| ctx.reply.int(i64::from(*value)));
         }
     } else {
-        let word = String::from_utf8_lossy(word);
-        return Err(CommandError::text(format!("ERR Unknown PFDEBUG subcommand '{word}'")));
+        return Err(CommandError::quoting("ERR Unknown PFDEBUG subcommand '", word, "'"));
     }
     Ok(())
 }
@@ -91,7 +90,8 @@ const TEST_ELEMENTS: u64 = 1_000_000;
 const TEST_ERROR_MAX: f64 = 0.0325;
 
 fn pfselftest(ctx: &mut DataCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let corrupt = |what: &str| CommandError::text(format!("TESTFAILED {what}"));
+    let failed = |what: &str| CommandError::text(format!("TESTFAILED {what}"));
+    let sparse_max = ctx.db.keyspace().options().limits.hll_sparse_bytes;
     let (mut sparse, mut dense) = (hll::empty(), hll::empty());
     hll::to_dense(&mut dense)?;
     for index in 0..hll::REGISTERS {
@@ -100,7 +100,7 @@ fn pfselftest(ctx: &mut DataCtx<'_>, _args: Args<'_>) -> CommandResult {
     }
     let registers = hll::registers(&dense)?;
     if (0..hll::REGISTERS).any(|index| registers[index] != 1 + (index * 7 % 51) as u8) {
-        return Err(corrupt("Register does not hold what was put there"));
+        return Err(failed("Register does not hold what was put there"));
     }
     let mut dense = hll::empty();
     hll::to_dense(&mut dense)?;
@@ -109,15 +109,18 @@ fn pfselftest(ctx: &mut DataCtx<'_>, _args: Args<'_>) -> CommandResult {
         let seen = hll::observe(&n.to_le_bytes());
         hll::add_dense(&mut dense, seen);
         if hll::form(&sparse) == Some(Form::Sparse) {
-            hll::add(&mut sparse, seen, ctx.db.keyspace().options().limits.hll_sparse_bytes)?;
+            hll::add(&mut sparse, seen, sparse_max)?;
             if n == check_at && hll::count(&sparse)? != hll::count(&dense)? {
-                return Err(corrupt("dense/sparse disagree"));
+                return Err(failed("dense/sparse disagree"));
             }
         }
         if n == check_at {
             let error = (hll::count(&dense)? as f64 - n as f64).abs();
             if error > (n as f64 * TEST_ERROR_MAX).ceil() {
-                return Err(corrupt(&format!("Too big error. card:{n} abserr:{error}")));
+                return Err(failed(&format!("Too big error. card:{n} abserr:{error}")));
+            }
+            if n < sparse_max / 2 && hll::form(&sparse) != Some(Form::Sparse) {
+                return Err(failed("sparse encoding not used"));
             }
             check_at *= 10;
         }
