@@ -548,6 +548,74 @@ fn lag() {
     });
 }
 
+/// What becomes of pending entries when entries are deleted: XDELEX, XACKDEL, and what XADD and XTRIM are told.
+#[test]
+fn references() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            CONFIG SET stream-node-max-entries 3     => OK
+            XADD s 1-0 f 1                           => "1-0"
+            XADD s 2-0 f 2                           => "2-0"
+            XADD s 3-0 f 3                           => "3-0"
+            XADD s 4-0 f 4                           => "4-0"
+            XADD s 5-0 f 5                           => "5-0"
+            XADD s 6-0 f 6                           => "6-0"
+            XADD s 7-0 f 7                           => "7-0"
+            XGROUP CREATE s g 0                      => OK
+            XGROUP CREATE s h 0                      => OK
+            XREADGROUP GROUP g ann COUNT 5 STREAMS s > => [["s" [["1-0" ["f" "1"]] ["2-0" ["f" "2"]] ["3-0" ["f" "3"]] ["4-0" ["f" "4"]] ["5-0" ["f" "5"]]]]] || {"s": [["1-0" ["f" "1"]] ["2-0" ["f" "2"]] ["3-0" ["f" "3"]] ["4-0" ["f" "4"]] ["5-0" ["f" "5"]]]}
+            XREADGROUP GROUP h bob COUNT 5 STREAMS s > => [["s" [["1-0" ["f" "1"]] ["2-0" ["f" "2"]] ["3-0" ["f" "3"]] ["4-0" ["f" "4"]] ["5-0" ["f" "5"]]]]] || {"s": [["1-0" ["f" "1"]] ["2-0" ["f" "2"]] ["3-0" ["f" "3"]] ["4-0" ["f" "4"]] ["5-0" ["f" "5"]]]}
+            XACK s g 1-0 4-0                         => 2
+            XACK s h 1-0 4-0 5-0                     => 3
+            COPY s t                                 => 1
+            XDELEX s ACKED IDS 6 1-0 2-0 5-0 7-0 9-9 1-0 => [1 2 2 2 2 -1]
+            XDELEX s DELREF IDS 2 2-0 2-0            => [1 -1]
+            XDELEX s IDS 1 3-0                       => [1]
+            XPENDING s g                             => [2 "3-0" "5-0" [["ann" "2"]]]
+            XPENDING s h                             => [1 "3-0" "3-0" [["bob" "1"]]]
+            XACKDEL s g ACKED IDS 4 3-0 5-0 6-0 9-9  => [2 1 -1 -1]
+            XACKDEL s h IDS 2 3-0 3-0                => [1 -1]
+            XRANGE s - +                             => [["4-0" ["f" "4"]] ["6-0" ["f" "6"]] ["7-0" ["f" "7"]]]
+            XPENDING s g                             => [0 (nil) (nil) (nil array)] || [0 (nil) (nil) (nil)]
+            XPENDING s h                             => [0 (nil) (nil) (nil array)] || [0 (nil) (nil) (nil)]
+            XTRIM t MAXLEN ~ 0 ACKED                 => 0
+            XTRIM t MAXLEN ~ 0 DELREF                => 0
+            XTRIM t MAXLEN 5 ACKED                   => 1
+            XTRIM t MAXLEN 3 ACKED                   => 1
+            XTRIM t DELREF MINID 4-0                 => 2
+            XPENDING t g                             => [1 "5-0" "5-0" [["ann" "1"]]]
+            XPENDING t h                             => [0 (nil) (nil) (nil array)] || [0 (nil) (nil) (nil)]
+            XADD t KEEPREF MAXLEN 2 8-0 f 8          => "8-0"
+            XADD t MAXLEN 2 ACKED 9-0 f 9            => "9-0"
+            XRANGE t - +                             => [["7-0" ["f" "7"]] ["8-0" ["f" "8"]] ["9-0" ["f" "9"]]]
+            XPENDING t g                             => [1 "5-0" "5-0" [["ann" "1"]]]
+            XTRIM t MAXLEN 1 ACKED DELREF            => (error) ERR syntax error
+            XTRIM t ACKED                            => (error) ERR wrong number of arguments for 'xtrim' command
+            XDELEX none IDS 2 1-0 x                  => [-1 -1]
+            XACKDEL none g IDS 1 1-0                 => [-1]
+            XACKDEL s none IDS 2 1-0 2-0             => [-1 -1]
+            XDELEX s IDS 1 x                         => (error) ERR Invalid stream ID specified as stream command argument
+            XDELEX s IDS 2 1-0                       => (error) ERR The `numids` parameter must match the number of arguments
+            XDELEX s IDS 1 1-0 2-0                   => (error) ERR syntax error
+            XDELEX s IDS x 1-0                       => (error) ERR Number of IDs must be a positive integer
+            XDELEX s IDS -1 1-0                      => (error) ERR Number of IDs must be a positive integer
+            XDELEX s FOO IDS 1 1-0                   => (error) ERR syntax error
+            XDELEX s ACKED DELREF IDS 1 1-0          => (error) ERR syntax error
+            XDELEX s IDS 1 1-0 ACKED                 => [-1]
+            XACKDEL s g IDS 2 1-0                    => (error) ERR The `numids` parameter must match the number of arguments
+            XACKDEL s g FOO 1 1-0                    => (error) ERR syntax error
+            XDELEX s IDS 1                           => (error) ERR wrong number of arguments for 'xdelex' command
+            SET str x                                => OK
+            XDELEX str IDS 1 1-0                     => (error) WRONGTYPE Operation against a key holding the wrong kind of value
+            XACKDEL str g IDS 1 1-0                  => (error) WRONGTYPE Operation against a key holding the wrong kind of value
+            CONFIG SET stream-node-max-entries 100   => OK
+            "#,
+        );
+    });
+}
+
 const SOON: Duration = Duration::from_millis(3000);
 
 fn sleeps_until(kv: &mut Conn, blocked: usize) {

@@ -28,6 +28,7 @@ pub(super) static XADD: CommandSpec = CommandSpec {
     args: &[
         ArgSpec::key("key"),
         ArgSpec::word("nomkstream", "NOMKSTREAM").optional().since("6.2.0"),
+        ids::CONDITION,
         ArgSpec::block(
             "trim",
             &[
@@ -72,6 +73,7 @@ pub(super) static XTRIM: CommandSpec = CommandSpec {
                     .optional(),
                 ArgSpec::string("threshold"),
                 ArgSpec::integer("count").token("LIMIT").optional().since("6.2.0"),
+                ids::CONDITION,
             ],
         ),
     ],
@@ -117,7 +119,7 @@ impl Options {
     fn parse(args: Args<'_>, is_add: bool, chunk_entries: u64) -> Result<Options, CommandError> {
         let mut options = Options { trim: None, make: true, id: None, id_at: args.len() };
         let mut threshold = None;
-        let (mut approximate, mut limit) = (false, None);
+        let (mut approximate, mut limit, mut references) = (false, None, None);
         let mut at = 2;
         while at < args.len() {
             let (word, more) = (&args[at], args.len() - 1 - at);
@@ -143,6 +145,10 @@ impl Options {
                 limit = Some(u64::try_from(int(&args[at])?).map_err(|_| NEGATIVE_LIMIT)?);
             } else if is_add && word.eq_ignore_ascii_case(b"NOMKSTREAM") {
                 options.make = false;
+            } else if references.is_none()
+                && let Some(said) = ids::references(word)
+            {
+                references = Some(said);
             } else if is_add {
                 options.id = Some(Written::parse(word).ok_or(ids::INVALID_ID)?);
                 options.id_at = at;
@@ -169,7 +175,7 @@ impl Options {
                 limit => limit.min(LIMIT_MAX),
             },
         };
-        options.trim = Some(Trim { to, approximate, limit });
+        options.trim = Some(Trim { to, approximate, limit, references: references.unwrap_or_default() });
         Ok(options)
     }
 }

@@ -1,7 +1,9 @@
 //! Ids among arguments.
 
 use crate::exec::error::CommandError;
+use crate::exec::spec::ArgSpec;
 use crate::resp::Args;
+use crate::types::stream::entries::References;
 use crate::types::stream::id::StreamId;
 
 /// A text that is no id.
@@ -46,6 +48,19 @@ pub(super) fn end(text: &[u8]) -> Result<StreamId, CommandError> {
         }
         _ => id_or_edge(text, u64::MAX),
     }
+}
+
+/// How [`references`] is declared.
+pub(super) const CONDITION: ArgSpec = ArgSpec::one_of(
+    "condition",
+    &[ArgSpec::word("keepref", "KEEPREF"), ArgSpec::word("delref", "DELREF"), ArgSpec::word("acked", "ACKED")],
+)
+.optional();
+
+/// KEEPREF, DELREF or ACKED.
+pub(super) fn references(word: &[u8]) -> Option<References> {
+    let words = [("KEEPREF", References::Keep), ("DELREF", References::Delete), ("ACKED", References::Acked)];
+    words.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())).map(|(_, references)| references)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 //! | `add.rs` | XADD, XTRIM |
 //! | `range.rs` | XLEN, XRANGE, XREVRANGE |
 //! | `remove.rs` | XDEL, XSETID |
+//! | `delete.rs` | XDELEX, XACKDEL |
 //! | `read.rs` | XREAD, XREADGROUP |
 //! | `pending.rs` | XACK, XPENDING |
 //! | `claim.rs` | XCLAIM, XAUTOCLAIM |
@@ -33,6 +34,7 @@
 
 mod add;
 mod claim;
+mod delete;
 mod group;
 mod ids;
 mod info;
@@ -58,6 +60,8 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &range::XREVRANGE,
     &remove::XDEL,
     &remove::XSETID,
+    &delete::XDELEX,
+    &delete::XACKDEL,
     &read::XREAD,
     &read::XREADGROUP,
     &pending::XACK,

@@ -332,22 +332,36 @@ pub fn delete(out: &mut impl Buffer, id: StreamId, entry: StreamId) -> bool {
     true
 }
 
-/// Marks live entries from the first on as deleted, as long as `more` says so. Returns how many.
-pub fn delete_front(out: &mut impl Buffer, id: StreamId, mut more: impl FnMut(StreamId) -> bool) -> u64 {
+/// What [`delete_front`] does with an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is deleted.
+    Goes,
+    /// It is passed over.
+    Stays,
+    /// It stays, and so do all behind it.
+    Ends,
+}
+
+/// Marks live entries as deleted, from the first on, as `fate` says. Returns how many.
+pub fn delete_front(out: &mut impl Buffer, id: StreamId, mut fate: impl FnMut(StreamId) -> Fate) -> u64 {
     let head = Chunk::new(id, out.bytes()).head();
     let mut walk = Chunk::new(id, out.bytes()).entries().front;
     let mut gone = 0;
     while walk < out.bytes().len() - 1 {
-        let (entry, behind) = Chunk::new(id, out.bytes()).read(walk, &head);
-        let (at, was_deleted) = (entry.at, entry.deleted);
-        if !was_deleted {
-            if !more(entry.id) {
-                break;
-            }
-            mark(out, at);
-            gone += 1;
-        }
+        let (Entry { id: entry, at, deleted, .. }, behind) = Chunk::new(id, out.bytes()).read(walk, &head);
         walk = behind;
+        if deleted {
+            continue;
+        }
+        match fate(entry) {
+            Fate::Goes => {
+                mark(out, at);
+                gone += 1;
+            }
+            Fate::Stays => {}
+            Fate::Ends => break,
+        }
     }
     count(out, head.live - gone, head.deleted + gone);
     gone as u64
@@ -464,6 +478,10 @@ mod tests {
         texts.iter().map(|t| t.as_bytes())
     }
 
+    fn below(id: StreamId, end: StreamId) -> Fate {
+        if id < end { Fate::Goes } else { Fate::Ends }
+    }
+
     fn shown(bytes: &[u8]) -> Vec<String> {
         let show = |e: Entry<'_>| {
             let fields: Vec<_> = e.fields().map(|(f, v)| format!("{f:?}={v:?}")).collect();
@@ -513,7 +531,7 @@ mod tests {
         assert_eq!(chunk.last().map(|e| e.id), Some(StreamId::new(1001, 1)));
         assert!(chunk.find(ID).is_none() && chunk.find(StreamId::new(1001, 1)).is_some());
         assert!(chunk.find(StreamId::new(1000, 7)).is_none());
-        assert_eq!(delete_front(&mut bytes, ID, |id| id < StreamId::new(1001, 0)), 1);
+        assert_eq!(delete_front(&mut bytes, ID, |id| below(id, StreamId::new(1001, 0))), 1);
         assert!(delete(&mut bytes, ID, StreamId::new(1001, 1)), "the last one");
         assert_eq!(check(ID, &bytes).map(|c| c.live), Ok(0));
     }
@@ -526,7 +544,7 @@ mod tests {
             append(&mut bytes, ID, StreamId::new(1000 + n, 0), texts(&["f", &n.to_string()]));
         }
         assert_eq!(check(ID, &bytes).map(|c| c.live), Ok(300));
-        assert_eq!(delete_front(&mut bytes, ID, |id| id.ms < 1200), 200);
+        assert_eq!(delete_front(&mut bytes, ID, |id| below(id, StreamId::new(1200, 0))), 200);
         assert_eq!(check(ID, &bytes).map(|c| c.live), Ok(100));
         assert_eq!(shown(&bytes)[299], "1299-0 \"f\"=299");
     }

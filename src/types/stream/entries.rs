@@ -3,10 +3,10 @@
 //! A leaf is the id of a chunk in 16 bytes and the chunk ([`super::chunk`]); the tree counts live entries, so the
 //! length of the stream is that of the tree, and a chunk without live entries goes by itself.
 
-use super::chunk::{self, Chunk, ChunkLimits, Entry};
+use super::chunk::{self, Chunk, ChunkLimits, Entry, Fate};
 use super::id::StreamId;
 use crate::collections::listpack::{Buffer, EMPTY};
-use crate::collections::tree::{CowTree, Cursor, Items, Place};
+use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
 use crate::cow::{Epoch, Heap, Unshared};
 
 const ID: usize = 16;
@@ -76,6 +76,18 @@ pub enum Threshold {
     Id(StreamId),
 }
 
+/// What becomes of an entry's places in the pending lists of groups when the entry is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum References {
+    /// KEEPREF: they stay.
+    #[default]
+    Keep,
+    /// DELREF: they go, too.
+    Delete,
+    /// ACKED: an entry that some group has not acknowledged is not deleted.
+    Acked,
+}
+
 /// How a stream is trimmed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trim {
@@ -85,6 +97,23 @@ pub struct Trim {
     pub approximate: bool,
     /// At most about so many entries; 0 for any number.
     pub limit: u64,
+    /// What of groups that know them. With anything but `Keep`, `~` removes nothing.
+    pub references: References,
+}
+
+impl Trim {
+    /// Whether a stream of this length is short enough.
+    fn is_done(&self, len: u64) -> bool {
+        matches!(self.to, Threshold::Length(keep) if len <= keep)
+    }
+
+    /// Whether nothing of the first chunk is kept, in a stream of this length.
+    fn takes_whole(&self, chunk: Chunk<'_>, len: u64) -> bool {
+        match self.to {
+            Threshold::Length(keep) => len.saturating_sub(chunk.live()) >= keep,
+            Threshold::Id(keep) => chunk.last_id() < keep,
+        }
+    }
 }
 
 /// The entries of a stream, by id.
@@ -105,6 +134,11 @@ impl Entries {
     #[inline]
     pub fn len(&self) -> u64 {
         self.0.len() as u64
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// How many chunks there are.
@@ -186,41 +220,70 @@ impl Entries {
         self.0.edit(heap, path, |leaf| chunk::delete(&mut Inside(leaf), chunk_id, id))
     }
 
-    /// Removes entries from the front. Returns how many.
+    /// Removes entries from the front, whatever groups know of them. Returns how many.
     pub fn trim(&mut self, heap: &mut Heap, how: Trim) -> u64 {
         let mut gone = 0;
         while let Some(first) = self.0.first() {
-            let (path, chunk, len) = (first.path(), chunk_of(first.leaf()), self.len());
+            let (path, chunk) = (first.path(), chunk_of(first.leaf()));
             let live = chunk.live();
-            if matches!(how.to, Threshold::Length(keep) if len <= keep) || (how.limit > 0 && gone + live > how.limit) {
+            if how.is_done(self.len()) || (how.limit > 0 && gone + live > how.limit) {
                 break;
             }
-            let whole = match how.to {
-                Threshold::Length(keep) => len - live >= keep,
-                Threshold::Id(keep) => chunk.last_id() < keep,
-            };
-            if whole {
+            if how.takes_whole(chunk, self.len()) {
                 self.0.remove(heap, path);
                 gone += live;
                 continue;
             }
             if !how.approximate {
-                let chunk_id = chunk.id();
-                let mut left = len;
-                gone += self.0.edit(heap, path, |leaf| {
-                    chunk::delete_front(&mut Inside(leaf), chunk_id, |id| {
-                        let goes = match how.to {
-                            Threshold::Length(keep) => left > keep,
-                            Threshold::Id(keep) => id < keep,
-                        };
-                        left -= u64::from(goes);
-                        goes
-                    })
-                });
+                gone += self.trim_chunk(heap, path, how, |_| false, |_| {});
             }
             break;
         }
         gone
+    }
+
+    /// Removes entries from the front one by one, but for those that are `needed`. Returns those that went.
+    pub fn trim_sparing(&mut self, heap: &mut Heap, how: Trim, needed: impl Fn(StreamId) -> bool) -> Vec<StreamId> {
+        let (mut gone, mut next) = (vec![], StreamId::MIN);
+        while !how.is_done(self.len()) && !how.approximate {
+            // A chunk may be gone after it was trimmed: so they are found by their ids.
+            let Some(mut at) = self.seek(next) else { break };
+            if id_of(at.leaf()) < next && !at.next() {
+                break;
+            }
+            let (path, chunk) = (at.path(), chunk_of(at.leaf()));
+            let (whole, behind) = (how.takes_whole(chunk, self.len()), chunk.id().next());
+            self.trim_chunk(heap, path, how, &needed, |id| gone.push(id));
+            let (Some(behind), true) = (behind, whole) else { break };
+            next = behind;
+        }
+        gone
+    }
+
+    /// Removes from one chunk what is to go and not needed.
+    fn trim_chunk(
+        &mut self,
+        heap: &mut Heap,
+        path: Path,
+        how: Trim,
+        needed: impl Fn(StreamId) -> bool,
+        mut each: impl FnMut(StreamId),
+    ) -> u64 {
+        let mut left = self.len();
+        self.0.edit(heap, path, |leaf| {
+            let chunk_id = id_of(leaf);
+            chunk::delete_front(&mut Inside(leaf), chunk_id, |id| {
+                if how.is_done(left) || matches!(how.to, Threshold::Id(keep) if id >= keep) {
+                    return Fate::Ends;
+                }
+                if needed(id) {
+                    return Fate::Stays;
+                }
+                left -= 1;
+                each(id);
+                Fate::Goes
+            })
+        })
     }
 
     pub(super) fn origin(&self) -> Epoch {

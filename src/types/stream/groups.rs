@@ -464,6 +464,14 @@ impl Groups {
         true
     }
 
+    /// An entry is pending in no group any more.
+    pub fn forget(&mut self, heap: &mut Heap, id: StreamId) {
+        let groups: Vec<Group> = self.iter().map(|(_, group)| group).collect();
+        for group in groups {
+            self.acknowledge(heap, &group, id);
+        }
+    }
+
     /// Whether some group was given the entry and has not acknowledged it, or has not been given it yet.
     pub fn is_needed(&self, id: StreamId) -> bool {
         self.iter().any(|(_, group)| group.last_id < id || self.pending(&group, id).is_some())

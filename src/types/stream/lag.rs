@@ -12,7 +12,7 @@ impl StreamObject {
     /// Whether an entry at or behind `start` may have been deleted.
     pub fn has_gap_from(&self, start: StreamId) -> bool {
         let Facts { first_id, max_deleted_id, .. } = self.facts;
-        self.entries.len() > 0 && !max_deleted_id.is_zero() && first_id <= max_deleted_id && start <= max_deleted_id
+        !self.entries.is_empty() && !max_deleted_id.is_zero() && first_id <= max_deleted_id && start <= max_deleted_id
     }
 
     /// Whether a group that stands at `last_id` can go on counting: all that it is still to be given is there.
@@ -44,7 +44,7 @@ impl StreamObject {
     /// How many entries a group has still to be given, if that can be told.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         let added = self.facts.entries_added;
-        if added == 0 || self.entries.len() == 0 {
+        if added == 0 || self.entries.is_empty() {
             return Some(0);
         }
         let read = match group.entries_read {

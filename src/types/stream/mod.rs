@@ -31,7 +31,7 @@ use super::value::Stored;
 use crate::cow::{CowValue, Epoch, Heap, Unshared};
 use crate::dict::Payload;
 use chunk::ChunkLimits;
-use entries::{Entries, Trim};
+use entries::{Entries, References, Trim};
 use groups::{Groups, NewGroups};
 use id::{Seq, StreamId, Written};
 use std::fmt;
@@ -65,6 +65,17 @@ pub enum AddError {
     Exhausted,
     /// The wanted id is not higher than the last one.
     NotHigher,
+}
+
+/// What came of deleting an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deletion {
+    /// It is gone.
+    Done,
+    /// There was none.
+    Absent,
+    /// Some group has not acknowledged it, or was not given it yet.
+    Needed,
 }
 
 impl StreamObject {
@@ -145,6 +156,22 @@ impl StreamObject {
         true
     }
 
+    /// Deletes one entry, as far as groups let it. To be followed by [`StreamObject::find_first`].
+    pub fn delete_with(&mut self, heap: &mut Heap, id: StreamId, references: References) -> Deletion {
+        match references {
+            References::Acked if self.groups.as_ref().is_some_and(|groups| groups.is_needed(id)) => {
+                return Deletion::Needed;
+            }
+            References::Delete => {
+                if let Some(groups) = &mut self.groups {
+                    groups.forget(heap, id);
+                }
+            }
+            _ => {}
+        }
+        if self.delete(heap, id) { Deletion::Done } else { Deletion::Absent }
+    }
+
     /// After entries were deleted: which is the first one now?
     pub fn find_first(&mut self) {
         self.facts.first_id = self.entries.first().map_or(StreamId::MIN, |e| e.id);
@@ -152,7 +179,21 @@ impl StreamObject {
 
     /// Removes entries from the front. Returns how many.
     pub fn trim(&mut self, heap: &mut Heap, how: Trim) -> u64 {
-        let gone = self.entries.trim(heap, how);
+        let gone = match how.references {
+            References::Keep => self.entries.trim(heap, how),
+            References::Delete => {
+                let gone = self.entries.trim_sparing(heap, how, |_| false);
+                if let Some(groups) = &mut self.groups {
+                    gone.iter().for_each(|id| groups.forget(heap, *id));
+                }
+                gone.len() as u64
+            }
+            References::Acked => {
+                let groups = self.groups.as_deref();
+                let needed = |id| groups.is_some_and(|groups| groups.is_needed(id));
+                self.entries.trim_sparing(heap, how, needed).len() as u64
+            }
+        };
         if gone > 0 {
             self.find_first();
         }
