@@ -242,23 +242,21 @@ fn read(ctx: &mut DataCtx<'_>, args: Args<'_>, operations: &[Operation]) -> Comm
 fn write(ctx: &mut DataCtx<'_>, args: Args<'_>, operations: &[Operation]) -> CommandResult {
     let end = operations.iter().filter(|op| op.is_write()).map(Operation::end).max().unwrap_or(1) as usize;
     let key = ctx.key(args, 1);
-    match ctx.db.entry(key) {
+    let grows = match ctx.db.entry(key) {
         KeySlot::Occupied(mut entry) => {
-            if entry.string()?.len() < end {
-                entry.write_at(end - 1, &[0])?;
-            } else {
+            let grows = entry.string()?.len() < end;
+            if !grows {
                 keep_raw(&mut entry);
             }
+            grows
         }
-        KeySlot::Vacant(place) => {
-            place.insert_at(end - 1, &[0]);
-        }
-    }
-    let KeySlot::Occupied(mut entry) = ctx.db.entry(key) else { return Ok(()) };
+        KeySlot::Vacant(_) => true,
+    };
     ctx.reply.array(operations.len());
     for operation in operations {
         let field = operation.field;
-        let mut window = read_at(entry.string()?, field.byte());
+        let slot = ctx.db.entry(key);
+        let mut window = read_at(text(&slot)?, field.byte());
         let old = field.read(&window);
         let (new, told) = operation.apply(operation.meaning(old));
         match told {
@@ -267,11 +265,32 @@ fn write(ctx: &mut DataCtx<'_>, args: Args<'_>, operations: &[Operation]) -> Com
         }
         if let Some(new) = new {
             field.write(&mut window, new as u64);
-            if field.read(&window) != old {
-                entry.write_at(field.byte() as usize, &window[..field.bytes()])?;
+            // Each write that changes something counts, and each of a request that makes the string longer.
+            if grows || field.read(&window) != old {
+                put(slot, field.byte() as usize, &window[..field.bytes()])?;
             }
         }
     }
+    // What failed has made room all the same.
+    let slot = ctx.db.entry(key);
+    if text(&slot)?.len() < end {
+        put(slot, end - 1, &[0])?;
+    }
+    Ok(())
+}
+
+fn text<'s>(slot: &'s KeySlot<'_>) -> Result<StringRef<'s>, CommandError> {
+    match slot {
+        KeySlot::Occupied(entry) => Ok(entry.string()?),
+        KeySlot::Vacant(_) => Ok(StringRef::Bytes(b"")),
+    }
+}
+
+fn put(slot: KeySlot<'_>, at: usize, bytes: &[u8]) -> CommandResult {
+    match slot {
+        KeySlot::Occupied(mut entry) => entry.write_at(at, bytes)?,
+        KeySlot::Vacant(place) => place.insert_at(at, bytes),
+    };
     Ok(())
 }
 
