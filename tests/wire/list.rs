@@ -136,6 +136,7 @@ fn positions() {
             LSET l -7 x                => (error) ERR index out of range
             LSET l x x                 => (error) ERR value is not an integer or out of range
             LSET none 0 x              => (error) ERR no such key
+            LSET l 4294967296 A        => OK
             LTRIM l 1 -2               => OK
             LRANGE l 0 -1              => ["b" "c" "-10" "11"]
             LTRIM l 0 99               => OK
@@ -197,6 +198,7 @@ fn texts() {
             LREM l 0 x                 => 0
             LREM none 0 x              => 0
             LRANGE l 0 -1              => ["a" "A" "b" "four" "c" "5"]
+            LREM l -9223372036854775808 a => (error) ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807
             LREM l x a                 => (error) ERR value is not an integer or out of range
             LREM l 5 a                 => 1
             RPUSH m 7 7 7 7 7
@@ -269,6 +271,7 @@ fn waiting() {
             BLPOP a x                  => (error) ERR timeout is not a float or out of range
             BRPOP a -1                 => (error) ERR timeout is negative
             BLMPOP x 1 a LEFT          => (error) ERR timeout is not a float or out of range
+            BLMPOP -1 0 a LEFT         => (error) ERR numkeys should be greater than 0
             BLMPOP 0 0 a LEFT          => (error) ERR numkeys should be greater than 0
             BLMPOP 0 1 a UP            => (error) ERR syntax error
             BLMOVE a b UP LEFT 0       => (error) ERR syntax error

@@ -131,7 +131,7 @@ const RANK_ZERO: CommandError = CommandError::fixed(
     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from \
      the end of the list",
 );
-const RANK_RANGE: CommandError =
+const OUT_OF_RANGE: CommandError =
     CommandError::fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 const COUNT_NEGATIVE: CommandError = CommandError::fixed("ERR COUNT can't be negative");
 const MAXLEN_NEGATIVE: CommandError = CommandError::fixed("ERR MAXLEN can't be negative");
@@ -213,7 +213,7 @@ impl Search {
             if option.eq_ignore_ascii_case(b"rank") {
                 rank = int(value)?;
                 match rank {
-                    i64::MIN => return Err(RANK_RANGE),
+                    i64::MIN => return Err(OUT_OF_RANGE),
                     0 => return Err(RANK_ZERO),
                     _ => {}
                 }
@@ -288,8 +288,8 @@ fn lset(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else { return Err(error::NO_SUCH_KEY) };
     let len = place.get().list()?.len();
-    let index = int(&args[2])?;
-    // Out of range, it may still change its form, as in Redis.
+    // Redis looks at the lower 32 bits of the number alone. Out of range, the list may still change its form.
+    let index = i64::from(int(&args[2])? as i32);
     let at = place_of(index, len).unwrap_or(usize::MAX);
     if !list::set(&mut place, at, &args[3]) {
         return Err(INDEX_OUT_OF_RANGE);
@@ -324,6 +324,9 @@ fn linsert(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn lrem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let count = int(&args[2])?;
+    if count == i64::MIN {
+        return Err(OUT_OF_RANGE);
+    }
     let key = ctx.key(args, 1);
     let mut removed = 0;
     if let KeySlot::Occupied(mut place) = ctx.db.entry(key) {

@@ -138,8 +138,8 @@ fn pop_or_wait(ctx: &mut DataCtx<'_>, args: Args<'_>, side: Side) -> CommandResu
 }
 
 fn blmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let timeout = timeout_seconds(&args[1], ctx.db.now_ms())?;
     let request = Several::parse(args, 2)?;
+    let timeout = timeout_seconds(&args[1], ctx.db.now_ms())?;
     if !request.pop(ctx, args)? {
         let keys = request.keys.clone().map(|at| &args[at]);
         ctx.block(Wait::on(WaitFor::List, keys, timeout));

@@ -80,21 +80,25 @@ fn grow(place: &mut impl Place, texts: usize, count: usize, entries: usize) {
     }
 }
 
+/// Whether [`settle`] may have something to do. A list of many nodes has no other form: in Redis it needs to have one
+/// node, and only where that may be larger than ours are, a few of ours may be one of theirs.
+#[inline]
+fn may_settle(list: &Quicklist, encoding: Encoding) -> bool {
+    match encoding {
+        Encoding::Listpack => list.as_listpack().is_some_and(|bytes| bytes.len() <= COMPACT_AGAIN),
+        _ => list.nodes() <= Fill::LARGEST / NODE_MAX,
+    }
+}
+
 /// After elements went: gives a list the form that is right for it now.
 #[inline]
 fn settle(place: &mut impl Place) {
     match view(place) {
-        ListRef::Compact(_) => {}
-        ListRef::Large(list, Encoding::Listpack) => {
-            if list.as_listpack().is_some_and(|bytes| bytes.len() <= COMPACT_AGAIN) {
-                compact(place);
-            }
-        }
-        // Few lists of many nodes are looked at: only where a listpack may have several.
-        ListRef::Large(list, _) if list.nodes() == 1 || list.nodes() <= Fill::LARGEST / NODE_MAX => {
-            become_listpack(place);
-        }
-        ListRef::Large(..) => {}
+        ListRef::Large(list, encoding) if may_settle(list, encoding) => match encoding {
+            Encoding::Listpack => compact(place),
+            _ => become_listpack(place),
+        },
+        _ => {}
     }
 }
 
@@ -152,9 +156,17 @@ pub fn push<'v>(place: &mut impl Place, side: Side, items: impl Iterator<Item = 
 #[inline]
 pub fn pop(place: &mut impl Place, side: Side, count: usize, f: impl FnMut(Item<'_>)) {
     if count == 1 {
+        let encoding = place.encoding();
+        if let Some((list, heap)) = large(place) {
+            list.end(side, f).expect("no stored list is empty");
+            list.pop(heap, side);
+            if may_settle(list, encoding) {
+                settle(place);
+            }
+            return;
+        }
         view(place).end(side, f).expect("no stored list is empty");
-        remove_end(place, side);
-        return settle(place);
+        return remove_end(place, side);
     }
     let list = view(place);
     let len = list.len();

@@ -163,3 +163,113 @@ fn settled(list: Quicklist, maker: &mut Maker<'_>) -> NewList {
     }
     NewList::Large(list, Encoding::Quicklist)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cow::{CowValue, Heap};
+    use crate::dict::Payload;
+    use crate::rdb::WriteOptions;
+    use crate::types::list::{COMPACT_MAX, Limits};
+    use crate::types::object::Object;
+    use crate::util::hash::HashSeed;
+
+    fn load(kind: TypeOpcode, bytes: &[u8], heap: &mut Heap) -> Result<NewList, RdbError> {
+        let mut maker = Maker { heap, limits: Limits::default(), seed: HashSeed::fixed(1) };
+        let mut reader = RdbReader::from_bytes(bytes);
+        let list = NewList::load(kind, &mut reader, Vetting::Hostile, &mut maker)?.expect("a layout of lists");
+        assert!(reader.at_end().unwrap());
+        Ok(list)
+    }
+
+    fn texts(list: &NewList) -> Vec<String> {
+        let mut all = vec![];
+        list.view().each(|item| all.push(String::from_utf8_lossy(&item.to_vec()).into_owned()));
+        all
+    }
+
+    /// Stores it as an entry would, and frees it.
+    fn free(list: NewList, heap: &mut Heap) {
+        list.with_payload(|_, payload| {
+            if let Payload::Node(object) = payload {
+                assert!(object.memory() > 0);
+                let Object::List(list) = *object else { panic!("a list") };
+                list.0.check_invariants(heap);
+                list.0.discard(heap);
+            }
+        });
+    }
+
+    /// `RPUSH l a 5 b` as each version of Redis has written it.
+    #[test]
+    fn every_layout_is_read() {
+        const ZIPLIST: &[u8] = &[18, 0, 0, 0, 15, 0, 0, 0, 3, 0, 0, 1, b'a', 3, 0xF6, 2, 1, b'b'];
+        let ziplist = [&[ZIPLIST.len() as u8 + 1][..], &[19], &ZIPLIST[1..], &[0xFF]].concat();
+        let listpack = listpack::collect([&b"a"[..], b"5", b"b"]);
+        let listpack = [&[listpack.len() as u8][..], &listpack].concat();
+        let cases: [(TypeOpcode, Vec<u8>); 5] = [
+            (TypeOpcode::List, b"\x03\x01a\xC0\x05\x01b".to_vec()),
+            (TypeOpcode::ListZiplist, ziplist.clone()),
+            (TypeOpcode::ListQuicklist, [&[1][..], &ziplist].concat()),
+            (TypeOpcode::ListQuicklist2, [&[1, 2][..], &listpack].concat()),
+            (TypeOpcode::ListQuicklist2, b"\x03\x01\x01a\x01\x015\x01\x01b".to_vec()),
+        ];
+        let mut heap = Heap::new();
+        for (kind, bytes) in cases {
+            let list = load(kind, &bytes, &mut heap).unwrap_or_else(|why| panic!("{kind:?}: {why}"));
+            assert_eq!(texts(&list), ["a", "5", "b"], "{kind:?}");
+            free(list, &mut heap);
+            for at in 0..bytes.len() {
+                assert!(load(kind, &bytes[..at], &mut heap).is_err(), "{kind:?} cut at {at}");
+                for change in 1..=255 {
+                    let mut bad = bytes.clone();
+                    bad[at] ^= change;
+                    let mut maker = Maker { heap: &mut heap, limits: Limits::default(), seed: HashSeed::fixed(1) };
+                    let mut reader = RdbReader::from_bytes(&bad);
+                    if let Ok(list) = NewList::load(kind, &mut reader, Vetting::Hostile, &mut maker) {
+                        free(list.expect("a layout of lists"), &mut heap);
+                    }
+                }
+            }
+        }
+        assert_eq!(heap.stats(), Default::default());
+    }
+
+    #[test]
+    fn lists_of_every_form_survive_a_file() {
+        let mut heap = Heap::new();
+        let large = vec![b'x'; 10_000];
+        let mut cases: Vec<Vec<Vec<u8>>> = vec![vec![b"one".to_vec()], vec![b"a".to_vec(), large, b"7".to_vec()]];
+        for count in [COMPACT_MAX / 10, 600, 5000] {
+            cases.push((0..count).map(|n| format!("element {n}").into_bytes()).collect());
+        }
+        for version in [9, 12] {
+            for case in &cases {
+                let items = case.iter().map(|text| Item::of(text));
+                let mut maker = Maker { heap: &mut heap, limits: Limits::default(), seed: HashSeed::fixed(1) };
+                let list = NewList::pushed(items, Side::Tail, &mut maker);
+                let mut writer = RdbWriter::in_memory(WriteOptions { version, ..WriteOptions::default() });
+                list.view().save(&mut writer).unwrap();
+                let kind = list.view().rdb_opcode(version);
+                assert_eq!(kind == TypeOpcode::List, version < 10);
+                let read = load(kind, &writer.take_bytes(), &mut heap).unwrap();
+                assert!(texts(&read).iter().map(String::as_bytes).eq(case.iter().map(Vec::as_slice)));
+                let (made, loaded) = (format!("{:?}", list), format!("{read:?}"));
+                assert_eq!(made, loaded, "the same form");
+                free(list, &mut heap);
+                free(read, &mut heap);
+            }
+        }
+        assert_eq!(heap.stats(), Default::default());
+    }
+
+    #[test]
+    fn no_list_is_empty() {
+        let mut heap = Heap::new();
+        for bytes in [&b"\x00"[..], b"\x01\x02\x07\x07\x00\x00\x00\x00\x00\xFF"] {
+            assert!(load(TypeOpcode::ListQuicklist2, bytes, &mut heap).is_err());
+        }
+        assert!(load(TypeOpcode::List, b"\x00", &mut heap).is_err());
+        assert!(load(TypeOpcode::ListQuicklist2, b"\x01\x03\x01a", &mut heap).is_err(), "an unknown container");
+    }
+}
