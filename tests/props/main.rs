@@ -16,6 +16,7 @@ mod rdb_strings;
 mod resp_reply;
 mod resp_request;
 mod rope;
+mod stream;
 mod tree;
 mod util_gather;
 mod util_text;
