@@ -91,7 +91,7 @@ fn xsetid(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else { return Err(error::NO_SUCH_KEY) };
     place.get().expect(TypeName::Stream)?;
-    let (stream, _) = stream_mut(&mut place);
+    let (stream, heap) = stream_mut(&mut place);
     if id < stream.facts().max_deleted_id {
         return Err(BELOW_DELETED);
     }
@@ -103,12 +103,13 @@ fn xsetid(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             return Err(FEWER_ADDED);
         }
     }
-    let facts = stream.facts_mut();
+    let mut facts = *stream.facts();
     facts.last_id = id;
     facts.entries_added = added.unwrap_or(facts.entries_added);
     if !deleted.is_zero() {
         facts.max_deleted_id = deleted;
     }
+    stream.set_facts(heap, facts);
     place.changed(1);
     ctx.reply.ok();
     Ok(())

@@ -367,6 +367,17 @@ pub fn delete_front(out: &mut impl Buffer, id: StreamId, mut fate: impl FnMut(St
     gone as u64
 }
 
+/// Removes the entries behind `last`, all of them deleted, so that others may come there.
+pub fn cut_deleted_tail(out: &mut impl Buffer, id: StreamId, last: StreamId) {
+    let chunk = Chunk::new(id, out.bytes());
+    let (head, end) = (chunk.head(), chunk.bytes.end());
+    let Some(from) = chunk.entries().find(|e| e.id > last).map(|e| e.at) else { return };
+    let gone = chunk.entries().filter(|e| e.at >= from).count() as i64;
+    let pieces = chunk.bytes.iter_from(from).count();
+    ListpackMut::new(out).remove_between(from..end, pieces);
+    count(out, head.live, head.deleted - gone);
+}
+
 /// Sets the flag. Flags take one byte with it and without.
 fn mark(out: &mut impl Buffer, at: usize) {
     let flags = int(ListpackRef::new(out.bytes()), at).0;
@@ -534,6 +545,20 @@ mod tests {
         assert_eq!(delete_front(&mut bytes, ID, |id| below(id, StreamId::new(1001, 0))), 1);
         assert!(delete(&mut bytes, ID, StreamId::new(1001, 1)), "the last one");
         assert_eq!(check(ID, &bytes).map(|c| c.live), Ok(0));
+    }
+
+    #[test]
+    fn a_deleted_tail_makes_room() {
+        let mut bytes = sample();
+        for id in [StreamId::new(1001, 0), StreamId::new(1001, 1)] {
+            assert!(delete(&mut bytes, ID, id));
+        }
+        let last = StreamId::new(1000, 9);
+        cut_deleted_tail(&mut bytes, ID, last);
+        cut_deleted_tail(&mut bytes, ID, last);
+        append(&mut bytes, ID, StreamId::new(1001, 0), texts(&["x", "1"]));
+        assert_eq!(check(ID, &bytes), Ok(Checked { live: 3, last_id: StreamId::new(1001, 0) }));
+        assert_eq!(Chunk::new(ID, &bytes).slots(), 3);
     }
 
     #[test]

@@ -220,6 +220,17 @@ impl Entries {
         self.0.edit(heap, path, |leaf| chunk::delete(&mut Inside(leaf), chunk_id, id))
     }
 
+    /// From now on ids right behind `last`, which is not below any entry, may be given again: no deleted entry stands
+    /// in their way.
+    pub fn rewind(&mut self, heap: &mut Heap, last: StreamId) {
+        let Some(cursor) = self.0.last() else { return };
+        let (path, chunk) = (cursor.path(), chunk_of(cursor.leaf()));
+        if chunk.last_id() > last {
+            let chunk_id = chunk.id();
+            self.0.edit(heap, path, |leaf| chunk::cut_deleted_tail(&mut Inside(leaf), chunk_id, last));
+        }
+    }
+
     /// Removes entries from the front, whatever groups know of them. Returns how many.
     pub fn trim(&mut self, heap: &mut Heap, how: Trim) -> u64 {
         let mut gone = 0;

@@ -91,8 +91,11 @@ impl StreamObject {
     }
 
     /// XSETID: the caller has checked that it makes sense.
-    pub fn facts_mut(&mut self) -> &mut Facts {
-        &mut self.facts
+    pub fn set_facts(&mut self, heap: &mut Heap, facts: Facts) {
+        if facts.last_id < self.facts.last_id {
+            self.entries.rewind(heap, facts.last_id);
+        }
+        self.facts = facts;
     }
 
     /// Its entries.

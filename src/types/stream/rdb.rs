@@ -253,3 +253,119 @@ fn read_owned(
     owned.sort_unstable();
     Ok(owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collections::listpack::EMPTY;
+    use crate::cow::Heap;
+    use crate::rdb::WriteOptions;
+    use crate::types::Limits;
+    use crate::util::hash::HashSeed;
+
+    fn chunk_at(ms: u64) -> Vec<u8> {
+        let mut bytes = EMPTY.to_vec();
+        let texts = ["field", "value"].map(str::as_bytes);
+        chunk::begin(&mut bytes, texts.into_iter());
+        chunk::append(&mut bytes, StreamId::new(ms, 1), StreamId::new(ms + 1, 0), texts.into_iter());
+        bytes
+    }
+
+    fn load(kind: TypeOpcode, write: impl FnOnce(&mut RdbWriter<'_>) -> io::Result<()>) -> Result<NewStream, String> {
+        let mut out = RdbWriter::in_memory(WriteOptions::default());
+        write(&mut out).expect("memory takes everything");
+        let bytes = out.take_bytes();
+        let mut maker = Maker { heap: &mut Heap::new(), limits: Limits::default(), seed: HashSeed::fixed(1) };
+        let read = NewStream::load(kind, &mut RdbReader::from_bytes(&bytes), Vetting::Hostile, &mut maker);
+        read.map(|stream| stream.expect("a layout of streams")).map_err(|e| e.why.to_string())
+    }
+
+    /// Two chunks and what stands behind them in the first layout.
+    fn first_layout(out: &mut RdbWriter<'_>, len: u64, last_id: StreamId) -> io::Result<()> {
+        out.write_len(2)?;
+        for ms in [5, 9] {
+            out.write_string(&StreamId::new(ms, 1).to_bytes())?;
+            out.write_string(&chunk_at(ms))?;
+        }
+        out.write_len(len)?;
+        write_id(out, last_id)
+    }
+
+    fn group(out: &mut RdbWriter<'_>, pending: &[u64], owners: &[(&str, &[u64])]) -> io::Result<()> {
+        out.write_string(b"group")?;
+        write_id(out, StreamId::new(5, 1))?;
+        out.write_len(pending.len() as u64)?;
+        for ms in pending {
+            out.write_raw(&StreamId::new(*ms, 1).to_bytes())?;
+            out.write_ms(1000)?;
+            out.write_len(3)?;
+        }
+        out.write_len(owners.len() as u64)?;
+        for (name, owned) in owners {
+            out.write_string(name.as_bytes())?;
+            out.write_ms(2000)?;
+            out.write_len(owned.len() as u64)?;
+            for ms in *owned {
+                out.write_raw(&StreamId::new(*ms, 1).to_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn streams_of_redis_5() {
+        let stream = load(TypeOpcode::StreamListpacks, |out| {
+            first_layout(out, 4, StreamId::new(20, 0))?;
+            out.write_len(1)?;
+            group(out, &[9, 5], &[("b", &[5]), ("a", &[9])])
+        });
+        let stream = stream.expect("it is one").build();
+        let facts = Facts {
+            last_id: StreamId::new(20, 0),
+            first_id: StreamId::new(5, 1),
+            entries_added: 4,
+            ..Facts::default()
+        };
+        assert_eq!(*stream.facts(), facts);
+        let groups = stream.groups().expect("one");
+        let group = groups.group(b"group").expect("of this name");
+        assert_eq!(group.entries_read, Some(1));
+        let owner = |name: &str| {
+            let consumer = groups.consumer(&group, name.as_bytes()).expect("there");
+            assert_eq!((consumer.seen_ms, consumer.active_ms), (2000, 2000));
+            groups.owned_by(&consumer, StreamId::MIN).map(|id| id.ms).collect::<Vec<_>>()
+        };
+        assert_eq!((owner("a"), owner("b")), (vec![9], vec![5]));
+        assert_eq!(groups.pending(&group, StreamId::new(9, 1)).map(|p| p.deliveries), Some(3));
+    }
+
+    #[test]
+    fn what_does_not_hold_together_is_refused() {
+        type Parts<'a> = (u64, u64, &'a [u64], &'a [(&'a str, &'a [u64])], &'a str);
+        let cases: [Parts<'_>; 8] = [
+            (3, 20, &[], &[], "Stream length inconsistent with rax entries"),
+            (4, 9, &[], &[], "Stream entry behind the stream's last id"),
+            (4, 20, &[5, 5], &[], "Duplicated global PEL entry loading stream consumer group"),
+            (4, 20, &[5], &[], "Stream CG PEL entry without consumer"),
+            (4, 20, &[5], &[("a", &[9])], "Consumer entry not found in group global PEL"),
+            (4, 20, &[5], &[("a", &[5, 5])], "Duplicated consumer PEL entry loading a stream consumer group"),
+            (4, 20, &[5], &[("a", &[5]), ("b", &[5])], "Duplicated consumer PEL entry loading a stream consumer group"),
+            (4, 20, &[5], &[("a", &[5]), ("a", &[])], "Duplicate stream consumer detected"),
+        ];
+        for (len, last_ms, pending, owners, expected) in cases {
+            let told = load(TypeOpcode::StreamListpacks, |out| {
+                first_layout(out, len, StreamId::new(last_ms, 9))?;
+                out.write_len(1)?;
+                group(out, pending, owners)
+            });
+            assert_eq!(told.expect_err("refused"), expected);
+        }
+        let twice = load(TypeOpcode::StreamListpacks, |out| {
+            first_layout(out, 4, StreamId::new(20, 0))?;
+            out.write_len(2)?;
+            group(out, &[], &[])?;
+            group(out, &[], &[])
+        });
+        assert_eq!(twice.expect_err("refused"), "Duplicated consumer group name");
+    }
+}
