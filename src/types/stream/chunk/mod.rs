@@ -11,10 +11,22 @@
 //! end of the head ends that walk. A deleted entry stays where it is with a flag set: only when the last live one goes
 //! does the chunk go.
 //!
-//! Bytes from outside go through [`check`] once. After that every reader here takes them at their word.
+//! Bytes from outside go through [`check()`] once. After that every reader here takes them at their word.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | this | reading: [`Chunk`], [`Entry`] |
+//! | `write` | making a chunk, appending, deleting |
+//! | `check` | bytes from outside |
+
+mod check;
+mod write;
+
+pub use check::{Checked, check};
+pub use write::{ChunkLimits, Fate, append, begin, bytes_alone, cut_deleted_tail, delete, delete_front};
 
 use super::id::StreamId;
-use crate::collections::listpack::{self, Buffer, Depth, HEADER, Item, ListpackMut, ListpackRef};
+use crate::collections::listpack::{self, HEADER, Item, ListpackRef};
 
 /// A chunk's bytes are at most these.
 pub const BYTES_MAX: usize = listpack::LIMIT;
@@ -242,240 +254,6 @@ impl DoubleEndedIterator for Entries<'_> {
         let pieces = int(bytes, count_at).0;
         self.back = (0..pieces).try_fold(count_at, |at, _| bytes.prev(at))?;
         Some(self.chunk.read(self.back, &self.head).0)
-    }
-}
-
-// ---- writing
-
-/// How large chunks may grow: `stream-node-max-bytes` and `stream-node-max-entries`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ChunkLimits {
-    /// Bytes; 0 for no limit but [`BYTES_MAX`].
-    pub bytes: usize,
-    /// Entries, deleted ones and all; 0 for no limit.
-    pub entries: u64,
-}
-
-impl Default for ChunkLimits {
-    fn default() -> Self {
-        ChunkLimits { bytes: 4096, entries: 100 }
-    }
-}
-
-impl ChunkLimits {
-    /// Whether an entry whose texts are this long goes into a chunk that is there.
-    pub fn admit(self, chunk: Chunk<'_>, texts_len: usize) -> bool {
-        let bytes = if self.bytes == 0 { BYTES_MAX } else { self.bytes.min(BYTES_MAX) };
-        chunk.bytes().len() + texts_len < bytes && (self.entries == 0 || chunk.slots() < self.entries)
-    }
-}
-
-/// The elements that an entry is in a listpack. `texts` are fields and values in turn.
-fn pieces<'a, T>(flags: i64, distance: (i64, i64), texts: T) -> impl Iterator<Item = Item<'a>> + Clone
-where
-    T: ExactSizeIterator<Item = &'a [u8]> + Clone,
-{
-    let own_fields = flags & SAME_FIELDS == 0;
-    let fields = texts.len() as i64 / 2;
-    let count = PIECES_MIN + if own_fields { 1 + 2 * fields } else { fields };
-    let front = [flags, distance.0, distance.1].into_iter().map(Item::Int);
-    let values = texts.enumerate().filter(move |(i, _)| own_fields || i % 2 == 1).map(|(_, text)| Item::of(text));
-    front.chain(own_fields.then_some(Item::Int(fields))).chain(values).chain([Item::Int(count)])
-}
-
-/// How many bytes a chunk with these texts as its only entry would have; at least as many as the entry takes in another.
-pub fn bytes_alone<'a>(texts: impl ExactSizeIterator<Item = &'a [u8]>) -> usize {
-    // Numbers in the head and the entry, none of which takes more than 11 bytes.
-    texts.fold(HEADER + 1 + 10 * 11, |sum, text| sum.saturating_add(text.len() + 10))
-}
-
-/// A new chunk with one entry.
-pub fn begin<'a, T>(out: &mut impl Buffer, texts: T)
-where
-    T: ExactSizeIterator<Item = &'a [u8]> + Clone,
-{
-    let numbers = [1, 0, texts.len() as i64 / 2].into_iter().map(Item::Int);
-    let names = texts.clone().step_by(2).map(Item::of);
-    let head = numbers.chain(names).chain([Item::Int(0)]);
-    let mut bytes = ListpackMut::new(out);
-    bytes.extend_back(head.chain(pieces(SAME_FIELDS, (0, 0), texts)));
-}
-
-/// Appends an entry with the id `entry`, which is higher than all others, to the chunk `id`.
-pub fn append<'a, T>(out: &mut impl Buffer, id: StreamId, entry: StreamId, texts: T)
-where
-    T: ExactSizeIterator<Item = &'a [u8]> + Clone,
-{
-    let chunk = Chunk::new(id, out.bytes());
-    let head = chunk.head();
-    let same = texts.len() as i64 == 2 * head.fields && {
-        let mut at = head.fields_at;
-        texts.clone().step_by(2).all(|name| {
-            let (field, behind) = chunk.bytes.read(at);
-            at = behind;
-            field.is_text(name)
-        })
-    };
-    let flags = if same { SAME_FIELDS } else { 0 };
-    let mut bytes = ListpackMut::new(out);
-    bytes.extend_back(pieces(flags, id.distance(entry), texts));
-    bytes.replace(HEADER, head.live + 1);
-}
-
-/// Marks an entry of the chunk as deleted; false if there is no such entry alive.
-pub fn delete(out: &mut impl Buffer, id: StreamId, entry: StreamId) -> bool {
-    let chunk = Chunk::new(id, out.bytes());
-    let Some(Entry { at, .. }) = chunk.find(entry) else { return false };
-    let head = chunk.head();
-    mark(out, at);
-    count(out, head.live - 1, head.deleted + 1);
-    true
-}
-
-/// What [`delete_front`] does with an entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fate {
-    /// It is deleted.
-    Goes,
-    /// It is passed over.
-    Stays,
-    /// It stays, and so do all behind it.
-    Ends,
-}
-
-/// Marks live entries as deleted, from the first on, as `fate` says. Returns how many.
-pub fn delete_front(out: &mut impl Buffer, id: StreamId, mut fate: impl FnMut(StreamId) -> Fate) -> u64 {
-    let head = Chunk::new(id, out.bytes()).head();
-    let mut walk = Chunk::new(id, out.bytes()).entries().front;
-    let mut gone = 0;
-    while walk < out.bytes().len() - 1 {
-        let (Entry { id: entry, at, deleted, .. }, behind) = Chunk::new(id, out.bytes()).read(walk, &head);
-        walk = behind;
-        if deleted {
-            continue;
-        }
-        match fate(entry) {
-            Fate::Goes => {
-                mark(out, at);
-                gone += 1;
-            }
-            Fate::Stays => {}
-            Fate::Ends => break,
-        }
-    }
-    count(out, head.live - gone, head.deleted + gone);
-    gone as u64
-}
-
-/// Removes the entries behind `last`, all of them deleted, so that others may come there.
-pub fn cut_deleted_tail(out: &mut impl Buffer, id: StreamId, last: StreamId) {
-    let chunk = Chunk::new(id, out.bytes());
-    let (head, end) = (chunk.head(), chunk.bytes.end());
-    let Some(from) = chunk.entries().find(|e| e.id > last).map(|e| e.at) else { return };
-    let gone = chunk.entries().filter(|e| e.at >= from).count() as i64;
-    let pieces = chunk.bytes.iter_from(from).count();
-    ListpackMut::new(out).remove_between(from..end, pieces);
-    count(out, head.live, head.deleted - gone);
-}
-
-/// Sets the flag. Flags take one byte with it and without.
-fn mark(out: &mut impl Buffer, at: usize) {
-    let flags = int(ListpackRef::new(out.bytes()), at).0;
-    ListpackMut::new(out).replace(at, flags | DELETED);
-}
-
-fn count(out: &mut impl Buffer, live: i64, deleted: i64) {
-    let mut bytes = ListpackMut::new(out);
-    let at = bytes.replace(HEADER, live);
-    bytes.replace(at, deleted);
-}
-
-// ---- checking
-
-/// What [`check`] found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Checked {
-    /// Live entries.
-    pub live: u64,
-    /// The highest id, be its entry deleted or not.
-    pub last_id: StreamId,
-}
-
-/// Checks bytes from outside to the last one: a listpack, with this structure, whose ids rise and whose counts are true.
-pub fn check(id: StreamId, bytes: &[u8]) -> Result<Checked, &'static str> {
-    const WRONG: &str = "Stream listpack integrity check failed.";
-    let bytes = ListpackRef::validate(bytes, Depth::Deep).map_err(|_| WRONG)?;
-    if bytes.is_empty() {
-        return Err("Empty listpack inside stream");
-    }
-    let mut walk = Walk { bytes, at: HEADER };
-    let (live, deleted, fields) = (walk.int()?, walk.int()?, walk.int()?);
-    if live < 0 || deleted < 0 {
-        return Err(WRONG);
-    }
-    walk.skip(fields)?;
-    if walk.int()? != 0 {
-        return Err(WRONG);
-    }
-    let (mut alive, mut dead, mut last) = (0, 0, None);
-    while walk.at < bytes.end() {
-        let (flags, ms, seq) = (walk.int()?, walk.int()?, walk.int()?);
-        let entry = id.offset(ms, seq);
-        // The first entry may have been deleted, but then it is still there.
-        if entry < id || last.is_some_and(|last| entry <= last) {
-            return Err("Stream listpack with ids out of order");
-        }
-        last = Some(entry);
-        let pieces = if flags & SAME_FIELDS != 0 {
-            walk.skip(fields)?;
-            PIECES_MIN + fields
-        } else {
-            let own = walk.int()?;
-            let twice = own.checked_mul(2).ok_or(WRONG)?;
-            walk.skip(twice)?;
-            PIECES_MIN + 1 + twice
-        };
-        if walk.int()? != pieces {
-            return Err(WRONG);
-        }
-        *(if flags & DELETED != 0 { &mut dead } else { &mut alive }) += 1;
-    }
-    let last_id = last.ok_or(WRONG)?;
-    if (alive, dead) != (live, deleted) {
-        return Err(WRONG);
-    }
-    Ok(Checked { live: live as u64, last_id })
-}
-
-/// A walk over a valid listpack that may end anywhere.
-struct Walk<'a> {
-    bytes: ListpackRef<'a>,
-    at: usize,
-}
-
-const SHORT: &str = "Stream listpack integrity check failed.";
-
-impl Walk<'_> {
-    fn int(&mut self) -> Result<i64, &'static str> {
-        if self.at >= self.bytes.end() {
-            return Err(SHORT);
-        }
-        let (item, behind) = self.bytes.read(self.at);
-        self.at = behind;
-        item.as_i64().ok_or(SHORT)
-    }
-
-    fn skip(&mut self, count: i64) -> Result<(), &'static str> {
-        if count < 0 {
-            return Err(SHORT);
-        }
-        for _ in 0..count {
-            if self.at >= self.bytes.end() {
-                return Err(SHORT);
-            }
-            self.at = self.bytes.behind(self.at);
-        }
-        Ok(())
     }
 }
 

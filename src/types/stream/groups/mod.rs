@@ -13,11 +13,23 @@
 //!
 //! So the entries a consumer has pending are a range of `owned`, a snapshot shares four trees however many groups there
 //! are, and a write copies one leaf of each tree it touches. A group or consumer is a leaf of its own.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | this | [`Groups`]: all that is done with them |
+//! | `leaves` | the bytes of the four trees |
+//! | `load` | groups out of a file |
+
+mod leaves;
+mod load;
+
+pub use load::{LoadedConsumer, LoadedGroup, LoadedPending, NewGroups};
 
 use super::id::StreamId;
-use super::records::{self, Record, Records};
-use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
+use super::records::Records;
+use crate::collections::tree::{CowTree, Cursor, Path, Place};
 use crate::cow::{Epoch, Heap, Unshared};
+use leaves::{ConsumerLeaf, GroupLeaf, Named, name, prefix};
 use std::cmp::Ordering;
 
 /// A group.
@@ -80,161 +92,12 @@ struct Owned {
     id: StreamId,
 }
 
-fn word(bytes: &[u8], index: usize) -> u64 {
-    u64::from_le_bytes(*bytes[index * 8..].first_chunk().expect("as many words as the layout has"))
-}
-
-fn push_words(out: &mut Vec<u8>, words: impl IntoIterator<Item = u64>) {
-    words.into_iter().for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
-}
-
-impl Record for Pending {
-    type Key = (u64, StreamId);
-    const BYTES: usize = 48;
-
-    #[inline]
-    fn key(&self) -> Self::Key {
-        (self.group, self.id)
-    }
-
-    #[inline]
-    fn read(bytes: &[u8]) -> Pending {
-        Pending {
-            group: word(bytes, 0),
-            id: StreamId::new(word(bytes, 1), word(bytes, 2)),
-            consumer: word(bytes, 3),
-            delivered_ms: word(bytes, 4) as i64,
-            deliveries: word(bytes, 5),
-        }
-    }
-
-    #[inline]
-    fn write(&self, out: &mut Vec<u8>) {
-        let (id, ms) = (self.id, self.delivered_ms as u64);
-        push_words(out, [self.group, id.ms, id.seq, self.consumer, ms, self.deliveries]);
-    }
-}
-
-impl Record for Owned {
-    type Key = (u64, StreamId);
-    const BYTES: usize = 24;
-
-    #[inline]
-    fn key(&self) -> Self::Key {
-        (self.consumer, self.id)
-    }
-
-    #[inline]
-    fn read(bytes: &[u8]) -> Owned {
-        Owned { consumer: word(bytes, 0), id: StreamId::new(word(bytes, 1), word(bytes, 2)) }
-    }
-
-    #[inline]
-    fn write(&self, out: &mut Vec<u8>) {
-        push_words(out, [self.consumer, self.id.ms, self.id.seq]);
-    }
-}
-
-/// Words of a leaf before the name.
-const WORDS: usize = 4;
-
-/// A leaf that is one thing with a name.
-trait Named: Copy {
-    fn words(&self) -> [u64; WORDS];
-    fn from_words(words: [u64; WORDS]) -> Self;
-
-    fn of(leaf: &[u8]) -> Self {
-        Self::from_words(std::array::from_fn(|i| word(leaf, i)))
-    }
-
-    fn leaf(&self, name: &[u8]) -> Vec<u8> {
-        let mut leaf = Vec::with_capacity(WORDS * 8 + name.len());
-        push_words(&mut leaf, self.words());
-        leaf.extend_from_slice(name);
-        leaf
-    }
-
-    fn overwrite(&self, leaf: &mut [u8]) {
-        for (place, word) in leaf.chunks_exact_mut(8).zip(self.words()) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-    }
-}
-
-/// As files have it, too.
-const UNKNOWN: u64 = u64::MAX;
-
-impl Named for Group {
-    fn words(&self) -> [u64; WORDS] {
-        [self.number, self.last_id.ms, self.last_id.seq, self.entries_read.unwrap_or(UNKNOWN)]
-    }
-
-    fn from_words([number, ms, seq, read]: [u64; WORDS]) -> Group {
-        Group { number, last_id: StreamId::new(ms, seq), entries_read: (read != UNKNOWN).then_some(read) }
-    }
-}
-
-impl Named for Consumer {
-    fn words(&self) -> [u64; WORDS] {
-        [self.group, self.number, self.seen_ms as u64, self.active_ms as u64]
-    }
-
-    fn from_words([group, number, seen, active]: [u64; WORDS]) -> Consumer {
-        Consumer { group, number, seen_ms: seen as i64, active_ms: active as i64 }
-    }
-}
-
-fn name(leaf: &[u8]) -> &[u8] {
-    &leaf[WORDS * 8..]
-}
-
-/// The first bytes of a name as a number that is in the order of names.
-fn prefix(name: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let len = name.len().min(8);
-    bytes[..len].copy_from_slice(&name[..len]);
-    u64::from_be_bytes(bytes)
-}
-
-struct GroupLeaf;
-struct ConsumerLeaf;
-
-impl Items for GroupLeaf {
-    type Bound = u64;
-    fn bound(leaf: &[u8]) -> u64 {
-        prefix(name(leaf))
-    }
-    fn count(_leaf: &[u8]) -> usize {
-        1
-    }
-}
-
-impl Items for ConsumerLeaf {
-    type Bound = (u64, u64);
-    fn bound(leaf: &[u8]) -> (u64, u64) {
-        (word(leaf, 0), prefix(name(leaf)))
-    }
-    fn count(_leaf: &[u8]) -> usize {
-        1
-    }
-}
-
 /// All groups of a stream, their consumers and what is pending.
 pub struct Groups {
     groups: CowTree<GroupLeaf>,
     consumers: CowTree<ConsumerLeaf>,
     pending: Records<Pending>,
     owned: Records<Owned>,
-    next_number: u64,
-}
-
-/// The four trees as leaves: what a file gives.
-#[derive(Default, Debug)]
-pub struct NewGroups {
-    groups: Vec<Vec<u8>>,
-    consumers: Vec<Vec<u8>>,
-    pending: Vec<Vec<u8>>,
-    owned: Vec<Vec<u8>>,
     next_number: u64,
 }
 
@@ -525,97 +388,5 @@ impl Groups {
 
     pub(super) fn memory(&self) -> usize {
         self.groups.memory() + self.consumers.memory() + self.pending.memory() + self.owned.memory()
-    }
-}
-
-/// A group out of a file, while it is read.
-pub struct LoadedGroup {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// The last id that was delivered.
-    pub last_id: StreamId,
-    /// How many entries were delivered, if known.
-    pub entries_read: Option<u64>,
-    /// What is pending: by id.
-    pub pending: Vec<LoadedPending>,
-    /// Its consumers, with the ids they own in order.
-    pub consumers: Vec<LoadedConsumer>,
-}
-
-/// A pending entry out of a file.
-pub struct LoadedPending {
-    /// The entry.
-    pub id: StreamId,
-    /// When it was last delivered.
-    pub delivered_ms: i64,
-    /// How often.
-    pub deliveries: u64,
-    /// Whose it is: index into the consumers of the group.
-    pub consumer: Option<usize>,
-}
-
-/// A consumer out of a file.
-pub struct LoadedConsumer {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// When it was last seen.
-    pub seen_ms: i64,
-    /// When it was last active.
-    pub active_ms: i64,
-    /// The ids of its pending entries, in order.
-    pub owned: Vec<StreamId>,
-}
-
-impl NewGroups {
-    /// Takes the groups of a file. Pending entries without a consumer are left out.
-    pub fn of(mut loaded: Vec<LoadedGroup>) -> NewGroups {
-        loaded.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut new = NewGroups::default();
-        let (mut pending, mut owned) = (vec![], vec![]);
-        let mut next = 0;
-        let mut number = || {
-            next += 1;
-            next - 1
-        };
-        for mut group in loaded {
-            let head = Group { number: number(), last_id: group.last_id, entries_read: group.entries_read };
-            new.groups.push(head.leaf(&group.name));
-            // Pending entries name consumers by their place in the file; numbers go by names.
-            let mut order: Vec<usize> = (0..group.consumers.len()).collect();
-            order.sort_by(|a, b| group.consumers[*a].name.cmp(&group.consumers[*b].name));
-            let mut numbers = vec![0; order.len()];
-            for place in order {
-                let from = &mut group.consumers[place];
-                let (seen_ms, active_ms) = (from.seen_ms, from.active_ms);
-                let consumer = Consumer { group: head.number, number: number(), seen_ms, active_ms };
-                numbers[place] = consumer.number;
-                new.consumers.push(consumer.leaf(&from.name));
-                owned.extend(from.owned.drain(..).map(|id| Owned { consumer: consumer.number, id }));
-            }
-            pending.extend(group.pending.iter().filter_map(|p| {
-                let LoadedPending { id, delivered_ms, deliveries, consumer } = *p;
-                Some(Pending { group: head.number, id, consumer: numbers[consumer?], delivered_ms, deliveries })
-            }));
-        }
-        new.pending = records::leaves(&pending);
-        new.owned = records::leaves(&owned);
-        new.next_number = next;
-        new
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
-    }
-
-    /// The trees.
-    pub fn build(self, now: Epoch) -> Groups {
-        Groups {
-            groups: CowTree::from_leaves(now, self.groups),
-            consumers: CowTree::from_leaves(now, self.consumers),
-            pending: Records::from_leaves(now, self.pending),
-            owned: Records::from_leaves(now, self.owned),
-            next_number: self.next_number,
-        }
     }
 }
