@@ -34,6 +34,7 @@
 //! | [`snapshot`] | the keyspace at one moment |
 //! | [`load`] | filling it wholesale |
 //! | [`digest`] | DEBUG DIGEST |
+//! | [`sizes`] | INFO keysizes |
 //!
 //! # Read first
 //!
@@ -50,6 +51,7 @@ mod lapse;
 pub mod lazyfree;
 pub mod load;
 pub mod place;
+pub mod sizes;
 pub mod slot;
 pub mod snapshot;
 #[cfg(test)]

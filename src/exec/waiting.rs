@@ -132,6 +132,8 @@ pub(super) fn begin(
 #[cold]
 #[inline(never)]
 pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
+    // What made the keys ready may have taken long; those who are served live now.
+    inst.now_ms = inst.now_ms.max(host.wall_us() / 1000);
     while let Some((db, key)) = inst.keyspace.wanted_mut().take_ready() {
         let latest = inst.waiting.latest_arrival();
         let mut after = 0;

@@ -16,7 +16,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
 pub const INFO: &[(&str, &str)] = &[
     ("Server: atomicvar_api", "how Redis was compiled"),
     ("Server: gcc_version", "how Redis was compiled"),
-    ("section Keysizes", "a histogram of value sizes of Redis 8, of no use to a client"),
+    ("section Keysizes", "made from a walk over all keys, so only when it is asked for by its name"),
 ];
 
 /// Parameters: `name: missing`, or `name: "value", not "default"`.

@@ -311,3 +311,22 @@ fn digest_equals_redis() {
         "[b4fc66738120fba0b5aa500ab5c2bf89cea1c5da 2ce3f57ae020966eb041fa6a47e5221ee0d42d6b]",
     );
 }
+
+/// A section of its own, only by its name: it looks at every key.
+#[test]
+fn info_keysizes() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.ok("FLUSHALL");
+        kv.ok("MSET empty \"\" one x three xyz number 12345");
+        kv.line("SETRANGE long 1099999 x");
+        kv.line("RPUSH list a b c");
+        kv.ok("SELECT 3");
+        kv.line("SADD set a");
+        kv.ok("SELECT 0");
+        let expected = "# Keysizes\r\ndb0_distrib_strings_sizes:0=1,1=1,2=1,4=1,1M=1\r\ndb0_distrib_lists_items:2=1\r\n\
+                        db3_distrib_sets_items:1=1\r\n";
+        assert_eq!(kv.line("INFO keysizes").string(), expected);
+        assert!(!kv.line("INFO").string().contains("Keysizes"));
+    });
+}

@@ -1,7 +1,9 @@
 //! The sections with a line for each command, error, database.
 
 use super::{Facts, Line};
+use crate::db::sizes::SIZED;
 use crate::observe::metrics::CommandStats;
+use crate::types::contract::TypeName;
 
 /// Commands and their statistics, without those that `has` has nothing to say about.
 fn each(facts: &Facts<'_>, has: fn(&CommandStats) -> bool, mut f: impl FnMut(&str, &CommandStats)) {
@@ -60,6 +62,39 @@ pub(super) fn keyspace(facts: &Facts<'_>, line: Line<'_>) {
             let (keys, expires, ttl) = (info.keys, info.expires, info.average_ttl_ms);
             let value = format_args!("keys={keys},expires={expires},avg_ttl={ttl},subexpiry=0");
             line(&format!("db{db}"), &value);
+        }
+    }
+}
+
+/// How many values of each type have which size, in powers of two.
+pub(super) fn keysizes(facts: &Facts<'_>, line: Line<'_>) {
+    let keyspace = &facts.inst.keyspace;
+    for db in 0..keyspace.databases() {
+        for (name, sizes) in SIZED.iter().zip(keyspace.sizes(db)).filter(|(_, sizes)| !sizes.is_empty()) {
+            let classes: Vec<String> =
+                sizes.classes().map(|(size, count)| format!("{}={count}", ShortPower(size))).collect();
+            let what = match name {
+                TypeName::String => "strings_sizes",
+                TypeName::List => "lists_items",
+                TypeName::Set => "sets_items",
+                TypeName::Zset => "zsets_items",
+                TypeName::Hash => "hashes_items",
+                TypeName::Stream => continue,
+            };
+            line(&format!("db{db}_distrib_{what}"), &classes.join(","));
+        }
+    }
+}
+
+/// A power of two, or 0: `512`, `1K`, `64M`.
+struct ShortPower(u64);
+
+impl std::fmt::Display for ShortPower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const UNITS: [(&str, u32); 6] = [("E", 60), ("P", 50), ("T", 40), ("G", 30), ("M", 20), ("K", 10)];
+        match UNITS.iter().find(|(_, bits)| self.0 >> bits > 0) {
+            None => write!(f, "{}", self.0),
+            Some((unit, bits)) => write!(f, "{}{unit}", self.0 >> bits),
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | `server.rs` | server, clients, threads, replication, cpu, modules, cluster, kvstash |
 //! | `memory.rs` | memory |
 //! | `stats.rs` | persistence, stats, debug |
-//! | `commands.rs` | commandstats, errorstats, latencystats, keyspace |
+//! | `commands.rs` | commandstats, errorstats, latencystats, keyspace, keysizes |
 
 mod commands;
 mod memory;
@@ -76,7 +76,7 @@ const fn section(heading: &'static str, name: &'static str, shown: Shown, write:
     Section { name, heading, shown, write }
 }
 
-static SECTIONS: [Section; 17] = [
+static SECTIONS: [Section; 18] = [
     section("Server", "server", Shown::Default, server::server),
     section("Clients", "clients", Shown::Default, server::clients),
     section("Memory", "memory", Shown::Default, memory::memory),
@@ -91,6 +91,8 @@ static SECTIONS: [Section; 17] = [
     section("Latencystats", "latencystats", Shown::All, commands::latencystats),
     section("Cluster", "cluster", Shown::Default, server::cluster),
     section("Keyspace", "keyspace", Shown::Default, commands::keyspace),
+    // It looks at every key.
+    section("Keysizes", "keysizes", Shown::OnlyByName, commands::keysizes),
     section("Kvstash", "kvstash", Shown::Default, server::kvstash),
     section("Debug", "debug", Shown::OnlyByName, stats::debug),
     // A name of its own in Redis, for what `all` leaves out there: lines of modules, which do not exist here.
