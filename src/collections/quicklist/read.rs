@@ -31,7 +31,7 @@ pub enum NodeRef<'a> {
 }
 
 impl<'a> Spot<'a> {
-    fn bytes(&self, list: &'a Quicklist) -> &'a [u8] {
+    pub(super) fn bytes(&self, list: &'a Quicklist) -> &'a [u8] {
         match self {
             Spot::Head => list.head.bytes(),
             Spot::Middle(cursor) => cursor.leaf(),
@@ -48,7 +48,7 @@ impl<'a> Spot<'a> {
     }
 
     /// The neighbour in a direction.
-    fn beside(self, list: &'a Quicklist, backwards: bool) -> Option<Spot<'a>> {
+    pub(super) fn beside(self, list: &'a Quicklist, backwards: bool) -> Option<Spot<'a>> {
         let tail = (!list.tail.is_none()).then_some(Spot::Tail);
         match (self, backwards) {
             (Spot::Head, false) => list.middle.first().map(Spot::Middle).or(tail),

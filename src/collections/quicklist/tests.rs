@@ -26,7 +26,7 @@ fn nodes(list: &Quicklist) -> Vec<usize> {
     list.iter_nodes().map(node::count).collect()
 }
 
-fn end(mut heap: Heap, list: Quicklist) {
+fn end_of(mut heap: Heap, list: Quicklist) {
     list.check_invariants(&heap);
     list.discard(&mut heap);
     assert_eq!(heap.stats(), Default::default());
@@ -53,7 +53,7 @@ fn nodes_are_filled_from_both_ends() {
         list.pop(&mut heap, Side::Tail);
     }
     assert!(list.is_empty() && list.nodes() == 0);
-    end(heap, list);
+    end_of(heap, list);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn what_is_inserted_into_a_full_node_splits_it() {
     list.insert(&mut heap, 0, false, Item::of(b"z"));
     assert_eq!(nodes(&list), [1, 4, 3, 4]);
     assert_eq!(texts(&list).concat(), "zabcdyefxghi");
-    end(heap, list);
+    end_of(heap, list);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn large_elements_are_alone() {
     assert_eq!(list.remove_equal(&mut heap, Item::of(large.as_bytes()), 1, true), 1);
     assert_eq!(list.remove_range(&mut heap, 3, 9), 2);
     assert_eq!(texts(&list), ["a", "small", "after"]);
-    end(heap, list);
+    end_of(heap, list);
 }
 
 #[test]
@@ -108,7 +108,23 @@ fn inner_nodes_are_compressed() {
         list.replace(&mut heap, 4, Item::of(b"13"));
         list.check_invariants(&heap);
         assert_eq!((texts(&list)[11].as_str(), texts(&list)[4].as_str()), ("12", "13"));
-        end(heap, list);
+        end_of(heap, list);
+    }
+}
+
+#[test]
+fn a_part_is_cut_as_removing_the_rest_would() {
+    let large = "L".repeat(9000);
+    let all: Vec<String> = (0..40).map(|n| if n % 9 == 5 { large.clone() } else { format!("{n}") }).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    for (start, end) in [(0, 40), (0, 0), (3, 4), (5, 6), (7, 30), (39, 40), (1, 39), (40, 40)] {
+        let (mut heap, mut list) = list(Fill::Count(4), 1, &all);
+        let part = list.slice(start..end, heap.epoch());
+        list.remove_range(&mut heap, end, 40);
+        list.remove_range(&mut heap, 0, start);
+        assert_eq!((texts(&part), nodes(&part)), (texts(&list), nodes(&list)));
+        list.discard(&mut heap);
+        end_of(heap, part);
     }
 }
 

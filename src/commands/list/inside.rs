@@ -355,12 +355,7 @@ fn ltrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             place.changed(gone - 1);
             place.remove();
         } else if gone > 0 {
-            if kept.end < len {
-                list::remove_range(&mut place, kept.end, len - kept.end);
-            }
-            if kept.start > 0 {
-                list::remove_range(&mut place, 0, kept.start);
-            }
+            list::trim(&mut place, kept);
             place.changed(gone);
         }
     }

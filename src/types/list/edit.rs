@@ -12,6 +12,7 @@ use crate::types::contract::Encoding;
 use crate::types::object::Object;
 use crate::types::place::Place;
 use crate::types::value::ValueRef;
+use std::ops::Range;
 
 /// The list at a place that has one.
 #[inline]
@@ -205,12 +206,37 @@ pub fn rotate(place: &mut impl Place, from: Side, to: Side, f: impl FnOnce(Item<
 }
 
 /// Removes `count` elements from the one with this number on. Others are left.
-pub fn remove_range(place: &mut impl Place, start: usize, count: usize) {
+fn remove_range(place: &mut impl Place, start: usize, count: usize) {
     match large(place) {
         Some((list, heap)) => drop(list.remove_range(heap, start, count)),
         None => drop(ListpackMut::new(place).remove_indices(start..start + count)),
     }
     settle(place);
+}
+
+/// Where so many nodes would be taken out, the list is made anew of what stays, if that is less.
+const MANY_NODES: usize = 64;
+
+/// Removes all elements but those with these numbers, of which there are some.
+pub fn trim(place: &mut impl Place, kept: Range<usize>) {
+    let epoch = place.maker().epoch();
+    let list = view(place);
+    let len = list.len();
+    if let ListRef::Large(list, encoding) = list
+        && list.nodes() > MANY_NODES
+        && kept.len() < len / 4
+    {
+        // What was is freed as a whole, elsewhere if it is large, and not node by node here.
+        let new = list.slice(kept, epoch);
+        place.store(encoding, Payload::Node(Box::new(Object::List(ListObject(new)))));
+        return settle(place);
+    }
+    if kept.end < len {
+        remove_range(place, kept.end, len - kept.end);
+    }
+    if kept.start > 0 {
+        remove_range(place, 0, kept.start);
+    }
 }
 
 /// Removes the first `limit` elements that equal this text, or the last. Returns how many; all may be gone.

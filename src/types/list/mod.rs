@@ -18,7 +18,7 @@ mod rdb;
 
 pub use crate::collections::listpack::Item;
 pub use crate::collections::quicklist::Side;
-pub use edit::{insert, pop, push, remove_equal, remove_range, rotate, set};
+pub use edit::{insert, pop, push, remove_equal, rotate, set, trim};
 
 use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;
