@@ -168,7 +168,7 @@ pub fn reserve_step(leaf: &mut Vec<u8>, additional: usize) {
 
 /// The smallest of the allocator's sizes that holds this many bytes: four a doubling, eight bytes apart at first.
 fn size_class(bytes: usize) -> usize {
-    let step = (bytes.max(64) - 1).next_power_of_two() / 8;
+    let step = bytes.max(64).next_power_of_two() / 8;
     bytes.next_multiple_of(step.max(8))
 }
 
