@@ -77,6 +77,8 @@ pub struct Waiting {
     waiters: HashMap<ClientId, (u64, Waiter)>,
     deadlines: BTreeSet<(u64, ClientId)>,
     arrivals: u64,
+    /// Keys whose end concerns somebody.
+    keys_on_absence: usize,
 }
 
 impl Waiting {
@@ -104,7 +106,10 @@ impl Waiting {
         for key in &waiter.wait.keys {
             let queue = self.queues.entry(waiter.db).or_default().entry(key.clone()).or_default();
             let first_time = queue.clients.insert(arrival, (client, what)).is_none();
-            queue.absence += usize::from(first_time && what.is_met_by_absence());
+            if first_time && what.is_met_by_absence() {
+                queue.absence += 1;
+                self.keys_on_absence += usize::from(queue.absence == 1);
+            }
             wanted.want(waiter.db, key);
         }
         self.deadlines.extend(waiter.deadline_ns.map(|at| (at, client)));
@@ -119,7 +124,10 @@ impl Waiting {
             for key in &waiter.wait.keys {
                 let Some(queue) = queues.get_mut(key) else { continue };
                 let was_there = queue.clients.remove(&arrival).is_some();
-                queue.absence -= usize::from(was_there && what.is_met_by_absence());
+                if was_there && what.is_met_by_absence() {
+                    queue.absence -= 1;
+                    self.keys_on_absence -= usize::from(queue.absence == 0);
+                }
                 if queue.clients.is_empty() {
                     queues.remove(key);
                     wanted.unwant(waiter.db, key);
@@ -185,12 +193,11 @@ impl Waiting {
 
     /// Counts, over all databases.
     pub fn totals(&self) -> Totals {
-        let queues = || self.queues.values().flat_map(HashMap::values);
         Totals {
             clients: self.waiters.len(),
             with_timeout: self.deadlines.len(),
             keys: self.queues.values().map(HashMap::len).sum(),
-            keys_on_absence: queues().filter(|queue| queue.absence > 0).count(),
+            keys_on_absence: self.keys_on_absence,
         }
     }
 }
@@ -364,6 +371,7 @@ mod tests {
         assert_eq!(waiting.totals().keys_on_absence, 1);
         waiting.remove(&mut wanted, 2);
         assert!(!waiting.concerns_absence(5, b"s"));
+        assert_eq!(waiting.totals().keys_on_absence, 0);
         assert!(waiting.remove(&mut wanted, 2).is_none());
         assert!(waiting.has(1) && !waiting.has(2));
         waiting.remove(&mut wanted, 1);

@@ -94,6 +94,7 @@ impl Instance {
     /// Clients that wait in a command, and those that CLIENT PAUSE holds back, are blocked clients.
     pub fn count_blocked(&self) {
         self.metrics.blocked_clients.set((self.waiting.len() + self.held_back) as u64);
+        self.metrics.blocking_keys.set(self.waiting.totals().keys as u64);
     }
 }
 

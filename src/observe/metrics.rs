@@ -276,6 +276,7 @@ metrics! {
     Gauge   connected_clients,       "connected_clients",       "redis_connected_clients",               1.0,   "Connected clients, replicas not counted";
     Gauge   max_clients,             "maxclients",              "redis_config_maxclients",               1.0,   "The most clients that may be connected";
     Gauge   blocked_clients,         "blocked_clients",         "redis_blocked_clients",                 1.0,   "Clients that wait in a blocking command";
+    Gauge   blocking_keys,           "total_blocking_keys",     "redis_total_blocking_keys",             1.0,   "Keys that blocked clients wait for";
     Gauge   tracking_clients,        "tracking_clients",        "redis_tracking_clients",                1.0,   "Clients with client-side caching on";
     Gauge   pubsub_clients,          "pubsub_clients",          "redis_pubsub_clients",                  1.0,   "Clients in subscriber mode";
     Gauge   pubsub_channels,         "pubsub_channels",         "redis_pubsub_channels",                 1.0,   "Channels with subscribers";
