@@ -1,7 +1,7 @@
 //! Waiting as such, whichever command waits: order, timeouts, CLIENT UNBLOCK, transactions, pauses, what INFO, CLIENT
 //! LIST, SLOWLOG and MONITOR say of it, and clients that go away.
 
-use crate::support::{Conn, Server, each_proto, wait_for};
+use crate::support::{Conn, Server, Value, each_proto, wait_for};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -307,4 +307,86 @@ fn thousands_wait_and_are_served() {
         kv.line("XADD s 1-1 a b");
         assert!(conns.iter_mut().all(|conn| told(conn).contains("1-1")));
     });
+}
+
+/// Producers push numbers one by one, in transactions and through moves; consumers pop them in every way, time out, are
+/// woken and pipeline. Each number must come out once, or still be in a list.
+#[test]
+fn nothing_is_lost_or_delivered_twice() {
+    const CONSUMERS: usize = 8;
+    const NUMBERS: i64 = 4_000;
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let taken: Vec<i64> = std::thread::scope(|scope| {
+        let consumers: Vec<_> = (0..CONSUMERS)
+            .map(|i| {
+                let mut conn = server.connect();
+                scope.spawn(move || {
+                    let mut taken = Vec::new();
+                    for turn in 0.. {
+                        let line = match (turn + i) % 5 {
+                            0 => "BLPOP a b c 0.5",
+                            1 => "BRPOP c b a 0.01",
+                            2 => "BLMOVE a b LEFT RIGHT 0.001",
+                            3 => "BLMPOP 0.2 3 b c a RIGHT COUNT 3",
+                            _ => "BRPOPLPUSH b c 0.001",
+                        };
+                        let replies = conn.pipeline(&[line, "BLPOP a b c 0.001", "GET done"]);
+                        let (moved, last) = (line.starts_with("BLMOVE") || line.starts_with("BRPOPLPUSH"), &replies[2]);
+                        if !moved {
+                            numbers(&replies[0], &mut taken);
+                        }
+                        numbers(&replies[1], &mut taken);
+                        if last.text() != "(nil)" && replies[..2].iter().all(|reply| reply.text().contains("nil")) {
+                            return taken;
+                        }
+                    }
+                    taken
+                })
+            })
+            .collect();
+        for n in (0..NUMBERS).step_by(4) {
+            match n % 3 {
+                0 => drop(kv.pipeline(&[&format!("RPUSH a {n} {}", n + 1), &format!("LPUSH b {} {}", n + 2, n + 3)])),
+                1 => {
+                    kv.pipeline(&[
+                        "MULTI",
+                        &format!("RPUSH c {n} {}", n + 1),
+                        &format!("RPUSH a {} {}", n + 2, n + 3),
+                        "LMOVE a b LEFT LEFT",
+                        "EXEC",
+                    ]);
+                }
+                _ => {
+                    kv.pipeline(&[
+                        &format!("RPUSH tmp{{n}} {n} {} {} {}", n + 1, n + 2, n + 3),
+                        "LMOVE tmp{n} a LEFT LEFT",
+                        "LMOVE tmp{n} b LEFT LEFT",
+                        "LMOVE tmp{n} c LEFT LEFT",
+                        "LMOVE tmp{n} c LEFT LEFT",
+                    ]);
+                }
+            }
+            if n % 64 == 0 {
+                kv.line(&format!("CLIENT UNBLOCK {}", 2 + n as usize / 64 % CONSUMERS));
+            }
+        }
+        kv.ok("SET done 1");
+        consumers.into_iter().flat_map(|consumer| consumer.join().expect("a consumer")).collect()
+    });
+    let mut all = taken;
+    for key in ["a", "b", "c", "tmp{n}"] {
+        numbers(&kv.line(&format!("LRANGE {key} 0 -1")), &mut all);
+    }
+    all.sort_unstable();
+    assert!(all.iter().copied().eq(0..NUMBERS), "{} of {NUMBERS} came out", all.len());
+    assert_eq!((kv.info("blocked_clients"), kv.info("total_blocking_keys")), ("0".into(), "0".into()));
+}
+
+/// The numbers of a reply, however deep.
+fn numbers(reply: &Value, into: &mut Vec<i64>) {
+    match reply {
+        Value::Array(items) => items.iter().for_each(|item| numbers(item, into)),
+        other => into.extend(other.text().trim_matches('"').parse::<i64>().ok()),
+    }
 }
