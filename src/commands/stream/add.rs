@@ -23,8 +23,7 @@ pub(super) static XADD: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::AtLeast(5),
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))
-        .note("UPDATE instead of INSERT because of the optional trimming feature")],
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE)).note("UPDATE because it may trim, too")],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::word("nomkstream", "NOMKSTREAM").optional().since("6.2.0"),

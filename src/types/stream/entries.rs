@@ -193,12 +193,14 @@ impl Entries {
     {
         if let Some(last) = self.0.last() {
             let (path, chunk) = (last.path(), chunk_of(last.leaf()));
-            if limits.admit(chunk, texts.clone().map(<[u8]>::len).sum()) {
+            if limits.admit(chunk, texts.clone()) {
                 let chunk_id = chunk.id();
                 return self.0.edit(heap, path, |leaf| chunk::append(&mut Inside(leaf), chunk_id, id, texts));
             }
-            // Nothing is added to this one any more.
-            self.0.edit(heap, path, |leaf| leaf.shrink_to(leaf.len().next_multiple_of(8)));
+            // Nothing is added to this one any more. One that never grew has no room to give back.
+            if chunk.slots() > 1 {
+                self.0.edit(heap, path, |leaf| leaf.shrink_to(leaf.len().next_multiple_of(8)));
+            }
         }
         let mut leaf = leaf(id, &EMPTY);
         chunk::begin(&mut Inside(&mut leaf), texts);

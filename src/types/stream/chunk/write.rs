@@ -20,12 +20,21 @@ impl Default for ChunkLimits {
 }
 
 impl ChunkLimits {
-    /// Whether an entry whose texts are this long goes into a chunk that is there.
-    pub fn admit(self, chunk: Chunk<'_>, texts_len: usize) -> bool {
-        let bytes = if self.bytes == 0 { BYTES_MAX } else { self.bytes.min(BYTES_MAX) };
-        chunk.bytes().len() + texts_len < bytes && (self.entries == 0 || chunk.slots() < self.entries)
+    /// Whether an entry with these texts goes into a chunk that is there.
+    pub fn admit<'a>(self, chunk: Chunk<'_>, texts: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
+        let there = chunk.bytes().len();
+        let around = texts.len() * AROUND_TEXT + AROUND_ENTRY;
+        let with_texts = texts.fold(there, |sum, text| sum.saturating_add(text.len()));
+        // A limit counts texts only, but the last one is one of bytes.
+        let below = self.bytes == 0 || with_texts < self.bytes;
+        below && with_texts.saturating_add(around) <= BYTES_MAX && (self.entries == 0 || chunk.slots() < self.entries)
     }
 }
+
+/// No text has more than this around it in a listpack.
+const AROUND_TEXT: usize = 10;
+/// Numbers in the head and the entry, none of which takes more than 11 bytes.
+const AROUND_ENTRY: usize = 10 * 11;
 
 /// The elements that an entry is in a listpack. `texts` are fields and values in turn.
 fn pieces<'a, T>(flags: i64, distance: (i64, i64), texts: T) -> impl Iterator<Item = Item<'a>> + Clone
@@ -42,8 +51,7 @@ where
 
 /// How many bytes a chunk with these texts as its only entry would have; at least as many as the entry takes in another.
 pub fn bytes_alone<'a>(texts: impl ExactSizeIterator<Item = &'a [u8]>) -> usize {
-    // Numbers in the head and the entry, none of which takes more than 11 bytes.
-    texts.fold(HEADER + 1 + 10 * 11, |sum, text| sum.saturating_add(text.len() + 10))
+    texts.fold(HEADER + 1 + AROUND_ENTRY, |sum, text| sum.saturating_add(text.len() + AROUND_TEXT))
 }
 
 /// A new chunk with one entry.
