@@ -246,7 +246,10 @@ fn debug_subcommands() {
             DEBUG SET-ACTIVE-EXPIRE 0  => OK
             DEBUG SET-ACTIVE-EXPIRE 1  => OK
             DEBUG SET-SKIP-CHECKSUM-VALIDATION 0 => OK
-            @kvstash DEBUG QUICKLIST-PACKED-THRESHOLD 0 =~ (error) ERR DEBUG QUICKLIST-PACKED-THRESHOLD is not supported: *
+            DEBUG QUICKLIST-PACKED-THRESHOLD 1kb => OK
+            DEBUG QUICKLIST-PACKED-THRESHOLD x => (error) ERR argument must be a memory value bigger than 1 and smaller than 4gb
+            DEBUG QUICKLIST-PACKED-THRESHOLD 4gb => (error) ERR argument must be a memory value bigger than 1 and smaller than 4gb
+            DEBUG QUICKLIST-PACKED-THRESHOLD 0 => OK
             DEBUG PAUSE-CRON 0         => OK
             DEBUG REPLYBUFFER RESIZING 1 => OK
             DEBUG CHANGE-REPL-ID       => OK

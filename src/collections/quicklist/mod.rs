@@ -49,7 +49,7 @@ mod whole;
 use super::tree::{CowTree, Items};
 use crate::cow::Epoch;
 use end::End;
-pub use node::{Fill, NODE_MAX};
+pub use node::{Fill, NODE_MAX, set_large_from};
 pub use read::NodeRef;
 pub use whole::SavedNode;
 

@@ -11,6 +11,7 @@
 use crate::collections::listpack::{Item, ListpackMut, ListpackRef};
 use crate::util::lzf::{self, Compressor};
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const PLAIN: [u8; 4] = [0xFF; 4];
 const COMPRESSED: [u8; 4] = [0xFE, 0xFF, 0xFF, 0xFF];
@@ -88,7 +89,12 @@ impl Fill {
     }
 
     /// Whether a text has to be alone in its node.
+    #[inline]
     pub(super) fn is_large(self, len: usize) -> bool {
+        let lowered = LARGE_FROM.load(Relaxed);
+        if lowered != 0 && self != Fill::Unbounded {
+            return len >= lowered;
+        }
         match self {
             Fill::Bytes(max) => len > max,
             Fill::Count(_) => len > NODE_MAX,
@@ -113,6 +119,15 @@ impl Fill {
         }
         !self.is_exceeded(size(left) + size(right) - 7, count(left) + count(right))
     }
+}
+
+/// From how many bytes on a text is large; 0: where its limit says.
+static LARGE_FROM: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes texts of so many bytes large in all lists of the process, and shorter ones not; 0 undoes it. For tests of
+/// large elements that would otherwise take much memory (DEBUG QUICKLIST-PACKED-THRESHOLD). Nodes stay as they are.
+pub fn set_large_from(bytes: usize) {
+    LARGE_FROM.store(bytes, Relaxed);
 }
 
 /// A node as it is read.

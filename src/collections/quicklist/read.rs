@@ -83,6 +83,13 @@ impl Quicklist {
         usize::from(!self.head.is_none()) + self.middle.leaves() + usize::from(!self.tail.is_none())
     }
 
+    /// How many nodes are compressed, and the bytes of all nodes if none were.
+    pub fn compression(&self) -> (usize, usize) {
+        self.iter_nodes().fold((0, 0), |(compressed, bytes), node| {
+            (compressed + usize::from(node::is_compressed(node)), bytes + node::size(node))
+        })
+    }
+
     /// The bytes of the listpack that the list would be; none if a node has one large element.
     pub fn packed_size(&self) -> Option<usize> {
         let mut size = 7;

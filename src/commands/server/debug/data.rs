@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::collections::quicklist::set_large_from;
 use crate::db::{AccessPolicy, EntryRef};
 use crate::exec::args;
 use crate::exec::ctx::AdminCtx;
@@ -9,6 +10,9 @@ use crate::exec::debug::{ReloadError, ReloadOptions};
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::rdb::{RdbWriter, WriteOptions};
 use crate::resp::Args;
+use crate::types::list::ListRef;
+use crate::types::value::ValueRef;
+use crate::types::Encoding;
 use crate::util::{glob, num};
 
 pub(super) fn digest(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
@@ -48,6 +52,7 @@ pub(super) fn object(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     };
     let compression = ctx.inst.config.persistence.rdbcompression;
     let (policy, now_ms) = (ctx.inst.keyspace.options().access, ctx.inst.now_ms);
+    let list_size = ctx.inst.keyspace.options().limits.list_size;
     let line = with_entry(ctx, args, |entry| {
         let mut line = format!("Value at:{:p} refcount:1 encoding:{}", entry.key().as_ptr(), entry.encoding().name());
         if !fast {
@@ -59,6 +64,16 @@ pub(super) fn object(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
             AccessPolicy::Lfu { .. } => 0,
         };
         let _ = write!(line, " lru:{} lru_seconds_idle:{idle}", entry.clock());
+        if let ValueRef::List(ListRef::Large(list, Encoding::Quicklist)) = entry.value() {
+            let (nodes, (compressed, bytes)) = (list.nodes(), list.compression());
+            let average = list.len() as f64 / nodes as f64;
+            let _ = write!(
+                line,
+                " ql_nodes:{nodes} ql_avg_node:{average:.2} ql_listpack_max:{list_size} ql_compressed:{} \
+                 ql_uncompressed_size:{bytes}",
+                u8::from(compressed > 0)
+            );
+        }
         line
     })?;
     ctx.reply().simple(&line);
@@ -148,13 +163,39 @@ pub(super) fn htstats_key(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResu
 }
 
 pub(super) fn listpack(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    with_entry(ctx, args, |_| ())?;
-    Err(CommandError::fixed("ERR Not a listpack encoded object."))
+    describe(ctx, args, &[Encoding::Listpack, Encoding::ListpackEx], "ERR Not a listpack encoded object.")
 }
 
 pub(super) fn quicklist(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    with_entry(ctx, args, |_| ())?;
-    Err(CommandError::fixed("ERR Not a quicklist encoded object."))
+    describe(ctx, args, &[Encoding::Quicklist], "ERR Not a quicklist encoded object.")
+}
+
+/// A line about a value in one of these encodings.
+fn describe(ctx: &mut AdminCtx<'_>, args: Args<'_>, encodings: &[Encoding], other: &'static str) -> CommandResult {
+    let line = with_entry(ctx, args, |entry| {
+        let value = entry.value();
+        let line = match value {
+            ValueRef::List(ListRef::Large(list, _)) => format!("nodes:{} ", list.nodes()),
+            _ => String::new(),
+        };
+        encodings
+            .contains(&entry.encoding())
+            .then(|| format!("{line}elements:{} bytes:{}", value.len(), value.memory_usage(0)))
+    })?;
+    ctx.reply().simple(&line.ok_or(CommandError::fixed(other))?);
+    Ok(())
+}
+
+/// The largest element that may be told to be small.
+const PACKED_THRESHOLD_MAX: u64 = (4 << 30) - (1 << 20);
+
+pub(super) fn packed_threshold(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let bytes = num::parse_memory(&args[2])
+        .filter(|bytes| *bytes <= PACKED_THRESHOLD_MAX)
+        .ok_or(CommandError::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
+    set_large_from(bytes as usize);
+    ctx.reply().ok();
+    Ok(())
 }
 
 pub(super) fn stringmatch(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {

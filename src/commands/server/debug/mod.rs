@@ -88,6 +88,13 @@ static SUBCOMMANDS: &[Subcommand] = &[
     ),
     row("QUICKLIST", "<key> [<0|1>]", 3..=4, "Describe a value encoded as quicklist.", data::quicklist),
     row(
+        "QUICKLIST-PACKED-THRESHOLD",
+        "<bytes>",
+        3..=3,
+        "From how many bytes on an element has a node of its own; 0: where the limits say.",
+        data::packed_threshold,
+    ),
+    row(
         "RELOAD",
         "[NOSAVE] [NOFLUSH] [MERGE]",
         2..=usize::MAX,
@@ -127,7 +134,6 @@ static MEANINGLESS: &[(&str, &str)] = &[
     ("MALLCTL-STR", "the allocator is set up at the start"),
     ("MARK-INTERNAL-CLIENT", NO_CLUSTER),
     ("OOM", "PANIC crashes the same way"),
-    ("QUICKLIST-PACKED-THRESHOLD", "there are no lists yet"),
     ("REPL-PAUSE", NO_REPLICATION),
     ("REPLICATE", NO_REPLICATION),
     ("RESTART", "restarting is the service manager's affair"),
