@@ -1,6 +1,6 @@
 //! XCLAIM and XAUTOCLAIM: pending entries that another consumer takes over.
 
-use super::{ids, no_key_or_group, replies, stream_mut};
+use super::{count_lookup, ids, no_key_or_group, replies, stream_mut};
 use crate::cow::Heap;
 use crate::db::{KeySlot, Occupied};
 use crate::exec::ctx::DataCtx;
@@ -147,6 +147,7 @@ impl Claim {
 fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
+    count_lookup(ctx, key);
     let (mut place, mut group) = with_group(ctx.db.entry(key), args)?;
     let idle_ms = num::parse_i64(&args[4]).ok_or(BAD_CLAIM_IDLE)?.max(0);
     let wanted: Vec<StreamId> = args.skip(5).iter().map_while(|text| StreamId::parse(text, 0)).collect();
@@ -154,21 +155,19 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     // A time that cannot be is no reason to refuse: clocks differ.
     let delivered_ms = claim.delivered_ms.filter(|ms| (0..=now_ms).contains(ms)).unwrap_or(now_ms);
     let (stream, heap) = stream_mut(&mut place);
-    let mut changes = 0;
-    if claim.last_id > group.last_id {
+    let moves = claim.last_id > group.last_id;
+    if moves {
         group.last_id = claim.last_id;
         stream.groups_mut(heap).update(heap, &args[2], &group);
-        changes = 1;
     }
     let (mut consumer, is_new) = seen_consumer(stream, heap, &group, &args[3], now_ms);
-    changes += usize::from(is_new);
     let head = ctx.reply.array_deferred();
-    let mut n = 0;
+    let (mut n, mut gone) = (0, 0);
     for id in wanted {
         let pending = stream.groups().and_then(|groups| groups.pending(&group, id));
         if stream.entries().get(id).is_none() {
             // What is pending of an entry that is gone goes too.
-            changes += usize::from(stream.groups_mut(heap).acknowledge(heap, &group, id));
+            gone += usize::from(stream.groups_mut(heap).acknowledge(heap, &group, id));
             continue;
         }
         let deliveries = match pending {
@@ -187,8 +186,10 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         consumer.active_ms = now_ms;
         stream.groups_mut(heap).update_consumer(heap, &group, &args[3], &consumer);
     }
-    if changes + n > 0 {
-        place.changed(changes + n);
+    // The last id goes with whatever else changed.
+    let changes = usize::from(is_new) + (n + gone).max(usize::from(moves));
+    if changes > 0 {
+        place.changed(changes);
     }
     Ok(())
 }
@@ -219,6 +220,7 @@ fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
+    count_lookup(ctx, key);
     let (mut place, group) = with_group(ctx.db.entry(key), args)?;
     let (stream, heap) = stream_mut(&mut place);
     let (mut consumer, is_new) = seen_consumer(stream, heap, &group, &args[3], now_ms);

@@ -45,7 +45,8 @@ mod remove;
 mod replies;
 
 use crate::cow::Heap;
-use crate::db::Occupied;
+use crate::db::{Key, Occupied};
+use crate::exec::ctx::DataCtx;
 use crate::exec::error::{CommandError, until_nul};
 use crate::exec::spec::CommandSpec;
 use crate::types::Object;
@@ -79,6 +80,13 @@ fn stream_mut<'o>(place: &'o mut Occupied<'_>) -> (&'o mut StreamObject, &'o mut
         Some((Object::Stream(stream), heap)) => (stream, heap),
         _ => unreachable!("the type was just seen"),
     }
+}
+
+/// Counts a lookup as that of a reader: commands that change a group look for their stream as readers do.
+#[inline]
+fn count_lookup(ctx: &mut DataCtx<'_>, key: Key<'_>) {
+    let found = ctx.db.peek(key).is_some();
+    ctx.db.count_lookup(found);
 }
 
 /// An error that names a key and a group of it.

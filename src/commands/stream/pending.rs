@@ -1,6 +1,6 @@
 //! XACK and XPENDING: entries that were delivered and not acknowledged.
 
-use super::{ids, no_key_or_group, replies, stream_mut};
+use super::{count_lookup, ids, no_key_or_group, replies, stream_mut};
 use crate::db::KeySlot;
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
@@ -55,6 +55,7 @@ pub(super) static XPENDING: CommandSpec = CommandSpec {
 
 fn xack(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
+    count_lookup(ctx, key);
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
         ctx.reply.int(0);
         return Ok(());

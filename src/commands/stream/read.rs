@@ -4,7 +4,7 @@
 //! names an id to see what its consumer was given before and has not acknowledged.
 
 use super::claim::seen_consumer;
-use super::{ids, refusal, replies, stream_mut};
+use super::{count_lookup, ids, refusal, replies, stream_mut};
 use crate::blocking::{Wait, WaitFor};
 use crate::db::KeySlot;
 use crate::exec::args::{int, timeout_millis};
@@ -302,6 +302,7 @@ fn read_one(
 ) -> CommandResult {
     let key = ctx.key(args, at);
     let now_ms = ctx.db.now_ms();
+    count_lookup(ctx, key);
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else { return Ok(()) };
     place.get().expect(TypeName::Stream)?;
     let reply = &mut *ctx.reply;
