@@ -21,6 +21,7 @@
 //! | [`crc16`] | the checksum behind cluster slots, and the slot of a key |
 //! | [`crc64`] | the checksum of RDB files |
 //! | [`gather`] | [`gather::Gather`]: bytes waiting to be written, with large blobs spliced in uncopied |
+//! | [`geohash`] | places on earth as numbers, and which numbers are near |
 //! | [`glob`] | patterns: `KEYS`, `SCAN MATCH`, `PSUBSCRIBE` |
 //! | [`hash`] | [`hash::HashSeed`]: the seeded 64-bit hash of keys |
 //! | [`long_double`] | [`long_double::LongDouble`]: the 80-bit arithmetic of `INCRBYFLOAT` |
@@ -39,6 +40,7 @@ pub mod crc64;
 
 mod float;
 pub mod gather;
+pub mod geohash;
 pub mod glob;
 pub mod hash;
 pub mod long_double;
