@@ -30,6 +30,7 @@
 //! | `deadlist` | the list of retired nodes, [`Garbage`] |
 //! | `value` | [`CowValue`]: what a value must do to live in an entry |
 //! | `blob` | [`Blob`]: one buffer with a birth |
+//! | `fresh` | [`Fresh`]: a value that no entry has yet |
 //!
 //! # Read first
 //!
@@ -38,12 +39,14 @@
 
 mod blob;
 mod deadlist;
+mod fresh;
 mod heap;
 mod snapshot;
 mod value;
 
 pub use blob::Blob;
 pub use deadlist::Garbage;
+pub use fresh::Fresh;
 pub(crate) use deadlist::{KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
 pub use heap::{Epoch, Heap, HeapStats};
 pub(crate) use snapshot::Pin;
