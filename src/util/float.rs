@@ -219,6 +219,29 @@ fn take_apart(text: &[u8]) -> ([u8; DIGITS_MAX], usize, i32) {
     (digits, count, power + zeros)
 }
 
+/// Appends `value` with 17 significant digits at most, as C's `%.17g` prints it: digests are made of such texts.
+pub fn push_f64_17(out: &mut Vec<u8>, value: f64) {
+    if !value.is_finite() {
+        return push_f64(out, value);
+    }
+    let spelled = format!("{value:.16e}");
+    let (digits, power) = spelled.split_once('e').expect("the format has an exponent");
+    let power: i32 = power.parse().expect("an exponent is a small number");
+    if (-4..17).contains(&power) {
+        let decimals = (16 - power) as usize;
+        let plain = format!("{value:.decimals$}");
+        out.extend_from_slice(without_zeros(&plain).as_bytes());
+    } else {
+        let sign = if power < 0 { '-' } else { '+' };
+        out.extend_from_slice(format!("{}e{sign}{:02}", without_zeros(digits), power.abs()).as_bytes());
+    }
+}
+
+/// Drops zeros at the end of a fraction, and its point if nothing is left.
+fn without_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,6 +355,31 @@ mod tests {
         for (text, count, power) in [("100.0", 1, 2), ("0.00120", 2, -4), ("1.05e-7", 3, -9), ("20e+3", 1, 4)] {
             let (_, c, p) = take_apart(text.as_bytes());
             assert_eq!((c, p), (count, power), "{text}");
+        }
+    }
+
+    #[test]
+    fn seventeen_digits() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (0.1, "0.10000000000000001"),
+            (1.5, "1.5"),
+            (-2.25, "-2.25"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1.5e300, "1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (f64::INFINITY, "inf"),
+            (123456789012345680.0, "1.2345678901234568e+17"),
+            (3.14159, "3.1415899999999999"),
+        ];
+        for (value, text) in cases {
+            let mut out = vec![];
+            push_f64_17(&mut out, value);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }
 }
