@@ -122,10 +122,13 @@ impl Cell {
         (edge(x, LONGITUDES), edge(x + 1, LONGITUDES), edge(y, LATITUDES), edge(y + 1, LATITUDES))
     }
 
-    /// The cell so many columns east and rows north of it; the map wraps around at all four edges.
+    /// The cell so many columns east and rows north of it; a coordinate that changes wraps around the map.
     fn beside(self, east: i64, north: i64) -> Cell {
-        let wrap = |i: u32, by: i64| ((i64::from(i) + by) & ((1 << self.steps) - 1)) as u32;
-        Cell::at(wrap(gather(self.bits >> 1), east), wrap(gather(self.bits), north), self.steps)
+        let step = |i: u32, by: i64| match by {
+            0 => i,
+            by => ((i64::from(i) + by) & ((1 << self.steps) - 1)) as u32,
+        };
+        Cell::at(step(gather(self.bits >> 1), east), step(gather(self.bits), north), self.steps)
     }
 }
 
@@ -287,6 +290,21 @@ mod tests {
         assert_eq!(Place::new(0.0, 86.0), None);
         assert_eq!(Place::new(f64::NAN, 0.0), None);
         assert!(Place::new(-180.0, -85.05).is_some());
+    }
+
+    /// A place on the northern or eastern edge has one bit more than others.
+    #[test]
+    fn the_edges_of_the_map() {
+        for (longitude, latitude) in [(-180.0, 85.051_128_78), (180.0, -85.05), (180.0, 85.051_128_78)] {
+            let number = place(longitude, latitude).encode();
+            let centre = Place::decode(number);
+            for radius in [0.0, 1.0, 1000.0, 1e6] {
+                let area = Area { centre, shape: Shape::Circle { radius } };
+                assert!(area.distance_within(Place::decode(number)).is_some());
+                let cells = area.cells();
+                assert!(cells.iter().any(|cell| cell.numbers().contains(&number)), "{number} {radius} {cells:?}");
+            }
+        }
     }
 
     #[test]

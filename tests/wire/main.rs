@@ -17,6 +17,7 @@ mod dump; // DUMP RESTORE
 mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families
 mod expiry; // that keys go when their time comes
+mod geo; // GEOADD GEOPOS GEODIST GEOHASH GEOSEARCH GEORADIUS and their forms
 mod hyperloglog; // PFADD PFCOUNT PFMERGE PFDEBUG PFSELFTEST
 mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...
 mod libraries; // redis-rs, redis-py, redis-cli as their users run them
