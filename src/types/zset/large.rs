@@ -233,7 +233,7 @@ impl ZsetObject {
         let (path, bytes) = (cursor.path(), cursor.leaf());
         let Err(at) = Leaf(bytes).search(score, member) else { return };
         let room = bytes.len() + leaf::growth(bytes, member) <= leaf::LEAF_MAX;
-        if room && !leaf::is_long(member) {
+        if room && !leaf::is_long(member) && !Leaf(bytes).is_long() {
             let size = self.tree.edit(heap, path, |leaf| {
                 leaf::insert(leaf, at, score, member);
                 leaf.len()
@@ -270,14 +270,23 @@ impl ZsetObject {
         self.plant(heap, score, member);
     }
 
-    /// Cuts a leaf in two.
+    /// Cuts a leaf in two, and again while a part is too large: a column that became wider may have made much of little.
     #[cold]
     fn split(&mut self, heap: &mut Heap, path: Path) {
-        let tail = self.tree.edit(heap, path, |leaf| {
+        let first = |leaf: &[u8]| (Leaf(leaf).score(0), Leaf(leaf).member(0).to_vec());
+        let (tail, before) = self.tree.edit(heap, path, |leaf| {
             let at = leaf::middle(Leaf(leaf));
-            leaf::split(leaf, at)
+            let tail = leaf::split(leaf, at);
+            (tail, (leaf.len() > leaf::LEAF_MAX).then(|| first(leaf)))
         });
+        let after = (tail.len() > leaf::LEAF_MAX).then(|| first(&tail));
         self.tree.insert(heap, Place::After(path), tail);
+        for (score, member) in [before, after].into_iter().flatten() {
+            let path = self.seek(score, &member).filter(|at| Leaf(at.leaf()).len() > 1).map(|at| at.path());
+            if let Some(path) = path {
+                self.split(heap, path);
+            }
+        }
     }
 
     /// Takes elements out of a leaf.
@@ -321,7 +330,8 @@ impl ZsetObject {
             last = Some((score, member.to_vec()));
         }
         for bytes in self.tree.iter() {
-            assert!(bytes.len() <= leaf::LEAF_MAX + 16 || Leaf(bytes).len() == 1, "{}", bytes.len());
+            // A leaf made in bulk guesses at the width of its column.
+            assert!(bytes.len() <= 2 * leaf::LEAF_MAX || Leaf(bytes).len() == 1, "{}", bytes.len());
         }
     }
 }

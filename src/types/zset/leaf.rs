@@ -76,7 +76,14 @@ impl tree::Items for Ranks {
     }
 
     fn joinable(left: &[u8], right: &[u8]) -> bool {
-        left.len() + right.len() <= JOINED_MAX
+        let (a, b) = (Leaf(left), Leaf(right));
+        if left.len() + right.len() > JOINED_MAX || a.is_long() || b.is_long() {
+            return false;
+        }
+        // Scores that are far apart, or no integers, take a wider column together than each on its own.
+        let scores = (0..a.len()).map(|at| a.score(at)).chain((0..b.len()).map(|at| b.score(at)));
+        let width = usize::from(Column::of(scores).width);
+        HEAD + (a.len() + b.len()) * (width + 1) + a.members().len() + b.members().len() <= LEAF_MAX
     }
 
     fn join(left: &mut Vec<u8>, right: &[u8]) {
@@ -140,8 +147,10 @@ impl<'a> Leaf<'a> {
         self.lengths()[..at].iter().map(|&length| usize::from(length)).sum()
     }
 
-    fn is_long(self) -> bool {
-        self.lengths()[0] as usize == LONG
+    /// Its one member is a long one.
+    #[inline]
+    pub fn is_long(self) -> bool {
+        self.lengths().first().is_some_and(|length| usize::from(*length) == LONG)
     }
 
     fn first_member(self) -> &'a [u8] {
@@ -349,7 +358,13 @@ pub(super) fn encode(pairs: &[Pair<'_>]) -> Vec<u8> {
 /// Whether a member lies in a leaf of its own.
 #[inline]
 pub(super) fn is_long(member: &[u8]) -> bool {
-    member.len() >= LONG
+    is_long_by(member.len())
+}
+
+/// The same by the member's length.
+#[inline]
+pub(super) fn is_long_by(len: usize) -> bool {
+    len >= LONG
 }
 
 /// Bytes by which a leaf may grow with this element, if its column need not become wider.

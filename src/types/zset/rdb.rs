@@ -221,7 +221,8 @@ impl Filling {
         }
         self.direction = direction;
         let used = self.members.len() + 3 * self.scores.len();
-        if !self.scores.is_empty() && used + member.len() + 3 > LEAF_MAX - 32 {
+        let long = leaf::is_long(member) || self.scores.last().is_some_and(|(_, len)| leaf::is_long_by(*len));
+        if !self.scores.is_empty() && (long || used + member.len() + 3 > LEAF_MAX - 32) {
             self.flush();
         }
         self.scores.push((score, member.len()));
