@@ -16,6 +16,7 @@ fn places() {
             GEOADD none XX 1 1 a                     => 0
             EXISTS none                              => 0
             TYPE Sicily                              => zset
+            ZRANGE Sicily 0 -1                       => ["Agrigento" "Palermo" "Catania"]
             GEODIST Sicily Palermo Catania           => "166274.1516"
             GEODIST Sicily Palermo Catania km        => "166.2742"
             GEODIST Sicily Palermo Catania MI        => "103.3182"
@@ -79,7 +80,9 @@ fn searches() {
             GEOSEARCH Sicily FROMLONLAT 195 37 BYBOX 1 1 m => (error) ERR invalid longitude,latitude pair 195.000000,37.000000
             GEOSEARCH Sicily FROMLONLAT 15 37 BYRADIUS 1 m STORE x => (error) ERR syntax error
             GEOSEARCHSTORE d Sicily FROMLONLAT 15 37 BYBOX 400 400 km => 4
+            ZRANGE d 0 -1                            => ["Palermo" "edge1" "Catania" "edge2"]
             GEOSEARCHSTORE d Sicily FROMLONLAT 15 37 BYRADIUS 200 km STOREDIST => 2
+            ZRANGE d 0 -1                            => ["Catania" "Palermo"]
             GEOSEARCHSTORE d Sicily FROMLONLAT 15 37 BYRADIUS 1 m => 0
             EXISTS d                                 => 0
             GEOSEARCHSTORE d none FROMLONLAT 15 37 BYRADIUS 1 m => 0
@@ -88,6 +91,7 @@ fn searches() {
             GEORADIUS Sicily 15 37 200 km ASC WITHDIST => [["Catania" "56.4413"] ["Palermo" "190.4424"]]
             GEORADIUS Sicily 15 37 200 km DESC COUNT 1 => ["Palermo"]
             GEORADIUS Sicily 15 37 200 km STORE d    => 2
+            ZRANGE d 0 -1                            => ["Palermo" "Catania"]
             GEORADIUS Sicily 15 37 200 km STOREDIST d => 2
             GEORADIUS Sicily 15 37 1 m STORE d       => 0
             EXISTS d                                 => 0

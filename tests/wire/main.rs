@@ -30,6 +30,7 @@ mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod set; // SADD SPOP SINTER SSCAN and the rest of the set group
 mod shutdown; // SHUTDOWN and signals
 mod sort; // SORT SORT_RO
+mod sorted_set; // ZADD ZRANGE ZPOPMIN ZUNION and the rest of the group
 mod startup; // the command line, the banner, supervision, crashes
 mod stream; // XADD XRANGE XREAD XGROUP XREADGROUP XCLAIM XINFO and the rest of the stream group
 mod string; // GET SET and the rest of the string group

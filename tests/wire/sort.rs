@@ -116,6 +116,20 @@ fn sets_and_sorted_sets() {
             LRANGE d 0 -1                            => ["apple" "fig" "pear"]
             SORT words BY nosort DESC STORE d        => 3
             LRANGE d 0 -1                            => ["pear" "fig" "apple"]
+            ZADD z 3 a 1 b 2 c                       => 3
+            SORT z ALPHA                             => ["a" "b" "c"]
+            SORT z ALPHA DESC                        => ["c" "b" "a"]
+            SORT z BY nosort                         => ["b" "c" "a"]
+            SORT z BY nosort DESC                    => ["a" "c" "b"]
+            SORT z BY nosort LIMIT 1 1               => ["c"]
+            SORT z BY nosort DESC LIMIT 0 2          => ["a" "c"]
+            SORT z BY nosort DESC LIMIT 1 5 STORE d  => 2
+            LRANGE d 0 -1                            => ["c" "b"]
+            SORT z                                   => (error) ERR One or more scores can't be converted into double
+            ZADD n 1 10 2 9 3 8                      => 3
+            SORT n                                   => ["8" "9" "10"]
+            SORT n DESC                              => ["10" "9" "8"]
+            SORT n LIMIT 1 1                         => ["9"]
             "#,
         );
     });

@@ -16,6 +16,7 @@ use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
+use crate::types::contract::DataType;
 use crate::types::list::{NewList, Side};
 use crate::types::value::{NewValue, ValueRef};
 use crate::util::num;
@@ -185,6 +186,7 @@ impl Elements {
         let len = match value {
             ValueRef::List(list) => list.len(),
             ValueRef::Set(set) => set.len(),
+            ValueRef::Zset(zset) => DataType::len(&zset),
             _ => return Err(error::WRONG_TYPE),
         };
         let range = wish.range(len);
@@ -201,7 +203,13 @@ impl Elements {
                 }
                 return Ok(0..range.len());
             }
+            ValueRef::Zset(zset) if as_they_are => {
+                let ranks = if wish.descending { len - range.end..len - range.start } else { range.clone() };
+                zset.walk(ranks, wish.descending, |item, _| self.push(item));
+                return Ok(0..range.len());
+            }
             ValueRef::List(list) => list.each(|item| self.push(item)),
+            ValueRef::Zset(zset) => zset.for_each(|item, _| self.push(item)),
             ValueRef::Set(set) => set.iter().for_each(|item| self.push(item)),
             _ => {}
         }

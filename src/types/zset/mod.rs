@@ -102,6 +102,17 @@ impl<'a> ZsetRef<'a> {
 
     /// The ranks of the elements with members in a range; meaningful if all scores are equal.
     pub fn ranks_of_members(self, range: &LexRange<'_>) -> Range<usize> {
+        let last = self.len().wrapping_sub(1);
+        let mut may = last != usize::MAX;
+        if may {
+            // As Redis does: with other scores than equal ones the ends decide whether there is anything at all.
+            let mut room = itoa::Buffer::new();
+            self.walk(0..1, false, |member, _| may &= range.reaches(member.text(&mut room)));
+            self.walk(last..last + 1, false, |member, _| may &= !range.is_after(member.text(&mut room)));
+        }
+        if !may {
+            return 0..0;
+        }
         let mut room = itoa::Buffer::new();
         let mut count = |lp, is_before: &dyn Fn(&[u8]) -> bool| {
             compact::iter(lp).take_while(|(member, _)| is_before(member.text(&mut room))).count()
@@ -203,7 +214,7 @@ impl DataType for ZsetRef<'_> {
             let mut element = Digest::ZERO;
             element.mix(member.text(&mut room));
             text.clear();
-            num::push_f64_17(&mut text, score);
+            num::push_f64(&mut text, score);
             element.mix(&text);
             into.xor_digest(&element);
         });

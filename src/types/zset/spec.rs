@@ -3,6 +3,11 @@
 use crate::util::num;
 use std::ops::Range;
 
+/// An end as C reads it: no text is 0, and what is too large is infinite.
+fn score(text: &[u8]) -> Option<f64> {
+    if text.is_empty() { Some(0.0) } else { num::parse_decimal_f64(text) }
+}
+
 /// Scores between two ends.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ScoreRange {
@@ -16,8 +21,8 @@ impl ScoreRange {
     /// `(1.5`, `-inf`, `3`: ends as clients write them. None if one is not a number.
     pub fn parse(min: &[u8], max: &[u8]) -> Option<ScoreRange> {
         let end = |text: &[u8]| match text {
-            [b'(', number @ ..] => Some((num::parse_f64(number)?, true)),
-            number => Some((num::parse_f64(number)?, false)),
+            [b'(', number @ ..] => Some((score(number)?, true)),
+            number => Some((score(number)?, false)),
         };
         let ((min, above_min), (max, below_max)) = (end(min)?, end(max)?);
         Some(ScoreRange { min, max, above_min, below_max })
@@ -111,7 +116,11 @@ mod tests {
         assert!(range.is_after(1.0) && !range.is_after(1.5) && range.reaches(3.5) && !range.reaches(3.6));
         let all = ScoreRange::parse(b"-inf", b"+inf").unwrap();
         assert!(!all.is_after(f64::NEG_INFINITY) && all.reaches(f64::INFINITY));
-        for bad in [&b"x"[..], b"", b"(", b"nan", b"[1", b"((1"] {
+        assert_eq!(
+            ScoreRange::parse(b"(", b"").map(|range| (range.min, range.above_min, range.max)),
+            Some((0.0, true, 0.0))
+        );
+        for bad in [&b"x"[..], b" 1", b"nan", b"[1", b"((1"] {
             assert_eq!(ScoreRange::parse(bad, b"1"), None);
         }
         let lex = LexRange::parse(b"[b", b"(d").unwrap();

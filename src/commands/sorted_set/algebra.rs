@@ -1,0 +1,447 @@
+//! ZUNION, ZINTER, ZDIFF and their STORE forms; ZINTERCARD. Plain sets count as sorted sets whose scores are all 1.
+
+use super::{reply_begin, reply_element};
+use crate::collections::listpack::Item;
+use crate::db::Key;
+use crate::exec::args::int;
+use crate::exec::ctx::DataCtx;
+use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::resp::Args;
+use crate::types::contract::DataType;
+use crate::types::set::SetRef;
+use crate::types::value::{NewValue, ValueRef};
+use crate::types::zset::{NewZset, ZsetRef};
+use crate::util::num;
+use std::collections::{HashMap, HashSet};
+
+pub(super) static ZUNION: CommandSpec = CommandSpec {
+    name: "zunion",
+    summary: "Returns the members that any of several sorted sets has.",
+    complexity: "O(N+M*log(M)), N the members of all sets, M the result",
+    since: "6.2.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(3),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[
+        ArgSpec::integer("numkeys"),
+        ArgSpec::key("key").multiple(),
+        ArgSpec::integer("weight").token("WEIGHTS").multiple().optional(),
+        ArgSpec::one_of(
+            "aggregate",
+            &[ArgSpec::word("sum", "SUM"), ArgSpec::word("min", "MIN"), ArgSpec::word("max", "MAX")],
+        )
+        .token("AGGREGATE")
+        .optional(),
+        ArgSpec::word("withscores", "WITHSCORES").optional(),
+    ],
+    handler: Handler::Data(zunion),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ZINTER: CommandSpec = CommandSpec {
+    name: "zinter",
+    summary: "Returns the members that all of several sorted sets have.",
+    complexity: "O(N*K+M*log(M)), N the smallest set, K the sets, M the result",
+    since: "6.2.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(3),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[
+        ArgSpec::integer("numkeys"),
+        ArgSpec::key("key").multiple(),
+        ArgSpec::integer("weight").token("WEIGHTS").multiple().optional(),
+        ArgSpec::one_of(
+            "aggregate",
+            &[ArgSpec::word("sum", "SUM"), ArgSpec::word("min", "MIN"), ArgSpec::word("max", "MAX")],
+        )
+        .token("AGGREGATE")
+        .optional(),
+        ArgSpec::word("withscores", "WITHSCORES").optional(),
+    ],
+    handler: Handler::Data(zinter),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ZDIFF: CommandSpec = CommandSpec {
+    name: "zdiff",
+    summary: "Returns the members that only the first of several sorted sets has.",
+    complexity: "O(N), N the members of all sets",
+    since: "6.2.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(3),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[
+        ArgSpec::integer("numkeys"),
+        ArgSpec::key("key").multiple(),
+        ArgSpec::word("withscores", "WITHSCORES").optional(),
+    ],
+    handler: Handler::Data(zdiff),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ZUNIONSTORE: CommandSpec = CommandSpec {
+    name: "zunionstore",
+    summary: "Stores the members that any of several sorted sets has.",
+    complexity: "O(N+M*log(M)), N the members of all sets, M the result",
+    since: "2.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(4),
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: &[
+        KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE)),
+        KeySpec::counted(2, 1, Access::READ_ONLY.and(Access::ACCESS)),
+    ],
+    args: &[
+        ArgSpec::key("destination"),
+        ArgSpec::integer("numkeys"),
+        ArgSpec::key_of("key", 1).multiple(),
+        ArgSpec::integer("weight").token("WEIGHTS").multiple().optional(),
+        ArgSpec::one_of(
+            "aggregate",
+            &[ArgSpec::word("sum", "SUM"), ArgSpec::word("min", "MIN"), ArgSpec::word("max", "MAX")],
+        )
+        .token("AGGREGATE")
+        .optional(),
+    ],
+    handler: Handler::Data(zunionstore),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ZINTERSTORE: CommandSpec = CommandSpec {
+    name: "zinterstore",
+    summary: "Stores the members that all of several sorted sets have.",
+    complexity: "O(N*K+M*log(M)), N the smallest set, K the sets, M the result",
+    since: "2.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(4),
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: &[
+        KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE)),
+        KeySpec::counted(2, 1, Access::READ_ONLY.and(Access::ACCESS)),
+    ],
+    args: &[
+        ArgSpec::key("destination"),
+        ArgSpec::integer("numkeys"),
+        ArgSpec::key_of("key", 1).multiple(),
+        ArgSpec::integer("weight").token("WEIGHTS").multiple().optional(),
+        ArgSpec::one_of(
+            "aggregate",
+            &[ArgSpec::word("sum", "SUM"), ArgSpec::word("min", "MIN"), ArgSpec::word("max", "MAX")],
+        )
+        .token("AGGREGATE")
+        .optional(),
+    ],
+    handler: Handler::Data(zinterstore),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ZDIFFSTORE: CommandSpec = CommandSpec {
+    name: "zdiffstore",
+    summary: "Stores the members that only the first of several sorted sets has.",
+    complexity: "O(N), N the members of all sets",
+    since: "6.2.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(4),
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: &[
+        KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE)),
+        KeySpec::counted(2, 1, Access::READ_ONLY.and(Access::ACCESS)),
+    ],
+    args: &[ArgSpec::key("destination"), ArgSpec::integer("numkeys"), ArgSpec::key_of("key", 1).multiple()],
+    handler: Handler::Data(zdiffstore),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ZINTERCARD: CommandSpec = CommandSpec {
+    name: "zintercard",
+    summary: "Counts the members that all of several sorted sets have.",
+    complexity: "O(N*K), N the smallest set, K the sets",
+    since: "7.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(3),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[
+        ArgSpec::integer("numkeys"),
+        ArgSpec::key("key").multiple(),
+        ArgSpec::integer("limit").token("LIMIT").optional(),
+    ],
+    handler: Handler::Data(zintercard),
+    ..CommandSpec::BASE
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Union,
+    Inter,
+    Diff,
+}
+
+/// How scores of the same member become one.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Aggregate {
+    #[default]
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn join(self, a: f64, b: f64) -> f64 {
+        match self {
+            // Infinities of both signs make no number; Redis says 0.
+            Aggregate::Sum => number(a + b),
+            Aggregate::Min => a.min(b),
+            Aggregate::Max => a.max(b),
+        }
+    }
+}
+
+fn number(score: f64) -> f64 {
+    if score.is_nan() { 0.0 } else { score }
+}
+
+/// A set that takes part.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Missing,
+    Set(SetRef<'a>),
+    Zset(ZsetRef<'a>),
+}
+
+impl Source<'_> {
+    fn len(self) -> usize {
+        match self {
+            Source::Missing => 0,
+            Source::Set(set) => set.len(),
+            Source::Zset(set) => set.len(),
+        }
+    }
+
+    fn score(self, member: &[u8]) -> Option<f64> {
+        match self {
+            Source::Missing => None,
+            Source::Set(set) => set.contains(member).then_some(1.0),
+            Source::Zset(set) => set.score(member),
+        }
+    }
+
+    fn each(self, mut f: impl FnMut(&[u8], f64)) {
+        let mut room = itoa::Buffer::new();
+        match self {
+            Source::Missing => {}
+            Source::Set(set) => set.iter().for_each(|member| f(member.text(&mut room), 1.0)),
+            Source::Zset(set) => set.for_each(|member, score| f(member.text(&mut room), score)),
+        }
+    }
+}
+
+/// What is asked for.
+struct Wish<'a> {
+    keys: Vec<Key<'a>>,
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    scores: bool,
+    /// ZINTERCARD: no more than so many are counted; 0 for all.
+    limit: usize,
+}
+
+/// Where in the request things are, and what may follow the keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Reply,
+    Store,
+    Count,
+}
+
+fn parse<'a>(
+    ctx: &mut DataCtx<'_>,
+    args: Args<'a>,
+    operation: Operation,
+    form: Form,
+) -> Result<Wish<'a>, CommandError> {
+    let at = if form == Form::Store { 2 } else { 1 };
+    let count = int(&args[at])?;
+    if count < 1 {
+        let name = &ctx.command.full_name;
+        return Err(CommandError::text(format!("ERR at least 1 input key is needed for '{name}' command")));
+    }
+    let count = usize::try_from(count).ok().filter(|n| *n < args.len() - at).ok_or(error::SYNTAX)?;
+    let mut wish =
+        Wish { keys: Vec::new(), weights: vec![1.0; count], aggregate: Aggregate::Sum, scores: false, limit: 0 };
+    for i in at + 1..at + 1 + count {
+        let key = ctx.key(args, i);
+        if let Some(entry) = ctx.db.lookup_read(key)
+            && !matches!(entry.value(), ValueRef::Zset(_) | ValueRef::Set(_))
+        {
+            return Err(error::WRONG_TYPE);
+        }
+        wish.keys.push(key);
+    }
+    let mut next = at + 1 + count;
+    let combines = operation != Operation::Diff && form != Form::Count;
+    while let Some(word) = args.get(next) {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let left = args.len() - next;
+        if combines && left > count && is("weights") {
+            for i in 0..count {
+                let text = &args[next + 1 + i];
+                wish.weights[i] = num::parse_f64(text).ok_or(CommandError::fixed("ERR weight value is not a float"))?;
+            }
+            next += 1 + count;
+        } else if combines && left >= 2 && is("aggregate") {
+            wish.aggregate = match &args[next + 1] {
+                how if how.eq_ignore_ascii_case(b"sum") => Aggregate::Sum,
+                how if how.eq_ignore_ascii_case(b"min") => Aggregate::Min,
+                how if how.eq_ignore_ascii_case(b"max") => Aggregate::Max,
+                _ => return Err(error::SYNTAX),
+            };
+            next += 2;
+        } else if form == Form::Reply && is("withscores") {
+            wish.scores = true;
+            next += 1;
+        } else if form == Form::Count && left >= 2 && is("limit") {
+            let limit = num::parse_i64(&args[next + 1]).and_then(|n| usize::try_from(n).ok());
+            wish.limit = limit.ok_or(CommandError::fixed("ERR LIMIT can't be negative"))?;
+            next += 2;
+        } else {
+            return Err(error::SYNTAX);
+        }
+    }
+    Ok(wish)
+}
+
+/// The elements of the result, in no order.
+fn compute(ctx: &DataCtx<'_>, operation: Operation, wish: &Wish<'_>) -> Vec<(f64, Vec<u8>)> {
+    let mut sources: Vec<(Source<'_>, f64)> = wish
+        .keys
+        .iter()
+        .zip(&wish.weights)
+        .map(|(key, weight)| {
+            let source = match ctx.db.peek(*key).map(|entry| entry.value()) {
+                Some(ValueRef::Zset(set)) => Source::Zset(set),
+                Some(ValueRef::Set(set)) => Source::Set(set),
+                _ => Source::Missing,
+            };
+            (source, *weight)
+        })
+        .collect();
+    if operation != Operation::Diff {
+        sources.sort_by_key(|(source, _)| source.len());
+    }
+    let mut result = Vec::new();
+    match operation {
+        Operation::Union => {
+            let mut all: HashMap<Vec<u8>, f64> = HashMap::new();
+            for (source, weight) in sources {
+                source.each(|member, score| {
+                    let score = number(score * weight);
+                    match all.get_mut(member) {
+                        Some(known) => *known = wish.aggregate.join(*known, score),
+                        None => drop(all.insert(member.to_vec(), score)),
+                    }
+                });
+            }
+            result.extend(all.into_iter().map(|(member, score)| (score, member)));
+        }
+        Operation::Inter => {
+            let Some(((first, weight), others)) = sources.split_first() else { return result };
+            first.each(|member, score| {
+                if wish.limit > 0 && result.len() >= wish.limit {
+                    return;
+                }
+                let mut joined = number(score * weight);
+                for (other, weight) in others {
+                    let Some(score) = other.score(member) else { return };
+                    joined = wish.aggregate.join(joined, number(score * weight));
+                }
+                result.push((joined, member.to_vec()));
+            });
+        }
+        Operation::Diff => {
+            let Some(((first, _), others)) = sources.split_first() else { return result };
+            // With few others each member is looked for; with many small ones their members are gathered first.
+            let gone: usize = others.iter().map(|(other, _)| other.len()).sum();
+            let mut gathered: HashSet<Vec<u8>> = HashSet::new();
+            let gather = gone < first.len();
+            if gather {
+                others.iter().for_each(|(other, _)| {
+                    other.each(|member, _| {
+                        gathered.insert(member.to_vec());
+                    });
+                });
+            }
+            first.each(|member, score| {
+                let known = match gather {
+                    true => gathered.contains(member),
+                    false => others.iter().any(|(other, _)| other.score(member).is_some()),
+                };
+                if !known {
+                    result.push((score, member.to_vec()));
+                }
+            });
+        }
+    }
+    result
+}
+
+fn reply(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
+    let wish = parse(ctx, args, operation, Form::Reply)?;
+    let mut result = compute(ctx, operation, &wish);
+    result.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.1.cmp(&b.1)));
+    reply_begin(ctx.reply, result.len(), wish.scores);
+    for (score, member) in &result {
+        reply_element(ctx.reply, Item::Bytes(member), wish.scores.then_some(*score));
+    }
+    Ok(())
+}
+
+fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
+    let wish = parse(ctx, args, operation, Form::Store)?;
+    let mut result = compute(ctx, operation, &wish);
+    let to = ctx.key(args, 1);
+    let count = result.len();
+    if count == 0 {
+        ctx.db.remove(to);
+    } else {
+        let set = NewZset::of(&mut ctx.db.maker(), &mut result);
+        ctx.db.entry(to).set_value(NewValue::Zset(set));
+    }
+    ctx.reply.int(count as i64);
+    Ok(())
+}
+
+fn zunion(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Union)
+}
+
+fn zinter(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Inter)
+}
+
+fn zdiff(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Diff)
+}
+
+fn zunionstore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Union)
+}
+
+fn zinterstore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Inter)
+}
+
+fn zdiffstore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Diff)
+}
+
+fn zintercard(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let wish = parse(ctx, args, Operation::Inter, Form::Count)?;
+    let count = compute(ctx, Operation::Inter, &wish).len();
+    ctx.reply.int(count as i64);
+    Ok(())
+}

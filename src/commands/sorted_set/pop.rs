@@ -1,0 +1,282 @@
+//! ZPOPMIN, ZPOPMAX, ZMPOP take elements from one end of a sorted set; BZPOPMIN, BZPOPMAX, BZMPOP wait for some.
+
+use super::reply_element;
+use crate::blocking::{Wait, WaitFor};
+use crate::collections::listpack::Item;
+use crate::db::{Key, KeySlot};
+use crate::exec::args;
+use crate::exec::ctx::DataCtx;
+use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::spec::{Access, ArgSpec, Arity, Begin, CommandSpec, Find, Flags, Group, Handler, KeySpec};
+use crate::resp::{Args, Proto};
+use crate::types::contract::DataType;
+use crate::types::zset;
+use crate::util::num;
+
+pub(super) static ZPOPMIN: CommandSpec = CommandSpec {
+    name: "zpopmin",
+    summary: "Removes and returns the members with the lowest scores.",
+    complexity: "O(log(N)*M), M the members",
+    since: "5.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(2),
+    flags: Flags::WRITE.and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE))],
+    args: &[ArgSpec::key("key"), ArgSpec::integer("count").optional()],
+    handler: Handler::Data(zpopmin),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ZPOPMAX: CommandSpec = CommandSpec {
+    name: "zpopmax",
+    summary: "Removes and returns the members with the highest scores.",
+    complexity: "O(log(N)*M), M the members",
+    since: "5.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(2),
+    flags: Flags::WRITE.and(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE))],
+    args: &[ArgSpec::key("key"), ArgSpec::integer("count").optional()],
+    handler: Handler::Data(zpopmax),
+    ..CommandSpec::BASE
+};
+
+pub(super) static ZMPOP: CommandSpec = CommandSpec {
+    name: "zmpop",
+    summary: "Removes and returns the first or last members of the first sorted set that has any.",
+    complexity: "O(K)+O(M*log(N)), K the keys, M the members",
+    since: "7.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(4),
+    flags: Flags::WRITE,
+    keys: &[KeySpec::counted(1, 1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE))],
+    args: &[
+        ArgSpec::integer("numkeys"),
+        ArgSpec::key("key").multiple(),
+        ArgSpec::one_of("where", &[ArgSpec::word("min", "MIN"), ArgSpec::word("max", "MAX")]),
+        ArgSpec::integer("count").token("COUNT").optional(),
+    ],
+    handler: Handler::Data(zmpop),
+    ..CommandSpec::BASE
+};
+
+pub(super) static BZPOPMIN: CommandSpec = CommandSpec {
+    name: "bzpopmin",
+    summary: "Removes and returns the member with the lowest score, or waits for one.",
+    complexity: "O(log(N))",
+    since: "5.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(3),
+    flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::FAST),
+    keys: &[KeySpec {
+        access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+        begin: Begin::Index(1),
+        find: Find::Range { last: -2, step: 1, limit: 0 },
+        notes: "",
+    }],
+    args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
+    handler: Handler::Data(bzpopmin),
+    ..CommandSpec::BASE
+};
+
+pub(super) static BZPOPMAX: CommandSpec = CommandSpec {
+    name: "bzpopmax",
+    summary: "Removes and returns the member with the highest score, or waits for one.",
+    complexity: "O(log(N))",
+    since: "5.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(3),
+    flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::FAST),
+    keys: &[KeySpec {
+        access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+        begin: Begin::Index(1),
+        find: Find::Range { last: -2, step: 1, limit: 0 },
+        notes: "",
+    }],
+    args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
+    handler: Handler::Data(bzpopmax),
+    ..CommandSpec::BASE
+};
+
+pub(super) static BZMPOP: CommandSpec = CommandSpec {
+    name: "bzmpop",
+    summary: "Removes and returns the first or last members of a sorted set, or waits for some.",
+    complexity: "O(K)+O(M*log(N)), K the keys, M the members",
+    since: "7.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(5),
+    flags: Flags::WRITE.and(Flags::BLOCKING),
+    keys: &[KeySpec::counted(2, 1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE))],
+    args: &[
+        ArgSpec::double("timeout"),
+        ArgSpec::integer("numkeys"),
+        ArgSpec::key("key").multiple(),
+        ArgSpec::one_of("where", &[ArgSpec::word("min", "MIN"), ArgSpec::word("max", "MAX")]),
+        ArgSpec::integer("count").token("COUNT").optional(),
+    ],
+    handler: Handler::Data(bzmpop),
+    ..CommandSpec::BASE
+};
+
+/// Which end of the set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Min,
+    Max,
+}
+
+/// Elements that were taken out.
+type Taken = Vec<(Vec<u8>, f64)>;
+
+/// Takes up to `count` elements; none if the key is missing.
+fn take(ctx: &mut DataCtx<'_>, key: Key<'_>, end: End, count: usize) -> Result<Option<Taken>, CommandError> {
+    let KeySlot::Occupied(mut entry) = ctx.db.entry(key) else { return Ok(None) };
+    let set = entry.get().zset()?;
+    let len = set.len();
+    let count = count.min(len);
+    let ranks = if end == End::Min { 0..count } else { len - count..len };
+    let mut taken = Taken::with_capacity(count);
+    set.walk(ranks.clone(), end == End::Max, |member, score| {
+        let mut name = Vec::new();
+        member.push_to(&mut name);
+        taken.push((name, score));
+    });
+    if count == len {
+        entry.changed(count - 1);
+        entry.remove();
+    } else if count > 0 {
+        zset::remove_ranks(&mut entry, ranks);
+        entry.changed(count);
+    }
+    Ok(Some(taken))
+}
+
+fn zpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    pop(ctx, args, End::Min)
+}
+
+fn zpopmax(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    pop(ctx, args, End::Max)
+}
+
+fn pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResult {
+    let count = match args.len() {
+        2 => None,
+        3 => {
+            let count = num::parse_i64(&args[2]).and_then(|n| usize::try_from(n).ok());
+            Some(count.ok_or(error::MUST_BE_POSITIVE)?)
+        }
+        _ => return Err(error::SYNTAX),
+    };
+    let key = ctx.key(args, 1);
+    let taken = take(ctx, key, end, count.unwrap_or(1))?.unwrap_or_default();
+    // Without a count, what was taken is a flat pair in both protocols.
+    let nested = count.is_some() && ctx.reply.proto != Proto::Resp2;
+    ctx.reply.array(if nested { taken.len() } else { 2 * taken.len() });
+    for (member, score) in &taken {
+        if nested {
+            ctx.reply.array(2);
+        }
+        ctx.reply.bulk(member);
+        ctx.reply.double(*score);
+    }
+    Ok(())
+}
+
+/// What ZMPOP and BZMPOP ask for: the keys' arguments, the end, and how many.
+fn many(args: Args<'_>, at: usize) -> Result<(std::ops::Range<usize>, End, usize), CommandError> {
+    let at_least_one = |text: &[u8], what: &'static str| {
+        num::parse_i64(text).filter(|n| *n > 0).map(|n| n as usize).ok_or(CommandError::fixed(what))
+    };
+    let keys = at_least_one(&args[at], "ERR numkeys should be greater than 0")?;
+    let end_at = at.checked_add(keys).and_then(|n| n.checked_add(1)).ok_or(error::SYNTAX)?;
+    let end = match args.get(end_at) {
+        Some(word) if word.eq_ignore_ascii_case(b"min") => End::Min,
+        Some(word) if word.eq_ignore_ascii_case(b"max") => End::Max,
+        _ => return Err(error::SYNTAX),
+    };
+    let mut count = None;
+    let mut next = end_at + 1;
+    while let Some(word) = args.get(next) {
+        match args.get(next + 1) {
+            Some(number) if count.is_none() && word.eq_ignore_ascii_case(b"count") => {
+                count = Some(at_least_one(number, "ERR count should be greater than 0")?);
+            }
+            _ => return Err(error::SYNTAX),
+        }
+        next += 2;
+    }
+    Ok((at + 1..end_at, end, count.unwrap_or(1)))
+}
+
+/// Serves from the first of these keys that has anything. False if none has.
+fn pop_many(
+    ctx: &mut DataCtx<'_>,
+    args: Args<'_>,
+    keys: std::ops::Range<usize>,
+    end: End,
+    count: usize,
+) -> Result<bool, CommandError> {
+    for at in keys {
+        let key = ctx.key(args, at);
+        if let Some(taken) = take(ctx, key, end, count)? {
+            ctx.reply.array(2);
+            ctx.reply.bulk(&args[at]);
+            ctx.reply.array(taken.len());
+            for (member, score) in &taken {
+                if ctx.reply.proto == Proto::Resp2 {
+                    ctx.reply.array(2);
+                }
+                reply_element(ctx.reply, Item::Bytes(member), Some(*score));
+            }
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn zmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let (keys, end, count) = many(args, 1)?;
+    if !pop_many(ctx, args, keys, end, count)? {
+        ctx.reply.null_array();
+    }
+    Ok(())
+}
+
+fn bzmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let (keys, end, count) = many(args, 2)?;
+    let timeout = args::timeout_seconds(&args[1], ctx.db.now_ms())?;
+    if !pop_many(ctx, args, keys.clone(), end, count)? {
+        let names = keys.map(|at| args.get(at).expect("they were just looked at"));
+        ctx.block(Wait::on(WaitFor::Zset, names, timeout));
+    }
+    Ok(())
+}
+
+fn bzpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    wait_and_pop(ctx, args, End::Min)
+}
+
+fn bzpopmax(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    wait_and_pop(ctx, args, End::Max)
+}
+
+fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResult {
+    let keys = 1..args.len() - 1;
+    let timeout = args::timeout_seconds(&args[keys.end], ctx.db.now_ms())?;
+    for at in keys.clone() {
+        let key = ctx.key(args, at);
+        if let Some(taken) = take(ctx, key, end, 1)? {
+            ctx.reply.array(3);
+            ctx.reply.bulk(&args[at]);
+            for (member, score) in &taken {
+                ctx.reply.bulk(member);
+                ctx.reply.double(*score);
+            }
+            return Ok(());
+        }
+    }
+    let names = keys.map(|at| args.get(at).expect("they were just looked at"));
+    ctx.block(Wait::on(WaitFor::Zset, names, timeout));
+    Ok(())
+}
