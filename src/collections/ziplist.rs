@@ -237,7 +237,7 @@ mod tests {
 
     fn texts(bytes: &[u8]) -> Vec<String> {
         let list = ZiplistRef::validate(bytes).expect("well formed");
-        assert_eq!((list.iter().len(), list.is_empty()), (list.len(), list.len() == 0));
+        assert_eq!((list.iter().len(), list.is_empty()), (list.len(), list.iter().next().is_none()));
         list.iter().map(|item| String::from_utf8(item.to_vec()).expect("the tests' texts are")).collect()
     }
 

@@ -46,8 +46,8 @@ mod value;
 
 pub use blob::Blob;
 pub use deadlist::Garbage;
-pub use fresh::Fresh;
 pub(crate) use deadlist::{KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
+pub use fresh::Fresh;
 pub use heap::{Epoch, Heap, HeapStats};
 pub(crate) use snapshot::Pin;
 pub use snapshot::{Opening, SnapshotTicket};

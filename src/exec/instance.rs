@@ -74,7 +74,8 @@ pub struct Pause {
 impl Pause {
     /// Whether a command with these flags has to wait.
     pub fn holds(self, flags: Flags, now_ms: i64) -> bool {
-        now_ms < self.all_until_ms || (now_ms < self.writes_until_ms && flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)))
+        now_ms < self.all_until_ms
+            || (now_ms < self.writes_until_ms && flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)))
     }
 
     /// Whether the pause is over.

@@ -152,7 +152,7 @@ impl World {
         let birth = self.heap.epoch();
         let (Slot::Vacant(slot), hash) = self.slot() else { panic!("put is for a new key") };
         let head = EntryHead { key: b"list", hash, expiry_ms: None, type_id: 1, encoding: 9, clock: 0 };
-        drop(slot.insert(Entry::build(birth, &head, Payload::Node(Box::new(List(list))))));
+        slot.insert(Entry::build(birth, &head, Payload::Node(Box::new(List(list)))));
     }
 
     fn check(view: &SnapshotView<Entry<List>>, model: &Option<Model>) {
@@ -214,8 +214,8 @@ fn run(fill: Fill, depth: u32, ops: &[Op]) -> bool {
     let PayloadRef::Node(list) = slot.get().payload() else { panic!("a list") };
     assert_eq!(contents(&list.0, false), model);
     assert_eq!(contents(&list.0, true), model.iter().rev().cloned().collect::<Model>());
-    for at in 0..model.len() {
-        assert!(list.0.get(at, |item| item.to_vec() == model[at]).expect("there"));
+    for (at, element) in model.iter().enumerate() {
+        assert!(list.0.get(at, |item| item.to_vec() == *element).expect("there"));
     }
     drop(slot.remove());
     for (view, ticket, model) in world.snapshots {

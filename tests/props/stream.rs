@@ -174,7 +174,8 @@ impl Pair {
                     2 => (i64::MAX - n as i64).to_string(),
                     _ => format!("value {n}"),
                 };
-                let fields = if kind % 5 == 0 { vec![("f", value)] } else { vec![("f", value.clone()), ("5", value)] };
+                let fields =
+                    if kind.is_multiple_of(5) { vec![("f", value)] } else { vec![("f", value.clone()), ("5", value)] };
                 let texts: Vec<&[u8]> = fields.iter().flat_map(|(f, v)| [f.as_bytes(), v.as_bytes()]).collect();
                 stream.add(heap, limits, id, texts.iter().copied());
                 model.entries.insert(id, fields.into_iter().map(|(f, v)| (f.to_owned(), v)).collect());

@@ -292,6 +292,7 @@ impl<'t, I: Items> Cursor<'t, I> {
 
     /// Goes to the next leaf; stays where it is and says false at the end.
     #[inline]
+    #[expect(clippy::should_implement_trait, reason = "the pair of prev; a cursor has no items of its own")]
     pub fn next(&mut self) -> bool {
         if self.tree.height > 0 {
             // SAFETY: the twig lives as long as the tree is borrowed.

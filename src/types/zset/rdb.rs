@@ -97,7 +97,7 @@ fn load_ziplist(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewZs
 }
 
 /// A set that was small in the file: only the number of its elements can make it large.
-fn by_count(pairs: &mut [(f64, Vec<u8>)], maker: &mut Maker<'_>) -> NewZset {
+fn by_count(pairs: &mut [Loaded], maker: &mut Maker<'_>) -> NewZset {
     pairs.sort_unstable_by(|a, b| leaf::order((a.0, &a.1), (b.0, &b.1)));
     let ordered = pairs.iter().map(|(score, member)| (*score, &member[..]));
     if pairs.len() as u64 <= maker.limits.zset_entries {
@@ -107,12 +107,15 @@ fn by_count(pairs: &mut [(f64, Vec<u8>)], maker: &mut Maker<'_>) -> NewZset {
     NewZset::large(maker, set)
 }
 
+/// A score and its member, not stored yet.
+type Loaded = (f64, Vec<u8>);
+
 /// Members and scores in turn, from anywhere. Whether they are in order comes with them.
-fn vetted(items: Vec<Vec<u8>>, from: &RdbReader<'_>) -> Result<(Vec<(f64, Vec<u8>)>, bool), RdbError> {
-    if items.len() % 2 != 0 {
+fn vetted(items: Vec<Vec<u8>>, from: &RdbReader<'_>) -> Result<(Vec<Loaded>, bool), RdbError> {
+    if !items.len().is_multiple_of(2) {
         return Err(from.corrupt(ODD));
     }
-    let mut pairs: Vec<(f64, Vec<u8>)> = Vec::with_capacity(items.len() / 2);
+    let mut pairs: Vec<Loaded> = Vec::with_capacity(items.len() / 2);
     let mut ordered = true;
     let mut items = items.into_iter();
     while let (Some(member), Some(score)) = (items.next(), items.next()) {
@@ -329,7 +332,7 @@ mod tests {
     fn every_order_is_read_and_written_back() {
         let mut rng = Rng::from_seed(9);
         let long = vec![b'l'; 700];
-        let mut pairs: Vec<(f64, Vec<u8>)> =
+        let mut pairs: Vec<Loaded> =
             (0..1000).map(|n| (rng.below(300) as f64 / 4.0, format!("member:{n}").into_bytes())).collect();
         pairs.push((3.0, long));
         let shuffled = pairs.clone();

@@ -10,9 +10,9 @@ use crate::exec::debug::{ReloadError, ReloadOptions};
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::rdb::{RdbWriter, WriteOptions};
 use crate::resp::Args;
+use crate::types::Encoding;
 use crate::types::list::ListRef;
 use crate::types::value::ValueRef;
-use crate::types::Encoding;
 use crate::util::{glob, num};
 
 pub(super) fn digest(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
