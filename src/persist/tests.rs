@@ -445,11 +445,11 @@ fn what_cannot_be_used_is_skipped_or_named() {
     let fault = load_bytes(b"REDIS0011\xfe\x00\x00\x01k\x01v\x00\x01k\x01w\xff\0\0\0\0\0\0\0\0").err().unwrap();
     assert_eq!((fault.key.as_deref(), &fault.why), (Some(&b"k"[..]), &Why::DuplicateKey));
 
-    let fault = load_bytes(b"REDIS0011\xfe\x00\x12\x04list\x01\x01\x01a").err().unwrap();
+    let fault = load_bytes(b"REDIS0011\xfe\x00\x07\x04data\x01\x01\x01a").err().unwrap();
     assert_eq!(
         fault.to_string(),
-        "Internal error in RDB reading offset 17, value (type 18 quicklist-v2) of key 'list' -> \
-         values of type 18 (quicklist-v2) are not supported"
+        "Internal error in RDB reading offset 17, value (type 7 module-value) of key 'data' -> \
+         values of type 7 (module-value) are not supported"
     );
 
     let file = b"REDIS0011\xf5\x1b#!lua name=mylib\nreturn 'x'\
