@@ -167,11 +167,25 @@ impl<'a> DbMut<'a> {
                 if self.touch {
                     side.touch_clock(slot.get(), self.now_ms);
                 }
-                let with = With { expiries: &mut db.expiries, side, key, db: self.at, now_ms: self.now_ms };
+                let with = With {
+                    expiries: &mut db.expiries,
+                    field_expiries: &mut db.field_expiries,
+                    side,
+                    key,
+                    db: self.at,
+                    now_ms: self.now_ms,
+                };
                 KeySlot::Occupied(Occupied { slot, with })
             }
             Slot::Vacant(slot) => {
-                let with = With { expiries: &mut db.expiries, side, key, db: self.at, now_ms: self.now_ms };
+                let with = With {
+                    expiries: &mut db.expiries,
+                    field_expiries: &mut db.field_expiries,
+                    side,
+                    key,
+                    db: self.at,
+                    now_ms: self.now_ms,
+                };
                 KeySlot::Vacant(Vacant { slot, with })
             }
         }

@@ -125,6 +125,13 @@ impl<'a> EntryRef<'a> {
         if self.0.type_id() == name as u8 { Ok(()) } else { Err(WrongType) }
     }
 
+    /// The earliest deadline of a hash's fields; none for whatever is no hash.
+    #[inline]
+    pub fn field_deadline(self) -> Option<i64> {
+        let may = self.0.type_id() == TypeName::Hash as u8 && self.0.encoding() != Encoding::Listpack as u8;
+        if may { HashRef::of(self.encoding(), self.stored()).next_deadline() } else { None }
+    }
+
     #[inline]
     fn text(self) -> StringRef<'a> {
         match self.0.payload() {

@@ -185,7 +185,7 @@ impl Keyspace {
     /// Offers some random keys of one database to the pool.
     fn sample_candidates(&mut self, at: usize, choice: Choice, judge: Judge, pool: &mut Pool) {
         let Keyspace { dbs, heap, side, .. } = self;
-        let Db { table, expiries } = &mut dbs[at];
+        let Db { table, expiries, .. } = &mut dbs[at];
         match choice.scope {
             Scope::All => {
                 table.sample(&mut side.rng, choice.samples, |e| pool.offer(judge.candidate(EntryRef(e))));
@@ -256,10 +256,13 @@ impl Keyspace {
 
     fn evict_by_fragment(&mut self, at: usize, fragment: Fragment, is_it: impl Fn(EntryRef<'_>) -> bool) -> bool {
         let Keyspace { dbs, heap, side, .. } = self;
-        let Some(Db { table, expiries }) = dbs.get_mut(at) else { return false };
+        let Some(Db { table, expiries, field_expiries }) = dbs.get_mut(at) else { return false };
         let Some(slot) = table.occupied_by_fragment(heap, fragment, |e| is_it(EntryRef(e))) else { return false };
         if let Some(deadline) = slot.get().expiry_ms() {
             expiries.remove(deadline, fragment.0);
+        }
+        if let Some(deadline) = EntryRef(slot.get()).field_deadline() {
+            field_expiries.remove(deadline, fragment.0);
         }
         evict(slot, side, at);
         true

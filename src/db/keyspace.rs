@@ -30,11 +30,13 @@ pub struct Keyspace {
 pub(super) struct Db {
     pub table: Table<Entry<Object>>,
     pub expiries: ExpiryIndex,
+    /// The earliest deadline of the fields of each hash that has some.
+    pub field_expiries: ExpiryIndex,
 }
 
 impl Db {
     pub fn new(seed: HashSeed) -> Self {
-        Db { table: Table::new(seed), expiries: ExpiryIndex::new() }
+        Db { table: Table::new(seed), expiries: ExpiryIndex::new(), field_expiries: ExpiryIndex::new() }
     }
 }
 
@@ -99,6 +101,8 @@ pub struct Stats {
     pub hits: u64,
     pub misses: u64,
     pub expired_keys: u64,
+    /// Fields of hashes.
+    pub expired_fields: u64,
     pub evicted_keys: u64,
     /// Changes since the start; the difference to its value at the last save is `rdb_changes_since_last_save`.
     pub dirty: u64,
@@ -127,6 +131,8 @@ pub struct DbInfo {
     pub keys: usize,
     pub expires: usize,
     pub average_ttl_ms: i64,
+    /// Hashes with deadlines of fields.
+    pub field_expires: usize,
 }
 
 impl Keyspace {
@@ -199,7 +205,12 @@ impl Keyspace {
     /// The numbers of INFO keyspace.
     pub fn info(&self, index: usize, now_ms: i64) -> DbInfo {
         let db = &self.dbs[index];
-        DbInfo { keys: db.table.len(), expires: db.expiries.len(), average_ttl_ms: db.expiries.average_ttl_ms(now_ms) }
+        DbInfo {
+            keys: db.table.len(),
+            expires: db.expiries.len(),
+            average_ttl_ms: db.expiries.average_ttl_ms(now_ms),
+            field_expires: db.field_expiries.len(),
+        }
     }
 
     pub fn stats(&self) -> &Stats {
@@ -275,7 +286,7 @@ impl Keyspace {
 
     /// Bytes of the expiry index of one database (MEMORY STATS overhead.hashtable.expires).
     pub fn expiry_bytes(&self, index: usize) -> usize {
-        self.dbs[index].expiries.memory_bytes()
+        self.dbs[index].expiries.memory_bytes() + self.dbs[index].field_expiries.memory_bytes()
     }
 
     /// Panics if a table, an index or their agreement is broken. For tests.
@@ -283,14 +294,17 @@ impl Keyspace {
         for db in &self.dbs {
             db.table.check_invariants();
             db.expiries.check_invariants();
-            let mut expiries = vec![];
+            db.field_expiries.check_invariants();
+            let (mut expiries, mut of_fields) = (vec![], vec![]);
             db.table.for_each(|e| {
-                if let Some(deadline) = e.expiry_ms() {
-                    expiries.push((deadline, self.key(e.key()).hash_fragment()));
-                }
+                let fragment = self.key(e.key()).hash_fragment();
+                expiries.extend(e.expiry_ms().map(|deadline| (deadline, fragment)));
+                of_fields.extend(EntryRef(e).field_deadline().map(|deadline| (deadline, fragment)));
             });
             expiries.sort_unstable();
+            of_fields.sort_unstable();
             assert!(db.expiries.iter().eq(expiries), "every deadline of an entry is in the index, and no other");
+            assert!(db.field_expiries.iter().eq(of_fields), "and so is the earliest deadline of a hash's fields");
         }
     }
 }

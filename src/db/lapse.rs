@@ -6,8 +6,10 @@
 use super::data::DbMut;
 use super::entry::{EntryRef, Key};
 use super::keyspace::{Cause, Db, Keyspace, Side};
+use super::slot::{KeySlot, Occupied, With};
 use crate::cow::Heap;
 use crate::dict::{Fragment, Slot};
+use crate::types::hash;
 
 /// Records taken from the index at once, so that the buckets of all of them are on their way when the first is needed.
 const BATCH: usize = 32;
@@ -42,12 +44,61 @@ impl DbMut<'_> {
         let db = &mut dbs[self.at];
         let Slot::Occupied(slot) = db.table.entry_mut(heap, key.hash, key.bytes) else { return false };
         let Some(deadline) = slot.get().expiry_ms().filter(|&deadline| deadline < self.now_ms) else { return false };
+        let fields = EntryRef(slot.get()).field_deadline();
         let entry = slot.remove();
         db.expiries.remove(deadline, key.hash_fragment());
+        if let Some(deadline) = fields {
+            db.field_expiries.remove(deadline, key.hash_fragment());
+        }
         side.discard(entry, side.options.lazy_expire);
         side.stats.expired_keys += 1;
         side.note_gone(self.at, key.bytes, Cause::Expired);
         true
+    }
+}
+
+impl Occupied<'_> {
+    /// Deletes fields whose time is over, up to `max` of them, and the hash with the last one. Returns how many.
+    pub(super) fn expire_fields(mut self, max: usize) -> usize {
+        let now_ms = self.with.now_ms;
+        let expired = self.edit_hash(|hash| (0..max).take_while(|_| hash::pop_due(hash, now_ms).is_some()).count());
+        self.after_expiry(expired);
+        expired
+    }
+
+    /// Fields ran out of time and were removed: counts them, and removes the hash if none is left.
+    fn after_expiry(self, expired: usize) {
+        let With { side, key, db, .. } = self.with;
+        side.stats.expired_fields += expired as u64;
+        if expired == 0 || EntryRef(self.slot.get()).hash().is_ok_and(|hash| !hash.is_empty()) {
+            if expired > 0 {
+                side.touch_watchers(db, key.bytes, true);
+            }
+            return;
+        }
+        if let Some(deadline) = self.slot.get().expiry_ms() {
+            self.with.expiries.remove(deadline, key.hash_fragment());
+        }
+        let entry = self.slot.remove();
+        side.discard(entry, side.options.lazy_expire);
+        side.note_gone(db, key.bytes, Cause::Expired);
+    }
+}
+
+impl DbMut<'_> {
+    /// A reader met a field whose time is over: it goes, unless lapsed things are kept for now.
+    #[cold]
+    pub fn delete_lapsed_field(&mut self, key: Key<'_>, name: &[u8]) {
+        if self.ks.side.options.keep_lapsed {
+            return;
+        }
+        let now_ms = self.now_ms;
+        let KeySlot::Occupied(mut place) = self.entry(key) else { return };
+        let Ok(hash) = place.get().hash() else { return };
+        if hash.find(name).is_some_and(|field| field.is_lapsed(now_ms)) {
+            place.edit_hash(|place| hash::remove(place, name));
+            place.after_expiry(1);
+        }
     }
 }
 
@@ -60,9 +111,15 @@ impl Keyspace {
         if all == 0 { 0.0 } else { due as f64 * 100.0 / all as f64 }
     }
 
-    /// The earliest deadline of all databases: nothing expires before it.
+    /// The earliest deadline of all databases, of keys and of fields: nothing expires before it.
     pub fn next_deadline(&self) -> Option<i64> {
-        self.earliest().map(|(deadline, _)| deadline)
+        [self.earliest(), self.earliest_field()].into_iter().flatten().map(|(deadline, _)| deadline).min()
+    }
+
+    /// The earliest deadline of a field, and the database it is in.
+    fn earliest_field(&self) -> Option<(i64, usize)> {
+        let dbs = self.dbs.iter().enumerate();
+        dbs.filter_map(|(at, db)| Some((db.field_expiries.next_deadline()?, at))).min()
     }
 
     /// The earliest deadline, and the database it is in.
@@ -83,7 +140,29 @@ impl Keyspace {
             let batch = BATCH.min(max - expired);
             expired += expire_batch(&mut self.dbs[at], &mut self.heap, &mut self.side, at, now_ms, batch);
         }
+        while expired < max {
+            let Some((_, at)) = self.earliest_field().filter(|&(deadline, _)| deadline < now_ms) else { break };
+            expired += self.expire_fields(at, now_ms, max - expired);
+        }
         expired
+    }
+
+    /// Deletes fields whose time is over of the hash that is most overdue, up to `max` of them; at least one.
+    fn expire_fields(&mut self, at: usize, now_ms: i64, max: usize) -> usize {
+        let Db { table, field_expiries, .. } = &mut self.dbs[at];
+        let (deadline, fragment) = field_expiries.first().expect("the caller has seen a deadline");
+        let slot = table.occupied_by_fragment(&mut self.heap, Fragment(fragment), |e| {
+            EntryRef(e).field_deadline() == Some(deadline)
+        });
+        let slot = slot.expect("every record of the index has a hash with its deadline");
+        let name: Box<[u8]> = slot.get().key().into();
+        let key = self.key(&name);
+        let mut db = self.db(at, now_ms);
+        db.set_touch(false);
+        match db.entry(key) {
+            KeySlot::Occupied(hash) => hash.expire_fields(max),
+            KeySlot::Vacant(_) => 1, // the key's own time was over, and it went with all its fields
+        }
     }
 }
 
@@ -102,7 +181,11 @@ fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms
         let slot = db.table.occupied_by_fragment(heap, fragment, |e| e.expiry_ms() == Some(deadline));
         let slot = slot.expect("every record of the index has an entry with its deadline");
         let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
+        let fields = EntryRef(slot.get()).field_deadline();
         let entry = slot.remove();
+        if let Some(deadline) = fields {
+            db.field_expiries.remove(deadline, fragment.0);
+        }
         side.discard(entry, side.options.lazy_expire);
         side.stats.expired_keys += 1;
         if let Some(key) = name {
@@ -115,6 +198,9 @@ fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms
 #[cfg(test)]
 mod tests {
     use super::super::testing::World;
+    use super::KeySlot;
+    use crate::types::hash::{self, NewHash};
+    use crate::types::value::NewValue;
 
     #[test]
     fn a_lookup_deletes_what_has_lapsed() {
@@ -204,5 +290,93 @@ mod tests {
         while w.ks.expire_due(w.now, 64) > 0 {}
         assert_eq!((w.ks.size(0), snapshot.keys()), (0, 500));
         assert_eq!(snapshot.dbs()[0].iter().filter(|e| e.string().unwrap().len() == 1).count(), 500);
+    }
+
+    fn hash(w: &mut World, key: &str, fields: usize) {
+        w.on(key, |db, k| {
+            let KeySlot::Vacant(mut place) = db.entry(k) else { panic!("a new key") };
+            let hash = NewHash::for_fields(fields, &place.maker());
+            let mut place = place.insert_value(NewValue::Hash(hash));
+            place.edit_hash(|place| {
+                for n in 0..fields {
+                    hash::set(place, format!("f{n}").as_bytes(), b"v", false);
+                }
+            });
+            place.changed(1);
+        });
+    }
+
+    fn expire_field(w: &mut World, key: &str, field: usize, ttl_ms: i64) {
+        let deadline = w.now + ttl_ms;
+        w.on(key, |db, k| {
+            let KeySlot::Occupied(mut place) = db.entry(k) else { panic!("it is there") };
+            place.edit_hash(|place| hash::set_deadline(place, format!("f{field}").as_bytes(), Some(deadline)));
+        });
+    }
+
+    fn fields(w: &mut World, key: &str) -> Option<usize> {
+        w.on(key, |db, k| db.peek(k).map(|entry| entry.hash().expect("a hash").len()))
+    }
+
+    #[test]
+    fn fields_expire_by_themselves_and_the_hash_with_the_last() {
+        let mut w = World::new();
+        for (key, n) in [("small", 3), ("large", 2000)] {
+            hash(&mut w, key, n);
+            for field in 0..n {
+                expire_field(&mut w, key, field, 10 * (field as i64 % 3));
+            }
+        }
+        hash(&mut w, "stays", 5);
+        w.ks.check_invariants();
+        assert_eq!(w.ks.next_deadline(), Some(w.now));
+        w.now += 1;
+        assert_eq!(w.ks.expire_due(w.now, 100), 100, "a large hash does not expire at once");
+        while w.ks.expire_due(w.now, 100) > 0 {}
+        assert_eq!((fields(&mut w, "small"), fields(&mut w, "large")), (Some(2), Some(1333)));
+        w.ks.check_invariants();
+        w.now += 100;
+        while w.ks.expire_due(w.now, 100) > 0 {}
+        assert_eq!((fields(&mut w, "small"), fields(&mut w, "large"), fields(&mut w, "stays")), (None, None, Some(5)));
+        assert_eq!(w.ks.next_deadline(), None);
+        assert_eq!((w.ks.stats().expired_fields, w.ks.stats().expired_keys), (2003, 0));
+        let mut gone = w.lapsed();
+        gone.sort();
+        assert_eq!(gone, ["large", "small"]);
+        w.ks.check_invariants();
+    }
+
+    #[test]
+    fn the_index_of_fields_follows_whatever_happens_to_the_key() {
+        let mut w = World::new();
+        let indexed = |w: &World| w.ks.info(0, w.now).field_expires;
+        for (i, key) in ["set", "del", "rename", "copy", "expire", "flush"].into_iter().enumerate() {
+            hash(&mut w, key, if i % 2 == 0 { 3 } else { 1000 });
+            expire_field(&mut w, key, 1, 50 + i as i64);
+        }
+        assert_eq!(indexed(&w), 6);
+        w.set("set", "v");
+        w.on("del", |db, k| db.remove(k));
+        let to = w.ks.key(b"renamed");
+        w.on("rename", |db, k| db.rename(k, to));
+        let to = w.ks.key(b"copied");
+        w.on("copy", |db, k| db.copy_to(k, 0, to, false));
+        assert_eq!(indexed(&w), 5);
+        w.ks.check_invariants();
+        let now = w.now;
+        w.on("expire", |db, k| db.expire_at(k, now + 10));
+        w.now += 11;
+        assert_eq!(w.get("expire"), None);
+        assert_eq!(indexed(&w), 4);
+        w.on("copy", |db, k| {
+            db.delete_lapsed_field(k, b"f1");
+            assert_eq!(db.peek(k).expect("it is there").hash().expect("a hash").len(), 1000, "f1 has time left");
+        });
+        w.now += 100;
+        w.on("copy", |db, k| db.delete_lapsed_field(k, b"f1"));
+        assert_eq!((fields(&mut w, "copy"), indexed(&w)), (Some(999), 3));
+        w.ks.check_invariants();
+        w.ks.flush_db(0, crate::db::FlushMode::Sync, w.now);
+        assert_eq!(indexed(&w), 0);
     }
 }

@@ -4,7 +4,7 @@
 //! looked for before a key is stored.
 
 use super::access::AccessPolicy;
-use super::entry::Key;
+use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::{ExpiryUpdate, KeySlot};
 use crate::dict::{Entry, EntryHead, Slot};
@@ -76,7 +76,7 @@ impl Keyspace {
     pub fn load(&mut self, entry: LoadedEntry<'_>, now_ms: i64) -> Loaded {
         let key = self.key(entry.key);
         let Keyspace { dbs, heap, side } = self;
-        let Some(Db { table, expiries }) = dbs.get_mut(entry.db) else { return Loaded::NoSuchDb };
+        let Some(Db { table, expiries, field_expiries }) = dbs.get_mut(entry.db) else { return Loaded::NoSuchDb };
         let Slot::Vacant(slot) = table.entry_mut(heap, key.hash, key.bytes) else { return Loaded::Duplicate };
         let birth = slot.heap().epoch();
         let type_id = entry.value.type_name() as u8;
@@ -87,9 +87,12 @@ impl Keyspace {
                 EntryHead { key: bytes, hash, expiry_ms: entry.expiry_ms, type_id, encoding: encoding as u8, clock };
             Entry::build(birth, &head, payload)
         });
-        slot.insert(built);
+        let slot = slot.insert(built);
         if let Some(deadline) = entry.expiry_ms {
             expiries.insert(deadline, key.hash_fragment());
+        }
+        if let Some(deadline) = EntryRef(slot.get()).field_deadline() {
+            field_expiries.insert(deadline, key.hash_fragment());
         }
         Loaded::Stored
     }

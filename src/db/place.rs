@@ -84,6 +84,16 @@ impl<'a> Occupied<'a> {
         self.with.side.changed_by(self.with.db, self.with.key.bytes, true, count);
     }
 
+    /// A hash is changed by `edit`, and the index of deadlines hears of what that does to those of its fields.
+    #[inline]
+    pub fn edit_hash<R>(&mut self, edit: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.get().field_deadline();
+        let result = edit(self);
+        let after = self.get().field_deadline();
+        self.with.reindex_fields(before, after);
+        result
+    }
+
     /// The key this is the place of.
     #[inline]
     pub fn key(&self) -> Key<'a> {
@@ -93,11 +103,12 @@ impl<'a> Occupied<'a> {
     /// A whole value becomes the key's, and its expiry goes, whatever was there. Counts as one change.
     pub fn set_value(&mut self, value: NewValue) {
         let type_id = value.type_name() as u8;
-        let old = self.expiry_ms();
+        let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
         let epoch = self.slot.heap().epoch();
         let replaced =
             value.with_payload(epoch, |encoding, payload| self.slot.set(None, type_id, encoding as u8, payload));
         self.with.reindex(old, None);
+        self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
         self.with.side.discard_value(replaced);
         self.changed(1);
     }
@@ -106,7 +117,7 @@ impl<'a> Occupied<'a> {
 impl<'a> Vacant<'a> {
     /// The key is made with this value. The caller counts the change, with [`Occupied::changed`].
     pub fn insert_value(self, value: NewValue) -> Occupied<'a> {
-        let Vacant { slot, with } = self;
+        let Vacant { slot, mut with } = self;
         let type_id = value.type_name() as u8;
         let clock = with.side.options.access.fresh(with.now_ms);
         let Key { bytes, hash } = with.key;
@@ -115,7 +126,9 @@ impl<'a> Vacant<'a> {
             let head = EntryHead { key: bytes, hash, expiry_ms: None, type_id, encoding: encoding as u8, clock };
             Entry::build(epoch, &head, payload)
         });
-        Occupied { slot: slot.insert(entry), with }
+        let slot = slot.insert(entry);
+        with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
+        Occupied { slot, with }
     }
 
     /// What it takes to build the value.

@@ -45,6 +45,7 @@ pub struct Vacant<'a> {
 /// What a write must keep in step with the table.
 pub(super) struct With<'a> {
     pub expiries: &'a mut ExpiryIndex,
+    pub field_expiries: &'a mut ExpiryIndex,
     pub side: &'a mut Side,
     pub key: Key<'a>,
     pub db: usize,
@@ -62,6 +63,20 @@ impl With<'_> {
         }
         if let Some(deadline) = new {
             self.expiries.insert(deadline, self.key.hash_fragment());
+        }
+    }
+
+    /// The same for the earliest deadline of a hash's fields.
+    #[inline]
+    pub(super) fn reindex_fields(&mut self, old: Option<i64>, new: Option<i64>) {
+        if old == new {
+            return;
+        }
+        if let Some(deadline) = old {
+            self.field_expiries.remove(deadline, self.key.hash_fragment());
+        }
+        if let Some(deadline) = new {
+            self.field_expiries.insert(deadline, self.key.hash_fragment());
         }
     }
 
@@ -160,8 +175,10 @@ impl<'a> Occupied<'a> {
             ExpiryUpdate::Clear => None,
             ExpiryUpdate::At(deadline) => Some(deadline),
         };
+        let fields = self.get().field_deadline();
         let replaced = self.slot.set(new, string, encoding as u8, payload);
         self.with.reindex(old, new);
+        self.with.reindex_fields(fields, None);
         self.with.side.discard_value(replaced);
         self.with.changed();
     }
@@ -175,10 +192,11 @@ impl<'a> Occupied<'a> {
         expiry_ms: Option<i64>,
         clock: u32,
     ) {
-        let old = self.expiry_ms();
+        let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
         let replaced = self.slot.set(expiry_ms, type_id, encoding, payload);
         self.slot.get().touch(clock);
         self.with.reindex(old, expiry_ms);
+        self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
         self.with.side.discard_value(replaced);
         self.with.changed();
     }
@@ -300,9 +318,10 @@ impl<'a> Occupied<'a> {
 
     #[inline]
     fn take_out(mut self, lazily: bool) {
-        let old = self.expiry_ms();
+        let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
         let entry = self.slot.remove();
         self.with.reindex(old, None);
+        self.with.reindex_fields(fields, None);
         self.with.side.discard(entry, lazily);
         self.with.side.changed(self.with.db, self.with.key.bytes, false);
     }
@@ -361,8 +380,9 @@ impl<'a> Vacant<'a> {
         let Key { bytes, hash } = self.with.key;
         let head = EntryHead { key: bytes, hash, expiry_ms, type_id, encoding, clock };
         let entry = Entry::build(self.slot.heap().epoch(), &head, payload);
-        self.slot.insert(entry);
+        let slot = self.slot.insert(entry);
         self.with.reindex(None, expiry_ms);
+        self.with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
         self.with.changed();
     }
 }

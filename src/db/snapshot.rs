@@ -24,6 +24,7 @@ pub struct KeyspaceSnapshot {
 pub struct DbSnapshot {
     index: usize,
     expires: usize,
+    field_expires: usize,
     view: SnapshotView<Entry<Object>>,
 }
 
@@ -34,6 +35,7 @@ impl Keyspace {
         let dbs = self.dbs.iter().enumerate().filter(|(_, db)| !db.table.is_empty()).map(|(index, db)| DbSnapshot {
             index,
             expires: db.expiries.len(),
+            field_expires: db.field_expiries.len(),
             view: db.table.view(&opening),
         });
         let dbs = dbs.collect();
@@ -83,6 +85,11 @@ impl DbSnapshot {
     /// Keys with a deadline.
     pub fn expires(&self) -> usize {
         self.expires
+    }
+
+    /// Hashes with deadlines of fields.
+    pub fn field_expires(&self) -> usize {
+        self.field_expires
     }
 
     /// Every entry, those whose time is over included.

@@ -5,7 +5,7 @@
 
 use super::Object;
 use super::data::DbMut;
-use super::entry::Key;
+use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::KeySlot;
 use crate::dict::{Payload, PayloadRef, Slot};
@@ -86,11 +86,15 @@ impl DbMut<'_> {
 /// Removes an entry but keeps its value. The change is counted once, where the value arrives.
 fn take(ks: &mut Keyspace, at: usize, key: Key<'_>) -> Option<Carried> {
     let Keyspace { dbs, heap, side } = ks;
-    let Db { table, expiries } = &mut dbs[at];
+    let Db { table, expiries, field_expiries } = &mut dbs[at];
     let Slot::Occupied(slot) = table.entry_mut(heap, key.hash, key.bytes) else { return None };
     let e = slot.get();
     let (type_id, encoding, expiry_ms, clock) = (e.type_id(), e.encoding(), e.expiry_ms(), e.clock());
+    let fields = EntryRef(e).field_deadline();
     let value = Value::Ready(Payload::Moved(slot.take_payload()));
+    if let Some(deadline) = fields {
+        field_expiries.remove(deadline, key.hash_fragment());
+    }
     if let Some(deadline) = expiry_ms {
         expiries.remove(deadline, key.hash_fragment());
     }

@@ -30,11 +30,11 @@ impl Keyspace {
         if !side.wanted.is_idle() {
             side.wanted.touch_db(at as u32);
         }
-        let deadlines = std::mem::take(&mut db.expiries);
+        let deadlines = [std::mem::take(&mut db.expiries), std::mem::take(&mut db.field_expiries)];
         let table = db.table.take_all(heap);
         side.stats.dirty += keys as u64;
         if mode == FlushMode::Async {
-            side.lazy.free(Waste::Deadlines(deadlines));
+            deadlines.into_iter().for_each(|index| side.lazy.free(Waste::Deadlines(index)));
             if let Some(table) = table {
                 side.lazy.free(Waste::Table(table));
             }

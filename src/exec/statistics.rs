@@ -27,6 +27,7 @@ impl Instance {
         stats.hits = 0;
         stats.misses = 0;
         stats.expired_keys = 0;
+        stats.expired_fields = 0;
         stats.evicted_keys = 0;
         self.saver.reset_count();
         self.keyspace.lazyfree().reset_freed_objects();

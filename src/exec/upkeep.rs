@@ -82,6 +82,7 @@ impl Instance {
         m.keyspace_hits.set(stats.hits);
         m.keyspace_misses.set(stats.misses);
         m.expired_keys.set(stats.expired_keys);
+        m.expired_subkeys.set(stats.expired_fields);
         m.evicted_keys.set(stats.evicted_keys);
         m.lazyfreed_objects.set(self.keyspace.lazyfree().freed_objects());
         m.lazyfree_pending.set(self.keyspace.lazyfree().pending_objects());

@@ -294,6 +294,7 @@ metrics! {
     Counter error_replies,           "total_error_replies",     "redis_total_error_replies",             1.0,   "Error replies sent";
     Counter keyspace_hits,           "keyspace_hits",           "redis_keyspace_hits_total",             1.0,   "Reads that found their key";
     Counter keyspace_misses,         "keyspace_misses",         "redis_keyspace_misses_total",           1.0,   "Reads that did not find their key";
+    Counter expired_subkeys,         "expired_subkeys",         "redis_expired_subkeys_total",           1.0,   "Fields of hashes removed because their time was over";
     Counter expired_keys,            "expired_keys",            "redis_expired_keys_total",              1.0,   "Keys removed because their time was over";
     Counter evicted_keys,            "evicted_keys",            "redis_evicted_keys_total",              1.0,   "Keys removed because of maxmemory";
     Counter evicted_clients,         "evicted_clients",         "redis_evicted_clients_total",           1.0,   "Clients closed because of maxmemory-clients";

@@ -5,8 +5,8 @@
 
 use super::save::SaveError;
 use crate::db::{AccessPolicy, KeyspaceSnapshot};
-use crate::rdb::Access;
 use crate::rdb::opcodes::VERSION_MIN_WRITTEN;
+use crate::rdb::{Access, TypeOpcode};
 use crate::types::value::ValueRef;
 
 /// One key of a snapshot.
@@ -63,6 +63,14 @@ impl KeyspaceSource {
 }
 
 impl SnapshotSource for KeyspaceSource {
+    fn rdb_version_needed(&self) -> u32 {
+        if self.snapshot.dbs().iter().any(|db| db.field_expires() > 0) {
+            TypeOpcode::HashMetadata.since_version()
+        } else {
+            VERSION_MIN_WRITTEN
+        }
+    }
+
     fn databases(&self) -> Vec<DatabaseSize> {
         let size = |db: &crate::db::DbSnapshot| DatabaseSize {
             index: db.index() as u32,

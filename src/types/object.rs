@@ -38,7 +38,6 @@ macro_rules! each {
 
 impl Object {
     /// A second, independent value with the same contents (COPY).
-    #[allow(unreachable_code, reason = "some types are not there yet")]
     pub fn duplicate(&self, heap: &Heap) -> Object {
         match self {
             Object::Rope(s) => Object::Rope(s.duplicate(heap.epoch())),
@@ -60,7 +59,6 @@ impl CowValue for Object {
         each!(self, value => value.origin())
     }
 
-    #[allow(unreachable_code, reason = "some types are not there yet")]
     fn fork(&self, heap: &mut Heap) -> Self {
         match self {
             Object::Rope(s) => Object::Rope(s.fork(heap)),

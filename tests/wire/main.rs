@@ -18,6 +18,7 @@ mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families
 mod expiry; // that keys go when their time comes
 mod geo; // GEOADD GEOPOS GEODIST GEOHASH GEOSEARCH GEORADIUS and their forms
+mod hash; // HSET HGET HGETALL HEXPIRE HSCAN and the rest of the hash group
 mod hyperloglog; // PFADD PFCOUNT PFMERGE PFDEBUG PFSELFTEST
 mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...
 mod libraries; // redis-rs, redis-py, redis-cli as their users run them

@@ -68,11 +68,10 @@ fn dump(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn write(value: ValueRef<'_>, config: &Config) -> Vec<u8> {
-    let mut writer = RdbWriter::in_memory(WriteOptions {
-        compression: config.persistence.rdbcompression,
-        ..WriteOptions::default()
-    });
-    let opcode = value.rdb_opcode(writer.version());
+    let options = WriteOptions { compression: config.persistence.rdbcompression, ..WriteOptions::default() };
+    let opcode = value.rdb_opcode(options.version);
+    let version = options.version.max(opcode.since_version());
+    let mut writer = RdbWriter::in_memory(WriteOptions { version, ..options });
     let written = writer.write_type(opcode).and_then(|()| value.save(&mut writer));
     written.expect("writing to memory does not fail");
     payload::wrap(&mut writer)

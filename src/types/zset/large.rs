@@ -9,6 +9,7 @@ use crate::collections::packed::{KeysWithWords, PackedTable};
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
 use crate::cow::{CowValue, Epoch, Heap, Unshared};
 use crate::types::place::Maker;
+use crate::util::hash::HashSeed;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -30,8 +31,18 @@ fn word_of(score: f64) -> [u8; 8] {
 impl ZsetObject {
     /// A sorted set without elements.
     pub fn new(maker: &Maker<'_>) -> ZsetObject {
-        let now = maker.epoch();
-        ZsetObject { birth: now, tree: CowTree::new(now), index: PackedTable::new(maker.seed, now) }
+        ZsetObject::with_seed(maker.seed, maker.epoch())
+    }
+
+    /// A sorted set without elements, made now.
+    pub fn with_seed(seed: HashSeed, now: Epoch) -> ZsetObject {
+        ZsetObject { birth: now, tree: CowTree::new(now), index: PackedTable::new(seed, now) }
+    }
+
+    /// The first element.
+    #[inline]
+    pub fn first(&self) -> Option<(f64, &[u8])> {
+        self.forwards(0).next()
     }
 
     /// A sorted set of elements that are in order, no member twice.

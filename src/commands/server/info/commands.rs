@@ -59,8 +59,8 @@ pub(super) fn keyspace(facts: &Facts<'_>, line: Line<'_>) {
     for db in 0..inst.keyspace.databases() {
         let info = inst.keyspace.info(db, inst.now_ms);
         if info.keys > 0 {
-            let (keys, expires, ttl) = (info.keys, info.expires, info.average_ttl_ms);
-            let value = format_args!("keys={keys},expires={expires},avg_ttl={ttl},subexpiry=0");
+            let (keys, expires, ttl, fields) = (info.keys, info.expires, info.average_ttl_ms, info.field_expires);
+            let value = format_args!("keys={keys},expires={expires},avg_ttl={ttl},subexpiry={fields}");
             line(&format!("db{db}"), &value);
         }
     }

@@ -84,7 +84,7 @@ fn traffic(facts: &Facts<'_>, line: Line<'_>) {
 fn keys(facts: &Facts<'_>, line: Line<'_>) {
     let inst = facts.inst;
     let stats = inst.keyspace.stats();
-    line("expired_subkeys", &0);
+    line("expired_subkeys", &stats.expired_fields);
     line("expired_keys", &stats.expired_keys);
     line("expired_stale_perc", &format_args!("{:.2}", inst.keyspace.stale_percent(inst.now_ms)));
     line("expired_time_cap_reached_count", &inst.expire_stopped_early);

@@ -1,0 +1,141 @@
+//! All fields at once, or a few at a time: HGETALL, HKEYS, HVALS, HSCAN.
+
+use super::reply_item;
+use crate::exec::ctx::DataCtx;
+use crate::exec::cursor::{self, Filter, Knows};
+use crate::exec::error::CommandResult;
+use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::resp::Args;
+
+pub(super) static HGETALL: CommandSpec = CommandSpec {
+    name: "hgetall",
+    summary: "Returns all fields with their values.",
+    complexity: "O(N), N the fields",
+    since: "2.0.0",
+    group: Group::Hash,
+    arity: Arity::Exactly(2),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[ArgSpec::key("key")],
+    tips: &["nondeterministic_output_order"],
+    handler: Handler::Data(hgetall),
+    ..CommandSpec::BASE
+};
+
+pub(super) static HKEYS: CommandSpec = CommandSpec {
+    name: "hkeys",
+    summary: "Returns the names of all fields.",
+    complexity: "O(N), N the fields",
+    since: "2.0.0",
+    group: Group::Hash,
+    arity: Arity::Exactly(2),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[ArgSpec::key("key")],
+    tips: &["nondeterministic_output_order"],
+    handler: Handler::Data(hkeys),
+    ..CommandSpec::BASE
+};
+
+pub(super) static HVALS: CommandSpec = CommandSpec {
+    name: "hvals",
+    summary: "Returns the values of all fields.",
+    complexity: "O(N), N the fields",
+    since: "2.0.0",
+    group: Group::Hash,
+    arity: Arity::Exactly(2),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[ArgSpec::key("key")],
+    tips: &["nondeterministic_output_order"],
+    handler: Handler::Data(hvals),
+    ..CommandSpec::BASE
+};
+
+pub(super) static HSCAN: CommandSpec = CommandSpec {
+    name: "hscan",
+    summary: "Iterates over the fields of a hash, a few at a call.",
+    complexity: "O(1) a call, O(N) for the whole iteration",
+    since: "2.8.0",
+    group: Group::Hash,
+    arity: Arity::AtLeast(3),
+    flags: Flags::READONLY,
+    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    args: &[
+        ArgSpec::key("key"),
+        ArgSpec::integer("cursor"),
+        ArgSpec::pattern("pattern").token("MATCH").optional(),
+        ArgSpec::integer("count").token("COUNT").optional(),
+        ArgSpec::word("novalues", "NOVALUES").optional(),
+    ],
+    tips: &["nondeterministic_output"],
+    handler: Handler::Data(hscan),
+    ..CommandSpec::BASE
+};
+
+fn hgetall(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let now_ms = ctx.db.now_ms();
+    let Some(entry) = ctx.db.lookup_read(key) else {
+        ctx.reply.map(0);
+        return Ok(());
+    };
+    let (hash, reply) = (entry.hash()?, &mut *ctx.reply);
+    reply.map(hash.live(now_ms));
+    hash.for_each_live(now_ms, |field| {
+        reply_item(reply, field.name);
+        reply_item(reply, field.value);
+    });
+    Ok(())
+}
+
+fn hkeys(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let now_ms = ctx.db.now_ms();
+    let Some(entry) = ctx.db.lookup_read(key) else {
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    let (hash, reply) = (entry.hash()?, &mut *ctx.reply);
+    reply.array(hash.live(now_ms));
+    hash.for_each_live(now_ms, |field| reply_item(reply, field.name));
+    Ok(())
+}
+
+fn hvals(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let now_ms = ctx.db.now_ms();
+    let Some(entry) = ctx.db.lookup_read(key) else {
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    let (hash, reply) = (entry.hash()?, &mut *ctx.reply);
+    reply.array(hash.live(now_ms));
+    hash.for_each_live(now_ms, |field| reply_item(reply, field.value));
+    Ok(())
+}
+
+fn hscan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let cursor = cursor::parse(&args[2])?;
+    let key = ctx.key(args, 1);
+    let now_ms = ctx.db.now_ms();
+    let hash = ctx.db.lookup_read(key).map(|entry| entry.hash()).transpose()?;
+    let Some(hash) = hash else {
+        cursor::reply(ctx.reply, |_, _| 0);
+        return Ok(());
+    };
+    let filter = Filter::parse(args.skip(3), Knows::NoValues)?;
+    cursor::reply(ctx.reply, |reply, found| {
+        hash.scan(cursor, filter.count, |field| {
+            if filter.pattern.matches(field.name.text(&mut itoa::Buffer::new())) && !field.is_lapsed(now_ms) {
+                reply_item(reply, field.name);
+                *found += 1;
+                if !filter.no_values {
+                    reply_item(reply, field.value);
+                    *found += 1;
+                }
+            }
+        })
+    });
+    Ok(())
+}
