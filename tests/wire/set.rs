@@ -363,3 +363,28 @@ fn files() {
         assert_eq!(kv.int("SCARD many"), 301);
     }
 }
+
+/// A number is the same member whether a set keeps it as a number or, among long members, as a text.
+#[test]
+fn numbers_in_sets_of_different_encodings() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        let long = "x".repeat(100);
+        kv.expect(&format!("SADD table 11 12 {long}"), "3");
+        kv.expect("SADD pack a b 11 12 13", "5");
+        kv.talk(
+            r#"
+            OBJECT ENCODING table      => "hashtable"
+            OBJECT ENCODING pack       => "listpack"
+            SINTERCARD 2 table pack    => 2
+            SINTER table pack          => sorted ["11" "12"]
+            SINTERSTORE both table pack => 2
+            SDIFF pack table           => sorted ["13" "a" "b"]
+            SDIFFSTORE rest pack table table table table => 3
+            SMEMBERS rest              => sorted ["13" "a" "b"]
+            SDIFF table pack           =~ *xxx*
+            "#,
+        );
+        kv.expect("SDIFFSTORE long table pack", "1");
+    });
+}

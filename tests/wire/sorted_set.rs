@@ -244,3 +244,17 @@ fn those_who_wait() {
         assert_eq!(kv.int("EXISTS z"), 0);
     });
 }
+
+/// ZSCAN writes scores of large sets with seventeen digits, and those of small ones as they are stored.
+#[test]
+fn scores_in_iterations() {
+    for (entries, shown) in [("128", ["0.1", "100000000000000000"]), ("0", ["0.10000000000000001", "1e+17"])] {
+        let server = Server::start(&["--zset-max-listpack-entries", entries]);
+        each_proto(&server, |kv| {
+            kv.expect("ZADD z 0.1 a", "1");
+            kv.expect("ZADD y 1e17 a", "1");
+            kv.expect("ZSCAN z 0", &format!(r#"["0" ["a" "{}"]]"#, shown[0]));
+            kv.expect("ZSCAN y 0", &format!(r#"["0" ["a" "{}"]]"#, shown[1]));
+        });
+    }
+}

@@ -7,7 +7,7 @@ use crate::exec::cursor::{self, Filter, Knows};
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
-use crate::types::contract::{DataType, TypeName};
+use crate::types::contract::{DataType, Encoding, TypeName};
 use crate::types::value::NewValue;
 use crate::types::zset::{self, AddRule, Added, NewZset};
 use crate::util::num;
@@ -353,11 +353,20 @@ fn zscan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         return Ok(());
     };
     let filter = Filter::parse(args.skip(3), Knows::Nothing)?;
+    // Redis writes scores in two ways here: as a listpack has them, and with seventeen digits.
+    let digits = set.encoding() == Encoding::Skiplist;
+    let mut text = Vec::with_capacity(24);
     cursor::reply(ctx.reply, |reply, found| {
         set.scan(cursor, filter.count, |member, score| {
             if filter.pattern.matches(member.text(&mut itoa::Buffer::new())) {
                 reply_member(reply, member);
-                reply.bulk_f64(score);
+                if digits {
+                    text.clear();
+                    num::push_f64_17(&mut text, score);
+                    reply.bulk(&text);
+                } else {
+                    reply.bulk_f64(score);
+                }
                 *found += 2;
             }
         })

@@ -129,7 +129,7 @@ impl<'a> SetRef<'a> {
     pub fn has(self, member: Item<'_>) -> bool {
         match self {
             SetRef::Intset(ints) => member.as_i64().is_some_and(|n| ints.contains(n)),
-            SetRef::Listpack(lp) => lp.find(member, 0).is_some(),
+            SetRef::Listpack(lp) => lp.find(as_stored(member), 0).is_some(),
             SetRef::Table(table) => table.contains(member.text(&mut itoa::Buffer::new())),
         }
     }
@@ -206,6 +206,11 @@ pub enum NewSet {
     Intset(Vec<u8>),
     Listpack(Vec<u8>),
     Table(FreshTable<Keys>),
+}
+
+/// A member as a listpack has it: a text that spells an integer is one, wherever it comes from (a table has texts alone).
+fn as_stored(member: Item<'_>) -> Item<'_> {
+    member.as_i64().map_or(member, Item::Int)
 }
 
 /// What came of adding a member to a compact set.
@@ -300,8 +305,7 @@ impl NewSet {
 
     /// Adds a member; false if it was there.
     pub fn add(&mut self, member: Item<'_>, maker: &mut Maker<'_>) -> bool {
-        // A text that spells an integer is one, wherever it comes from.
-        let member = member.as_i64().map_or(member, Item::Int);
+        let member = as_stored(member);
         loop {
             let added = match self {
                 NewSet::Intset(bytes) => add_to_intset(IntsetMut::new(bytes), member, &maker.limits),
@@ -324,7 +328,7 @@ impl NewSet {
             NewSet::Intset(bytes) => member.as_i64().is_some_and(|n| IntsetMut::new(bytes).remove(n)),
             NewSet::Listpack(bytes) => {
                 let mut lp = ListpackMut::new(bytes);
-                let found = lp.view().find(member, 0);
+                let found = lp.view().find(as_stored(member), 0);
                 found.inspect(|&at| lp.remove(at)).is_some()
             }
             NewSet::Table(table) => table.remove(maker.heap, member.text(&mut itoa::Buffer::new())),
