@@ -196,7 +196,7 @@ class Pair:
         time.sleep(0.004)
         for side in (self.theirs, self.ours):
             side.admin.ask("PING")
-        found = self.pipeline(rest, counted)
+        found = self.pipeline(rest, counted) if rest else []
         step = Step(first.connection, first.args[0].decode().lower(), first.args, first.batch)
         theirs = self.theirs.connections[first.connection].replies(1)
         ours = self.ours.connections[first.connection].replies(1)

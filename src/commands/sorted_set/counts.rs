@@ -91,7 +91,7 @@ fn zcount(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn zlexcount(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let range = LexRange::parse(&args[2], &args[3]).ok_or(BAD_MEMBERS)?;
-    let count = zset_of(ctx, args, 1)?.map_or(0, |set| set.ranks_of_members(&range).len());
+    let count = zset_of(ctx, args, 1)?.map_or(0, |set| set.ranks_of_members(&range, false).len());
     ctx.reply.int(count as i64);
     Ok(())
 }
@@ -108,7 +108,7 @@ fn zremrangebyscore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn zremrangebylex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let range = LexRange::parse(&args[2], &args[3]).ok_or(BAD_MEMBERS)?;
-    remove(ctx, args, |set| set.ranks_of_members(&range))
+    remove(ctx, args, |set| set.ranks_of_members(&range, false))
 }
 
 fn remove(ctx: &mut DataCtx<'_>, args: Args<'_>, part: impl Fn(ZsetRef<'_>) -> Range<usize>) -> CommandResult {

@@ -292,7 +292,7 @@ fn chosen(set: ZsetRef<'_>, part: &Part<'_>, reverse: bool, limit: Option<(i64, 
             if reverse { len - asked.end..len - asked.start } else { asked }
         }
         Part::Scores(range) => set.ranks_of_scores(range),
-        Part::Members(range) => set.ranks_of_members(range),
+        Part::Members(range) => set.ranks_of_members(range, reverse),
     };
     let Some((offset, count)) = limit.filter(|_| !matches!(part, Part::Ranks(..))) else { return meant };
     let Ok(offset) = usize::try_from(offset) else { return 0..0 };

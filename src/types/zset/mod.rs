@@ -100,12 +100,13 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// The ranks of the elements with members in a range; meaningful if all scores are equal.
-    pub fn ranks_of_members(self, range: &LexRange<'_>) -> Range<usize> {
+    /// The ranks of the elements with members in a range; meaningful if all scores are equal. With other scores it says
+    /// of a small set what Redis says, which looks for the range from the end where it begins to read.
+    pub fn ranks_of_members(self, range: &LexRange<'_>, from_behind: bool) -> Range<usize> {
         let last = self.len().wrapping_sub(1);
-        let mut may = last != usize::MAX;
+        let mut may = last != usize::MAX && !range.is_empty();
         if may {
-            // As Redis does: with other scores than equal ones the ends decide whether there is anything at all.
+            // The ends decide whether there is anything at all.
             let mut room = itoa::Buffer::new();
             self.walk(0..1, false, |member, _| may &= range.reaches(member.text(&mut room)));
             self.walk(last..last + 1, false, |member, _| may &= !range.is_after(member.text(&mut room)));
@@ -113,13 +114,23 @@ impl<'a> ZsetRef<'a> {
         if !may {
             return 0..0;
         }
-        let mut room = itoa::Buffer::new();
-        let mut count = |lp, is_before: &dyn Fn(&[u8]) -> bool| {
-            compact::iter(lp).take_while(|(member, _)| is_before(member.text(&mut room))).count()
-        };
         match self {
             ZsetRef::Compact(lp) => {
-                span(count(lp, &|member| range.is_after(member)), count(lp, &|member| range.reaches(member)))
+                let mut room = itoa::Buffer::new();
+                let mut inside = |(member, _): Element<'_>| {
+                    let member = member.text(&mut room);
+                    (!range.is_after(member), range.reaches(member))
+                };
+                if from_behind {
+                    let sides: Vec<_> = compact::iter_back(lp, last + 1).map(inside).collect();
+                    let above = sides.iter().take_while(|(_, reaches)| !reaches).count();
+                    let count = sides[above..].iter().take_while(|(begun, _)| *begun).count();
+                    let end = last + 1 - above;
+                    return end - count..end;
+                }
+                let start = compact::iter(lp).take_while(|element| !inside(*element).0).count();
+                let count = compact::iter_from(lp, start).take_while(|element| inside(*element).1).count();
+                start..start + count
             }
             ZsetRef::Large(set) => span(
                 set.rank_by_member(|member| range.is_after(member)),

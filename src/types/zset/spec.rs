@@ -74,6 +74,17 @@ impl<'a> LexRange<'a> {
         Some(LexRange { min: end(min)?, max: end(max)? })
     }
 
+    /// Whether no member at all can be in it.
+    pub fn is_empty(&self) -> bool {
+        match (self.min, self.max) {
+            (LexEnd::First, LexEnd::First) | (LexEnd::Last, LexEnd::Last) => false, // as Redis compares them
+            (LexEnd::Last, _) | (_, LexEnd::First) => true,
+            (LexEnd::At(min), LexEnd::At(max)) => min > max,
+            (LexEnd::At(min) | LexEnd::Beyond(min), LexEnd::At(max) | LexEnd::Beyond(max)) => min >= max,
+            (LexEnd::First, _) | (_, LexEnd::Last) => false,
+        }
+    }
+
     /// Whether a member is below the range.
     #[inline]
     pub fn is_after(&self, member: &[u8]) -> bool {
