@@ -147,6 +147,12 @@ pub fn push_f64(out: &mut Vec<u8>, value: f64) {
     push_shortest(out, value);
 }
 
+/// Appends `value` by its shortest digits alone: above 2^53 it may differ from [`push_f64`], which knows whole numbers.
+/// Redis digests scores in this form.
+pub fn push_f64_shortest(out: &mut Vec<u8>, value: f64) {
+    if value.is_finite() && value != 0.0 { push_shortest(out, value) } else { push_f64(out, value) }
+}
+
 /// The most significant digits a double needs.
 const DIGITS_MAX: usize = 17;
 

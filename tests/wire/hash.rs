@@ -136,6 +136,8 @@ fn chance() {
             HRANDFIELD h 1 withvalues x => (error) ERR syntax error
             HRANDFIELD h -9223372036854775808 =~ (error) ERR value is out of range, value must between *
             HRANDFIELD h -4611686018427387904 WITHVALUES => (error) ERR value is out of range
+            HRANDFIELD h 9223372036854775807 WITHVALUES => (error) ERR value is out of range
+            HRANDFIELD h -9223372036854775808 what =~ (error) ERR value is out of range, value must between *
             "#,
         );
         kv.cmd(&["HSET", "many", "a", "1", "b", "2", "c", "3", "d", "4"]);
@@ -334,6 +336,14 @@ fn encodings() {
             HSET x c 3 d 4 e 5
             OBJECT ENCODING x          => "hashtable"
             HTTL x FIELDS 2 a b        => [100 -1]
+            HSET p a 1
+            HPERSIST p FIELDS 1 a      => [-1]
+            OBJECT ENCODING p          => "listpack"
+            HPEXPIREAT p 4 FIELDS 1 zz => [-2]
+            OBJECT ENCODING p          => "listpackex"
+            HSET q a 1
+            HGETEX q EX 9 FIELDS 1 zz  => [(nil)]
+            OBJECT ENCODING q          => "listpackex"
             "#,
         );
     });

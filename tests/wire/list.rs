@@ -372,3 +372,20 @@ fn files() {
     kv.expect("LINDEX long 2999", "\"element number 2999\"");
     kv.expect("LLEN mixed", "3");
 }
+
+/// A small element in the place of a large one joins its neighbours, and the list is small again.
+#[test]
+fn a_list_without_its_large_element_is_small_again() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.expect(&format!("RPUSH l {} ab", "v".repeat(40_000)), "2");
+        kv.talk(
+            r#"
+            OBJECT ENCODING l          => "quicklist"
+            LSET l 0 12                => OK
+            OBJECT ENCODING l          => "listpack"
+            LRANGE l 0 -1              => ["12" "ab"]
+            "#,
+        );
+    });
+}

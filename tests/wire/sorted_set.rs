@@ -258,3 +258,26 @@ fn scores_in_iterations() {
         });
     }
 }
+
+/// Ends of ranges are read up to a NUL; members of unequal scores are looked for from the end where reading begins.
+#[test]
+fn ends_of_ranges() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            ZADD z 0 a 1 b
+            ZRANGEBYSCORE z 0 "\x00"    => ["a"]
+            ZADD m -1 a 4 foo 9 aa 10 ab
+            ZREVRANGEBYLEX m (c [A      => ["ab" "aa" "foo" "a"]
+            ZRANGEBYLEX m [A (c         => ["a"]
+            ZRANGEBYLEX m [aaa (z       => ["foo" "aa" "ab"]
+            ZLEXCOUNT m [A (c           => 1
+            ZRANGEBYLEX m [d [b         => []
+            ZRANDMEMBER z -9223372036854775808 what =~ (error) ERR value is out of range, value must between *
+            ZADD d -45035996273704952 3.5
+            DEBUG DIGEST-VALUE d        => [faf1ba8b13d41d597c7815cbde71c89fde13aaac]
+            "#,
+        );
+    });
+}

@@ -53,7 +53,7 @@ SETTINGS = {
     "list-compress-depth": ["0", "1"],
     "hash-max-listpack-entries": ["128", "3", "512", "0"],
     "hash-max-listpack-value": ["64", "8"],
-    "set-max-intset-entries": ["512", "4", "0"],
+    "set-max-intset-entries": ["512"],  # with fewer, the encoding of a result depends on the order of members
     "set-max-listpack-entries": ["128", "3", "0"],
     "set-max-listpack-value": ["64", "8"],
     "zset-max-listpack-entries": ["128", "3", "0"],
@@ -522,6 +522,6 @@ def whole(text):
 def waits(text):
     """Whether a server would wait longer than this run has time for: `0` is for ever."""
     try:
-        return not -1e30 < float(text) <= 0.05 or float(text) == 0
+        return not -1e30 < float(text) <= 0.05 or -0.001 < float(text) <= 0
     except ValueError:
         return False

@@ -118,7 +118,13 @@ impl Quicklist {
                     self.cut(heap, index - offset);
                 }
             }
-            (true, _) => {
+            (true, false) => {
+                // As an insertion behind it, which may find room in the next node.
+                self.insert(heap, index, true, item);
+                let (at, _) = self.place_of(index).expect("still there");
+                self.remove_node(heap, at);
+            }
+            (true, true) => {
                 self.insert_node(heap, at, true, node::single(item, fill));
                 let (at, _) = self.place_of(index).expect("still there");
                 self.remove_node(heap, at);

@@ -37,17 +37,17 @@ pub(super) static HRANDFIELD: CommandSpec = CommandSpec {
 
 fn hrandfield(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let count = args.get(2).map(int).transpose()?;
+    if count == Some(i64::MIN) {
+        let most = i64::MAX;
+        return Err(CommandError::text(format!("ERR value is out of range, value must between -{most} and {most}")));
+    }
     let values = match args.len() {
         2 | 3 => false,
         4 if args[3].eq_ignore_ascii_case(b"withvalues") => true,
         _ => return Err(error::SYNTAX),
     };
-    if count == Some(i64::MIN) {
-        let most = i64::MAX;
-        return Err(CommandError::text(format!("ERR value is out of range, value must between -{most} and {most}")));
-    }
     // Twice the count must have a name, too.
-    if values && count.is_some_and(|count| count < -(i64::MAX / 2)) {
+    if values && count.is_some_and(|count| count.abs() > i64::MAX / 2) {
         return Err(error::OUT_OF_RANGE);
     }
     let (mut rng, now_ms) = (ctx.db.chance(), ctx.db.now_ms());

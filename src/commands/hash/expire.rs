@@ -157,6 +157,7 @@ fn expire(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandRes
     reply.array(fields.len());
     let mut changes = 0;
     place.edit_hash(|place| {
+        hash::expect_deadlines(place);
         for name in fields.iter() {
             let found = place.get().hash().ok().and_then(|hash| hash.find(name));
             let code = match found {

@@ -155,6 +155,9 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let reply = &mut *ctx.reply;
     let mut changes = 0;
     place.edit_hash(|place| {
+        if let Change::Set(_) = change {
+            hash::expect_deadlines(place);
+        }
         for name in fields.iter() {
             let found = place.get().hash().ok().and_then(|hash| hash.find(name));
             let Some(field) = found.filter(|field| !field.is_lapsed(now_ms)) else {
@@ -266,6 +269,9 @@ fn set(
     }
     let mut place = open(&mut ctx.db, key, pairs)?;
     place.edit_hash(|place| {
+        if let Expiration::At(_) = expiration {
+            hash::expect_deadlines(place);
+        }
         for i in (0..pairs.len()).step_by(2) {
             let (name, value) = (&pairs[i], &pairs[i + 1]);
             if past {

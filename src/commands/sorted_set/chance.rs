@@ -30,18 +30,18 @@ pub(super) static ZRANDMEMBER: CommandSpec = CommandSpec {
 };
 
 fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let scores = match args.len() {
-        2 | 3 => false,
-        4 if args[3].eq_ignore_ascii_case(b"withscores") => true,
-        _ => return Err(error::SYNTAX),
-    };
     let count = args.get(2).map(int).transpose()?;
     if count == Some(i64::MIN) {
         let most = i64::MAX;
         return Err(CommandError::text(format!("ERR value is out of range, value must between -{most} and {most}")));
     }
+    let scores = match args.len() {
+        2 | 3 => false,
+        4 if args[3].eq_ignore_ascii_case(b"withscores") => true,
+        _ => return Err(error::SYNTAX),
+    };
     // Twice the count must have a name, too.
-    if scores && count.is_some_and(|count| count < -(i64::MAX / 2)) {
+    if scores && count.is_some_and(|count| count.abs() > i64::MAX / 2) {
         return Err(error::OUT_OF_RANGE);
     }
     let mut chance = ctx.db.chance();

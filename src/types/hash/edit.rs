@@ -128,14 +128,20 @@ pub fn remove(place: &mut impl Place, name: &[u8]) -> bool {
     }
 }
 
-/// Gives a field that is there a deadline, or takes it away.
-pub fn set_deadline(place: &mut impl Place, name: &[u8], deadline: Option<i64>) {
+/// Deadlines are about to be given: a hash of pairs becomes one of triples, whether one is given in the end or not.
+pub fn expect_deadlines(place: &mut impl Place) {
     if place.encoding() == Encoding::Listpack {
-        if deadline.is_none() {
-            return;
-        }
         let triples = compact::triples_of(ListpackRef::new(place.bytes()));
         place.store(Encoding::ListpackEx, Payload::Bytes(&triples));
+    }
+}
+
+/// Gives a field that is there a deadline, or takes it away.
+pub fn set_deadline(place: &mut impl Place, name: &[u8], deadline: Option<i64>) {
+    if deadline.is_some() {
+        expect_deadlines(place);
+    } else if place.encoding() == Encoding::Listpack {
+        return;
     }
     if place.encoding() == Encoding::Hashtable {
         let (hash, heap) = large(place);

@@ -33,7 +33,7 @@ mod edit;
 mod large;
 mod rdb;
 
-pub use edit::{convert_for, pop_due, remove, set, set_deadline};
+pub use edit::{convert_for, expect_deadlines, pop_due, remove, set, set_deadline};
 pub use large::HashObject;
 
 use super::contract::{DataType, Encoding, TypeName};

@@ -20,7 +20,8 @@ pub struct ScoreRange {
 impl ScoreRange {
     /// `(1.5`, `-inf`, `3`: ends as clients write them. None if one is not a number.
     pub fn parse(min: &[u8], max: &[u8]) -> Option<ScoreRange> {
-        let end = |text: &[u8]| match text {
+        // Redis reads them with C's functions, which stop at a NUL.
+        let end = |text: &[u8]| match &text[..text.iter().position(|&byte| byte == 0).unwrap_or(text.len())] {
             [b'(', number @ ..] => Some((score(number)?, true)),
             number => Some((score(number)?, false)),
         };
