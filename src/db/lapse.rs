@@ -86,6 +86,28 @@ impl Occupied<'_> {
 }
 
 impl DbMut<'_> {
+    /// A field of a hash for a command that reads it and may write: if its time is over it goes, and the hash with the
+    /// last one.
+    #[inline]
+    pub fn forget_if_lapsed(&mut self, key: Key<'_>, name: &[u8]) {
+        let hash = self.peek(key).and_then(|entry| entry.hash().ok());
+        if hash.is_some_and(|hash| hash.has_lapsed(self.now_ms)) {
+            self.delete_lapsed_field(key, name);
+        }
+    }
+
+    /// Every field of a hash whose time is over goes, unless lapsed things are kept for now.
+    pub fn delete_lapsed_fields(&mut self, key: Key<'_>) {
+        if self.ks.side.options.keep_lapsed {
+            return;
+        }
+        if let KeySlot::Occupied(place) = self.entry(key)
+            && place.get().hash().is_ok()
+        {
+            place.expire_fields(usize::MAX);
+        }
+    }
+
     /// A reader met a field whose time is over: it goes, unless lapsed things are kept for now.
     #[cold]
     pub fn delete_lapsed_field(&mut self, key: Key<'_>, name: &[u8]) {

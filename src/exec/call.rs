@@ -170,6 +170,7 @@ pub(super) fn run(
                 db,
                 reply: &mut client.reply,
                 config: &inst.config,
+                log: &inst.log,
                 command,
                 first_key_hash,
                 waiting: &mut inst.waiting,

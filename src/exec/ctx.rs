@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::db::{DbMut, Key};
 use crate::exec::instance::Instance;
 use crate::exec::table::Command;
+use crate::observe::log::Logger;
 use crate::persist::SaveOutcome;
 use crate::resp::{Args, Reply};
 
@@ -23,6 +24,8 @@ pub struct DataCtx<'a> {
     pub reply: &'a mut Reply,
     /// The running configuration.
     pub config: &'a Config,
+    /// For what an operator should know of data that was refused.
+    pub log: &'a Logger,
     /// The command being executed.
     pub command: &'static Command,
     /// Hash of the first key, computed when the batch was prefetched.

@@ -121,6 +121,8 @@ texts! {
                Commands that may modify the data set are disabled, because this instance is configured to report \
                errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the \
                Redis logs for details about the RDB error.";
+    /// There are fewer replicas than min-replicas-to-write.
+    NO_REPLICAS = "NOREPLICAS Not enough good replicas to write.";
     /// EXEC after a queueing error.
     EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
     /// A command on keys from a client in MONITOR mode.

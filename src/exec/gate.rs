@@ -44,6 +44,7 @@ pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Co
         .or_else(|| allowed_in_multi(client, flags))
         .or_else(|| memory(inst, host, flags))
         .or_else(|| disk(inst, command, flags))
+        .or_else(|| replicas(inst, flags))
         .or_else(|| loaded(inst, flags))
         .or_else(|| away_from_keys(client, flags));
     if let Some(error) = refusal {
@@ -85,6 +86,11 @@ fn memory(inst: &mut Instance, host: &dyn Host, flags: Flags) -> Option<CommandE
 fn disk(inst: &Instance, command: &Command, flags: Flags) -> Option<CommandError> {
     let concerned = flags.has(Flags::WRITE) || command.spec.name == "ping";
     (inst.alert.has(Alert::DISK_ERROR) && concerned).then_some(error::MISCONF)
+}
+
+fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::FEW_REPLICAS) && flags.has(Flags::WRITE);
+    refused.then_some(error::NO_REPLICAS)
 }
 
 fn loaded(inst: &Instance, flags: Flags) -> Option<CommandError> {

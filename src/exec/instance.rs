@@ -43,6 +43,8 @@ impl Alert {
     pub const DISK_ERROR: Alert = Alert(1 << 4);
     /// maxmemory is set. Alone, it is no reason while memory is within it.
     pub const LIMITED_MEMORY: Alert = Alert(1 << 5);
+    /// There are fewer replicas than `min-replicas-to-write` asks for.
+    pub const FEW_REPLICAS: Alert = Alert(1 << 6);
 
     /// No reason.
     #[inline]
@@ -410,6 +412,10 @@ impl Instance {
         self.slowlog.trim(self.config.observability.slowlog_max_len as usize);
         self.check_memory_limit();
         self.check_disk();
+        let replication = &self.config.replication;
+        // There are none yet; a lag of 0 switches the condition off.
+        let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
+        self.alert.put(Alert::FEW_REPLICAS, few);
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 

@@ -69,6 +69,9 @@ pub enum Stored {
     Duplicate,
 }
 
+/// So many keys without elements are named in the log.
+const EMPTY_NAMED_MAX: u64 = 10;
+
 /// Something worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoadNote {
@@ -99,6 +102,11 @@ pub enum LoadNote {
         /// The module's type.
         module: ModuleId,
     },
+    /// A key was left out, for its value has no elements.
+    EmptyKeySkipped {
+        /// Its name.
+        key: String,
+    },
     /// The file has no checksum.
     NoChecksum(Checksum),
     /// Bytes follow the end of the file.
@@ -123,6 +131,7 @@ impl fmt::Display for LoadNote {
             LoadNote::ModuleAuxSkipped { module } => {
                 write!(f, "Module data in RDB skipped, modules are not supported: '{module}'")
             }
+            LoadNote::EmptyKeySkipped { key } => write!(f, "rdbLoadObject skipping empty key: {key}"),
             LoadNote::NoChecksum(Checksum::Ignored) => f.write_str("RDB checksum not looked at, rdbchecksum is off"),
             LoadNote::NoChecksum(_) => f.write_str("RDB file was saved with checksum disabled: no check performed."),
             LoadNote::Surplus { bytes } => write!(f, "{bytes} bytes after the end of the RDB file were ignored"),
@@ -172,8 +181,8 @@ pub struct Loaded {
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LoadCounts { loaded, expired } = self.counts;
-        write!(f, "Done loading RDB, keys loaded: {loaded}, keys expired: {expired}, empty keys skipped: 0.")
+        let LoadCounts { loaded, expired, empty } = self.counts;
+        write!(f, "Done loading RDB, keys loaded: {loaded}, keys expired: {expired}, empty keys skipped: {empty}.")
     }
 }
 
@@ -282,9 +291,16 @@ pub fn load_stream(
                 let (key, body) = file.key_and_body();
                 let entry =
                     LoadEntry { db, key, kind: info.kind, expire_at_ms: info.expire_at_ms, access: info.access };
-                match sink.entry(&entry, body).map_err(|fault| fault.in_key(key))? {
-                    Stored::Yes => progress.counts.loaded += 1,
-                    Stored::Duplicate => return Err(file.error(Why::DuplicateKey).into()),
+                match sink.entry(&entry, body) {
+                    Ok(Stored::Yes) => progress.counts.loaded += 1,
+                    Ok(Stored::Duplicate) => return Err(file.error(Why::DuplicateKey).into()),
+                    Err(fault) if fault.why == Why::EmptyValue => {
+                        progress.counts.empty += 1;
+                        if progress.counts.empty <= EMPTY_NAMED_MAX {
+                            sink.note(LoadNote::EmptyKeySkipped { key: Printable(key).to_string() });
+                        }
+                    }
+                    Err(fault) => return Err(fault.in_key(key).into()),
                 }
             }
             Event::SelectDb(index) => {

@@ -71,6 +71,8 @@ pub struct LoadCounts {
     pub loaded: u64,
     /// Keys whose time was over, left out.
     pub expired: u64,
+    /// Keys whose value had no elements, left out.
+    pub empty: u64,
 }
 
 /// A load under way.

@@ -161,7 +161,7 @@ fn what_is_saved_is_loaded() {
         assert_eq!(dir.names(), ["dump.rdb"]);
         let (back, loaded, notes) = load(&dir.file(), &LoadSettings::default()).unwrap();
         assert_eq!(back, maps);
-        assert_eq!(loaded.counts, LoadCounts { loaded: 1000, expired: 0 });
+        assert_eq!(loaded.counts, LoadCounts { loaded: 1000, expired: 0, empty: 0 });
         assert_eq!(loaded.checksum, if checksum { Checksum::Verified } else { Checksum::Disabled });
         assert_eq!(notes[..2], ["Loading RDB produced by version 7.4.2", "Unrecognized RDB AUX field: 'odd'"]);
         assert_eq!(saver.changes(12), 3);
@@ -418,7 +418,7 @@ fn loading_keeps_the_rules() {
     Saver::new(Arc::new(RealDisk), 0).save_now(&maps, &dir.settings(), at(0, 0)).unwrap();
     let late = LoadSettings { expired_before_ms: Some(4_000_000_000_100), ..LoadSettings::default() };
     let (back, loaded, _) = load(&dir.file(), &late).unwrap();
-    assert_eq!(loaded.counts, LoadCounts { loaded: 266, expired: 34 });
+    assert_eq!(loaded.counts, LoadCounts { loaded: 266, expired: 34, empty: 0 });
     assert!(!back.0[&0].contains_key(&b"key:96"[..]) && back.0[&2].contains_key(&b"key:102"[..]));
 
     let few = LoadSettings { databases: 3, ..LoadSettings::default() };

@@ -100,6 +100,8 @@ pub enum Why {
     UnsupportedType(TypeOpcode),
     /// The key was there before, in the same database.
     DuplicateKey,
+    /// A value without elements, which no key can have. It was read to its end: a file can be read on.
+    EmptyValue,
     /// Bytes that cannot mean anything.
     Corrupt(&'static str),
     /// The receiver of the data refused it, in its own words.
@@ -128,6 +130,7 @@ impl fmt::Display for Why {
             Why::UnsupportedType(kind) => {
                 write!(f, "values of type {} ({}) are not supported", kind.byte(), kind.name())
             }
+            Why::EmptyValue => f.write_str("a value without elements"),
             Why::DuplicateKey => f.write_str("RDB has duplicated key"),
             Why::Corrupt(what) => f.write_str(what),
             Why::Refused(what) => f.write_str(what),

@@ -40,7 +40,12 @@ impl Server {
                 Ok(())
             }
             Err(LoadError::Stopped) => Err(NoStart::Stopped),
-            Err(error) => Err(NoStart::Failed(error.to_string())),
+            Err(error) => {
+                let why = error.to_string();
+                self.inst.log.log(crate::observe::log::Level::Warning, &why, &[]);
+                self.inst.log.warning("Terminating server after rdb file reading failure.", &[]);
+                Err(NoStart::Failed(why))
+            }
         }
     }
 }

@@ -299,7 +299,7 @@ fn time_goes_by() {
             "#,
         );
         let info = kv.cmd(&["INFO"]).text();
-        assert!(info.contains("expired_subkeys:6"), "{info}");
+        assert!(info.contains("expired_subkeys:7"), "{info}");
         assert!(info.contains("subexpiry=0"), "{info}");
     });
 }

@@ -134,3 +134,24 @@ fn sets_and_sorted_sets() {
         );
     });
 }
+
+#[test]
+fn fields_of_hashes() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            RPUSH l 1 2 3
+            HSET w_1 weight 30 name one
+            HSET w_2 weight 10 name two
+            HSET w_3 weight 20
+            SORT l BY w_*->weight      => ["2" "3" "1"]
+            SORT l BY w_*->weight GET # GET w_*->name => ["2" "two" "3" (nil) "1" "one"]
+            SORT l BY w_*->weight DESC STORE out => 3
+            LRANGE out 0 -1            => ["1" "3" "2"]
+            SORT l BY w_*-> GET w_*->name => ["one" "two" (nil)]
+            SORT l BY nosort GET w_*   => [(nil) (nil) (nil)]
+            "#,
+        );
+    });
+}

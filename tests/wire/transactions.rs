@@ -237,3 +237,29 @@ fn many_commands() {
     assert_eq!(reply.items().len(), 10_000);
     assert_eq!(reply.items()[9_999].int(), 10_000);
 }
+
+/// Without replicas nobody gets what min-replicas-to-write promises, in a transaction or outside one.
+#[test]
+fn too_few_replicas() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            CONFIG SET min-replicas-to-write 1
+            SET k v                    => (error) NOREPLICAS Not enough good replicas to write.
+            GET k                      => (nil)
+            MULTI                      => OK
+            GET k                      => QUEUED
+            SET k v                    =~ (error) NOREPLICAS *
+            EXEC                       =~ (error) EXECABORT *
+            MULTI                      => OK
+            GET k                      => QUEUED
+            EXEC                       => [(nil)]
+            CONFIG SET min-replicas-max-lag 0
+            SET k v                    => OK
+            DEL k                      => 1
+            CONFIG SET min-replicas-max-lag 10 min-replicas-to-write 0
+            "#,
+        );
+    });
+}

@@ -12,6 +12,8 @@ use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::observe::keys;
+use crate::observe::log::Logger;
 use crate::rdb::{self, RdbWriter, WriteOptions, payload};
 use crate::resp::Args;
 use crate::types::place::Maker;
@@ -95,7 +97,7 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if ttl < 0 {
         return Err(BAD_TTL);
     }
-    let value = read(&args[3], checksums, &mut slot.maker())?;
+    let value = read(&args[3], checksums, ctx.log, &mut slot.maker())?;
     let from = if options.absolute { 0 } else { now_ms };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
     match slot {
@@ -108,11 +110,17 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn read(text: &[u8], checksums: bool, maker: &mut Maker<'_>) -> Result<NewValue, CommandError> {
+/// The value of a payload. Why it is none is in the log, in the words that Redis has for it.
+fn read(text: &[u8], checksums: bool, log: &Logger, maker: &mut Maker<'_>) -> Result<NewValue, CommandError> {
     let mut reader = payload::unwrap(text, checksums).map_err(|_| error::BAD_PAYLOAD)?;
-    let kind = reader.read_type().map_err(|_| BAD_FORMAT)?;
-    let value = NewValue::load(kind, &mut reader, Vetting::Hostile, maker).map_err(|_| BAD_FORMAT)?;
-    value.ok_or(BAD_FORMAT)
+    let value = reader.read_type().and_then(|kind| NewValue::load(kind, &mut reader, Vetting::Hostile, maker));
+    match value {
+        Ok(value) => value.ok_or(BAD_FORMAT),
+        Err(why) => {
+            log.warning("A payload was refused", &[(keys::REASON, &why.to_string())]);
+            Err(BAD_FORMAT)
+        }
+    }
 }
 
 struct Options {

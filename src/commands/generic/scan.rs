@@ -63,12 +63,12 @@ fn scan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         db.scan(
             cursor,
             filter.count,
+            |entry| filter.pattern.matches(entry.key()),
             |entry| {
-                filter.pattern.matches(entry.key()) && filter.kind.is_none_or(|kind| kind == Some(entry.type_name()))
-            },
-            |entry| {
-                keys.bulk(entry.key());
-                *found += 1;
+                if filter.kind.is_none_or(|kind| kind == Some(entry.type_name())) {
+                    keys.bulk(entry.key());
+                    *found += 1;
+                }
             },
         )
     });

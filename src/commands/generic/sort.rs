@@ -281,8 +281,13 @@ fn named(ctx: &mut DataCtx<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8
     };
     let name = [&pattern[..star], element, after].concat();
     let key = ctx.db.key(&name);
+    let now_ms = ctx.db.now_ms();
+    if let Some(field) = field {
+        ctx.db.forget_if_lapsed(key, field);
+    }
     match (ctx.db.lookup_read(key)?.value(), field) {
         (ValueRef::String(text), None) => Some(text.to_vec()),
+        (ValueRef::Hash(hash), Some(field)) => hash.get(field, now_ms).map(|field| field.value.to_vec()),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! HRANDFIELD: fields chosen at random, each as likely as any other.
 //!
-//! A hash in which time is over for some field is chosen from a list of the others: those that are due are few, and not
-//! for long.
+//! Fields whose time is over are deleted before. Where they have to stay, in a pause, the choice is one of a list of the
+//! others.
 
 use super::reply_item;
 use crate::exec::args::int;
@@ -52,6 +52,9 @@ fn hrandfield(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let (mut rng, now_ms) = (ctx.db.chance(), ctx.db.now_ms());
     let key = ctx.key(args, 1);
+    if ctx.db.peek(key).is_some_and(|entry| entry.hash().is_ok_and(|hash| hash.has_lapsed(now_ms))) {
+        ctx.db.delete_lapsed_fields(key);
+    }
     let hash = ctx.db.lookup_read(key).map(|entry| entry.hash()).transpose()?;
     let choice = hash.map(|hash| Choice::new(hash, now_ms)).filter(|choice| choice.len() > 0);
     let (Some(choice), reply) = (choice, &mut *ctx.reply) else {

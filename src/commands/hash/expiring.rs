@@ -213,6 +213,9 @@ fn hsetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         let Some(word) = args.get(at) else { return Err(CommandError::fixed("ERR missing FIELDS argument")) };
         at += 1;
         if word.eq_ignore_ascii_case(b"fields") {
+            if args.len() - at < 3 {
+                return Err(error::wrong_arity(&ctx.command.full_name));
+            }
             let count = args.get(at).and_then(num::parse_i64).filter(|&count| count > 0).ok_or(BAD_COUNT)?;
             let given = args.len() - at - 1;
             if u64::try_from(count).is_ok_and(|count| count.checked_mul(2) == Some(given as u64)) {
@@ -256,6 +259,9 @@ fn set(
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
     let names = || (0..pairs.len()).step_by(2).map(|i| &pairs[i]);
+    if condition.is_some() {
+        names().for_each(|name| ctx.db.forget_if_lapsed(key, name));
+    }
     let hash = ctx.db.peek(key).map(|entry| entry.hash()).transpose()?;
     let known = |name: &[u8]| hash.is_some_and(|hash| hash.get(name, now_ms).is_some());
     match condition {

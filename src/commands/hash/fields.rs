@@ -190,6 +190,7 @@ fn hmset(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 fn hsetnx(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
+    ctx.db.forget_if_lapsed(key, &args[2]);
     let known = match ctx.db.lookup_write(key) {
         Some(entry) => entry.hash()?.get(&args[2], now_ms).is_some(),
         None => false,

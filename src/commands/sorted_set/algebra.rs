@@ -195,8 +195,10 @@ impl Aggregate {
         match self {
             // Infinities of both signs make no number; Redis says 0.
             Aggregate::Sum => number(a + b),
-            Aggregate::Min => a.min(b),
-            Aggregate::Max => a.max(b),
+            // A product that is no number loses, and so does the later of two zeros.
+            Aggregate::Min if b < a => b,
+            Aggregate::Max if b > a => b,
+            Aggregate::Min | Aggregate::Max => a,
         }
     }
 }
@@ -357,7 +359,7 @@ fn compute(ctx: &DataCtx<'_>, operation: Operation, wish: &Wish<'_>) -> Vec<(f64
                 let mut joined = number(score * weight);
                 for (other, weight) in others {
                     let Some(score) = other.score(member) else { return };
-                    joined = wish.aggregate.join(joined, number(score * weight));
+                    joined = wish.aggregate.join(joined, score * weight);
                 }
                 result.push((joined, member.to_vec()));
             });

@@ -194,10 +194,8 @@ fn zincrby(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 fn add(ctx: &mut DataCtx<'_>, args: Args<'_>, first: usize, rule: AddRule, count_moved: bool) -> CommandResult {
     let pairs = (args.len() - first) / 2;
     let mut scores = Vec::with_capacity(pairs);
-    let mut longest = 0;
     for at in (first..args.len()).step_by(2) {
         scores.push(num::parse_f64(&args[at]).ok_or(error::NOT_FLOAT)?);
-        longest = longest.max(args[at + 1].len());
     }
     let key = ctx.key(args, 1);
     let mut entry = match ctx.db.entry(key) {
@@ -217,7 +215,8 @@ fn add(ctx: &mut DataCtx<'_>, args: Args<'_>, first: usize, rule: AddRule, count
             return Ok(());
         }
         KeySlot::Vacant(mut place) => {
-            let set = NewZset::empty(&place.maker(), pairs, longest);
+            // As in Redis, only the first member says of how long they are.
+            let set = NewZset::empty(&place.maker(), pairs, args[first + 1].len());
             place.insert_value(NewValue::Zset(set))
         }
     };

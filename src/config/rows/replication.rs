@@ -64,11 +64,11 @@ group! {
 
         /// How many replicas must be there for writes to be taken.
         min_replicas_to_write: u32 = 0
-            => Spec::int("min-replicas-to-write", 0, I32).alias(&["min-slaves-to-write"]).waits(Needs::Replication);
+            => Spec::int("min-replicas-to-write", 0, I32).alias(&["min-slaves-to-write"]);
 
         /// How many seconds a replica may lag and still count.
         min_replicas_max_lag: u32 = 10
-            => Spec::int("min-replicas-max-lag", 0, I32).alias(&["min-slaves-max-lag"]).waits(Needs::Replication);
+            => Spec::int("min-replicas-max-lag", 0, I32).alias(&["min-slaves-max-lag"]);
 
         /// How much of the stream is kept for replicas that come back.
         repl_backlog_size: u64 = 1 << 20 => Spec::signed_memory("repl-backlog-size", 1).waits(Needs::Replication);

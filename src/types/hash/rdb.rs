@@ -15,16 +15,15 @@ use crate::collections::listpack::{self, Depth, Item, ListpackRef};
 use crate::collections::ziplist::ZiplistRef;
 use crate::collections::zipmap::ZipmapRef;
 use crate::cow::Fresh;
-use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode};
+use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode, Why};
 use crate::types::object::Object;
 use crate::types::place::Maker;
 use crate::types::value::Vetting;
 use std::collections::HashSet;
 use std::io;
 
-const EMPTY: &str = "a hash without fields";
-const TWICE: &str = "a field of a hash is there twice";
-const ODD: &str = "a field of a hash has no value";
+const TWICE: &str = "Hash listpack with dup elements: a field is there twice";
+const ODD: &str = "Hash listpack integrity check failed: a field has no value";
 const BAD_DEADLINE: &str = "a deadline of a hash's field is none";
 
 impl HashRef<'_> {
@@ -204,7 +203,7 @@ fn enlarged(lp: ListpackRef<'_>, width: usize, maker: &mut Maker<'_>) -> Fresh<O
 fn load_counted(from: &mut RdbReader<'_>, deadlines: Deadlines, maker: &mut Maker<'_>) -> Result<NewHash, RdbError> {
     let count = from.read_count()?;
     if count == 0 {
-        return Err(from.corrupt(EMPTY));
+        return Err(from.error(Why::EmptyValue));
     }
     let width = if matches!(deadlines, Deadlines::None) { 2 } else { 3 };
     let mut hash = Growing::new(count, width, maker);
@@ -234,10 +233,11 @@ fn load_listpack(
     maker: &mut Maker<'_>,
 ) -> Result<NewHash, RdbError> {
     let bytes = from.read_bytes()?;
-    let depth = if vetting == Vetting::Trusted { Depth::Shallow } else { Depth::Deep };
-    let lp = ListpackRef::validate(&bytes, depth).map_err(|_| from.corrupt("a listpack of a hash"))?;
+    // Walked even in files of our own: a damaged one must not stop the server much later.
+    let lp = ListpackRef::validate(&bytes, Depth::Deep)
+        .map_err(|_| from.corrupt("Hash listpack integrity check failed."))?;
     if lp.is_empty() {
-        return Err(from.corrupt(EMPTY));
+        return Err(from.error(Why::EmptyValue));
     }
     if vetting == Vetting::Hostile {
         vet(lp, width).map_err(|what| from.corrupt(what))?;
@@ -278,7 +278,7 @@ fn vet(lp: ListpackRef<'_>, width: usize) -> Result<(), &'static str> {
 
 fn load_ziplist(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewHash, RdbError> {
     let bytes = from.read_bytes()?;
-    let zl = ZiplistRef::validate(&bytes).map_err(|_| from.corrupt("a ziplist of a hash"))?;
+    let zl = ZiplistRef::validate(&bytes).map_err(|_| from.corrupt("Hash ziplist integrity check failed."))?;
     let mut items = zl.iter();
     let mut fields = Vec::with_capacity(zl.len() / 2);
     while let Some(name) = items.next() {
@@ -290,14 +290,14 @@ fn load_ziplist(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewHa
 
 fn load_zipmap(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewHash, RdbError> {
     let bytes = from.read_bytes()?;
-    let map = ZipmapRef::validate(&bytes).map_err(|_| from.corrupt("a zipmap of a hash"))?;
+    let map = ZipmapRef::validate(&bytes).map_err(|_| from.corrupt("Zipmap integrity check failed."))?;
     let fields = map.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
     of_pairs(fields, from, maker)
 }
 
 fn of_pairs(fields: Vec<(Vec<u8>, Vec<u8>)>, from: &RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewHash, RdbError> {
     if fields.is_empty() {
-        return Err(from.corrupt(EMPTY));
+        return Err(from.error(Why::EmptyValue));
     }
     let mut hash = Growing::new(fields.len() as u64, 2, maker);
     for (name, value) in &fields {

@@ -97,7 +97,7 @@ impl NewList {
             _ => return Ok(None),
         };
         if list.view().is_empty() {
-            return Err(from.corrupt("a list without elements"));
+            return Err(from.error(Why::EmptyValue));
         }
         Ok(Some(list))
     }
@@ -123,7 +123,10 @@ fn elements(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewList, 
 fn node(from: &mut RdbReader<'_>) -> Result<SavedNode, RdbError> {
     let at = from.offset();
     match from.read_len()? {
-        PLAIN => Ok(SavedNode::Plain(from.read_bytes()?)),
+        PLAIN => match from.read_bytes()? {
+            bytes if bytes.is_empty() => Err(from.error_at(at, Why::Corrupt("Quicklist integrity check failed."))),
+            bytes => Ok(SavedNode::Plain(bytes)),
+        },
         PACKED => {
             let at = from.offset();
             let bytes = from.read_bytes()?;

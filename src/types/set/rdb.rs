@@ -3,7 +3,7 @@
 use super::{NewSet, SetRef};
 use crate::collections::intset::IntsetRef;
 use crate::collections::listpack::{Depth, Item, ListpackRef};
-use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode};
+use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode, Why};
 use crate::types::contract::Encoding;
 use crate::types::place::Maker;
 use crate::types::value::Vetting;
@@ -52,8 +52,7 @@ impl NewSet {
             TypeOpcode::Set => members(from, maker)?,
             TypeOpcode::SetIntset => {
                 let bytes = from.read_bytes()?;
-                let deep = vetting == Vetting::Hostile;
-                IntsetRef::validate(&bytes, deep).map_err(|_| from.corrupt("an intset that is none"))?;
+                IntsetRef::validate(&bytes, true).map_err(|_| from.corrupt("Intset integrity check failed."))?;
                 let set = NewSet::Intset(bytes);
                 let most = maker.limits.intset_entries;
                 within(set, most, maker)
@@ -68,7 +67,7 @@ impl NewSet {
             _ => return Ok(None),
         };
         if set.view().is_empty() {
-            return Err(from.corrupt("a set without members"));
+            return Err(from.error(Why::EmptyValue));
         }
         Ok(Some(set))
     }
@@ -91,8 +90,8 @@ fn members(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewSet, Rd
 
 /// Checks a listpack: its form, and if it comes from anybody, that no member stands in it twice.
 fn listpack(bytes: &[u8], vetting: Vetting) -> Result<(), &'static str> {
-    let depth = if vetting == Vetting::Hostile { Depth::Deep } else { Depth::Shallow };
-    let lp = ListpackRef::validate(bytes, depth).map_err(|_| "a listpack that is none")?;
+    // Walked even in files of our own: a damaged one must not stop the server much later.
+    let lp = ListpackRef::validate(bytes, Depth::Deep).map_err(|_| "Set listpack integrity check failed.")?;
     if vetting == Vetting::Hostile {
         let mut seen = HashSet::with_capacity(lp.len());
         if !lp.iter().all(|member| seen.insert(member.to_vec())) {

@@ -15,7 +15,7 @@ use super::{COMPACT_BYTES_MAX, NewZset, ZsetObject, ZsetRef, compact};
 use crate::collections::listpack::{Depth, ListpackRef};
 use crate::collections::ziplist::ZiplistRef;
 use crate::cow::Fresh;
-use crate::rdb::{RdbError, RdbReader, RdbWriter, TypeOpcode};
+use crate::rdb::{RdbError, RdbReader, RdbWriter, TypeOpcode, Why};
 use crate::types::object::Object;
 use crate::types::place::Maker;
 use crate::types::value::Vetting;
@@ -63,17 +63,17 @@ impl NewZset {
     }
 }
 
-const EMPTY: &str = "a sorted set without elements";
 const TWICE: &str = "a member of a sorted set is there twice";
 const NO_SCORE: &str = "a score of a sorted set is not a number";
 const ODD: &str = "a member of a sorted set has no score";
 
 fn load_listpack(from: &mut RdbReader<'_>, vetting: Vetting, maker: &mut Maker<'_>) -> Result<NewZset, RdbError> {
     let bytes = from.read_bytes()?;
-    let depth = if vetting == Vetting::Trusted { Depth::Shallow } else { Depth::Deep };
-    let lp = ListpackRef::validate(&bytes, depth).map_err(|_| from.corrupt("a listpack of a sorted set"))?;
+    // Walked even in files of our own: a damaged one must not stop the server much later.
+    let lp = ListpackRef::validate(&bytes, Depth::Deep)
+        .map_err(|_| from.corrupt("Zset listpack integrity check failed."))?;
     if lp.is_empty() {
-        return Err(from.corrupt(EMPTY));
+        return Err(from.error(Why::EmptyValue));
     }
     if vetting == Vetting::Trusted && compact::len(lp) as u64 <= maker.limits.zset_entries {
         return Ok(NewZset::Compact(bytes));
@@ -88,9 +88,9 @@ fn load_listpack(from: &mut RdbReader<'_>, vetting: Vetting, maker: &mut Maker<'
 
 fn load_ziplist(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewZset, RdbError> {
     let bytes = from.read_bytes()?;
-    let zl = ZiplistRef::validate(&bytes).map_err(|_| from.corrupt("a ziplist of a sorted set"))?;
+    let zl = ZiplistRef::validate(&bytes).map_err(|_| from.corrupt("Zset ziplist integrity check failed."))?;
     if zl.is_empty() {
-        return Err(from.corrupt(EMPTY));
+        return Err(from.error(Why::EmptyValue));
     }
     let (mut pairs, _) = vetted(zl.iter().map(|item| item.to_vec()).collect(), from)?;
     Ok(by_count(&mut pairs, maker))
@@ -136,7 +136,7 @@ fn vetted(items: Vec<Vec<u8>>, from: &RdbReader<'_>) -> Result<(Vec<Loaded>, boo
 fn load_pairs(kind: TypeOpcode, from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewZset, RdbError> {
     let count = from.read_count()?;
     if count == 0 {
-        return Err(from.corrupt(EMPTY));
+        return Err(from.error(Why::EmptyValue));
     }
     let mut filling = Filling::new(maker);
     let (mut longest, mut bytes) = (0, 0);

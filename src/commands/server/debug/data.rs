@@ -52,7 +52,8 @@ pub(super) fn object(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     };
     let compression = ctx.inst.config.persistence.rdbcompression;
     let (policy, now_ms) = (ctx.inst.keyspace.options().access, ctx.inst.now_ms);
-    let list_size = ctx.inst.keyspace.options().limits.list_size;
+    let limits = ctx.inst.keyspace.options().limits;
+    let list_size = limits.list_size;
     let line = with_entry(ctx, args, |entry| {
         let mut line = format!("Value at:{:p} refcount:1 encoding:{}", entry.key().as_ptr(), entry.encoding().name());
         if !fast {
@@ -65,13 +66,13 @@ pub(super) fn object(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         };
         let _ = write!(line, " lru:{} lru_seconds_idle:{idle}", entry.clock());
         if let ValueRef::List(ListRef::Large(list, Encoding::Quicklist)) = entry.value() {
-            let (nodes, (compressed, bytes)) = (list.nodes(), list.compression());
+            let (nodes, (_, bytes)) = (list.nodes(), list.compression());
             let average = list.len() as f64 / nodes as f64;
             let _ = write!(
                 line,
                 " ql_nodes:{nodes} ql_avg_node:{average:.2} ql_listpack_max:{list_size} ql_compressed:{} \
                  ql_uncompressed_size:{bytes}",
-                u8::from(compressed > 0)
+                u8::from(limits.list_compress_depth > 0)
             );
         }
         line
