@@ -133,3 +133,17 @@ fn coordinates_come_back_nearly_as_they_were() {
         }
     });
 }
+
+/// A sorted set that holds no places is read as Redis reads it.
+#[test]
+fn scores_that_are_no_places() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            ZADD z -2 b 5 d
+            GEOHASH z b                => ["bp05b5048p0"]
+            "#,
+        );
+    });
+}

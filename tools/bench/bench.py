@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kvstash against Redis and Valkey: `make bench`.
 
-    bench.py [--quick] [--rounds N] [--only throughput,memory,pause,holding] [--servers kvstash,redis,valkey] [--no-file]
+    bench.py [--quick] [--rounds N] [--only throughput,memory,collections,pause,holding] [--servers kvstash,redis,valkey] [--no-file]
 
 Servers that cannot be had are named and left out. The figures are printed and written to docs/perf/<date>.md with the
 commit and the machine's shape. `BENCH_KVSTASH`, `BENCH_REDIS7`, `BENCH_REDIS8` and `BENCH_VALKEY` name other binaries.
@@ -18,13 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import collections_bench
 import holding
 import memory
 import pause
 import peers
 import throughput
 
-SECTIONS = ["throughput", "memory", "pause", "holding"]
+SECTIONS = ["throughput", "memory", "collections", "pause", "holding"]
 
 
 def markdown(rows):
@@ -95,6 +96,13 @@ def main():
         results = memory.measure(binaries, scale=scale, progress=progress)
         text = "Bytes per key, by used_memory / by RSS, less what the empty server has. 16-byte values under `key:N`."
         section("Memory per key", text, memory.tables(results, names))
+    if "collections" in only:
+        results = collections_bench.measure_memory(binaries, scale=scale, progress=progress)
+        text = "Bytes per element of one key, by used_memory / by RSS, less what the empty server has."
+        section("Memory per element", text, collections_bench.memory_table(results, names))
+        results = collections_bench.measure_throughput(binaries, rounds, scale=scale, progress=progress)
+        text = f"redis-benchmark, 50 clients, pipeline 16, medians of {rounds} interleaved rounds; sorted sets of a million."
+        section("Collections: processor time", text, collections_bench.throughput_table(results, names))
     if "pause" in only:
         results = pause.measure(binaries, scale=scale, progress=progress)
         text = f"{int(pause.KEYS * scale):,} keys, {pause.WRITES_PER_SECOND:,} writes a second; a client that writes one key "

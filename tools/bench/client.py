@@ -56,6 +56,14 @@ class Client:
                 pending.clear()
         self.flush(pending)
 
+    def load_any(self, requests, batch=20):
+        """The same for requests with any answers."""
+        requests = iter(requests)
+        while pending := [request for _, request in zip(range(batch), requests)]:
+            self.socket.sendall(b"".join(pending))
+            for _ in pending:
+                self.read()
+
     def flush(self, pending):
         if not pending:
             return

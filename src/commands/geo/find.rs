@@ -66,7 +66,7 @@ pub(super) fn find(set: ZsetRef<'_>, area: &Area, wish: &Wish) -> Vec<Found> {
             if flow.is_break() {
                 return;
             }
-            let place = Place::decode(score as u64);
+            let place = Place::decode(score as i64 as u64);
             if let Some(metres) = area.distance_within(place) {
                 let mut name = Vec::new();
                 member.push_to(&mut name);

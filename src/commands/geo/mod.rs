@@ -64,7 +64,7 @@ fn six_places(number: f64) -> String {
 
 /// Where a member is.
 fn place_of(set: ZsetRef<'_>, member: &[u8]) -> Option<Place> {
-    set.score(member).map(|score| Place::decode(score as u64))
+    set.score(member).map(|score| Place::decode(score as i64 as u64))
 }
 
 /// A distance as replies show it.

@@ -90,7 +90,7 @@ const TEST_ELEMENTS: u64 = 1_000_000;
 const TEST_ERROR_MAX: f64 = 0.0325;
 
 fn pfselftest(ctx: &mut DataCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let failed = |what: &str| CommandError::text(format!("TESTFAILED {what}"));
+    let failed = |what: &str| CommandError::text(format!("ERR TESTFAILED {what}"));
     let sparse_max = ctx.db.keyspace().options().limits.hll_sparse_bytes;
     let (mut sparse, mut dense) = (hll::empty(), hll::empty());
     hll::to_dense(&mut dense)?;
