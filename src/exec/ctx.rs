@@ -47,6 +47,13 @@ impl DataCtx<'_> {
         }
     }
 
+    /// A reply of more bytes will be cut off with its client, so that making more of it is in vain. For replies whose
+    /// size the client chooses.
+    pub fn owed_bytes_max(&self) -> usize {
+        let limit = self.config.limits.client_output_buffer_limit.normal.hard_bytes;
+        if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) }
+    }
+
     /// Whether this request may wait; in a transaction it may not.
     pub fn may_block(&self) -> bool {
         self.may_wait

@@ -205,3 +205,21 @@ fn protected_mode_lets_the_loopback_in() {
     let mut kv = server.connect();
     kv.talk("PING => PONG\n CONFIG GET protected-mode => [\"protected-mode\" \"yes\"]");
 }
+
+/// A client asks for a billion random elements: the reply ends where its limit is, and so does the client.
+#[test]
+fn replies_as_large_as_a_client_likes() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal 100000 0 0"]);
+    let mut kv = server.connect();
+    kv.expect("HSET h a b", "1");
+    kv.expect("SADD s a", "1");
+    kv.expect("ZADD z 1 a", "1");
+    for command in ["HRANDFIELD h -999999999", "SRANDMEMBER s -999999999", "ZRANDMEMBER z -999999999 WITHSCORES"] {
+        let mut greedy = server.connect();
+        let asked = Instant::now();
+        greedy.send(&command.split(' ').collect::<Vec<_>>());
+        wait_for("the client to be cut off", Duration::from_secs(10), || greedy.is_closed());
+        assert!(asked.elapsed() < Duration::from_secs(5), "{command} took {:?}", asked.elapsed());
+        kv.expect("PING", "PONG");
+    }
+}

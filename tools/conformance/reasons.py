@@ -15,15 +15,6 @@ PATTERNS = [
     ("aof", r"unknown command '(?i:bgrewriteaof)|(?i:appendonly|aof)"),
     ("cluster", r"unknown command '(?i:cluster|asking|readonly|readwrite|migrate)|(?i:cluster)"),
     ("modules", r"unknown command '(?i:module)"),
-    ("streams", r"unknown command '(?i:x[a-z]+)"),
-    ("sorted-sets", r"unknown command '(?i:z[a-z]+|bz[a-z]+)"),
-    ("geo", r"unknown command '(?i:geo\w+)"),
-    ("bitmaps", r"unknown command '(?i:setbit|getbit|bitcount|bitpos|bitop|bitfield\w*)"),
-    ("hyperloglog", r"unknown command '(?i:pf\w+)"),
-    ("hashes", r"unknown command '(?i:h[a-z]+)"),
-    ("sort", r"unknown command '(?i:sort\w*)"),
-    ("lists", r"unknown command '(?i:[lr](push|pop|index|len|range|rem|set|trim|insert|move|pos|mpop)\w*|rpoplpush|b[lr]\w+)"),
-    ("sets", r"unknown command '(?i:s[a-z]+)"),
 ]
 
 

@@ -90,6 +90,15 @@ impl<S: Shape> PackedTable<S> {
         }
     }
 
+    /// Asks for all of the leaf of a hash: an element will be taken out of it soon.
+    #[inline]
+    pub fn prefetch_all(&self, hash: u64) {
+        if self.directory.leaves() > 0 {
+            // SAFETY: the nodes of a table live as long as it does.
+            unsafe { self.directory.leaf(self.address.of(hash)).prefetch_all(LEAF_MEAN) }
+        }
+    }
+
     #[inline(always)]
     fn locate(&self, hash: u64, key: &[u8]) -> Option<(usize, Leaf, Place)> {
         if self.len == 0 {

@@ -50,7 +50,7 @@ fn hrandfield(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if values && count.is_some_and(|count| count.abs() > i64::MAX / 2) {
         return Err(error::OUT_OF_RANGE);
     }
-    let (mut rng, now_ms) = (ctx.db.chance(), ctx.db.now_ms());
+    let (mut rng, now_ms, owed_max) = (ctx.db.chance(), ctx.db.now_ms(), ctx.owed_bytes_max());
     let key = ctx.key(args, 1);
     if ctx.db.peek(key).is_some_and(|entry| entry.hash().is_ok_and(|hash| hash.has_lapsed(now_ms))) {
         ctx.db.delete_lapsed_fields(key);
@@ -73,6 +73,9 @@ fn hrandfield(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         begin(reply, count, values);
         for _ in 0..count {
             reply_field(reply, choice.random(&mut rng), values);
+            if reply.out.len() > owed_max {
+                break;
+            }
         }
         return Ok(());
     }

@@ -121,7 +121,7 @@ fn srandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if count == Some(i64::MIN) {
         return Err(COUNT_OUT_OF_RANGE);
     }
-    let (mut rng, key) = (ctx.db.chance(), ctx.key(args, 1));
+    let (mut rng, key, owed_max) = (ctx.db.chance(), ctx.key(args, 1), ctx.owed_bytes_max());
     let Some(entry) = ctx.db.lookup_read(key) else {
         if count.is_some() {
             ctx.reply.array(0)
@@ -142,6 +142,9 @@ fn srandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             ctx.reply.array(count.unsigned_abs() as usize);
             for _ in 0..count.unsigned_abs() {
                 reply_member(ctx.reply, set.random(&mut rng));
+                if ctx.reply.out.len() > owed_max {
+                    break;
+                }
             }
         }
     }

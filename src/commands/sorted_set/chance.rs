@@ -44,7 +44,7 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if scores && count.is_some_and(|count| count.abs() > i64::MAX / 2) {
         return Err(error::OUT_OF_RANGE);
     }
-    let mut chance = ctx.db.chance();
+    let (mut chance, owed_max) = (ctx.db.chance(), ctx.owed_bytes_max());
     let key = ctx.key(args, 1);
     let set = ctx.db.lookup_read(key).map(|entry| entry.zset()).transpose()?;
     let Some(set) = set else {
@@ -66,6 +66,9 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         for _ in 0..count {
             let rank = chance.index(len);
             set.walk(rank..rank + 1, false, |member, score| reply_element(ctx.reply, member, scores.then_some(score)));
+            if ctx.reply.out.len() > owed_max {
+                break;
+            }
         }
         return Ok(());
     }

@@ -22,7 +22,7 @@ use crate::types::value::Vetting;
 use std::collections::HashSet;
 use std::io;
 
-const TWICE: &str = "Hash listpack with dup elements: a field is there twice";
+const TWICE: &str = "Hash integrity check failed: listpack with dup elements";
 const ODD: &str = "Hash listpack integrity check failed: a field has no value";
 const BAD_DEADLINE: &str = "a deadline of a hash's field is none";
 
@@ -291,6 +291,9 @@ fn load_ziplist(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewHa
 fn load_zipmap(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewHash, RdbError> {
     let bytes = from.read_bytes()?;
     let map = ZipmapRef::validate(&bytes).map_err(|_| from.corrupt("Zipmap integrity check failed."))?;
+    if map.is_empty() {
+        return Err(from.corrupt("Zipmap integrity check failed."));
+    }
     let fields = map.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
     of_pairs(fields, from, maker)
 }

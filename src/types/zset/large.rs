@@ -222,6 +222,18 @@ impl ZsetObject {
             self.uproot(heap, path, inside..inside + here);
             left -= here;
         }
+        self.prefetch_end(ranks.start);
+    }
+
+    /// Elements were taken from an end: whoever takes more will want the index's leaf of the one that is there now.
+    #[inline]
+    fn prefetch_end(&self, rank: usize) {
+        let next = if rank == 0 { rank } else { rank.wrapping_sub(1) };
+        if (rank == 0 || rank == self.len())
+            && let Some((_, member)) = self.forwards(next).next()
+        {
+            self.index.prefetch_all(self.index.hash(member));
+        }
     }
 
     /// Puts a member into the index alone; false if it is there. The tree gets it from [`ZsetObject::plant_all`].
