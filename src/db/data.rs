@@ -162,32 +162,23 @@ impl<'a> DbMut<'a> {
         self.delete_if_lapsed(key);
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let db = &mut dbs[self.at];
-        match db.table.entry_mut(heap, key.hash, key.bytes) {
+        let slot = db.table.entry_mut(heap, key.hash, key.bytes);
+        let with = With {
+            expiries: &mut db.expiries,
+            field_expiries: &mut db.field_expiries,
+            side,
+            key,
+            db: self.at,
+            now_ms: self.now_ms,
+        };
+        match slot {
             Slot::Occupied(slot) => {
                 if self.touch {
-                    side.touch_clock(slot.get(), self.now_ms);
+                    with.side.touch_clock(slot.get(), self.now_ms);
                 }
-                let with = With {
-                    expiries: &mut db.expiries,
-                    field_expiries: &mut db.field_expiries,
-                    side,
-                    key,
-                    db: self.at,
-                    now_ms: self.now_ms,
-                };
                 KeySlot::Occupied(Occupied { slot, with })
             }
-            Slot::Vacant(slot) => {
-                let with = With {
-                    expiries: &mut db.expiries,
-                    field_expiries: &mut db.field_expiries,
-                    side,
-                    key,
-                    db: self.at,
-                    now_ms: self.now_ms,
-                };
-                KeySlot::Vacant(Vacant { slot, with })
-            }
+            Slot::Vacant(slot) => KeySlot::Vacant(Vacant { slot, with }),
         }
     }
 

@@ -6,7 +6,7 @@ use super::data::DbMut;
 use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
-use super::lazyfree::{LazyFree, WORTH_IT, Waste};
+use super::lazyfree::{LazyFree, Waste, goes_away};
 use super::wanted::Wanted;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
@@ -344,20 +344,20 @@ impl Side {
         }
     }
 
-    /// Frees an entry that left its table: on the other thread if `lazily` and worth it.
+    /// Frees an entry that left its table: on the other thread if `lazily` and worth it, or if it is huge.
     #[inline]
     pub fn discard(&mut self, entry: Option<Entry<Object>>, lazily: bool) {
         let Some(entry) = entry else { return };
-        if lazily && entry.free_effort() > WORTH_IT {
+        if goes_away(entry.free_effort(), lazily) {
             self.lazy.free(Waste::Entry(entry));
         }
     }
 
-    /// Frees a value that was replaced.
+    /// Frees a value that was replaced; on the other thread as above.
     #[inline]
     pub fn discard_value(&mut self, value: Option<Leftover<Object>>) {
         let Some(value) = value else { return };
-        if self.options.lazy_server_del && value.free_effort() > WORTH_IT {
+        if goes_away(value.free_effort(), self.options.lazy_server_del) {
             self.lazy.free(Waste::Value(value));
         }
     }

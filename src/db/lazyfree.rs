@@ -21,7 +21,17 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 /// More allocations than this and freeing is worth the way to another thread (Redis's LAZYFREE_THRESHOLD).
-pub const WORTH_IT: usize = 64;
+const WORTH_IT: usize = 64;
+
+/// More allocations than this and freeing them here would stall everybody: the thread gets them unasked.
+const TOO_MUCH: usize = 1024;
+
+/// Whether a value of this many allocations is freed by the thread: asked to (`lazily`), or too large to be freed by
+/// the main loop.
+#[inline]
+pub fn goes_away(effort: usize, lazily: bool) -> bool {
+    effort > if lazily { WORTH_IT } else { TOO_MUCH }
+}
 
 /// Elements of a table freed between two looks at the clock.
 const TABLE_SLICE: usize = 128;
@@ -174,5 +184,15 @@ mod tests {
         let counters = w.ks.lazyfree().counters.clone();
         drop(w);
         assert_eq!(counters.freed.load(super::Relaxed), 1, "the thread frees all it was given before it ends");
+    }
+
+    #[test]
+    fn what_would_stall_everybody_is_freed_elsewhere_without_being_asked_to() {
+        let given = |w: &World| w.ks.lazyfree().pending_objects() + w.ks.lazyfree().freed_objects();
+        let mut w = World::with(&[("large", &"z".repeat(10 << 20)), ("huge", &"z".repeat(100 << 20))]);
+        w.on("large", |db, k| db.remove(k));
+        assert_eq!(given(&w), 0, "some hundred allocations are freed here");
+        w.on("huge", |db, k| db.remove(k));
+        assert_eq!(given(&w), 1);
     }
 }

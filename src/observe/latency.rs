@@ -212,7 +212,8 @@ fn advice_on(event: &str) -> &'static [&'static str] {
                         everysec.";
     const SPREAD: &str = "Many keys expire or are evicted at once: spread their lifetimes, or leave maxmemory some \
                           room.";
-    const LARGE: &str = "Large values are freed by the main loop: delete with UNLINK, or set lazyfree-lazy-user-del.";
+    const LARGE: &str = "Values of some hundred allocations are freed by the main loop, which adds up: set lazyfree-lazy-expire and \
+                         lazyfree-lazy-eviction.";
     match event {
         "command" | "fast-command" => &[SLOW_LOG, SYSTEM],
         e if e.starts_with("aof-") || e.starts_with("rdb-") => &[DISK],

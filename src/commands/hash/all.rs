@@ -1,11 +1,13 @@
 //! All fields at once, or a few at a time: HGETALL, HKEYS, HVALS, HSCAN.
 
 use super::reply_item;
+use crate::collections::listpack::Item;
 use crate::exec::ctx::DataCtx;
 use crate::exec::cursor::{self, Filter, Knows};
 use crate::exec::error::CommandResult;
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
+use crate::types::hash::Field;
 
 pub(super) static HGETALL: CommandSpec = CommandSpec {
     name: "hgetall",
@@ -90,19 +92,16 @@ fn hgetall(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn hkeys(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let key = ctx.key(args, 1);
-    let now_ms = ctx.db.now_ms();
-    let Some(entry) = ctx.db.lookup_read(key) else {
-        ctx.reply.array(0);
-        return Ok(());
-    };
-    let (hash, reply) = (entry.hash()?, &mut *ctx.reply);
-    reply.array(hash.live(now_ms));
-    hash.for_each_live(now_ms, |field| reply_item(reply, field.name));
-    Ok(())
+    show(ctx, args, |field| field.name)
 }
 
 fn hvals(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    show(ctx, args, |field| field.value)
+}
+
+/// One thing of each field, in an array.
+#[inline(always)]
+fn show(ctx: &mut DataCtx<'_>, args: Args<'_>, what: impl Fn(Field<'_>) -> Item<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
     let Some(entry) = ctx.db.lookup_read(key) else {
@@ -111,7 +110,7 @@ fn hvals(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     };
     let (hash, reply) = (entry.hash()?, &mut *ctx.reply);
     reply.array(hash.live(now_ms));
-    hash.for_each_live(now_ms, |field| reply_item(reply, field.value));
+    hash.for_each_live(now_ms, |field| reply_item(reply, what(field)));
     Ok(())
 }
 

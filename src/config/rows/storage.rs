@@ -33,13 +33,13 @@ group! {
         /// After how many minutes the counter of uses falls by one. 0 keeps it.
         lfu_decay_time: u32 = 1 => Spec::int("lfu-decay-time", 0, I32);
 
-        /// Free evicted values on another thread.
+        /// Free evicted values on another thread, not only the huge ones.
         lazyfree_lazy_eviction: bool = false => Spec::bool("lazyfree-lazy-eviction");
 
-        /// Free overwritten values on another thread.
+        /// Free overwritten values on another thread, not only the huge ones.
         lazyfree_lazy_server_del: bool = false => Spec::bool("lazyfree-lazy-server-del");
 
-        /// DEL frees on another thread, as UNLINK does.
+        /// DEL frees on another thread as UNLINK does, not only huge values.
         lazyfree_lazy_user_del: bool = false => Spec::bool("lazyfree-lazy-user-del");
 
         /// FLUSHDB and FLUSHALL free on another thread unless told otherwise.

@@ -9,7 +9,7 @@ group! {
         /// How much time the expiry of due keys may take, from 1 to 10.
         active_expire_effort: u32 = 1 => Spec::int("active-expire-effort", 1, 10);
 
-        /// Free the values of expired keys on another thread.
+        /// Free the values of expired keys on another thread, not only the huge ones.
         lazyfree_lazy_expire: bool = false => Spec::bool("lazyfree-lazy-expire");
 
         /// Expire keys that a script or module reads without having declared them.
