@@ -62,3 +62,16 @@ pub fn real_redis() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join("redis-server")).find(|file| Path::new(file).exists())
 }
+
+/// Every real server there is to exchange files with: that one, and those that `KVSTASH_TEST_REDIS_ALL` names (paths
+/// joined with ':').
+pub fn real_servers() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = real_redis().into_iter().collect();
+    if let Some(more) = std::env::var_os("KVSTASH_TEST_REDIS_ALL") {
+        found.extend(std::env::split_paths(&more));
+    }
+    if found.is_empty() {
+        eprintln!("skipped: no redis-server");
+    }
+    found
+}

@@ -26,7 +26,8 @@ mod limits; // hostile clients: bounded memory, nobody else waits
 mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod protocol; // requests cut, malformed, inline, pipelined
-mod rdb; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
+mod rdb;
+mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod set; // SADD SPOP SINTER SSCAN and the rest of the set group
 mod shutdown; // SHUTDOWN and signals
