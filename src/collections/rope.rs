@@ -1,33 +1,94 @@
 //! A large string in pieces.
 //!
 //! One allocation of 512 MB would have to be copied whole when a snapshot shares it and a client sets one bit. So a
-//! long string is a sequence of pieces of 64 KiB, each shared on its own:
+//! long string is a sequence of pieces of 16 KiB, each shared on its own, and they are held in bundles, shared as well:
 //!
 //! ```text
-//! Rope { len, pieces: [ 64 KiB | 64 KiB | ... | 1 ..= 64 KiB ] }        a piece is a `Bytes`: counted, sliceable
+//! Rope { len, bundles: [ bundle | bundle | ... ] }
+//!                           |
+//!                           [ 16 KiB | 16 KiB | ... ] 64 of them     a piece is a `Bytes`: counted, sliceable
 //! ```
 //!
-//! * Cloning a rope clones its pieces' counts: 16 for a megabyte.
-//! * A write copies the pieces it touches, if anybody else has them (a snapshot, a COPY, a reply on its way to a client),
-//!   and changes them in place otherwise.
+//! * Cloning a rope clones the counts of its bundles: one for a megabyte, 512 for the longest string there is.
+//! * A write copies the bundle (two KiB) and the pieces that it touches, if anybody else has them (a snapshot, a COPY,
+//!   a reply on its way to a client), and changes them in place otherwise.
 //! * A buffer becomes a rope without copying: its pieces are slices of it. The buffer stays whole until its last slice
 //!   was written to or dropped.
 //! * A gap of zero bytes (SETBIT far behind the end) is one static piece many times over: it takes memory where it is
 //!   written to.
 
 use bytes::{Bytes, BytesMut};
-use std::ops::Range;
+use std::ops::{Index, Range};
+use std::sync::Arc;
 
 /// Bytes in every piece but the last. (Miri, which looks at every byte, gets shorter ones.)
-pub const PIECE: usize = if cfg!(miri) { 512 } else { 64 << 10 };
+pub const PIECE: usize = if cfg!(miri) { 512 } else { 16 << 10 };
+
+/// Pieces in every bundle but the last.
+const BUNDLE: usize = if cfg!(miri) { 3 } else { 64 };
 
 static ZEROS: [u8; PIECE] = [0; PIECE];
 
 /// A string of any length, cheap to clone and to change in places.
 #[derive(Clone, Default)]
 pub struct Rope {
-    pieces: Vec<Bytes>,
+    pieces: Pieces,
     len: usize,
+}
+
+/// The pieces of a rope, in bundles that clones share.
+#[derive(Clone, Default)]
+struct Pieces {
+    bundles: Vec<Arc<Vec<Bytes>>>,
+}
+
+impl Pieces {
+    fn len(&self) -> usize {
+        self.bundles.last().map_or(0, |last| (self.bundles.len() - 1) * BUNDLE + last.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bundles.is_empty()
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        match self.bundles.last_mut() {
+            Some(last) if last.len() < BUNDLE => Arc::make_mut(last).push(piece),
+            _ => self.bundles.push(Arc::new(vec![piece])),
+        }
+    }
+
+    /// A piece to be replaced, in a bundle of this rope's own.
+    fn at_mut(&mut self, i: usize) -> &mut Bytes {
+        &mut Arc::make_mut(&mut self.bundles[i / BUNDLE])[i % BUNDLE]
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.bundles.truncate(len.div_ceil(BUNDLE));
+        let beyond = self.len().saturating_sub(len);
+        if beyond > 0 {
+            let last = Arc::make_mut(self.bundles.last_mut().expect("a longer rope has a bundle"));
+            last.truncate(last.len() - beyond);
+        }
+    }
+
+    fn memory(&self) -> usize {
+        let counts = 2 * size_of::<usize>();
+        let of_bundle =
+            |bundle: &Arc<Vec<Bytes>>| counts + size_of::<Vec<Bytes>>() + bundle.capacity() * size_of::<Bytes>();
+        // All but the last are alike: no walk over what may be long.
+        let (first, last) = (self.bundles.first().map_or(0, of_bundle), self.bundles.last().map_or(0, of_bundle));
+        self.bundles.capacity() * size_of::<Arc<Vec<Bytes>>>() + first * self.bundles.len().saturating_sub(1) + last
+    }
+}
+
+impl Index<usize> for Pieces {
+    type Output = Bytes;
+
+    #[inline]
+    fn index(&self, i: usize) -> &Bytes {
+        &self.bundles[i / BUNDLE][i % BUNDLE]
+    }
 }
 
 impl Rope {
@@ -40,7 +101,7 @@ impl Rope {
     pub fn from_bytes(bytes: Bytes) -> Rope {
         let len = bytes.len();
         let mut rest = bytes;
-        let mut pieces = Vec::with_capacity(len.div_ceil(PIECE));
+        let mut pieces = Pieces::default();
         while rest.len() > PIECE {
             pieces.push(rest.split_to(PIECE));
         }
@@ -112,7 +173,7 @@ impl Rope {
             let grown = self.len % PIECE + now.len();
             self.change(self.pieces.len() - 1, grown, |piece| piece.extend_from_slice(now));
         }
-        self.pieces.extend(later.chunks(PIECE).map(Bytes::copy_from_slice));
+        later.chunks(PIECE).for_each(|piece| self.pieces.push(Bytes::copy_from_slice(piece)));
         self.len += bytes.len();
     }
 
@@ -137,7 +198,8 @@ impl Rope {
 
     /// Hands a piece to `f` to be changed, with room for `size` bytes: as it is if nobody else has it, a copy if not.
     fn change(&mut self, i: usize, size: usize, f: impl FnOnce(&mut BytesMut)) {
-        let old = std::mem::take(&mut self.pieces[i]);
+        let place = self.pieces.at_mut(i);
+        let old = std::mem::take(place);
         let size = size.max(old.len());
         let copy = |old: &[u8]| {
             // In powers of two, so that a rope that grows by little appends is copied a bounded number of times.
@@ -151,12 +213,12 @@ impl Rope {
             Err(shared) => copy(&shared),
         };
         f(&mut own);
-        self.pieces[i] = own.freeze();
+        *place = own.freeze();
     }
 
     /// Bytes allocated, as if nothing were shared.
     pub fn memory(&self) -> usize {
-        self.pieces.capacity() * size_of::<Bytes>() + self.len
+        self.pieces.memory() + self.len
     }
 
     /// Drops pieces worth `budget` (which it lowers) from the end: for freeing a large rope in slices. True when no
@@ -182,7 +244,7 @@ mod tests {
     fn text(rope: &Rope) -> Vec<u8> {
         let mut out = vec![];
         rope.read(0..rope.len(), &mut out);
-        for (i, p) in rope.pieces.iter().enumerate() {
+        for (i, p) in rope.pieces.bundles.iter().flat_map(|bundle| bundle.iter()).enumerate() {
             assert!(p.len() == PIECE || (i + 1 == rope.pieces.len() && !p.is_empty()), "only the last piece is short");
         }
         assert_eq!(out.len(), rope.len());

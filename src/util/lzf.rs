@@ -19,7 +19,7 @@
 //! # Pieces
 //!
 //! Offsets are relative and instructions never refer forward, so streams can be joined: a string that lives in
-//! pieces of 64 KiB is compressed piece by piece into one output, and costs only the matches across the seams.
+//! pieces is compressed piece by piece into one output, and costs only the matches across the seams.
 
 use std::cell::Cell;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kvstash against Redis and Valkey: `make bench`.
 
-    bench.py [--quick] [--rounds N] [--only throughput,memory,collections,pause,holding] [--servers kvstash,redis,valkey] [--no-file]
+    bench.py [--quick] [--rounds N] [--only throughput,memory,collections,pause,large,holding] [--servers kvstash,redis,valkey] [--no-file]
 
 Servers that cannot be had are named and left out. The figures are printed and written to docs/perf/<date>.md with the
 commit and the machine's shape. `BENCH_KVSTASH`, `BENCH_REDIS7`, `BENCH_REDIS8` and `BENCH_VALKEY` name other binaries.
@@ -20,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import collections_bench
 import holding
+import large_keys
 import memory
 import pause
 import peers
 import throughput
 
-SECTIONS = ["throughput", "memory", "collections", "pause", "holding"]
+SECTIONS = ["throughput", "memory", "collections", "pause", "large", "holding"]
 
 
 def markdown(rows):
@@ -108,6 +109,12 @@ def main():
         text = f"{int(pause.KEYS * scale):,} keys, {pause.WRITES_PER_SECOND:,} writes a second; a client that writes one key "
         text += f"after another and waits for each reply. Before: {pause.BASELINE_SECONDS} seconds of the same without a save."
         section("Pauses during BGSAVE", text, pause.tables(results, names))
+    if "large" in only:
+        results = large_keys.measure(binaries, scale=scale, progress=progress)
+        text = f"One key of {int(large_keys.ELEMENTS * scale):,} elements or a string of {int(large_keys.STRING_BYTES * scale) >> 20} MiB, "
+        text += f"{large_keys.WRITES_PER_SECOND:,} writes a second to it while BGSAVE runs, and until a second after. Then, on keys of a "
+        text += "quarter (strings: half) of that, what a client waits and the longest turn of the event loop, both in ms."
+        section("Large keys", text, *large_keys.tables(results, names))
     if "holding" in only:
         results = holding.measure(binaries, progress=progress)
         text = f"Keys written with {holding.TTL_MS} ms to live at an even rate; what DBSIZE counts beyond them is overdue."

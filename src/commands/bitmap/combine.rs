@@ -1,6 +1,6 @@
 //! BITOP: several strings become one, bit by bit.
 //!
-//! The sources are read a piece of 64 KiB at a time, all of them at the same place, so that what is combined is in the
+//! The sources are read a piece at a time, all of them at the same place, so that what is combined is in the
 //! cache and no long string is put together for it.
 
 use crate::collections::rope::PIECE;
