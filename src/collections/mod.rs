@@ -21,7 +21,7 @@
 //! | [`hyperloglog`] | format: HyperLogLogs, which are strings to everybody else |
 //! | [`ziplist`], [`zipmap`] | formats of old files, to be read |
 //! | [`quicklist`] | a long list, as a sequence of listpacks |
-//! | [`rope`] | a large string in pieces of 16 KiB |
+//! | [`rope`] | a large string in pieces of 8 KiB |
 //! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
 //! # Read first

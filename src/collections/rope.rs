@@ -1,15 +1,15 @@
 //! A large string in pieces.
 //!
 //! One allocation of 512 MB would have to be copied whole when a snapshot shares it and a client sets one bit. So a
-//! long string is a sequence of pieces of 16 KiB, each shared on its own, and they are held in bundles, shared as well:
+//! long string is a sequence of pieces of 8 KiB, each shared on its own, and they are held in bundles, shared as well:
 //!
 //! ```text
 //! Rope { len, bundles: [ bundle | bundle | ... ] }
 //!                           |
-//!                           [ 16 KiB | 16 KiB | ... ] 64 of them     a piece is a `Bytes`: counted, sliceable
+//!                           [ 8 KiB | 8 KiB | ... ] 64 of them       a piece is a `Bytes`: counted, sliceable
 //! ```
 //!
-//! * Cloning a rope clones the counts of its bundles: one for a megabyte, 512 for the longest string there is.
+//! * Cloning a rope clones the counts of its bundles: two for a megabyte, 1024 for the longest string there is.
 //! * A write copies the bundle (two KiB) and the pieces that it touches, if anybody else has them (a snapshot, a COPY,
 //!   a reply on its way to a client), and changes them in place otherwise.
 //! * A buffer becomes a rope without copying: its pieces are slices of it. The buffer stays whole until its last slice
@@ -22,7 +22,7 @@ use std::ops::{Index, Range};
 use std::sync::Arc;
 
 /// Bytes in every piece but the last. (Miri, which looks at every byte, gets shorter ones.)
-pub const PIECE: usize = if cfg!(miri) { 512 } else { 16 << 10 };
+pub const PIECE: usize = if cfg!(miri) { 512 } else { 8 << 10 };
 
 /// Pieces in every bundle but the last.
 const BUNDLE: usize = if cfg!(miri) { 3 } else { 64 };
@@ -321,12 +321,13 @@ mod tests {
         assert_eq!(text(&rope), expected);
         rope.resize_zero(10);
         assert_eq!(rope.len(), expected.len());
-        rope.resize_zero(10 * PIECE + 3);
-        expected.resize(10 * PIECE + 3, 0);
+        let gap = expected.len() / PIECE + 7;
+        rope.resize_zero((gap + 3) * PIECE + 3);
+        expected.resize((gap + 3) * PIECE + 3, 0);
         assert_eq!(text(&rope), expected);
-        assert_eq!(rope.pieces[7].as_ptr(), ZEROS.as_ptr(), "a gap takes no memory");
-        rope.write_at(7 * PIECE + 1, b"!");
-        expected[7 * PIECE + 1] = b'!';
+        assert_eq!(rope.pieces[gap].as_ptr(), ZEROS.as_ptr(), "a gap takes no memory");
+        rope.write_at(gap * PIECE + 1, b"!");
+        expected[gap * PIECE + 1] = b'!';
         assert_eq!(text(&rope), expected);
         assert_eq!(ZEROS[1], 0);
     }

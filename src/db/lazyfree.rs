@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_would_stall_everybody_is_freed_elsewhere_without_being_asked_to() {
         let given = |w: &World| w.ks.lazyfree().pending_objects() + w.ks.lazyfree().freed_objects();
-        let mut w = World::with(&[("large", &"z".repeat(10 << 20)), ("huge", &"z".repeat(100 << 20))]);
+        let mut w = World::with(&[("large", &"z".repeat(5 << 20)), ("huge", &"z".repeat(100 << 20))]);
         w.on("large", |db, k| db.remove(k));
         assert_eq!(given(&w), 0, "some hundred allocations are freed here");
         w.on("huge", |db, k| db.remove(k));

@@ -20,6 +20,10 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// The most bytes handed to the system at once. A write of a long compressed string could keep its processor in the
+/// kernel for many milliseconds, and whoever wants that processor, the main thread perhaps, waiting.
+const WRITE_MAX: usize = 256 << 10;
+
 /// A file is handed to the device in pieces of this size.
 const WINDOW_BYTES: u64 = 4 << 20;
 
@@ -207,7 +211,7 @@ impl Write for Sink<'_> {
         if self.control.aborted() {
             return Err(io::Error::other("aborted"));
         }
-        let n = self.file.write(bytes)?;
+        let n = self.file.write(&bytes[..bytes.len().min(WRITE_MAX)])?;
         self.written += n as u64;
         self.control.set_bytes(self.written);
         if self.incremental && self.written - self.handed_over >= WINDOW_BYTES {

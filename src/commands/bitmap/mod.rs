@@ -1,7 +1,7 @@
 //! The group `bitmap`: strings as arrays of bits.
 //!
 //! There is no type of its own behind it: bit 0 is the highest bit of a string's first byte. A string of half a gigabyte
-//! lies in pieces of 16 KiB ([`crate::collections::rope`]), and nothing here puts them together: what reads walks over
+//! lies in pieces of 8 KiB ([`crate::collections::rope`]), and nothing here puts them together: what reads walks over
 //! them, what writes touches those that it changes.
 //!
 //! | file | commands |

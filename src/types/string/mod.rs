@@ -8,7 +8,7 @@
 //! | up to 44 bytes | in the entry | `embstr` |
 //! | while the whole entry has at most 128 bytes | in the entry | `raw` |
 //! | up to 64 KiB | a blob: one allocation | `raw` |
-//! | longer | a rope: pieces of 16 KiB | `raw` |
+//! | longer | a rope: pieces of 8 KiB | `raw` |
 //!
 //! The first two columns are ours, the third is Redis's, and it depends on how the value came about: a string that
 //! APPEND, SETRANGE, SETBIT or BITOP made is `raw` however short it is, and never `int`, even if it spells a number.
