@@ -231,6 +231,7 @@ class Pair:
     # Everything there is.
 
     def check(self, step):
+        self.excused = False
         digests = [side.admin.ask("DEBUG", "DIGEST") for side in (self.ours, self.theirs)]
         if digests[0] == digests[1] and step.args[0] == b"light":
             return None
@@ -238,9 +239,21 @@ class Pair:
             found = self.check_database(step, database)
             if found:
                 return found
-        if digests[0] != digests[1]:
+        if digests[0] != digests[1] and not self.excused:
             return Mismatch(step, "digest of everything", *digests)
         return None
+
+    def equal_scores(self, mine, key, other, other_key):
+        """Whether two sorted sets are equal but for how a digest spells their scores: digits, and the sign of zero."""
+        content = []
+        for admin, name in ((mine, key), (other, other_key)):
+            flat = leaves(admin.ask("ZRANGE", name, "0", "-1", "WITHSCORES"))
+            content.append({member: float(score) + 0.0 for member, score in zip(flat[::2], flat[1::2])})
+        if content[0] != content[1] or not content[0]:
+            return False
+        reason = "a digest spells scores: -0 is 0 in a listpack, and Redis does not always find the shortest digits"
+        self.judge.seen[reason] = self.judge.seen.get(reason, 0) + 1
+        return True
 
     def check_database(self, step, database):
         sides = (self.ours, self.theirs)
@@ -262,6 +275,9 @@ class Pair:
                     if self.judge.known_encoding(ours[1].decode(), theirs[1].decode(), length):
                         continue
                 kind = facts[1][n]["type"][1].decode()
+                if aspect == "digest" and kind == "zset" and self.equal_scores(self.ours.admin, key, self.theirs.admin, key):
+                    self.excused = True
+                    continue
                 return Mismatch(step, f"{aspect} of a {kind}", ours, ("$", theirs[1] + b" of " + key[:40]))
         if step.args[0] == b"exchange":
             return self.exchange(step, keys[0])
@@ -292,8 +308,11 @@ class Pair:
             for reader, dump, who in ((self.ours, dumps[1], "ours reads theirs"), (self.theirs, dumps[0], "theirs reads ours")):
                 said = reader.admin.ask("RESTORE", "\0scratch", "1000000000" if limited else "0", dump[1], "REPLACE")
                 digest = reader.admin.ask("DEBUG", "DIGEST-VALUE", "\0scratch")[1][0]
+                sound = said[1] == b"OK" and digest == wanted
+                if not sound and self.theirs.admin.ask("TYPE", key)[1] == b"zset":
+                    sound = said[1] == b"OK" and self.equal_scores(reader.admin, "\0scratch", self.theirs.admin, key)
                 reader.admin.ask("DEL", "\0scratch")
-                if said[1] != b"OK" or digest != wanted:
+                if not sound:
                     return Mismatch(step, f"{who}: {self.theirs.admin.ask('TYPE', key)[1].decode()}", said, ("$", quoted(key).encode()))
         return None
 

@@ -14,7 +14,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
-use super::leaf::Leaf;
+use super::leaf::{Leaf, prefetch};
 use crate::cow::{Epoch, Heap, Retired, free_memory};
 
 const BITS: u32 = 8;
@@ -149,6 +149,22 @@ impl Directory {
                 raw = *Node(NonNull::new_unchecked(raw)).slot(digit(index, level));
             }
             Leaf::from_raw(NonNull::new_unchecked(raw))
+        }
+    }
+
+    /// Asks for the line of the slot that points to a leaf.
+    #[inline]
+    pub unsafe fn prefetch_slot(&self, index: usize) {
+        debug_assert!(index < self.leaves);
+        let mut raw = self.root;
+        // SAFETY: the nodes live, and lead to the leaf.
+        unsafe {
+            for level in (1..self.height).rev() {
+                raw = *Node(NonNull::new_unchecked(raw)).slot(digit(index, level));
+            }
+            if self.height > 0 {
+                prefetch(Node(NonNull::new_unchecked(raw)).slot(digit(index, 0)).cast::<u8>());
+            }
         }
     }
 

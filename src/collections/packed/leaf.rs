@@ -592,14 +592,14 @@ impl Leaf {
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[inline(always)]
-fn prefetch(address: *const u8) {
+pub(super) fn prefetch(address: *const u8) {
     // SAFETY: a prefetch of any address is harmless.
     unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast()) }
 }
 
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 #[inline(always)]
-fn prefetch(_address: *const u8) {}
+pub(super) fn prefetch(_address: *const u8) {}
 
 /// The places of a leaf's elements. Its maker vouches for the leaf.
 pub(super) struct Places {

@@ -99,6 +99,15 @@ impl<S: Shape> PackedTable<S> {
         }
     }
 
+    /// Asks for what leads to the leaf of a hash: so that [`PackedTable::prefetch_all`] need not wait for it.
+    #[inline]
+    pub fn prefetch_way(&self, hash: u64) {
+        if self.directory.leaves() > 0 {
+            // SAFETY: the nodes of a table live as long as it does.
+            unsafe { self.directory.prefetch_slot(self.address.of(hash)) }
+        }
+    }
+
     #[inline(always)]
     fn locate(&self, hash: u64, key: &[u8]) -> Option<(usize, Leaf, Place)> {
         if self.len == 0 {

@@ -155,7 +155,8 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let reply = &mut *ctx.reply;
     let mut changes = 0;
     place.edit_hash(|place| {
-        if let Change::Set(_) = change {
+        // PERSIST makes the form with deadlines, too, as it does in Redis.
+        if !matches!(change, Change::Nothing) {
             hash::expect_deadlines(place);
         }
         for name in fields.iter() {

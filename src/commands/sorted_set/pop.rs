@@ -1,6 +1,6 @@
 //! ZPOPMIN, ZPOPMAX, ZMPOP take elements from one end of a sorted set; BZPOPMIN, BZPOPMAX, BZMPOP wait for some.
 
-use super::reply_element;
+use super::{reply_element, reply_member};
 use crate::blocking::{Wait, WaitFor};
 use crate::collections::listpack::Item;
 use crate::db::{Key, KeySlot};
@@ -8,9 +8,9 @@ use crate::exec::args;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Begin, CommandSpec, Find, Flags, Group, Handler, KeySpec};
-use crate::resp::{Args, Proto};
+use crate::resp::{Args, Proto, Reply};
 use crate::types::contract::DataType;
-use crate::types::zset;
+use crate::types::zset::{self, End};
 use crate::util::num;
 
 pub(super) static ZPOPMIN: CommandSpec = CommandSpec {
@@ -118,29 +118,30 @@ pub(super) static BZMPOP: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
-/// Which end of the set.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Min,
-    Max,
-}
-
-/// Elements that were taken out.
-type Taken = Vec<(Vec<u8>, f64)>;
-
-/// Takes up to `count` elements; none if the key is missing.
-fn take(ctx: &mut DataCtx<'_>, key: Key<'_>, end: End, count: usize) -> Result<Option<Taken>, CommandError> {
-    let KeySlot::Occupied(mut entry) = ctx.db.entry(key) else { return Ok(None) };
+/// Takes up to `count` elements: their number goes to `head`, and each of them to `one`, before they are gone. False
+/// if the key is missing.
+#[inline(always)]
+fn take(
+    ctx: &mut DataCtx<'_>,
+    key: Key<'_>,
+    end: End,
+    count: usize,
+    head: impl FnOnce(&mut Reply, usize),
+    mut one: impl FnMut(&mut Reply, Item<'_>, f64),
+) -> Result<bool, CommandError> {
+    let KeySlot::Occupied(mut entry) = ctx.db.entry(key) else { return Ok(false) };
+    let reply = &mut *ctx.reply;
     let set = entry.get().zset()?;
     let len = set.len();
     let count = count.min(len);
-    let ranks = if end == End::Min { 0..count } else { len - count..len };
-    let mut taken = Taken::with_capacity(count);
-    set.walk(ranks.clone(), end == End::Max, |member, score| {
-        let mut name = Vec::new();
-        member.push_to(&mut name);
-        taken.push((name, score));
-    });
+    head(reply, count);
+    if count == 1 && len > 1 {
+        zset::pop(&mut entry, end, |member, score| one(reply, member, score));
+        entry.changed(1);
+        return Ok(true);
+    }
+    let ranks = if end == End::First { 0..count } else { len - count..len };
+    set.walk(ranks.clone(), end == End::Last, |member, score| one(reply, member, score));
     if count == len {
         entry.changed(count - 1);
         entry.remove();
@@ -148,15 +149,15 @@ fn take(ctx: &mut DataCtx<'_>, key: Key<'_>, end: End, count: usize) -> Result<O
         zset::remove_ranks(&mut entry, ranks);
         entry.changed(count);
     }
-    Ok(Some(taken))
+    Ok(true)
 }
 
 fn zpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    pop(ctx, args, End::Min)
+    pop(ctx, args, End::First)
 }
 
 fn zpopmax(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    pop(ctx, args, End::Max)
+    pop(ctx, args, End::Last)
 }
 
 fn pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResult {
@@ -169,16 +170,18 @@ fn pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResult {
         _ => return Err(error::SYNTAX),
     };
     let key = ctx.key(args, 1);
-    let taken = take(ctx, key, end, count.unwrap_or(1))?.unwrap_or_default();
     // Without a count, what was taken is a flat pair in both protocols.
     let nested = count.is_some() && ctx.reply.proto != Proto::Resp2;
-    ctx.reply.array(if nested { taken.len() } else { 2 * taken.len() });
-    for (member, score) in &taken {
+    let head = |reply: &mut Reply, taken: usize| reply.array(if nested { taken } else { 2 * taken });
+    let found = take(ctx, key, end, count.unwrap_or(1), head, |reply, member, score| {
         if nested {
-            ctx.reply.array(2);
+            reply.array(2);
         }
-        ctx.reply.bulk(member);
-        ctx.reply.double(*score);
+        reply_member(reply, member);
+        reply.double(score);
+    })?;
+    if !found {
+        ctx.reply.array(0);
     }
     Ok(())
 }
@@ -191,8 +194,8 @@ fn many(args: Args<'_>, at: usize) -> Result<(std::ops::Range<usize>, End, usize
     let keys = at_least_one(&args[at], "ERR numkeys should be greater than 0")?;
     let end_at = at.checked_add(keys).and_then(|n| n.checked_add(1)).ok_or(error::SYNTAX)?;
     let end = match args.get(end_at) {
-        Some(word) if word.eq_ignore_ascii_case(b"min") => End::Min,
-        Some(word) if word.eq_ignore_ascii_case(b"max") => End::Max,
+        Some(word) if word.eq_ignore_ascii_case(b"min") => End::First,
+        Some(word) if word.eq_ignore_ascii_case(b"max") => End::Last,
         _ => return Err(error::SYNTAX),
     };
     let mut count = None;
@@ -219,16 +222,18 @@ fn pop_many(
 ) -> Result<bool, CommandError> {
     for at in keys {
         let key = ctx.key(args, at);
-        if let Some(taken) = take(ctx, key, end, count)? {
-            ctx.reply.array(2);
-            ctx.reply.bulk(&args[at]);
-            ctx.reply.array(taken.len());
-            for (member, score) in &taken {
-                if ctx.reply.proto == Proto::Resp2 {
-                    ctx.reply.array(2);
-                }
-                reply_element(ctx.reply, Item::Bytes(member), Some(*score));
+        let head = |reply: &mut Reply, taken: usize| {
+            reply.array(2);
+            reply.bulk(&args[at]);
+            reply.array(taken);
+        };
+        let found = take(ctx, key, end, count, head, |reply, member, score| {
+            if reply.proto == Proto::Resp2 {
+                reply.array(2);
             }
+            reply_element(reply, member, Some(score));
+        })?;
+        if found {
             return Ok(true);
         }
     }
@@ -254,11 +259,11 @@ fn bzmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn bzpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    wait_and_pop(ctx, args, End::Min)
+    wait_and_pop(ctx, args, End::First)
 }
 
 fn bzpopmax(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    wait_and_pop(ctx, args, End::Max)
+    wait_and_pop(ctx, args, End::Last)
 }
 
 fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResult {
@@ -266,13 +271,15 @@ fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResul
     let timeout = args::timeout_seconds(&args[keys.end], ctx.db.now_ms())?;
     for at in keys.clone() {
         let key = ctx.key(args, at);
-        if let Some(taken) = take(ctx, key, end, 1)? {
-            ctx.reply.array(3);
-            ctx.reply.bulk(&args[at]);
-            for (member, score) in &taken {
-                ctx.reply.bulk(member);
-                ctx.reply.double(*score);
-            }
+        let head = |reply: &mut Reply, _| {
+            reply.array(3);
+            reply.bulk(&args[at]);
+        };
+        let found = take(ctx, key, end, 1, head, |reply, member, score| {
+            reply_member(reply, member);
+            reply.double(score);
+        })?;
+        if found {
             return Ok(());
         }
     }

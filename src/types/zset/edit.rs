@@ -1,11 +1,11 @@
 //! Changing a sorted set in its entry, and moving it from one form to the other.
 
-use super::large::ZsetObject;
+use super::large::{End, ZsetObject};
 use super::{COMPACT_BYTES_MAX, ZsetRef, compact};
-use crate::collections::listpack::ListpackRef;
+use crate::collections::listpack::{Item, ListpackRef};
 use crate::cow::Heap;
 use crate::dict::Payload;
-use crate::types::contract::Encoding;
+use crate::types::contract::{DataType, Encoding};
 use crate::types::object::Object;
 use crate::types::place::Place;
 use crate::types::value::ValueRef;
@@ -146,6 +146,23 @@ pub fn remove(place: &mut impl Place, member: &[u8]) -> bool {
             set.remove(heap, member).is_some()
         }
     }
+}
+
+/// Takes the first or the last of several elements out, and shows it before that.
+pub fn pop(place: &mut impl Place, end: End, seen: impl FnOnce(Item<'_>, f64)) {
+    if place.encoding() == Encoding::Listpack {
+        let set = view(place);
+        let rank = if end == End::First { 0 } else { set.len() - 1 };
+        let mut seen = Some(seen);
+        set.walk(rank..rank + 1, false, |member, score| {
+            if let Some(seen) = seen.take() {
+                seen(member, score);
+            }
+        });
+        return compact::remove_ranks(place, rank..rank + 1);
+    }
+    let (set, heap) = large(place);
+    set.pop(heap, end, |score, member| seen(Item::Bytes(member), score));
 }
 
 /// Removes the elements of these ranks.

@@ -20,6 +20,19 @@ pub struct ZsetObject {
     index: PackedTable<KeysWithWords>,
 }
 
+/// An end of a sorted set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The lowest score.
+    First,
+    /// The highest.
+    Last,
+}
+
+/// How many elements ahead [`ZsetObject::pop`] asks for the leaf of one in the index, and for the way to it.
+const NEAR: usize = 2;
+const FAR: usize = 5;
+
 fn score_of(word: &[u8]) -> f64 {
     f64::from_bits(u64::from_le_bytes(word.try_into().expect("the index has words of eight bytes")))
 }
@@ -222,17 +235,37 @@ impl ZsetObject {
             self.uproot(heap, path, inside..inside + here);
             left -= here;
         }
-        self.prefetch_end(ranks.start);
     }
 
-    /// Elements were taken from an end: whoever takes more will want the index's leaf of the one that is there now.
+    /// Takes the first or the last element out of a set that has one, and shows it before that.
+    ///
+    /// The next ones are likely to be wanted soon: their places in the index, which no cache has, are asked for ahead.
+    pub fn pop(&mut self, heap: &mut Heap, end: End, seen: impl FnOnce(f64, &[u8])) {
+        let rank = if end == End::First { 0 } else { self.len() - 1 };
+        let (cursor, at) = self.tree.seek_index(rank).expect("a set with elements");
+        let view = Leaf(cursor.leaf());
+        let (score, member) = view.iter_from(at).next().expect("the place of an element");
+        seen(score, member);
+        let known = self.index.remove(heap, member);
+        debug_assert!(known, "what is in the tree is in the index");
+        self.ask_ahead(view, at, end);
+        // A leaf that gets small is not joined to its neighbour: at an end it soon vanishes.
+        self.tree.edit(heap, cursor.path(), |leaf| leaf::remove(leaf, at..at + 1));
+    }
+
+    /// Asks for what taking out the elements next to `at` will read: of one further on, the way to its leaf in the
+    /// index; of a nearer one, whose way has come meanwhile, the leaf.
     #[inline]
-    fn prefetch_end(&self, rank: usize) {
-        let next = if rank == 0 { rank } else { rank.wrapping_sub(1) };
-        if (rank == 0 || rank == self.len())
-            && let Some((_, member)) = self.forwards(next).next()
-        {
-            self.index.prefetch_all(self.index.hash(member));
+    fn ask_ahead(&self, view: Leaf<'_>, at: usize, end: End) {
+        let neighbour = |distance: usize| match end {
+            End::First => Some(at + distance).filter(|at| *at < view.len()),
+            End::Last => at.checked_sub(distance),
+        };
+        if let Some(near) = neighbour(NEAR) {
+            self.index.prefetch_all(self.index.hash(view.member(near)));
+        }
+        if let Some(far) = neighbour(FAR) {
+            self.index.prefetch_way(self.index.hash(view.member(far)));
         }
     }
 
@@ -489,6 +522,14 @@ mod tests {
                             model.remove(member);
                         }
                         set.remove_ranks(&mut heap, from..to);
+                    }
+                    _ if step % 5 == 1 && model.len() > 1 => {
+                        let all = ordered(&model);
+                        let last = step % 2 == 0;
+                        let (score, member) = &all[if last { all.len() - 1 } else { 0 }];
+                        let seen = |s: f64, m: &[u8]| assert_eq!((s, m), (*score, &member[..]));
+                        set.pop(&mut heap, if last { End::Last } else { End::First }, seen);
+                        model.remove(member);
                     }
                     _ if step % 97 == 0 => {
                         // What an entry does when its value is shared.

@@ -33,8 +33,8 @@ mod rdb;
 pub mod spec;
 
 pub use compact::Element;
-pub use edit::{AddRule, Added, NanScore, add, expect_more, remove, remove_ranks};
-pub use large::ZsetObject;
+pub use edit::{AddRule, Added, NanScore, add, expect_more, pop, remove, remove_ranks};
+pub use large::{End, ZsetObject};
 
 use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;
