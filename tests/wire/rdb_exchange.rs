@@ -129,9 +129,9 @@ fn fill(kv: &mut Conn, able: Able) {
         }
     }
     run(kv, &[b"RPUSH", b"list:plain", &vec![b'p'; 100_000], b"after", &vec![b'q'; 70_000]]);
-    run(kv, &[b"HSET", b"hash:long", b"field", &vec![b'v'; 65]]);
-    run(kv, &[b"ZADD", b"zset:long", b"2", &vec![b'm'; 65]]);
-    run(kv, &[b"SADD", b"set:long", &vec![b'm'; 65], b"1"]);
+    run(kv, &[b"HSET", b"hash:long", b"field", &[b'v'; 65]]);
+    run(kv, &[b"ZADD", b"zset:long", b"2", &[b'm'; 65]]);
+    run(kv, &[b"SADD", b"set:long", &[b'm'; 65], b"1"]);
     for i in 0..300 {
         run(kv, &[b"PFADD", b"hll:sparse", format!("visitor:{}", i % 50).as_bytes()]);
     }
