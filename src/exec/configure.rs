@@ -113,24 +113,33 @@ impl Instance {
         }
     }
 
-    /// The score of the configuration; without one, what it was before there was one.
-    fn set_oom_score(&self) -> Result<(), String> {
-        let at_start = process::oom_score_at_start();
+    /// The score of the configuration. It counts from what the process had when it was first asked for one, and that
+    /// comes back when it no longer is.
+    fn set_oom_score(&mut self) -> Result<(), String> {
+        const FAILED: &str = "Failed to set current oom_score_adj. Check server logs.";
         let [primary, _replica, _child] = self.config.server.oom_score_adj_values.0;
-        let score = match self.config.server.oom_score_adj {
-            OomScoreAdj::No => at_start,
-            OomScoreAdj::Yes | OomScoreAdj::Relative => at_start + primary,
+        let wanted = self.config.server.oom_score_adj;
+        let base = match (wanted, self.oom_score_base) {
+            (OomScoreAdj::No, None) => return Ok(()),
+            (_, Some(base)) => base,
+            (_, None) => process::oom_score().map_err(|error| {
+                self.log.warning("Can't read the out-of-memory score", &[(keys::ERROR, &Shown(&error))]);
+                FAILED.to_owned()
+            })?,
+        };
+        let score = match wanted {
+            OomScoreAdj::No => base,
+            OomScoreAdj::Yes | OomScoreAdj::Relative => base + primary,
             OomScoreAdj::Absolute => primary,
         };
         let score = score.clamp(-1000, 1000);
-        if process::oom_score().is_ok_and(|now| now == score) {
-            return Ok(());
-        }
         process::set_oom_score(score).map_err(|error| {
             self.log
                 .warning("Can't set the out-of-memory score", &[(keys::ERROR, &Shown(&error)), (keys::VALUE, &score)]);
-            "Failed to apply new oom_score_adj configuration, check server logs.".to_owned()
-        })
+            FAILED.to_owned()
+        })?;
+        self.oom_score_base = (wanted != OomScoreAdj::No).then_some(base);
+        Ok(())
     }
 
     /// SIGHUP: reads the configuration again, applies what changed and logs what needs a restart.

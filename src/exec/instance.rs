@@ -217,6 +217,8 @@ pub struct Instance {
     pub config: Config,
     /// Where it came from, for CONFIG REWRITE and SIGHUP.
     pub sources: Sources,
+    /// The out-of-memory score that the process had before `oom-score-adj`, while that is on.
+    pub oom_score_base: Option<i32>,
     /// All clients.
     pub clients: Clients,
     /// All commands.
@@ -342,6 +344,7 @@ impl Instance {
             keyspace,
             config,
             sources,
+            oom_score_base: None,
             clients: Clients::default(),
             table,
             alert: Alert::default(),

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeVal;
@@ -122,12 +121,6 @@ pub fn oom_score() -> io::Result<i32> {
     text.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-/// What [`oom_score`] was when this was first asked, which has to be before it is changed.
-pub fn oom_score_at_start() -> i32 {
-    static AT_START: OnceLock<i32> = OnceLock::new();
-    *AT_START.get_or_init(|| oom_score().unwrap_or(0))
-}
-
 /// Sets the adjustment. Without privileges it can be raised, and lowered to what it once was.
 pub fn set_oom_score(score: i32) -> io::Result<()> {
     fs::write(OOM_SCORE, score.to_string())
@@ -148,10 +141,9 @@ mod tests {
 
     #[test]
     fn the_score_can_be_raised() {
-        let before = oom_score_at_start();
+        let before = oom_score().unwrap();
         set_oom_score((before + 1).min(1000)).unwrap();
         assert_eq!(oom_score().unwrap(), (before + 1).min(1000));
-        assert_eq!(oom_score_at_start(), before);
         set_oom_score(before).unwrap();
     }
 

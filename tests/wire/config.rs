@@ -328,6 +328,15 @@ fn pid_file_and_oom_score() {
     kv.ok("CONFIG SET oom-score-adj no");
     let before = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     assert_eq!(score(), before.trim());
+    // While it is off nothing is touched, and what is found when it is turned on is what counts.
+    let found = before.trim().parse::<i32>().unwrap() + 3;
+    fs::write(format!("/proc/{pid}/oom_score_adj"), found.to_string()).unwrap();
+    kv.ok("CONFIG SET oom-score-adj-values \"7 8 9\"");
+    assert_eq!(score(), found.to_string());
+    kv.ok("CONFIG SET oom-score-adj yes");
+    assert_eq!(score(), (found + 7).to_string());
+    kv.ok("CONFIG SET oom-score-adj no");
+    assert_eq!(score(), found.to_string());
 }
 
 /// Tools that try ports until one is free know a taken one by this text.

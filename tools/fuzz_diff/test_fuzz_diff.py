@@ -88,6 +88,17 @@ class Judging(unittest.TestCase):
         self.assertFalse(self.agree("smembers", one, b"*2\r\n$1\r\nb\r\n$1\r\nc\r\n"))
         self.assertFalse(self.agree("hgetall", one, other), "a field is not its value")
 
+    def test_zero_may_lose_its_sign(self):
+        self.assertTrue(self.agree("zscore", b"$1\r\n0\r\n", b"$2\r\n-0\r\n"))
+        self.assertFalse(self.agree("zscore", b"$2\r\n-0\r\n", b"$1\r\n0\r\n"))
+        self.assertFalse(self.agree("zscore", b"$1\r\n0\r\n", b"$2\r\n-1\r\n"))
+
+    def test_equal_distances_are_in_any_order(self):
+        one, other = b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nc\r\n$1\r\na\r\n"
+        self.assertFalse(self.agree("geosearch", one, other))
+        self.assertTrue(self.agree("geosearch", one, other, b"COUNT", b"2"))
+        self.assertFalse(self.agree("geosearch", one, b"*1\r\n$1\r\na\r\n", b"COUNT", b"2"))
+
     def test_times_are_near_only_when_far(self):
         self.assertTrue(self.agree("pttl", b":1000000\r\n", b":1000456\r\n"))
         self.assertFalse(self.agree("pttl", b":1000000\r\n", b":1200000\r\n"))
