@@ -14,7 +14,9 @@ impl Client {
             (0, 0) => (self.query.len(), self.query.capacity()),
             lent => lent,
         };
-        let free = room - received;
+        // A large argument is received in a buffer of its own, which in Redis is the query buffer.
+        let (large, large_room) = self.parser.large_buffer();
+        let free = room - received + large_room - large;
         let owed = self.reply.out.len();
         let _ = write!(
             out,
@@ -32,8 +34,8 @@ impl Client {
             self.flag_letters(),
             self.db,
             self.watching,
-            received - self.consumed,
-            self.parser.memory(),
+            received - self.consumed + large,
+            self.parser.memory() - large_room,
             self.reply.out.memory(),
             owed,
             owed.min(16 * 1024),

@@ -137,6 +137,9 @@ bits! {
     }
 }
 
+/// About what watching a key takes: its name, and an entry on both sides.
+const WATCH_BYTES: usize = 112;
+
 /// One client.
 pub struct Client {
     /// CLIENT ID.
@@ -168,6 +171,8 @@ pub struct Client {
     pub watching: u32,
     /// Wall clock of the last request or read, ms.
     pub last_active_ms: i64,
+    /// What [`Client::memory`] was when it was last counted, if that is done at all.
+    counted: usize,
     /// Since when the output is over its soft limit, ms; 0 when it is not.
     pub soft_limit_since_ms: i64,
     /// The last command, as an index of the command table; `u16::MAX` before the first.
@@ -221,6 +226,7 @@ impl Client {
             transaction: None,
             watching: 0,
             last_active_ms: now_ms,
+            counted: 0,
             soft_limit_since_ms: 0,
             last_command: u16::MAX,
             commands: 0,
@@ -262,6 +268,7 @@ impl Client {
             + self.parser.memory()
             + self.reply.out.memory()
             + self.transaction.as_ref().map_or(0, |t| t.memory())
+            + self.watching as usize * WATCH_BYTES
             + self.about.addr.capacity()
             + self.about.laddr.capacity()
             + self.about.name.capacity()
@@ -280,6 +287,8 @@ pub struct Clients {
     slot_of: HashMap<ClientId, u32>,
     last_id: ClientId,
     len: usize,
+    /// The sum of what is counted, while it is.
+    counted: Option<usize>,
 }
 
 impl Clients {
@@ -363,8 +372,7 @@ impl Clients {
     /// Forgets a client whose connection is closed.
     pub fn remove(&mut self, slot: u32) -> Option<Box<Client>> {
         let client = self.slots.get_mut(slot as usize)?.take()?;
-        self.slot_of.remove(&client.id);
-        self.len -= 1;
+        self.remove_taken(&client);
         Some(client)
     }
 
@@ -372,6 +380,35 @@ impl Clients {
     pub fn remove_taken(&mut self, client: &Client) {
         self.slot_of.remove(&client.id);
         self.len -= 1;
+        self.counted = self.counted.map(|sum| sum - client.counted);
+    }
+
+    /// Turns counting on or off. The memory of all clients as it was when each of them was last counted.
+    #[inline]
+    pub fn count_all(&mut self, wanted: bool) -> usize {
+        match self.counted {
+            Some(sum) if wanted => sum,
+            None if !wanted => 0,
+            _ => self.begin_or_end_counting(wanted),
+        }
+    }
+
+    #[cold]
+    fn begin_or_end_counting(&mut self, wanted: bool) -> usize {
+        self.iter_mut().for_each(|client| client.counted = if wanted { client.memory() } else { 0 });
+        let sum = self.iter().map(|client| client.counted).sum();
+        self.counted = wanted.then_some(sum);
+        sum
+    }
+
+    /// Counts what one client takes now, if that is done at all.
+    #[inline]
+    pub fn count(&mut self, slot: u32) {
+        let Some(sum) = self.counted else { return };
+        let Some(client) = self.at_mut(slot) else { return };
+        let (before, now) = (client.counted, client.memory());
+        client.counted = now;
+        self.counted = Some(sum - before + now);
     }
 
     /// All clients but the one being executed.
@@ -409,6 +446,29 @@ mod tests {
         assert!(clients.of(conn(3, 1)).is_none());
         assert!(clients.by_id(first).is_none());
         assert_eq!(clients.len(), 1);
+    }
+
+    #[test]
+    fn the_sum_of_memory_follows_those_that_are_counted() {
+        let mut clients = Clients::default();
+        (0..3).for_each(|slot| _ = clients.add(conn(slot, 1), About::default(), 0));
+        assert_eq!(clients.count_all(false), 0);
+        clients.count(1);
+        assert_eq!(clients.count_all(false), 0, "not while nobody wants to know");
+        let before = clients.count_all(true);
+        assert_eq!(before, clients.iter().map(Client::memory).sum::<usize>());
+        clients.at_mut(1).expect("it is there").query.reserve_exact(10_000);
+        assert_eq!(clients.count_all(true), before);
+        clients.count(1);
+        assert_eq!(clients.count_all(true), before + 10_000);
+        clients.remove(1);
+        assert_eq!(clients.count_all(true), before / 3 * 2);
+        clients.add(conn(1, 2), About::default(), 0);
+        clients.count(1);
+        assert_eq!(clients.count_all(true), before);
+        assert_eq!(clients.count_all(false), 0);
+        clients.remove(2);
+        assert_eq!(clients.count_all(true), before / 3 * 2);
     }
 
     #[test]

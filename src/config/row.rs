@@ -144,8 +144,6 @@ pub enum Needs {
     Aof,
     /// Cluster mode.
     Cluster,
-    /// Closing the greediest clients.
-    ClientEviction,
     /// CLIENT TRACKING.
     Tracking,
     /// Keyspace notifications.
@@ -160,11 +158,10 @@ pub enum Needs {
 
 impl Needs {
     /// Every part, in alphabetic order of their names.
-    pub const ALL: [Needs; 9] = [
+    pub const ALL: [Needs; 8] = [
         Needs::Acl,
         Needs::Tracking,
         Needs::Cluster,
-        Needs::ClientEviction,
         Needs::PubSub,
         Needs::Replication,
         Needs::Scripting,
@@ -178,7 +175,6 @@ impl Needs {
             Needs::Acl => "ACL users",
             Needs::Aof => "the append-only file",
             Needs::Cluster => "cluster mode",
-            Needs::ClientEviction => "eviction of clients",
             Needs::Tracking => "client-side caching",
             Needs::PubSub => "publish/subscribe",
             Needs::Replication => "replication",
@@ -221,8 +217,6 @@ pub enum Apply {
     LogLevel,
     /// maxmemory: evict now, and say so when the new limit is below what is used.
     Memory,
-    /// maxmemory-clients: start or stop counting clients' memory.
-    ClientMemory,
     /// How often cron runs.
     Hz,
     /// Time between keys of a running snapshot.

@@ -95,7 +95,6 @@ impl Instance {
             // Read where they are needed, or refreshed by config_changed().
             Apply::Nothing
             | Apply::Password
-            | Apply::ClientMemory
             | Apply::Hz
             | Apply::SnapshotPace
             | Apply::LatencyTracking

@@ -95,6 +95,8 @@ pub enum CloseReason {
     QueryBufferFull,
     /// It does not read its replies: client-output-buffer-limit.
     OutputBufferFull,
+    /// It took more memory than others when all together took too much: maxmemory-clients.
+    Evicted,
     /// timeout.
     Idle,
     /// The connection broke.
@@ -501,6 +503,7 @@ impl Instance {
         match reason {
             CloseReason::QueryBufferFull => self.metrics.query_limit_closed.inc(),
             CloseReason::OutputBufferFull => self.metrics.output_limit_closed.inc(),
+            CloseReason::Evicted => self.metrics.evicted_clients.inc(),
             CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
         }
     }

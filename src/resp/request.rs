@@ -225,6 +225,12 @@ impl RequestParser {
         self.partial.as_ref().map_or(0, |p| p.memory())
     }
 
+    /// Length and capacity of the large argument that is being received.
+    pub fn large_buffer(&self) -> (usize, usize) {
+        let large = self.partial.as_ref().and_then(|partial| partial.large.as_ref());
+        large.map_or((0, 0), |large| (large.bytes.len(), large.bytes.capacity()))
+    }
+
     /// Bytes received of the unfinished request that are not in the query buffer any more.
     pub fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |p| {

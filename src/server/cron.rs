@@ -7,6 +7,7 @@
 //! 3. Clients whose wait is over are told, and those that waited for one of these keys are served.
 //! 4. Memory that ended snapshots and lazy deletions left is freed, in slices.
 //! 5. Replies are sent: last, because everything above may still owe somebody a reply.
+//! 6. Clients that take too much memory even so are closed.
 
 use super::Server;
 use crate::client::Attention;
@@ -40,6 +41,7 @@ impl Server {
         self.inst.keyspace.reap_snapshots();
         self.settle();
         self.flush_all();
+        self.evict_clients();
         self.settle();
     }
 

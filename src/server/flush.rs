@@ -27,6 +27,7 @@ impl Server {
         let mut list = std::mem::take(&mut self.to_flush);
         for conn in list.drain(..) {
             self.flush(conn);
+            self.inst.clients.count(conn.index);
         }
         if self.to_flush.is_empty() {
             self.to_flush = list; // keep the allocation

@@ -41,6 +41,7 @@
 mod accept;
 mod batch;
 mod cron;
+mod evict;
 mod facts;
 mod flush;
 mod loading;

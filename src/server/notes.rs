@@ -37,6 +37,12 @@ pub(super) fn closed(inst: &Instance, client: &Client, reason: CloseReason) {
         CloseReason::Served | CloseReason::Broken => inst.log.verbose("Client closed connection", about),
         CloseReason::Killed => inst.log.verbose("Client killed", about),
         CloseReason::Idle => inst.log.verbose("Closing idle client", about),
+        CloseReason::Evicted => {
+            let memory = client.memory();
+            let about: crate::observe::log::Values<'_> =
+                &[(keys::ADDRESS, &client.about.addr), (keys::CLIENT, &client.id), ("memory_bytes", &memory)];
+            inst.log.notice("Evicting client", about);
+        }
         CloseReason::QueryBufferFull => {
             inst.log.warning("Closing client that reached max query buffer length", about);
         }

@@ -129,7 +129,9 @@ impl Server {
                 if self.read(slot) {
                     group.push(slot);
                 }
+                self.inst.clients.count(slot);
             }
+            self.evict_clients();
             for _ in 0..rounds {
                 if group.is_empty() {
                     break;
@@ -141,6 +143,7 @@ impl Server {
             }
             for &slot in slots {
                 self.leave_group(slot);
+                self.inst.clients.count(slot);
             }
         }
         list.clear();

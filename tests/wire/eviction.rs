@@ -274,3 +274,75 @@ fn a_pause_keeps_keys() {
     kv.ok("CLIENT UNPAUSE");
     wait_for("the keys to go", Duration::from_secs(5), || kv.int("DBSIZE") == 0);
 }
+
+/// Leaves an argument of so many bytes unfinished.
+fn half_a_request(kv: &mut Conn, bytes: usize) {
+    let head = format!("*2\r\n$4\r\nECHO\r\n${}\r\n", bytes + 1);
+    kv.raw(&[head.as_bytes(), &vec![b'x'; bytes]].concat());
+}
+
+fn clients_named(kv: &mut Conn, name: &str) -> usize {
+    kv.line("CLIENT LIST").string().lines().filter(|line| line.contains(&format!(" name={name} "))).count()
+}
+
+#[test]
+fn the_greediest_clients_are_closed() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.ok("CLIENT NO-EVICT ON");
+    kv.ok("CLIENT SETNAME control");
+    let mut all = Vec::new();
+    for (name, bytes) in [("small", 100_000), ("middle", 500_000), ("large", 2_000_000)] {
+        for _ in 0..2 {
+            let mut one = kv.another();
+            one.ok(&format!("CLIENT SETNAME {name}"));
+            half_a_request(&mut one, bytes);
+            all.push(one);
+        }
+    }
+    let mut count = |name: &str| clients_named(&mut kv, name);
+    wait_for("all to be there", Duration::from_secs(10), || {
+        let list = server.connect().line("CLIENT LIST").string();
+        list.lines().filter(|line| line.contains("qbuf=2000000 ") || line.contains("qbuf=500000 ")).count() == 4
+    });
+    assert_eq!([count("small"), count("middle"), count("large")], [2, 2, 2]);
+    let mut admin = server.connect();
+    admin.ok("CLIENT NO-EVICT ON");
+    admin.ok("CONFIG SET maxmemory-clients 2mb");
+    wait_for("the large ones to go", Duration::from_secs(10), || count("large") == 0);
+    assert_eq!([count("small"), count("middle")], [2, 2], "no more go than must");
+    admin.ok("CONFIG SET maxmemory-clients 700kb");
+    wait_for("the middle ones to go", Duration::from_secs(10), || count("middle") == 0);
+    assert_eq!(count("small"), 2);
+    admin.ok("CONFIG SET maxmemory-clients 1");
+    wait_for("all to go", Duration::from_secs(10), || count("small") == 0);
+    assert_eq!(admin.info("evicted_clients"), "6");
+    assert_eq!(count("control"), 1, "who must not be evicted stays, over the limit or not");
+    assert!(server.log().contains("Evicting client"), "{}", server.log());
+    assert!(all.iter_mut().all(Conn::is_closed));
+}
+
+#[test]
+fn clients_go_before_their_requests_run_and_when_they_do_not_read() {
+    let server = Server::start(&["--maxmemory-clients", "3mb"]);
+    let mut control = server.connect();
+    control.ok("CLIENT NO-EVICT ON");
+    let mut kv = control.another();
+    kv.ok("SET small x");
+    kv.send(&["SET".to_owned(), "key".to_owned(), "v".repeat(4_000_000)]);
+    wait_for("it to be closed", Duration::from_secs(10), || kv.is_closed());
+    assert_eq!(control.int("EXISTS key"), 0);
+    // One that asks for much and takes nothing. A percentage is one of maxmemory.
+    control.ok("CONFIG SET maxmemory 30mb maxmemory-clients 10%");
+    control.int("SETRANGE long 200000 x");
+    let mut deaf = control.another();
+    deaf.ok("CLIENT SETNAME deaf");
+    for _ in 0..200 {
+        if deaf.try_raw(b"GET long\r\n").is_err() {
+            break;
+        }
+    }
+    wait_for("it to be closed", Duration::from_secs(10), || clients_named(&mut control, "deaf") == 0);
+    assert_eq!(control.info("evicted_clients"), "2");
+    assert_eq!(control.info("evicted_keys"), "0");
+}

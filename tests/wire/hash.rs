@@ -184,6 +184,8 @@ fn deadlines() {
             HEXPIRE none 10000000000000 FIELDS 1 a => (error) ERR invalid expire time in 'hexpire' command
             HPEXPIREAT none 70368744177664 FIELDS 1 a => (error) ERR invalid expire time in 'hpexpireat' command
             HEXPIRE none 1 FIELDS 0 a      => (error) ERR Parameter `numFields` should be greater than 0
+            HEXPIRE none 1 NX FIELDS a     => (error) ERR Parameter `numFields` should be greater than 0
+            HEXPIRE none 1 NX FIELDS 1     => (error) ERR The `numfields` parameter must match the number of arguments
             HEXPIRE none 1 FIELDS 2 a      => (error) ERR The `numfields` parameter must match the number of arguments
             HEXPIRE none 1 FIELD 1 a       =~ (error) ERR Mandatory argument FIELDS is missing *
             HEXPIRE none 1 NX XX FIELDS 1 a =~ (error) ERR Mandatory argument FIELDS is missing *

@@ -3,7 +3,7 @@
 // Each target uses its part.
 #![allow(dead_code)]
 
-use kvstash::db::{Keyspace, Options};
+use kvstash::db::{FlushMode, Keyspace, Options};
 use kvstash::persist::{
     Fault, KeyDelay, KeyspaceSource, LoadEntry, LoadSettings, LoadSink, SaveControl, Stored, load_entry, load_stream,
     write_snapshot,
@@ -19,6 +19,13 @@ const NOW_MS: i64 = 1_700_000_000_000;
 
 pub struct World {
     keyspace: Keyspace,
+}
+
+impl Drop for World {
+    /// A table that is dropped leaks what it holds: a snapshot might be reading it.
+    fn drop(&mut self) {
+        self.keyspace.flush_all(FlushMode::Sync, NOW_MS);
+    }
 }
 
 struct Sink<'k> {

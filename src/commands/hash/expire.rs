@@ -3,7 +3,7 @@
 //! The four of the family are one command with another unit. A deadline that has passed already deletes the field now.
 //! For the conditions GT and LT, a field without a deadline lives forever.
 
-use super::{NO_FIELDS_WORD, named_fields, remove_if_empty};
+use super::{named_fields, remove_if_empty};
 use crate::db::KeySlot;
 use crate::exec::args::{ExpiryUnit, int};
 use crate::exec::ctx::DataCtx;
@@ -142,9 +142,6 @@ fn expire(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandRes
     let is_condition = |word: &[u8]| [&b"nx"[..], b"xx", b"gt", b"lt"].iter().any(|c| word.eq_ignore_ascii_case(c));
     let condition = Some(&args[3]).filter(|word| is_condition(word));
     let at = 3 + usize::from(condition.is_some());
-    if at + 2 >= args.len() {
-        return Err(NO_FIELDS_WORD);
-    }
     let fields = named_fields(args, at, NOT_MANY_FIELDS)?;
     if missing {
         reply_each(ctx.reply, fields, NO_FIELD);

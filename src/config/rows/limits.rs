@@ -25,7 +25,7 @@ group! {
         /// What all clients together may take: an amount, or a percentage of maxmemory. The greediest are closed.
         /// 0 sets no limit.
         maxmemory_clients: MemoryOrPercent = MemoryOrPercent::Bytes(0)
-            => Spec::memory_or_percent("maxmemory-clients").apply(Apply::ClientMemory).waits(Needs::ClientEviction);
+            => Spec::memory_or_percent("maxmemory-clients");
 
         /// How many new connections are accepted in one turn.
         max_new_connections_per_cycle: u32 = 10 => Spec::unsigned("max-new-connections-per-cycle", 1, 1000);
