@@ -78,6 +78,14 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    /// Starts fetching what looking for an element of its value will read.
+    #[inline]
+    pub fn prefetch_inside(self, element: u64) {
+        if let dict::PayloadRef::Node(object) = self.0.payload() {
+            object.prefetch(element);
+        }
+    }
+
     /// The value, if it is a string.
     #[inline]
     pub fn string(self) -> Result<StringRef<'a>, WrongType> {

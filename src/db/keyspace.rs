@@ -184,7 +184,7 @@ impl Keyspace {
         DbMut::new(self, index, now_ms)
     }
 
-    /// Starts fetching the bucket a key would be in. Stage 1 of 2, for a batch of keys.
+    /// Starts fetching the bucket a key would be in. Stage 1 of 3, for a batch of keys.
     #[inline]
     pub fn prefetch_bucket(&self, db: usize, hash: u64) {
         self.dbs[db].table.prefetch_bucket(hash);
@@ -194,6 +194,15 @@ impl Keyspace {
     #[inline]
     pub fn prefetch_entry(&self, db: usize, hash: u64) {
         self.dbs[db].table.prefetch_entry(hash);
+    }
+
+    /// Starts fetching what looking for an element in the value of the entry that is likely the key's will read. Stage
+    /// 3, when the entry has arrived.
+    #[inline]
+    pub fn prefetch_inside(&self, db: usize, hash: u64, element: u64) {
+        if let Some(found) = self.dbs[db].table.likely(hash) {
+            EntryRef(found).prefetch_inside(element);
+        }
     }
 
     /// Keys in database `index`, those that ran out of time but are still there included.

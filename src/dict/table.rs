@@ -213,6 +213,21 @@ impl<E: Element> Table<E> {
         }
     }
 
+    /// The element that is likely the key's, by its tag alone.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<E::Ref<'_>> {
+        let segment = self.locate(hash);
+        if segment.is_null() {
+            return None;
+        }
+        // SAFETY: the segment lives, and the element as long as self is borrowed.
+        unsafe {
+            let bucket = segment.bucket(super::segment::home(hash, segment.depth(), self.buckets()));
+            let slot = tags::slots_with((*bucket).word, tags::tag_of(hash)).next()?;
+            std::ptr::NonNull::new((*bucket).slots[slot]).map(|element| E::view(element))
+        }
+    }
+
     /// What the table is made of.
     pub fn stats(&self) -> TableStats {
         TableStats {

@@ -39,6 +39,8 @@ pub struct CommandSpec {
     pub tips: &'static [&'static str],
     /// Set when the command is kept for old clients only: (since, what replaces it).
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// The argument that names an element of the first key's value, for prefetching; 0 where there is none.
+    pub element: u16,
     /// What the configuration says of who may call it; `None` where it says nothing.
     pub allowed: Option<Permission>,
     /// What runs.
@@ -63,6 +65,7 @@ impl CommandSpec {
         history: &[],
         tips: &[],
         deprecated: None,
+        element: 0,
         allowed: None,
         handler: Handler::Container,
         subcommands: &[],

@@ -43,6 +43,8 @@ pub struct Command {
     pub handler: Handler,
     /// Index of the first key when it is always at the same place; 0 when the command has no such key.
     pub first_key: u16,
+    /// Copied from the declaration.
+    pub element: u16,
     /// The subcommands.
     pub subcommands: Vec<Command>,
     /// The container, of a subcommand.
@@ -71,6 +73,7 @@ impl Command {
             arity: spec.arity,
             handler: spec.handler,
             first_key,
+            element: spec.element,
             subcommands: spec.subcommands.iter().map(|s| Command::new(s, Some(spec), next_id)).collect(),
             container,
         }

@@ -31,7 +31,10 @@ struct Request {
     end: u32,
     /// The db its client had selected when it was parsed: good enough for a prefetch.
     db: u32,
+    /// Hash of the first key.
     hash: Option<u64>,
+    /// Hash of the element of its value that is asked for.
+    element: Option<u64>,
 }
 
 enum What {
@@ -96,6 +99,12 @@ impl Server {
                         }
                         _ => None,
                     };
+                    let element = match found {
+                        Lookup::Found(command) if command.element != 0 => {
+                            args.get(usize::from(command.element)).map(|name| self.inst.keyspace.key(name).hash)
+                        }
+                        _ => None,
+                    };
                     batch.requests.push(Request {
                         what: What::Command(found),
                         slot,
@@ -105,6 +114,7 @@ impl Server {
                         end: at as u32,
                         db: client.db,
                         hash,
+                        element,
                     });
                 }
                 Parsed::Incomplete { consumed } => {
@@ -125,6 +135,7 @@ impl Server {
                         end: client.query.len() as u32,
                         db: client.db,
                         hash: None,
+                        element: None,
                     });
                     return false;
                 }
@@ -135,7 +146,8 @@ impl Server {
         more
     }
 
-    /// PREFETCH: the bucket lines, then the entry lines, of the first requests; the rest follow during execution.
+    /// PREFETCH: the bucket lines, then the entry lines, of the first requests; the rest follow during execution, and
+    /// so do the lines inside their values.
     pub(super) fn prefetch(&mut self) {
         let n = self.batch.requests.len().min(PREFETCH_AHEAD);
         self.prefetch_range(0, n);
@@ -152,6 +164,16 @@ impl Server {
         for request in requests {
             if let Some(hash) = request.hash {
                 self.inst.keyspace.prefetch_entry(request.db as usize, hash);
+            }
+        }
+    }
+
+    /// The same, one stage further: what those that ask for an element will read inside the value.
+    #[inline]
+    fn prefetch_inside(&self, from: usize, to: usize) {
+        for request in &self.batch.requests[from..to] {
+            if let (Some(hash), Some(element)) = (request.hash, request.element) {
+                self.inst.keyspace.prefetch_inside(request.db as usize, hash, element);
             }
         }
     }
@@ -196,6 +218,7 @@ impl Server {
             if i % PREFETCH_AHEAD == 0 {
                 let ahead = i + PREFETCH_AHEAD;
                 let n = self.batch.requests.len();
+                self.prefetch_inside(i, ahead.min(n));
                 if ahead < n {
                     self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
                 }

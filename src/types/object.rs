@@ -37,6 +37,17 @@ macro_rules! each {
 }
 
 impl Object {
+    /// Starts fetching what looking for an element with this hash will read.
+    #[inline]
+    pub fn prefetch(&self, element: u64) {
+        match self {
+            Object::Set(set) => set.prefetch(element),
+            Object::Hash(hash) => hash.prefetch(element),
+            Object::Zset(set) => set.prefetch(element),
+            Object::Rope(_) | Object::List(_) | Object::Stream(_) => {}
+        }
+    }
+
     /// A second, independent value with the same contents (COPY).
     pub fn duplicate(&self, heap: &Heap) -> Object {
         match self {

@@ -26,6 +26,7 @@ pub(super) static GEOADD: CommandSpec = CommandSpec {
         ArgSpec::block("data", &[ArgSpec::double("longitude"), ArgSpec::double("latitude"), ArgSpec::string("member")])
             .multiple(),
     ],
+    element: 4,
     handler: Handler::Data(geoadd),
     ..CommandSpec::BASE
 };

@@ -19,6 +19,7 @@ pub(super) static HINCRBY: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("field"), ArgSpec::integer("increment")],
+    element: 2,
     handler: Handler::Data(hincrby),
     ..CommandSpec::BASE
 };
@@ -32,6 +33,7 @@ pub(super) static HINCRBYFLOAT: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("field"), ArgSpec::double("increment")],
+    element: 2,
     handler: Handler::Data(hincrbyfloat),
     ..CommandSpec::BASE
 };

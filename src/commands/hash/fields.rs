@@ -25,6 +25,7 @@ pub(super) static HSET: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::block("data", PAIR).multiple()],
+    element: 2,
     handler: Handler::Data(hset),
     ..CommandSpec::BASE
 };
@@ -39,6 +40,7 @@ pub(super) static HMSET: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::block("data", PAIR).multiple()],
+    element: 2,
     handler: Handler::Data(hmset),
     ..CommandSpec::BASE
 };
@@ -52,6 +54,7 @@ pub(super) static HSETNX: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::INSERT))],
     args: &[ArgSpec::key("key"), ArgSpec::string("field"), ArgSpec::string("value")],
+    element: 2,
     handler: Handler::Data(hsetnx),
     ..CommandSpec::BASE
 };
@@ -65,6 +68,7 @@ pub(super) static HGET: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("field")],
+    element: 2,
     handler: Handler::Data(hget),
     ..CommandSpec::BASE
 };
@@ -79,6 +83,7 @@ pub(super) static HMGET: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("field").multiple()],
+    element: 2,
     handler: Handler::Data(hmget),
     ..CommandSpec::BASE
 };
@@ -93,6 +98,7 @@ pub(super) static HDEL: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("field").multiple()],
+    element: 2,
     handler: Handler::Data(hdel),
     ..CommandSpec::BASE
 };
@@ -106,6 +112,7 @@ pub(super) static HEXISTS: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key"), ArgSpec::string("field")],
+    element: 2,
     handler: Handler::Data(hexists),
     ..CommandSpec::BASE
 };
@@ -119,6 +126,7 @@ pub(super) static HSTRLEN: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key"), ArgSpec::string("field")],
+    element: 2,
     handler: Handler::Data(hstrlen),
     ..CommandSpec::BASE
 };

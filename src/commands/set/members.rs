@@ -21,6 +21,7 @@ pub(super) static SADD: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::INSERT))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple()],
+    element: 2,
     handler: Handler::Data(sadd),
     ..CommandSpec::BASE
 };
@@ -34,6 +35,7 @@ pub(super) static SREM: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple()],
+    element: 2,
     handler: Handler::Data(srem),
     ..CommandSpec::BASE
 };
@@ -73,6 +75,7 @@ pub(super) static SISMEMBER: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key"), ArgSpec::string("member")],
+    element: 2,
     handler: Handler::Data(sismember),
     ..CommandSpec::BASE
 };
@@ -87,6 +90,7 @@ pub(super) static SMISMEMBER: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple()],
+    element: 2,
     handler: Handler::Data(smismember),
     ..CommandSpec::BASE
 };

@@ -31,6 +31,7 @@ pub(super) static ZADD: CommandSpec = CommandSpec {
         ArgSpec::word("increment", "INCR").optional().since("3.0.2"),
         ArgSpec::block("data", &[ArgSpec::double("score"), ArgSpec::string("member")]).multiple(),
     ],
+    element: 3,
     handler: Handler::Data(zadd),
     ..CommandSpec::BASE
 };
@@ -45,6 +46,7 @@ pub(super) static ZINCRBY: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("increment"), ArgSpec::string("member")],
+    element: 3,
     handler: Handler::Data(zincrby),
     ..CommandSpec::BASE
 };
@@ -59,6 +61,7 @@ pub(super) static ZREM: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple()],
+    element: 2,
     handler: Handler::Data(zrem),
     ..CommandSpec::BASE
 };
@@ -85,6 +88,7 @@ pub(super) static ZSCORE: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member")],
+    element: 2,
     handler: Handler::Data(zscore),
     ..CommandSpec::BASE
 };
@@ -99,6 +103,7 @@ pub(super) static ZMSCORE: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple()],
+    element: 2,
     handler: Handler::Data(zmscore),
     ..CommandSpec::BASE
 };
@@ -113,6 +118,7 @@ pub(super) static ZRANK: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member"), ArgSpec::word("withscore", "WITHSCORE").optional()],
+    element: 2,
     handler: Handler::Data(zrank),
     ..CommandSpec::BASE
 };
@@ -127,6 +133,7 @@ pub(super) static ZREVRANK: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member"), ArgSpec::word("withscore", "WITHSCORE").optional()],
+    element: 2,
     handler: Handler::Data(zrevrank),
     ..CommandSpec::BASE
 };

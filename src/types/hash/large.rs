@@ -18,6 +18,12 @@ pub struct HashObject {
 }
 
 impl HashObject {
+    /// Starts fetching what looking for an element with this hash will read.
+    #[inline]
+    pub fn prefetch(&self, element: u64) {
+        self.table.prefetch(element);
+    }
+
     /// A hash without fields.
     pub fn new(seed: HashSeed, now: Epoch) -> HashObject {
         HashObject { birth: now, table: PackedTable::new(seed, now), deadlines: None }

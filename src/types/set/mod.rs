@@ -41,6 +41,12 @@ pub struct SetObject {
 }
 
 impl SetObject {
+    /// Starts fetching what looking for an element with this hash will read.
+    #[inline]
+    pub fn prefetch(&self, element: u64) {
+        self.table.prefetch(element);
+    }
+
     /// An independent value with the same contents.
     pub fn duplicate(&self, heap: &Heap) -> Self {
         SetObject { birth: heap.epoch(), table: self.table.duplicate(heap.epoch()) }

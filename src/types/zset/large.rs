@@ -42,6 +42,12 @@ fn word_of(score: f64) -> [u8; 8] {
 }
 
 impl ZsetObject {
+    /// Starts fetching what looking for an element with this hash will read.
+    #[inline]
+    pub fn prefetch(&self, element: u64) {
+        self.index.prefetch(element);
+    }
+
     /// A sorted set without elements.
     pub fn new(maker: &Maker<'_>) -> ZsetObject {
         ZsetObject::with_seed(maker.seed, maker.epoch())
