@@ -25,6 +25,19 @@ pub struct Place {
     pub latitude: f64,
 }
 
+/// The number that a score stands for. Sorted sets can have scores that are none; what becomes of them is what Redis's
+/// conversions to integers make of them on x86: 0 for those of 2^64 and more, 2^63 for those below -2^63.
+pub fn number_of(score: f64) -> u64 {
+    const HALF: f64 = 9_223_372_036_854_775_808.0;
+    if score < HALF { truncated(score) as u64 } else { truncated(score - HALF) as u64 ^ (1 << 63) }
+}
+
+/// The integer part of a score, or the least integer where it has none.
+pub fn truncated(score: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&score) { score as i64 } else { i64::MIN }
+}
+
 impl Place {
     /// None for what is not on the map.
     pub fn new(longitude: f64, latitude: f64) -> Option<Place> {
@@ -269,6 +282,24 @@ impl Area {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scores_that_are_no_numbers() {
+        for (score, number) in [
+            (0.0, 0),
+            (3.9, 3),
+            (-1.5, u64::MAX),
+            (9.3e18, 9_300_000_000_000_000_000),
+            (1.8446744073709552e19, 0),
+            (1e300, 0),
+            (f64::INFINITY, 0),
+            (f64::NEG_INFINITY, 1 << 63),
+            (-1e19, 1 << 63),
+        ] {
+            assert_eq!(number_of(score), number, "{score}");
+        }
+        assert_eq!([truncated(2.9), truncated(-2.9), truncated(1e19)], [2, -2, i64::MIN]);
+    }
     use crate::util::rng::Rng;
 
     fn place(longitude: f64, latitude: f64) -> Place {

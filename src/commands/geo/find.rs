@@ -9,7 +9,7 @@ use crate::resp::Reply;
 use crate::types::value::NewValue;
 use crate::types::zset::spec::ScoreRange;
 use crate::types::zset::{NewZset, ZsetRef};
-use crate::util::geohash::{Area, Place};
+use crate::util::geohash::{self, Area, Place};
 
 /// In which order places are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,7 +66,7 @@ pub(super) fn find(set: ZsetRef<'_>, area: &Area, wish: &Wish) -> Vec<Found> {
             if flow.is_break() {
                 return;
             }
-            let place = Place::decode(score as i64 as u64);
+            let place = Place::decode(geohash::number_of(score));
             if let Some(metres) = area.distance_within(place) {
                 let mut name = Vec::new();
                 member.push_to(&mut name);
@@ -100,7 +100,7 @@ pub(super) fn reply(reply: &mut Reply, found: &[Found], wish: &Wish) {
             reply.bulk(&text);
         }
         if wish.numbers {
-            reply.int(one.score as i64);
+            reply.int(geohash::truncated(one.score));
         }
         if wish.places {
             reply_place(reply, one.place);

@@ -16,7 +16,7 @@ mod search;
 use crate::exec::error::CommandError;
 use crate::exec::spec::{ArgSpec, CommandSpec};
 use crate::types::zset::ZsetRef;
-use crate::util::geohash::Place;
+use crate::util::geohash::{self, Place};
 use crate::util::num;
 
 pub(super) static COMMANDS: &[&CommandSpec] = &[
@@ -64,7 +64,7 @@ fn six_places(number: f64) -> String {
 
 /// Where a member is.
 fn place_of(set: ZsetRef<'_>, member: &[u8]) -> Option<Place> {
-    set.score(member).map(|score| Place::decode(score as i64 as u64))
+    set.score(member).map(|score| Place::decode(geohash::number_of(score)))
 }
 
 /// A distance as replies show it.
