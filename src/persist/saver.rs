@@ -139,6 +139,8 @@ impl Saver {
         self.last_try_ms = Some(at.now_ms);
         self.saves += 1;
         let control = Arc::new(SaveControl::new(Arc::clone(&self.delay)));
+        // Known to whoever asks before the thread has begun.
+        control.set_total(source.databases().iter().map(|db| db.keys).sum());
         let (disk, shared) = (Arc::clone(&self.disk), Arc::clone(&control));
         let run = self.saves;
         let report = Report { run, done: Some(done) };
@@ -206,7 +208,8 @@ impl Saver {
             join(running.thread.take());
         }
         self.saves += 1;
-        let control = SaveControl::new(Arc::clone(&self.delay));
+        // Without the delay: everybody waits for this one.
+        let control = SaveControl::default();
         let saved = save::save_file(&*self.disk, source, settings, &control)?;
         self.mark_saved(at);
         Ok(saved)
