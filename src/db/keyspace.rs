@@ -332,6 +332,15 @@ impl Side {
         self.touch_watchers(db, key, exists);
     }
 
+    /// As [`Self::changed_by`], but for those who watch the key nothing has happened: only who waits for it is told.
+    #[inline]
+    pub fn changed_aside(&mut self, db: usize, key: &[u8], count: usize) {
+        self.stats.dirty += count as u64;
+        if !self.wanted.is_idle() {
+            self.wanted.touch(db as u32, key);
+        }
+    }
+
     /// Tells those who have an eye on the key: watchers, and blocked clients.
     #[inline]
     pub fn touch_watchers(&mut self, db: usize, key: &[u8], exists: bool) {

@@ -84,6 +84,12 @@ impl<'a> Occupied<'a> {
         self.with.side.changed_by(self.with.db, self.with.key.bytes, true, count);
     }
 
+    /// As [`Occupied::changed`], for a change that WATCH does not notice: of a stream's consumer groups, for one.
+    #[inline]
+    pub fn changed_aside(&mut self, count: usize) {
+        self.with.side.changed_aside(self.with.db, self.with.key.bytes, count);
+    }
+
     /// A hash is changed by `edit`, and the index of deadlines hears of what that does to those of its fields.
     #[inline]
     pub fn edit_hash<R>(&mut self, edit: impl FnOnce(&mut Self) -> R) -> R {

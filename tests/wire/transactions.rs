@@ -90,6 +90,52 @@ fn abort_while_queueing() {
     });
 }
 
+/// What is done to a stream's groups does not change the stream; a list that is trimmed to itself has changed.
+#[test]
+fn watched_streams_and_lists() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        let mut other = kv.another();
+        for (change, aborts) in [
+            ("XREADGROUP GROUP g c STREAMS x >", false),
+            ("XCLAIM x g d 0 1-1", false),
+            ("XAUTOCLAIM x g d 0 0", false),
+            ("XACK x g 1-1", false),
+            ("XSETID x 100-1", false),
+            ("XGROUP CREATE x g2 0", false),
+            ("XGROUP SETID x g 0", false),
+            ("XGROUP CREATECONSUMER x g d", false),
+            ("XGROUP DELCONSUMER x g c", false),
+            ("XGROUP DESTROY x g", false),
+            ("XGROUP CREATE none g 0 MKSTREAM", true),
+            ("XADD x * f v", true),
+            ("XDEL x 1-1", true),
+            ("XDEL x 9-9", false),
+            ("XTRIM x MAXLEN 1", true),
+            ("LTRIM l 0 -1", true),
+            ("LTRIM l 0 0", true),
+            ("LREM l 0 none", false),
+        ] {
+            kv.talk(
+                r#"
+                FLUSHALL
+                RPUSH l a b
+                XADD x 1-1 f v
+                XADD x 1-2 f v
+                XGROUP CREATE x g 0
+                XREADGROUP GROUP g c COUNT 1 STREAMS x >
+                WATCH x l none
+                "#,
+            );
+            assert!(!other.line(change).is_error(), "{change}");
+            kv.ok("MULTI");
+            kv.line("PING");
+            let aborted = matches!(kv.line("EXEC"), Value::NullArray | Value::Null);
+            assert_eq!(aborted, aborts, "{change}");
+        }
+    });
+}
+
 #[test]
 fn watch() {
     let server = Server::start(&[]);

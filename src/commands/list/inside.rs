@@ -354,8 +354,11 @@ fn ltrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         if kept.is_empty() {
             place.changed(gone - 1);
             place.remove();
-        } else if gone > 0 {
-            list::trim(&mut place, kept);
+        } else {
+            if gone > 0 {
+                list::trim(&mut place, kept);
+            }
+            // Who watches the list is told even if it is as before, as in Redis.
             place.changed(gone);
         }
     }

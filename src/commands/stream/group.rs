@@ -206,7 +206,11 @@ fn xgroup_create(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         debug_assert!(!is_new, "a new stream has no groups");
         return Err(BUSY_GROUP);
     }
-    place.changed(1);
+    if is_new {
+        place.changed(1);
+    } else {
+        place.changed_aside(1);
+    }
     ctx.reply.ok();
     Ok(())
 }
@@ -222,7 +226,7 @@ fn xgroup_setid(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     };
     group.entries_read = options.entries_read.map(|read| read.min(stream.facts().entries_added));
     stream.groups_mut(heap).update(heap, &args[3], &group);
-    place.changed(1);
+    place.changed_aside(1);
     ctx.reply.ok();
     Ok(())
 }
@@ -234,7 +238,7 @@ fn xgroup_destroy(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let gone = stream.groups().is_some() && stream.groups_mut(heap).destroy_group(heap, &args[3]);
     if gone {
         // Consumers that wait in XREADGROUP are told.
-        place.changed(1);
+        place.changed_aside(1);
     }
     ctx.reply.int(i64::from(gone));
     Ok(())
@@ -247,7 +251,7 @@ fn xgroup_createconsumer(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult
     let (stream, heap) = stream_mut(&mut place);
     let is_new = stream.groups_mut(heap).create_consumer(heap, &group, &args[4], now_ms);
     if is_new {
-        place.changed(1);
+        place.changed_aside(1);
     }
     ctx.reply.int(i64::from(is_new));
     Ok(())
@@ -259,7 +263,7 @@ fn xgroup_delconsumer(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let (stream, heap) = stream_mut(&mut place);
     let pending = stream.groups_mut(heap).delete_consumer(heap, &group, &args[4]);
     if pending.is_some() {
-        place.changed(1);
+        place.changed_aside(1);
     }
     ctx.reply.int(pending.unwrap_or(0) as i64);
     Ok(())

@@ -70,7 +70,7 @@ fn xack(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let groups = stream.groups_mut(heap);
     let count = ids.into_iter().filter(|id| groups.acknowledge(heap, &group, *id)).count();
     if count > 0 {
-        place.changed(count);
+        place.changed_aside(count);
     }
     ctx.reply.int(count as i64);
     Ok(())

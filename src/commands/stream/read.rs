@@ -355,7 +355,7 @@ fn read_one(
         }
     }
     if changes > 0 {
-        place.changed(changes);
+        place.changed_aside(changes);
     }
     Ok(())
 }

@@ -110,7 +110,7 @@ fn xsetid(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         facts.max_deleted_id = deleted;
     }
     stream.set_facts(heap, facts);
-    place.changed(1);
+    place.changed_aside(1);
     ctx.reply.ok();
     Ok(())
 }
