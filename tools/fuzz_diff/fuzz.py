@@ -184,7 +184,7 @@ class Pair:
         admin = self.ours.admin
         for database in DATABASES:
             admin.ask("SELECT", database)
-            for key in keys[:3]:
+            for key in keys[:8]:
                 is_one = admin.ask("GETRANGE", key, "0", "3")[1] == b"HYLL"
                 count = admin.ask("PFCOUNT", key) if is_one else (":", b"0")
                 if count[0] == "-" and count[1].startswith(b"INVALIDOBJ"):
