@@ -111,6 +111,7 @@ class Pair:
         self.ours.reset(self.settings)
         self.theirs.reset(self.settings)
         self.queues = [None] * CONNECTIONS
+        self.spoiled = False
 
     def execute(self, batch, counted=False):
         """Every mismatch in one batch."""
@@ -190,6 +191,7 @@ class Pair:
                 if count[0] == "-" and count[1].startswith(b"INVALIDOBJ"):
                     reason = "a broken HyperLogLog is refused as a whole; Redis serves it up to the broken part"
                     self.judge.seen[reason] = self.judge.seen.get(reason, 0) + 1
+                    self.spoiled = True  # what is copied from it differs, too: the round ends
                     return True
         return False
 
@@ -396,6 +398,8 @@ def run(pair, judge, chosen):
             if chosen.show:
                 print("\n".join(line_of(step) for step in batch), flush=True)
             bad = pair.execute(batch, counted=True)
+            if pair.spoiled:
+                break
             for mismatch in bad:
                 cut = next(n for n, step in enumerate(batch) if step.name == mismatch.step.name and step.args == mismatch.step.args or mismatch.step.args == step.args)
                 name = mismatch.step.name
