@@ -120,7 +120,6 @@ pub fn write_snapshot(
         false => SaveError::Disk { operation: "write", path: target.to_owned(), fault },
     };
     let databases = source.databases();
-    control.set_total(databases.iter().map(|db| db.keys).sum());
     out.write_header().map_err(failed)?;
     for (name, value) in aux {
         out.write_aux(name.as_bytes(), value.as_bytes()).map_err(failed)?;

@@ -23,6 +23,7 @@
 //! | `turn.rs` | events, and the phases of a turn |
 //! | `batch.rs` | parse, prefetch, execute |
 //! | `flush.rs` | replies out, buffers back to their pool, closing |
+//! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
 //! | `accept.rs` | new connections: limits, protected mode |
 //! | `outside.rs` | what the instance may ask of the world: listeners, clock |
 //! | `notes.rs` | log lines |

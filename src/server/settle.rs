@@ -1,5 +1,5 @@
 //! What the instance asked for while commands ran, done between batches: connections are closed and clients
-//! forgotten only here and in `flush.rs`, so that a batch never loses a client under its feet.
+//! forgotten only here, in `flush.rs` and in `evict.rs`, so that a batch never loses a client under its feet.
 
 use super::Server;
 use super::outside::Mail;

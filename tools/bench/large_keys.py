@@ -158,8 +158,8 @@ def save_one(binary, kind, scale):
         }
 
 
-def operations(client, kind):
-    """What is done to huge keys `a` and `b`, one after the other; after the pause what is left behind is gone."""
+def operations(client):
+    """What is done to the huge keys `a`, `b`, `d` and `e`, one after the other."""
     yield "RENAME", lambda: client.cmd("RENAME", "a", "c")
     yield "EXPIRE", lambda: client.cmd("EXPIRE", "c", 1000)
     yield "RENAME onto", lambda: client.cmd("RENAME", "c", "b")
@@ -181,7 +181,7 @@ def operate_one(binary, kind, scale):
         prober.start()
         time.sleep(0.5)
         times, turns = {}, {}
-        for name, run in operations(client, kind):
+        for name, run in operations(client):
             client.cmd("CONFIG", "RESETSTAT")
             started = time.perf_counter()
             run()

@@ -134,15 +134,16 @@ def sorted_reply(a, b, args, _after):
 
 def nearest(a, b, args, _after):
     """A search on the map: members at equal distances come in any order, and COUNT may leave out any of them."""
-    if a == b or unordered(a, b) is None:
+    if a == b:
         return None
     upper = [arg.upper() for arg in args]
-    if b"COUNT" not in upper:
-        return "differs"
     if b"WITHDIST" in upper and a[0] == b[0] == "*":
         distances = [[item[1][1] for item in reply[1]] for reply in (a, b)]
-        return None if distances[0] == distances[1] else "other distances"
-    return same_size(a, b)
+        if distances[0] != distances[1]:
+            return "other distances"
+    if unordered(a, b) is None:
+        return None
+    return same_size(a, b) if b"COUNT" in upper else "differs"
 
 
 TIMED_FIELDS = {b"idle", b"inactive", b"seen-time", b"active-time", b"radix-tree-keys", b"radix-tree-nodes"}
