@@ -330,6 +330,8 @@ metrics! {
     Gauge   cluster_enabled,         "cluster_enabled",         "redis_cluster_enabled",                 1.0,   "1 in a cluster";
     Gauge   slowlog_length,          "",                        "redis_slowlog_length",                  1.0,   "Entries of the slow log";
     Counter eventloop_cycles,        "eventloop_cycles",        "redis_eventloop_cycles_total",          1.0,   "Turns of the main loop";
+    Counter busy_polls,              "eventloop_busy_polls",       "kvstash_eventloop_busy_polls_total",       1.0,   "Times the main loop looked for work once more before it slept";
+    Counter busy_polls_found,        "eventloop_busy_polls_found", "kvstash_eventloop_busy_polls_found_total", 1.0,   "Times it found some";
     Counter eventloop_ns,            "",                        "redis_eventloop_duration_seconds_total", 0.000000001, "Time in turns of the main loop, waiting not counted";
     Counter eventloop_cmd_ns,        "",                        "redis_eventloop_cmd_duration_seconds_total", 0.000000001, "Time in commands";
     Gauge   eventloop_turn_us,       "",                        "kvstash_eventloop_turn_started_seconds", 0.000001, "When the present turn of the main loop began; 0 while it waits";

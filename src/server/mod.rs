@@ -22,6 +22,7 @@
 //! | `mod.rs` | `Server`, the loop |
 //! | `turn.rs` | events, and the phases of a turn |
 //! | `batch.rs` | parse, prefetch, execute |
+//! | `busy_poll.rs` | whether to look once more before the loop sleeps |
 //! | `flush.rs` | replies out, buffers back to their pool, closing |
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
 //! | `accept.rs` | new connections: limits, protected mode |
@@ -41,6 +42,7 @@
 
 mod accept;
 mod batch;
+mod busy_poll;
 mod cron;
 mod evict;
 mod facts;
@@ -59,6 +61,7 @@ use crate::exec::instance::Instance;
 use crate::http;
 use crate::reactor::{ConnId, Event};
 use batch::Batch;
+use busy_poll::BusyPoll;
 pub use outside::Mail;
 use outside::Outside;
 use pool::BufferPool;
@@ -81,6 +84,7 @@ pub struct Server {
     queries: BufferPool,
     replies: BufferPool,
     events: Vec<Event<Mail>>,
+    busy_poll: BusyPoll,
     next_cron_ns: u64,
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,

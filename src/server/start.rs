@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::busy_poll::BusyPoll;
 use super::facts::{self, Milestone};
 use super::outside::Outside;
 use super::pool::BufferPool;
@@ -142,6 +143,7 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
         queries: BufferPool::default(),
         replies: BufferPool::default(),
         events: Vec::new(),
+        busy_poll: BusyPoll::default(),
         next_cron_ns: 0,
         cron_slot: 0,
         shutdown: shutdown::Progress::default(),

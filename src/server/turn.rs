@@ -10,12 +10,13 @@
 //! budget of the turn is used; what is left stays in its buffer or its socket, and the next turn does not wait. So a
 //! client with a million pipelined requests delays another one by one group's work, not by its own.
 
+use std::io;
 use std::time::Duration;
 
-use super::Server;
 use super::batch::QUANTUM;
 use super::notes;
 use super::pool::BUFFER_BYTES;
+use super::{Mail, Server};
 use crate::client::{Attention, Client, ClientFlags};
 use crate::exec::instance::{Alert, CloseReason};
 use crate::reactor::{ConnId, Event, ReadOutcome};
@@ -30,10 +31,9 @@ pub(super) const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 impl Server {
     /// One turn. `Some(code)` when the server is to end with that exit code.
     pub(super) fn turn(&mut self) -> Option<i32> {
-        let wait = self.wait_max();
         let mut events = std::mem::take(&mut self.events);
         self.outside.reactor.set_accept_budget(self.inst.config.limits.max_new_connections_per_cycle as usize);
-        if let Err(error) = self.outside.reactor.turn(self.outside.now_ns(), wait, &mut events) {
+        if let Err(error) = self.wait(&mut events) {
             notes::poll_failed(&self.inst, &error);
         }
         let began_ns = self.tell_time();
@@ -58,6 +58,7 @@ impl Server {
             self.cron();
         }
         let duration_ns = self.outside.now_ns().saturating_sub(began_ns);
+        self.busy_poll.turned(duration_ns, commands > 0);
         self.inst.account_turn(duration_ns, commands);
         self.inst.metrics.eventloop_turn_us.set(0);
         self.shutdown_step()
@@ -67,6 +68,29 @@ impl Server {
     pub(super) fn turn_while_loading(&mut self) -> Option<i32> {
         self.next_cron_ns = self.next_cron_ns.min(self.outside.now_ns());
         self.turn()
+    }
+
+    /// Waits for events, at first awake if that promises to be short.
+    fn wait(&mut self, events: &mut Vec<Event<Mail>>) -> io::Result<()> {
+        let wait = self.wait_max();
+        let most_ns = u64::from(self.inst.config.server.busy_poll_us) * 1000;
+        let awake_ns = self.busy_poll.time_ns(most_ns);
+        let mut now_ns = self.outside.now_ns();
+        if awake_ns > 0 && wait != Some(Duration::ZERO) && self.busy_poll.is_worth_it() {
+            let until_ns = now_ns + awake_ns;
+            while events.is_empty() && now_ns < until_ns {
+                self.outside.reactor.turn(now_ns, Some(Duration::ZERO), events)?;
+                now_ns = self.outside.now_ns();
+            }
+            let found = !events.is_empty();
+            self.busy_poll.learn(found);
+            self.inst.metrics.busy_polls.inc();
+            if found {
+                self.inst.metrics.busy_polls_found.inc();
+                return Ok(());
+            }
+        }
+        self.outside.reactor.turn(now_ns, wait, events)
     }
 
     /// How long the wait may last.

@@ -333,3 +333,22 @@ fn info_keysizes() {
         assert!(!kv.line("INFO").string().contains("Keysizes"));
     });
 }
+
+/// After a command the loop looks for the next one before it sleeps, if it may.
+#[test]
+fn busy_polls() {
+    let server = Server::start(&["--busy-poll-us", "1000"]);
+    let mut kv = server.connect();
+    for _ in 0..1000 {
+        kv.talk("PING");
+    }
+    let found: u64 = kv.info("eventloop_busy_polls_found").parse().unwrap();
+    let looked: u64 = kv.info("eventloop_busy_polls").parse().unwrap();
+    assert!(found > 0 && found <= looked, "{found} of {looked}");
+    kv.ok("CONFIG SET busy-poll-us 0");
+    kv.ok("CONFIG RESETSTAT");
+    for _ in 0..1000 {
+        kv.talk("PING");
+    }
+    assert_eq!(kv.info("eventloop_busy_polls"), "0");
+}

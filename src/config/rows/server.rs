@@ -54,6 +54,11 @@ group! {
         /// How many connections may wait to be accepted. The kernel's somaxconn caps it.
         tcp_backlog: u32 = 511 => Spec::int("tcp-backlog", 0, I32).at_start();
 
+        /// Microseconds for which the main loop looks for more requests before it sleeps. It does while requests follow
+        /// each other so closely that this pays, and never for more than half of the time that the last ones took.
+        /// Sleeping costs whoever has to wake the loop. 0 always sleeps at once.
+        busy_poll_us: u32 = 6 => Spec::int("busy-poll-us", 0, 1000);
+
         /// Close a connection after so many seconds without a command. 0 never does.
         timeout: u32 = 0 => Spec::int("timeout", 0, I32);
 

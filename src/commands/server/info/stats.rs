@@ -114,6 +114,8 @@ fn events(facts: &Facts<'_>, line: Line<'_>) {
     line("reply_buffer_shrinks", &0);
     line("reply_buffer_expands", &0);
     line("eventloop_cycles", &inst.turns.count);
+    line("eventloop_busy_polls", &metrics.busy_polls.get());
+    line("eventloop_busy_polls_found", &metrics.busy_polls_found.get());
     line("eventloop_duration_sum", &inst.turns.total_us);
     line("eventloop_duration_cmd_sum", &(inst.commands_ns() / 1000));
     line("instantaneous_eventloop_cycles_per_sec", &(rates.turns as u64));
