@@ -6,15 +6,15 @@ As in pause.py, a prober that waits for each reply tells what a client sees (bef
 the server's own longest turn of the event loop tells what is the server's doing.
 """
 
+import functools
 import multiprocessing
 import time
 
-from client import Client, encode
-from pause import first_in_line, longest_turn, urgent
+from client import encode
+from pause import WRITES_PER_SECOND, first_in_line, longest_turn, probe, write_steadily
 
 ELEMENTS = 5_000_000
 STRING_BYTES = 512 << 20
-WRITES_PER_SECOND = 20_000
 BASELINE_SECONDS = 3
 KINDS = ["hash", "zset", "list", "stream", "string"]
 BATCH = 200
@@ -51,58 +51,21 @@ def fill(client, kind, key, scale=1.0):
     return count
 
 
-def write(kind, key, at, count):
-    """One write somewhere in the key, chosen by `at`."""
+def write(kind, key, count, at):
+    """One write to the key, at the place `at` of `count`."""
     if kind == "hash":
         return encode("HSET", key, b"field:%d" % at, b"w%015d" % at)
     if kind == "zset":
         return encode("ZADD", key, b"%d" % (at * 31 % count), b"member:%d" % at)
     if kind == "list":
-        # Indexes by halves of the list are O(nodes); writes near its ends are what lists are for.
-        index = at % 2000 - 1000
-        return encode("LSET", key, b"%d" % index, b"w%015d" % at)
+        return encode("LSET", key, b"%d" % at, b"w%015d" % at)
     if kind == "stream":
         return encode("XADD", key, "*", "field", b"w%015d" % at)
     return encode("SETRANGE", key, b"%d" % at, b"w%015d" % (at % 10**15))
 
 
-def write_steadily(port, kind, key, count, stop):
-    client = Client(port)
-    urgent()
-    at, batch, due = 1, WRITES_PER_SECOND // 500, time.perf_counter()
-    while not stop.is_set():
-        requests = []
-        for _ in range(batch):
-            at = (at + 2654435761) % (count - 16)
-            requests.append(write(kind, key, at, count))
-        client.socket.sendall(b"".join(requests))
-        for _ in requests:
-            client.read()
-        due += 1 / 500
-        left = due - time.perf_counter()
-        if left > 0:
-            time.sleep(left)
-        elif left < -1:
-            due = time.perf_counter()
-
-
-def probe(port, kind, key, count, stop, pipe):
-    """Sends (moment, wait) of every probe that took long, and the count. Probes write to the huge key if there is one."""
-    client = Client(port)
-    urgent()
-    now, at, asked_for, waits = time.perf_counter, 7, 0, []
-    while not stop.is_set():
-        at = (at + 40503) % (count - 16)
-        request = write(kind, key, at, count) if kind else encode("SET", "probe", b"p")
-        asked = now()
-        client.socket.sendall(request)
-        client.read()
-        wait = now() - asked
-        asked_for += 1
-        if wait > 0.0001:
-            waits.append((asked, wait))
-        time.sleep(0.0002)
-    pipe.send((asked_for, waits))
+def set_probe(_):
+    return encode("SET", "probe", b"p")
 
 
 def longest(waits, since, until):
@@ -117,8 +80,9 @@ def save_one(binary, kind, scale):
         time.sleep(1)
         stop = multiprocessing.Event()
         ours, theirs = multiprocessing.Pipe()
-        writer = multiprocessing.Process(target=write_steadily, args=(server.port, kind, "huge", count, stop), daemon=True)
-        prober = multiprocessing.Process(target=probe, args=(server.port, kind, "huge", count, stop, theirs), daemon=True)
+        request, places = functools.partial(write, kind, "huge", count), count - 16
+        writer = multiprocessing.Process(target=write_steadily, args=(server.port, places, request, stop), daemon=True)
+        prober = multiprocessing.Process(target=probe, args=(server.port, places, request, stop, theirs), daemon=True)
         writer.start()
         prober.start()
         time.sleep(1)
@@ -177,7 +141,7 @@ def operate_one(binary, kind, scale):
         time.sleep(1)
         stop = multiprocessing.Event()
         ours, theirs = multiprocessing.Pipe()
-        prober = multiprocessing.Process(target=probe, args=(server.port, None, None, 1000, stop, theirs), daemon=True)
+        prober = multiprocessing.Process(target=probe, args=(server.port, 1, set_probe, stop, theirs), daemon=True)
         prober.start()
         time.sleep(0.5)
         times, turns = {}, {}

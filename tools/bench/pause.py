@@ -5,6 +5,7 @@ The prober is a process of its own that writes one key after another and waits f
 save are the baseline: on a busy machine that is scheduling noise, and only what the save adds counts.
 """
 
+import functools
 import gc
 import multiprocessing
 import os
@@ -36,20 +37,23 @@ def first_in_line(server):
         pass
 
 
-def write_steadily(port, keys, stop):
-    """Overwrites random keys at the given rate, in pipelines of what two milliseconds ask for."""
+def set_key(value, at):
+    return encode("SET", b"key:%d" % at, value)
+
+
+def write_steadily(port, places, request, stop):
+    """Sends `request(place)`, for places here and there, at the given rate, in pipelines of what two milliseconds ask
+    for."""
     client = Client(port)
     urgent()
-    step = 2654435761
-    at, value = 1, b"w" * 16
-    batch = WRITES_PER_SECOND // 500
+    at, batch = 1, WRITES_PER_SECOND // 500
     due = time.perf_counter()
     while not stop.is_set():
         requests = []
         for _ in range(batch):
-            at = (at + step) % keys
-            requests.append(encode("SET", b"key:%d" % at, value))
-        client.flush(requests)
+            at = (at + 2654435761) % places
+            requests.append(request(at))
+        client.load_any(requests, batch)
         due += 1 / 500
         left = due - time.perf_counter()
         if left > 0:
@@ -58,17 +62,17 @@ def write_steadily(port, keys, stop):
             due = time.perf_counter()
 
 
-def probe(port, keys, stop, pipe):
-    """Sends (moment, wait) of every probing write that took longer than a tenth of a millisecond, and the count."""
+def probe(port, places, request, stop, pipe):
+    """Sends (moment, wait) of every probing request that took longer than a tenth of a millisecond, and the count."""
     client = Client(port)
     urgent()
     now = time.perf_counter
     at, count, waits = 7, 0, []
     while not stop.is_set():
-        at = (at + 40503) % keys
-        request = encode("SET", b"key:%d" % at, b"p" * 16)
+        at = (at + 40503) % places
+        one = request(at)
         asked = now()
-        client.socket.sendall(request)
+        client.socket.sendall(one)
         client.read()
         wait = now() - asked
         count += 1
@@ -94,8 +98,9 @@ def measure_one(binary, keys):
         time.sleep(2)
         stop = multiprocessing.Event()
         ours, theirs = multiprocessing.Pipe()
-        writer = multiprocessing.Process(target=write_steadily, args=(server.port, keys, stop), daemon=True)
-        prober = multiprocessing.Process(target=probe, args=(server.port, keys, stop, theirs), daemon=True)
+        overwrite, ask = functools.partial(set_key, b"w" * 16), functools.partial(set_key, b"p" * 16)
+        writer = multiprocessing.Process(target=write_steadily, args=(server.port, keys, overwrite, stop), daemon=True)
+        prober = multiprocessing.Process(target=probe, args=(server.port, keys, ask, stop, theirs), daemon=True)
         writer.start()
         prober.start()
         time.sleep(1)
