@@ -259,7 +259,7 @@ mod tests {
         let pairs: [(&[u8], &[u8]); 3] = [(b"port", b"1"), (b"bind", b"::1"), (b"loglevel", b"debug")];
         let changes = config.set(&pairs, Caller::default()).unwrap();
         let applies: Vec<_> = changes.applies().iter().map(|(apply, row)| (*apply, row.name())).collect();
-        assert_eq!(applies, [(Apply::Listeners, "bind"), (Apply::LogLevel, "loglevel")]);
+        assert_eq!(applies, [(Apply::Listeners, "bind"), (Apply::Log, "loglevel")]);
         assert_eq!(changes.before().server.port, 6379);
         config.roll_back(changes);
         assert_eq!(get(&config, &["port", "bind", "loglevel"]), "port=6379 bind=* -::* loglevel=notice");

@@ -213,8 +213,12 @@ pub enum Apply {
     Password,
     /// The working directory.
     Directory,
-    /// The logger's threshold.
-    LogLevel,
+    /// The logger's threshold, and the form of its lines.
+    Log,
+    /// Where metrics and health are served.
+    Observer,
+    /// What the metrics say this server is.
+    Identity,
     /// maxmemory: evict now, and say so when the new limit is below what is used.
     Memory,
     /// How often cron runs.

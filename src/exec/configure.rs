@@ -1,11 +1,11 @@
 //! A changed configuration takes effect: for CONFIG SET, where a failure undoes everything, and for SIGHUP.
 
-use crate::config::choice::{LogLevel, OomScoreAdj};
+use crate::config::choice::{LogFormat, LogLevel, OomScoreAdj};
 use crate::config::{Apply, Changes, Config, Row};
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
 use crate::observe::keys;
-use crate::observe::log::{Level, Shown};
+use crate::observe::log::{Format, Level, Shown};
 use crate::sys::{allocator, process};
 
 /// A parameter that could not take effect, and why.
@@ -24,6 +24,14 @@ pub fn level(config: &Config) -> Level {
         LogLevel::Notice => Level::Notice,
         LogLevel::Warning => Level::Warning,
         LogLevel::Nothing => Level::Nothing,
+    }
+}
+
+/// The logger's format for a configured one.
+pub fn format(config: &Config) -> Format {
+    match config.observability.log_format {
+        LogFormat::Line => Format::Text,
+        LogFormat::Json => Format::Json,
     }
 }
 
@@ -73,8 +81,14 @@ impl Instance {
             Apply::MaxClients => host.allow_clients(u64::from(self.config.limits.maxclients)),
             Apply::Directory => std::env::set_current_dir(self.config.persistence.dir.as_path())
                 .map_err(|error| format!("Can't change directory: {error}")),
-            Apply::LogLevel => {
+            Apply::Log => {
                 self.log.set_level(level(&self.config));
+                self.log.set_format(format(&self.config));
+                Ok(())
+            }
+            Apply::Observer => host.observe(&self.config, &self.metrics, &self.log),
+            Apply::Identity => {
+                self.tell_identity();
                 Ok(())
             }
             Apply::Memory => {
@@ -110,6 +124,18 @@ impl Instance {
                 self.log.warning("A parameter could not be applied", &[(keys::REASON, &why)]);
             }
         }
+    }
+
+    /// What the metrics say this server is.
+    pub fn tell_identity(&self) {
+        self.metrics.set_instance_info(vec![
+            ("redis_version", self.config.server.redis_version.to_lossy()),
+            ("kvstash_version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("redis_mode", "standalone".to_owned()),
+            ("role", "master".to_owned()),
+            ("os", process::os()),
+            ("run_id", self.run_id.clone()),
+        ]);
     }
 
     /// The score of the configuration. It counts from what the process had when it was first asked for one, and that

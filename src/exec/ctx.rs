@@ -4,6 +4,7 @@
 //! safe inside MULTI and, later, inside scripts. An administrative handler sees the whole instance. Neither sees a
 //! socket: what must happen outside is asked of the [`Host`] or left in [`Instance::asks`] for the server to settle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocking::{Null, Wait, Waiting};
@@ -13,6 +14,7 @@ use crate::db::{DbMut, Key};
 use crate::exec::instance::Instance;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
+use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
 use crate::resp::{Args, Reply};
 
@@ -111,6 +113,10 @@ impl AdminCtx<'_> {
 pub trait Host {
     /// Listens where the configuration now says, and stops listening elsewhere. On error nothing has changed.
     fn relisten(&mut self, config: &Config) -> Result<(), String>;
+
+    /// Serves metrics and health where the configuration now says, and no longer elsewhere. On error nothing has
+    /// changed.
+    fn observe(&mut self, config: &Config, metrics: &Arc<Metrics>, log: &Logger) -> Result<(), String>;
 
     /// The latest monotonic time, ns.
     fn now_ns(&self) -> u64;

@@ -92,6 +92,10 @@ impl Host for Outside {
         Ok(())
     }
 
+    fn observe(&mut self, _config: &Config, _metrics: &Arc<Metrics>, _log: &Logger) -> Result<(), String> {
+        Ok(())
+    }
+
     fn now_ns(&self) -> u64 {
         self.now_ns.set(self.now_ns.get() + 1000);
         self.now_ns.get()

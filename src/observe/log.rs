@@ -181,7 +181,7 @@ impl Logger {
         let root = Arc::new(Root {
             level: AtomicU8::new(options.level as u8),
             role: AtomicU8::new(options.role as u8),
-            format: options.format,
+            format: AtomicU8::new(options.format as u8),
             pid: std::process::id(),
             stamp: options.stamp,
             sink: Mutex::new(Sink::open(options.output)?),
@@ -277,6 +277,11 @@ impl Logger {
         self.root.level.store(level as u8, Relaxed);
     }
 
+    /// Changes the form of the lines of all clones (`CONFIG SET log-format`).
+    pub fn set_format(&self, format: Format) {
+        self.root.format.store(format as u8, Relaxed);
+    }
+
     /// Changes the role that lines of all clones show.
     pub fn set_role(&self, role: Role) {
         self.root.role.store(role as u8, Relaxed);
@@ -325,7 +330,7 @@ impl slog::KV for Borrowed<'_> {
 struct Root {
     level: AtomicU8,
     role: AtomicU8,
-    format: Format,
+    format: AtomicU8,
     pid: u32,
     stamp: fn() -> Stamp,
     sink: Mutex<Sink>,
@@ -378,9 +383,9 @@ impl Drain for Writer {
         let role = if self.worker { Role::Worker as u8 } else { self.root.role.load(Relaxed) };
         let (_, mark, name) = Role::ALL[usize::from(role)];
         let stamp = (self.root.stamp)();
-        let line = match self.root.format {
-            Format::Text => text_line(self.root.pid, mark, stamp, record, values).into_bytes(),
-            Format::Json => json_line(self.root.pid, name, stamp, record, values),
+        let line = match self.root.format.load(Relaxed) == Format::Json as u8 {
+            false => text_line(self.root.pid, mark, stamp, record, values).into_bytes(),
+            true => json_line(self.root.pid, name, stamp, record, values),
         };
         self.root.sink().write(&line);
         Ok(())

@@ -58,7 +58,6 @@ mod start;
 mod turn;
 
 use crate::exec::instance::Instance;
-use crate::http;
 use crate::reactor::{ConnId, Event};
 use batch::Batch;
 use busy_poll::BusyPoll;
@@ -89,8 +88,6 @@ pub struct Server {
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
     shutdown: shutdown::Progress,
-    /// The thread that answers /metrics; stopped when dropped.
-    observer: Option<http::Handle>,
 }
 
 impl Server {

@@ -1,11 +1,16 @@
 //! The world as the instance sees it: a clock, and listeners that follow the configuration.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
+use crate::http;
+use crate::observe::keys;
+use crate::observe::log::{Logger, Shown};
+use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
 use crate::reactor::{ListenerId, Reactor};
 use crate::sys::clock::Clock;
@@ -26,6 +31,8 @@ pub(super) struct Outside {
     pub(super) reactor: Reactor<Mail>,
     pub(super) clock: Clock,
     listening: Listening,
+    /// The thread that answers /metrics, and the address it was asked for; stopped when dropped.
+    observer: Option<(String, http::Handle)>,
 }
 
 /// Open listeners and what they were opened for.
@@ -38,7 +45,7 @@ struct Listening {
 
 impl Outside {
     pub(super) fn new(reactor: Reactor<Mail>, clock: Clock) -> Outside {
-        Outside { reactor, clock, listening: Listening::default() }
+        Outside { reactor, clock, listening: Listening::default(), observer: None }
     }
 
     #[inline]
@@ -153,6 +160,30 @@ impl Host for Outside {
             }
         }
         Ok(())
+    }
+
+    fn observe(&mut self, config: &Config, metrics: &Arc<Metrics>, log: &Logger) -> Result<(), String> {
+        let wanted = config.observability.http_listen.to_lossy();
+        let have = self.observer.as_ref().map_or("", |(address, _)| address);
+        if wanted == have {
+            return Ok(());
+        }
+        // It may stand in the way of the new one.
+        let before = self.observer.take().map(|(address, _stopped)| address);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut observe = |address: String| -> std::io::Result<()> {
+            let handle = http::spawn(std::slice::from_ref(&address), Arc::clone(metrics), log.for_worker())?;
+            self.observer = Some((address, handle));
+            Ok(())
+        };
+        observe(wanted).map_err(|error| {
+            if let Some(Err(again)) = before.map(&mut observe) {
+                log.warning("Metrics are no longer served", &[(keys::ERROR, &Shown(&again))]);
+            }
+            format!("can't listen for metrics: {error}")
+        })
     }
 
     #[inline]

@@ -16,13 +16,11 @@ use super::outside::Outside;
 use super::pool::BufferPool;
 use super::{Server, shutdown};
 use crate::commands;
-use crate::config::choice::LogFormat;
 use crate::config::{Config, Loaded};
 use crate::db::Keyspace;
 use crate::exec::configure;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Instance, Parts};
-use crate::http;
 use crate::observe::keys;
 use crate::observe::log::{self, Logger};
 use crate::observe::metrics::Metrics;
@@ -77,10 +75,7 @@ fn open_log(config: &Config) -> std::io::Result<Logger> {
     let observability = &config.observability;
     Logger::new(log::Options {
         level: configure::level(config),
-        format: match observability.log_format {
-            LogFormat::Line => log::Format::Text,
-            LogFormat::Json => log::Format::Json,
-        },
+        format: configure::format(config),
         output: match observability.logfile.is_empty() {
             true => log::Output::Stdout,
             false => log::Output::File(observability.logfile.as_path().to_owned()),
@@ -129,10 +124,12 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
     facts::greet(&inst.config, &inst.log);
     facts::warn_of_system(&inst.config, &inst.log);
     listen(&mut outside, &inst)?;
+    inst.tell_identity();
     inst.apply_at_start(&mut outside);
     facts::write_pidfile(&inst.config, &inst.log);
     inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);
     inst.stamp_ns = outside.now_ns();
+    outside.observe(&inst.config, &inst.metrics, &inst.log)?;
     let mut server = Server {
         inst,
         outside,
@@ -147,9 +144,7 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
         next_cron_ns: 0,
         cron_slot: 0,
         shutdown: shutdown::Progress::default(),
-        observer: None,
     };
-    server.observer = observer(&server)?;
     server.inst.note_startup_memory();
     facts::notify(&server.inst.config, &server.inst.log, Milestone::Loading);
     server.load()?;
@@ -166,26 +161,6 @@ fn listen(outside: &mut Outside, inst: &Instance) -> Result<(), String> {
         inst.log.log(log::Level::Warning, &format!("Warning: {why}"), &[]);
         format!("Failed listening on port {} (tcp), aborting.", inst.config.server.port)
     })
-}
-
-/// The thread that answers /metrics, when `http-listen` asks for it.
-fn observer(server: &Server) -> Result<Option<http::Handle>, String> {
-    let inst = &server.inst;
-    let listen = inst.config.observability.http_listen.to_lossy();
-    if listen.is_empty() {
-        return Ok(None);
-    }
-    inst.metrics.set_instance_info(vec![
-        ("redis_version", inst.config.server.redis_version.to_lossy()),
-        ("kvstash_version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("redis_mode", "standalone".to_owned()),
-        ("role", "master".to_owned()),
-        ("os", process::os()),
-        ("run_id", inst.run_id.clone()),
-    ]);
-    http::spawn(&[listen], Arc::clone(&inst.metrics), inst.log.for_worker())
-        .map(Some)
-        .map_err(|error| format!("can't listen for metrics: {error}"))
 }
 
 /// One line for each kind of socket we listen on: tools wait for it.

@@ -1,7 +1,10 @@
 //! Looking at a running server: SLOWLOG, LATENCY, MONITOR, MEMORY.
 
-use crate::support::{Server, Value, each_proto, wait_for};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
+
+use crate::support::{Server, Value, each_proto, free_port, wait_for};
 
 #[test]
 fn slowlog() {
@@ -239,4 +242,56 @@ fn memory() {
     wait_for("used_memory to follow", Duration::from_secs(5), || {
         kv.info("used_memory").parse::<i64>().unwrap() > before + 9_000_000
     });
+}
+
+/// One request over HTTP; the whole answer.
+fn get(port: u16, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Metrics are switched on, moved and switched off while the server runs.
+#[test]
+fn metrics_move() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let (first, second) = (free_port(), free_port());
+    kv.ok(&format!("CONFIG SET http-listen 127.0.0.1:{first}"));
+    let answer = get(first, "/metrics").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\nredis_up 1\n"), "{answer}");
+    assert!(answer.contains("redis_version=\"7.4.2\""), "{answer}");
+    kv.ok("CONFIG SET redis-version 7.2.4");
+    assert_eq!(kv.info("redis_version"), "7.2.4");
+    assert!(get(first, "/metrics").unwrap().contains("redis_version=\"7.2.4\""));
+    kv.ok(&format!("CONFIG SET http-listen 127.0.0.1:{second}"));
+    assert!(get(first, "/healthz").is_err());
+    assert!(get(second, "/healthz").unwrap().starts_with("HTTP/1.1 200 "));
+    // One that is taken: everything is as before, also what was set along with it.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = taken.local_addr().unwrap().port();
+    kv.talk(&format!(
+        "CONFIG SET timeout 77 http-listen 127.0.0.1:{busy}  =~ (error) ERR CONFIG SET failed*http-listen*"
+    ));
+    assert_eq!(kv.cmd(&["CONFIG", "GET", "timeout"]).items()[1].string(), "0");
+    assert!(get(second, "/healthz").unwrap().starts_with("HTTP/1.1 200 "));
+    kv.cmd(&["CONFIG", "SET", "http-listen", ""]);
+    assert!(get(second, "/healthz").is_err());
+}
+
+/// The form of the log changes from one line to the next.
+#[test]
+fn log_format_changes() {
+    let server = Server::start(&["--loglevel", "verbose"]);
+    let mut kv = server.connect();
+    kv.ok("CONFIG SET log-format json");
+    kv.ok("CONFIG SET timeout 5");
+    kv.ok("CONFIG SET log-format line");
+    kv.ok("CONFIG SET timeout 6");
+    let log = server.log();
+    let changes: Vec<&str> = log.lines().filter(|line| line.contains("Configuration changed")).collect();
+    let in_json: Vec<bool> = changes.iter().map(|line| line.starts_with('{') && line.ends_with('}')).collect();
+    assert_eq!(in_json, [true, true, false, false], "{changes:#?}");
 }

@@ -23,13 +23,13 @@ group! {
     /// Logs, the slow log, latency, metrics.
     Observability in observability of Observability {
         /// How much is logged.
-        loglevel: LogLevel = LogLevel::Notice => Spec::choice("loglevel", LogLevel::WORDS).apply(Apply::LogLevel);
+        loglevel: LogLevel = LogLevel::Notice => Spec::choice("loglevel", LogLevel::WORDS).apply(Apply::Log);
 
         /// The file that the log is appended to. Empty: standard output.
         logfile: Text = Text::default() => Spec::text("logfile").at_start();
 
         /// The form of a log line: Redis's, or JSON.
-        log_format: LogFormat = LogFormat::Line => Spec::choice("log-format", LogFormat::WORDS).at_start();
+        log_format: LogFormat = LogFormat::Line => Spec::choice("log-format", LogFormat::WORDS).apply(Apply::Log);
 
         /// Keep keys and values out of the log.
         hide_user_data_from_log: bool = false => Spec::bool("hide-user-data-from-log").no_effect("keys and values are never logged");
@@ -45,7 +45,7 @@ group! {
             => Spec::choice("syslog-facility", SyslogFacility::WORDS).at_start().no_effect(NO_SYSLOG);
 
         /// The address that metrics and health are served on by HTTP. Empty: none.
-        http_listen: Text = Text::default() => Spec::checked_text("http-listen", an_address).at_start();
+        http_listen: Text = Text::default() => Spec::checked_text("http-listen", an_address).apply(Apply::Observer);
 
         /// Commands that take longer than so many microseconds go to the slow log. Negative: none do.
         slowlog_log_slower_than: i64 = 10000

@@ -115,7 +115,7 @@ group! {
             => Spec::choices("shutdown-on-sigterm", ShutdownOptions::WORDS);
 
         /// The redis_version that INFO and HELLO give. Clients choose what to use by it.
-        redis_version: Text = Text::from("7.4.2") => Spec::checked_text("redis-version", dotted_version).at_start();
+        redis_version: Text = Text::from("7.4.2") => Spec::checked_text("redis-version", dotted_version).apply(Apply::Identity);
 
         /// Log a banner at start even when the log is not a terminal.
         always_show_logo: bool = false => Spec::bool("always-show-logo").at_start();
