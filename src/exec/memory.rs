@@ -110,7 +110,7 @@ impl Instance {
 
     /// The start is done: what is allocated now is what an empty server takes.
     pub fn note_startup_memory(&mut self) {
-        self.startup_bytes = self.refresh_memory().allocated;
+        self.startup_bytes = self.refresh_memory().used();
         self.metrics.memory_startup_bytes.set(self.startup_bytes);
     }
 
@@ -131,7 +131,7 @@ impl Instance {
         let indexes: usize = dbs.iter().map(|db| db.table + db.expiries).sum();
         MemoryReport {
             allocator,
-            used: allocator.allocated,
+            used: allocator.used(),
             peak: self.memory.peak(),
             peak_s: self.peak_ms / 1000,
             startup: self.startup_bytes,

@@ -11,6 +11,9 @@
 //!            + what this thread allocated and freed since   (two loads)
 //! ```
 //!
+//! (jemalloc's total counts what a thread has freed and keeps in its cache for the next allocation, and its words of the
+//! thread do not: that is taken off, or the two would contradict each other by tens of kilobytes.)
+//!
 //! What other threads allocate or free shows up at the next refresh, ten times a second. The thread of the main
 //! loop is the one that fills memory, so that is where [`UsedMemory`] lives.
 //!
@@ -144,8 +147,10 @@ pub static MALLOC_CONF: Option<&'static c_char> =
 /// What jemalloc says about the process's memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
-    /// Given to the program, in size classes.
+    /// Given to the program, in size classes; and what threads keep ready for it.
     pub allocated: u64,
+    /// Of that, what threads keep ready.
+    pub cached: u64,
     /// In pages that hold something allocated.
     pub active: u64,
     /// In pages that the system has physically assigned (its estimate, without other mappings of the process).
@@ -164,6 +169,10 @@ pub fn memory_stats() -> MemoryStats {
         epoch::advance()?;
         Ok(MemoryStats {
             allocated: stats::allocated::read()? as u64,
+            cached: [c"stats.arenas.4096.tcache_bytes", c"stats.arenas.4096.tcache_stashed_bytes"]
+                .map(size)
+                .iter()
+                .sum(),
             active: stats::active::read()? as u64,
             resident: stats::resident::read()? as u64,
             mapped: stats::mapped::read()? as u64,
@@ -172,6 +181,24 @@ pub fn memory_stats() -> MemoryStats {
         })
     };
     read().expect("jemalloc is built with statistics, so the names exist")
+}
+
+impl MemoryStats {
+    /// Bytes that the program has asked for and not freed, in size classes.
+    pub fn used(&self) -> u64 {
+        self.allocated.saturating_sub(self.cached)
+    }
+}
+
+/// A number of jemalloc's that has this name; 0 if there is none.
+fn size(name: &CStr) -> u64 {
+    let mut value = 0_usize;
+    let mut length = size_of::<usize>();
+    // SAFETY: the name is NUL-terminated; the value has room for the `length` bytes that may be written, and the null
+    // pointer and the length of 0 say that nothing is read.
+    let code =
+        unsafe { jemalloc::mallctl(name.as_ptr(), (&raw mut value).cast(), &raw mut length, std::ptr::null_mut(), 0) };
+    if code == 0 { value as u64 } else { 0 }
 }
 
 /// The thread's view of used memory. See the module's header. Not `Send`: it reads words of the thread that made it.
@@ -196,8 +223,8 @@ impl UsedMemory {
     /// Reads what all threads did. For a cron.
     pub fn refresh(&mut self) -> MemoryStats {
         let stats = memory_stats();
-        self.base = stats.allocated.wrapping_sub(self.balance());
-        self.peak = self.peak.max(stats.allocated);
+        self.base = stats.used().wrapping_sub(self.balance());
+        self.peak = self.peak.max(stats.used());
         stats
     }
 
@@ -234,7 +261,7 @@ impl Default for UsedMemory {
 /// Gives unused pages back to the system at once (`MEMORY PURGE`).
 pub fn purge() -> io::Result<()> {
     control(c"thread.tcache.flush")?;
-    control(c"arena.4096.purge") // 4096 stands for all arenas
+    control(c"arena.4096.purge") // 4096: all arenas
 }
 
 /// Calls a control of jemalloc that takes and gives nothing.
@@ -368,6 +395,16 @@ mod tests {
         assert!(used.now() + 50_000_000 <= with, "{with} {stats:?}");
         used.reset_peak();
         assert_eq!(used.peak(), used.now());
+    }
+
+    #[test]
+    fn what_a_thread_keeps_ready_is_not_used() {
+        let boxes: Vec<Box<[u8; 48]>> = (0..1000).map(|_| Box::new([1; 48])).collect();
+        drop(std::hint::black_box(boxes));
+        let stats = UsedMemory::new().refresh();
+        assert!(stats.cached >= 48, "{stats:?}");
+        assert_eq!(stats.used() + stats.cached, stats.allocated);
+        assert_eq!(size(c"stats.no_such_number"), 0);
     }
 
     #[test]

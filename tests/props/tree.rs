@@ -282,9 +282,12 @@ pub fn sequence(edits: Vec<Edit>, check_every: usize) {
                 } else if inside == 0 {
                     tree.insert(&mut heap, Place::Before(path), vec![letter]);
                 } else {
-                    let tail = tree.edit(&mut heap, path, |leaf| leaf.split_off(inside));
+                    let tail = tree.edit(&mut heap, path, |leaf| {
+                        let tail = leaf.split_off(inside);
+                        leaf.push(letter);
+                        tail
+                    });
                     tree.insert(&mut heap, Place::After(path), tail);
-                    tree.edit(&mut heap, path, |leaf| leaf.push(letter));
                 }
             }
             Edit::PushFront(size) => (0..size).for_each(|n| {
