@@ -48,13 +48,23 @@ pub(super) struct Batch {
     requests: Vec<Request>,
     spans: Vec<ArgSpan>,
     larges: Vec<Bytes>,
+    /// The most spans there were since [`Batch::shrink`].
+    most_spans: usize,
 }
 
 impl Batch {
     fn clear(&mut self) {
+        self.most_spans = self.most_spans.max(self.spans.len());
         self.requests.clear();
         self.spans.clear();
         self.larges.clear();
+    }
+
+    /// Lets go of room that was not used since this was last called: one request with a million arguments is forgotten.
+    /// What is parsed must have been executed.
+    pub(super) fn shrink(&mut self) {
+        self.clear();
+        self.spans.shrink_to(std::mem::take(&mut self.most_spans));
     }
 }
 

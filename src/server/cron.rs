@@ -25,6 +25,9 @@ const STALLED_MS: i64 = 2_000;
 /// Buffers are given back to the allocator once in so many runs.
 const SHRINK_EVERY: u64 = 100;
 
+/// And the room for arguments that was not used meanwhile.
+const BATCH_SHRINK_EVERY: u64 = 10;
+
 impl Server {
     pub(super) fn before_sleep(&mut self) {
         let effort = u64::from(self.inst.config.ttl.active_expire_effort);
@@ -58,6 +61,9 @@ impl Server {
         self.check_clients(hz);
         self.settle();
         self.inst.publish(self.queries.memory() + self.replies.memory());
+        if self.inst.cron_runs().is_multiple_of(BATCH_SHRINK_EVERY) {
+            self.batch.shrink();
+        }
         if self.inst.cron_runs().is_multiple_of(SHRINK_EVERY) {
             self.queries.shrink();
             if !self.inst.debug.buffers_kept {

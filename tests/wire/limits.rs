@@ -1,6 +1,6 @@
 //! Hostile and careless clients: each costs bounded memory, and nobody else waits for them.
 
-use crate::support::{Conn, Server, wait_for};
+use crate::support::{Conn, Server, Value, wait_for};
 use std::time::{Duration, Instant};
 
 fn used_memory(kv: &mut Conn) -> u64 {
@@ -222,4 +222,16 @@ fn replies_as_large_as_a_client_likes() {
         assert!(asked.elapsed() < Duration::from_secs(5), "{command} took {:?}", asked.elapsed());
         kv.expect("PING", "PONG");
     }
+}
+
+/// A request with very many arguments leaves nothing behind but what it asked for.
+#[test]
+fn many_arguments_are_forgotten() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let before = used_memory(&mut kv);
+    let mut request = vec!["DEL".to_owned()];
+    request.extend((0..200_000).map(|n| n.to_string()));
+    assert_eq!(kv.cmd(&request.iter().map(String::as_str).collect::<Vec<_>>()), Value::Int(0));
+    wait_for("the room to be given back", Duration::from_secs(10), || used_memory(&mut kv) < before + 200_000);
 }
