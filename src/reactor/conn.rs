@@ -128,6 +128,11 @@ impl Conn {
 }
 
 impl<M> Reactor<M> {
+    /// True once the other end will send nothing more, or is gone: known before all that it sent is read.
+    pub fn has_hung_up(&self, id: ConnId) -> bool {
+        self.conn(id).is_some_and(|conn| conn.hung_up)
+    }
+
     /// Reads once: at most `max` bytes, appended to `into`, which is given room for them. See this file's header
     /// for when to come back.
     pub fn read(&mut self, id: ConnId, into: &mut Vec<u8>, max: usize) -> ReadOutcome {

@@ -254,6 +254,10 @@ impl Server {
         }
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
         let waiting = client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX;
+        // Nobody will read what is left before the end, and the end is not announced again.
+        if client.attention.has(Attention::HELD) && self.outside.reactor.has_hung_up(client.conn) {
+            client.flags.put(ClientFlags::INPUT_ENDED, true);
+        }
         let more = client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED);
         let parseable = client.flags.has(ClientFlags::MORE_PARSEABLE) && !client.attention.has(Attention::HELD);
         if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable {

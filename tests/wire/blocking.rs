@@ -1,7 +1,10 @@
 //! Waiting as such, whichever command waits: order, timeouts, CLIENT UNBLOCK, transactions, pauses, what INFO, CLIENT
 //! LIST, SLOWLOG and MONITOR say of it, and clients that go away.
 
-use crate::support::{Conn, Server, Value, each_proto, wait_for};
+use crate::support::{Conn, Server, TempDir, Value, each_proto, wait_for};
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -264,6 +267,26 @@ fn clients_that_go_are_forgotten() {
         kv.pipeline(&[&kill, "XADD s 1-1 a b"]);
         kv.talk("XPENDING s g - + 10 => []");
     });
+}
+
+/// The end of the stream may arrive along with the request, and with more behind it than anybody will read.
+#[test]
+fn clients_that_go_at_once_are_forgotten() {
+    let dir = TempDir::new();
+    let path = dir.path().join("socket");
+    let server = Server::start(&["--unixsocket", path.to_str().unwrap()]);
+    let mut kv = server.connect();
+    let request = b"BLPOP nothing 0\r\n".to_vec();
+    let behind = [&request[..], &b"PING\r\n".repeat(20_000)].concat();
+    for sent in [&request, &behind].into_iter().cycle().take(100) {
+        let mut tcp = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        tcp.write_all(sent).unwrap();
+        let mut unix = UnixStream::connect(&path).unwrap();
+        unix.write_all(sent).unwrap();
+    }
+    kv.line("PING");
+    wait_for("clients to be forgotten", Duration::from_secs(5), || kv.info("connected_clients") == "1");
+    assert_eq!(kv.info("blocked_clients"), "0");
 }
 
 #[test]
