@@ -366,6 +366,9 @@ class Generator:
         if name.startswith("geo") and b"COUNT" in upper and any(word.startswith(b"STORE") for word in upper):
             # Of members at equal distances it is unspecified which are counted, and they would stay.
             out[:] = [b"ASC" if arg.upper().startswith(b"STORE") else arg for arg in out]
+        while name == "geosearchstore" and b"COUNT" in upper:
+            at = upper.index(b"COUNT")
+            del out[at : at + 2], upper[at : at + 2]
         if name == "restore" and len(out) > 2 and (whole(out[2]) or 0) > 1 << 62:
             # Added to the clock it overflows, in Redis to a time long past.
             out[2] = b"-1"
