@@ -297,6 +297,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "many")]
     fn many_entries_are_not_counted_in_the_header() {
         let values = vec![&b"\xF2"[..]; 70_000];
         let mut bytes = ziplist(&values);

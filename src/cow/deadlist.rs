@@ -62,7 +62,9 @@ pub(super) unsafe fn free_deep<T: Reclaim>(node: NonNull<u8>, _bytes: usize, bud
 }
 
 const BLOCK_ITEMS: usize = 4096;
-const KIND_BITS: u32 = 6;
+/// Kinds are told apart by the address of what frees them, and a function may have several: one per unit of code that
+/// it was compiled into, and under Miri a new one each time it is asked for.
+const KIND_BITS: u32 = if cfg!(miri) { 14 } else { 6 };
 const UNITS_MAX: u32 = u32::MAX >> KIND_BITS;
 
 /// Up to this size an item knows the size of its node, if that is a multiple of 8; so nodes can be freed without being
