@@ -1,4 +1,4 @@
-//! Looking at a running server: SLOWLOG, LATENCY, MONITOR, MEMORY.
+//! Looking at a running server: SLOWLOG, LATENCY, MONITOR, MEMORY, metrics over HTTP, the form of the log.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
