@@ -5,11 +5,15 @@
 //! labels of its metrics. A fact that is derivable is not a field here: categories follow from flags and group,
 //! the first/last/step triple follows from the key specs.
 
+use crate::blocking::Progress;
 use crate::config::Config;
 use crate::config::choice::Allowed;
 use crate::exec::ctx::{AdminCtx, DataCtx};
-use crate::exec::error::CommandResult;
+use crate::exec::error::{CommandError, CommandResult};
 use crate::resp::Args;
+
+/// Stands for a secret argument.
+const REDACTED: &[u8] = b"(redacted)";
 
 /// A command's declaration. Subcommands are declarations of their own, listed by their container.
 pub struct CommandSpec {
@@ -43,6 +47,8 @@ pub struct CommandSpec {
     pub element: u16,
     /// What the configuration says of who may call it; `None` where it says nothing.
     pub allowed: Option<Permission>,
+    /// Whether argument `i` of a request is a secret, which MONITOR and the slow log must not show; `None` where none is.
+    pub secret: Option<fn(Args<'_>, usize) -> bool>,
     /// What runs.
     pub handler: Handler,
     /// Subcommands, for a container.
@@ -67,6 +73,7 @@ impl CommandSpec {
         deprecated: None,
         element: 0,
         allowed: None,
+        secret: None,
         handler: Handler::Container,
         subcommands: &[],
     };
@@ -99,6 +106,12 @@ impl CommandSpec {
         c.or(if f.has(Flags::FAST) { Categories::FAST } else { Categories::SLOW })
     }
 
+    /// Argument `i` as operators may see it.
+    pub fn shown<'a>(&self, args: Args<'a>, i: usize) -> &'a [u8] {
+        let hidden = self.secret.is_some_and(|is_secret| is_secret(args, i));
+        if hidden { REDACTED } else { args.get(i).unwrap_or_default() }
+    }
+
     /// True when this is only the head of subcommands.
     pub fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
@@ -119,6 +132,8 @@ pub struct Permission {
 pub enum Handler {
     /// Works on the data of the selected database: sees the narrow context, is safe in MULTI and (later) scripts.
     Data(fn(&mut DataCtx<'_>, Args<'_>) -> CommandResult),
+    /// As `Data`, and may ask for its client to be blocked instead of answering.
+    Blocking(fn(&mut DataCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
     /// Works on the instance: clients, configuration, persistence.
     Admin(fn(&mut AdminCtx<'_>, Args<'_>) -> CommandResult),
     /// Has subcommands only.
@@ -306,10 +321,18 @@ bit_set! {
     }
 }
 
+/// Facts that COMMAND INFO does not report.
 impl Flags {
-    /// Reads for its client, and yet leaves something for replicas to hear of; COMMAND INFO keeps it to itself. CLIENT
-    /// PAUSE WRITE holds it back.
+    /// Reads for its client, and yet leaves something for replicas. CLIENT PAUSE WRITE holds it back.
     pub const MAY_REPLICATE: Flags = Flags(1 << 30);
+    /// Steers or ends a transaction: runs inside MULTI instead of being queued.
+    pub const NOT_QUEUED: Flags = Flags(1 << 29);
+    /// Runs what MULTI has queued: the gates look at the queue's flags, and being refused ends the transaction.
+    pub const RUNS_QUEUE: Flags = Flags(1 << 28);
+    /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.
+    pub const REPORTS_DISK_ERROR: Flags = Flags(1 << 27);
+    /// Counts as an access even for a client that said CLIENT NO-TOUCH.
+    pub const ALWAYS_TOUCHES: Flags = Flags(1 << 26);
 }
 
 bit_set! {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Server, notes};
 use crate::client::{Attention, Client, ClientFlags};
-use crate::exec::call::{self, Ran};
+use crate::exec::call::{self, Outcome};
 use crate::exec::table::Lookup;
 use crate::resp::{ArgSpan, Args, Limits, OwnedArgs, Parsed, ProtocolError};
 
@@ -223,7 +223,6 @@ impl Server {
         }
         let query = std::mem::take(&mut client.query);
         client.lent = (query.len(), query.capacity());
-        let mut ran = 0;
         for i in from..to {
             if i % PREFETCH_AHEAD == 0 {
                 let ahead = i + PREFETCH_AHEAD;
@@ -233,10 +232,7 @@ impl Server {
                     self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
                 }
             }
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::BLOCKED)) {
-                if client.attention.has(Attention::BLOCKED) {
-                    self.keep(client, &query, i, to);
-                }
+            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 break; // by an earlier request, its own or another client's CLIENT KILL
             }
             let request = &self.batch.requests[i];
@@ -255,11 +251,16 @@ impl Server {
             let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
             let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
             match call::request(&mut self.inst, client, &mut self.outside, found, args, request.hash) {
-                Ran::Done => {
+                Outcome::Done => {
                     client.consumed = request.end as usize;
-                    ran += 1;
+                    client.commands += 1;
                 }
-                Ran::Postponed => {
+                Outcome::Blocked => {
+                    client.consumed = request.end as usize;
+                    self.keep(client, &query, i + 1, to);
+                    break;
+                }
+                Outcome::Postponed => {
                     self.keep(client, &query, i, to);
                     client.attention.put(Attention::PAUSED, true);
                     self.hold_back(client.conn);
@@ -267,8 +268,6 @@ impl Server {
                 }
             }
         }
-        // One that waits counts when it is over.
-        client.commands += ran - u64::from(client.attention.has(Attention::BLOCKED));
         client.query = query;
         client.lent = (0, 0);
     }
@@ -294,15 +293,15 @@ impl Server {
         while let Some(owned) = client.deferred.pop_front() {
             let args = owned.view();
             let found = self.inst.table.lookup(args);
-            if call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) == Ran::Postponed {
-                client.deferred.push_front(owned);
-                client.attention.put(Attention::PAUSED, true);
-                self.hold_back(client.conn);
-                break;
-            }
-            client.commands += u64::from(!client.attention.has(Attention::BLOCKED));
-            if client.attention.has(Attention::BLOCKED) {
-                break;
+            match call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) {
+                Outcome::Done => client.commands += 1,
+                Outcome::Blocked => break,
+                Outcome::Postponed => {
+                    client.deferred.push_front(owned);
+                    client.attention.put(Attention::PAUSED, true);
+                    self.hold_back(client.conn);
+                    break;
+                }
             }
             if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 client.deferred.clear();

@@ -1,7 +1,7 @@
 //! ZPOPMIN, ZPOPMAX, ZMPOP take elements from one end of a sorted set; BZPOPMIN, BZPOPMAX, BZMPOP wait for some.
 
 use super::{reply_element, reply_member};
-use crate::blocking::{Wait, WaitFor};
+use crate::blocking::{Progress, Wait, WaitFor};
 use crate::collections::listpack::Item;
 use crate::db::{Key, KeySlot};
 use crate::exec::args;
@@ -75,7 +75,7 @@ pub(super) static BZPOPMIN: CommandSpec = CommandSpec {
         notes: "",
     }],
     args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
-    handler: Handler::Data(bzpopmin),
+    handler: Handler::Blocking(bzpopmin),
     ..CommandSpec::BASE
 };
 
@@ -94,7 +94,7 @@ pub(super) static BZPOPMAX: CommandSpec = CommandSpec {
         notes: "",
     }],
     args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
-    handler: Handler::Data(bzpopmax),
+    handler: Handler::Blocking(bzpopmax),
     ..CommandSpec::BASE
 };
 
@@ -114,7 +114,7 @@ pub(super) static BZMPOP: CommandSpec = CommandSpec {
         ArgSpec::one_of("where", &[ArgSpec::word("min", "MIN"), ArgSpec::word("max", "MAX")]),
         ArgSpec::integer("count").token("COUNT").optional(),
     ],
-    handler: Handler::Data(bzmpop),
+    handler: Handler::Blocking(bzmpop),
     ..CommandSpec::BASE
 };
 
@@ -248,25 +248,25 @@ fn zmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn bzmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn bzmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let (keys, end, count) = many(args, 2)?;
     let timeout = args::timeout_seconds(&args[1], ctx.db.now_ms())?;
-    if !pop_many(ctx, args, keys.clone(), end, count)? {
-        let names = keys.map(|at| args.get(at).expect("they were just looked at"));
-        ctx.block(Wait::on(WaitFor::Zset, names, timeout));
+    if pop_many(ctx, args, keys.clone(), end, count)? {
+        return Ok(Progress::Done);
     }
-    Ok(())
+    let names = keys.map(|at| args.get(at).expect("they were just looked at"));
+    Ok(Wait::on(WaitFor::Zset, names, timeout).blocked())
 }
 
-fn bzpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn bzpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     wait_and_pop(ctx, args, End::First)
 }
 
-fn bzpopmax(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn bzpopmax(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     wait_and_pop(ctx, args, End::Last)
 }
 
-fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResult {
+fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> Result<Progress, CommandError> {
     let keys = 1..args.len() - 1;
     let timeout = args::timeout_seconds(&args[keys.end], ctx.db.now_ms())?;
     for at in keys.clone() {
@@ -280,10 +280,9 @@ fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResul
             reply.double(score);
         })?;
         if found {
-            return Ok(());
+            return Ok(Progress::Done);
         }
     }
     let names = keys.map(|at| args.get(at).expect("they were just looked at"));
-    ctx.block(Wait::on(WaitFor::Zset, names, timeout));
-    Ok(())
+    Ok(Wait::on(WaitFor::Zset, names, timeout).blocked())
 }
