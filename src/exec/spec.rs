@@ -413,8 +413,10 @@ bit_set! {
 
 /// Where some of a command's keys are, in the terms of Redis's key specifications.
 pub struct KeySpec {
-    /// What the command does with them.
+    /// What the command does with them; the most that it may do, where that depends on the arguments.
     pub access: Access,
+    /// What a request with these arguments does with them, where that depends on the arguments.
+    pub access_of: Option<fn(Args<'_>) -> Access>,
     /// Where the search begins.
     pub begin: Begin,
     /// How it goes on from there.
@@ -460,22 +462,51 @@ pub enum Find {
 impl KeySpec {
     /// One key, at argument `index`.
     pub const fn at(index: u16, access: Access) -> KeySpec {
-        KeySpec { access, begin: Begin::Index(index), find: Find::Range { last: 0, step: 1, limit: 0 }, notes: "" }
+        KeySpec {
+            access,
+            access_of: None,
+            begin: Begin::Index(index),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            notes: "",
+        }
     }
 
     /// All arguments from `index` to the end, every `step`-th a key.
     pub const fn rest(index: u16, step: u16, access: Access) -> KeySpec {
-        KeySpec { access, begin: Begin::Index(index), find: Find::Range { last: -1, step, limit: 0 }, notes: "" }
+        KeySpec {
+            access,
+            access_of: None,
+            begin: Begin::Index(index),
+            find: Find::Range { last: -1, step, limit: 0 },
+            notes: "",
+        }
     }
 
     /// A key count at `index`, the keys right after it.
     pub const fn counted(index: u16, step: u16, access: Access) -> KeySpec {
-        KeySpec { access, begin: Begin::Index(index), find: Find::Counted { count_at: 0, first: 1, step }, notes: "" }
+        KeySpec {
+            access,
+            access_of: None,
+            begin: Begin::Index(index),
+            find: Find::Counted { count_at: 0, first: 1, step },
+            notes: "",
+        }
     }
 
     /// One key, where `search` finds it.
     pub const fn searched(search: fn(Args<'_>) -> Option<usize>, access: Access) -> KeySpec {
-        KeySpec { access, begin: Begin::Searched(search), find: Find::Range { last: 0, step: 1, limit: 0 }, notes: "" }
+        KeySpec {
+            access,
+            access_of: None,
+            begin: Begin::Searched(search),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            notes: "",
+        }
+    }
+
+    /// The same, with an access that depends on the arguments.
+    pub const fn varying(self, access_of: fn(Args<'_>) -> Access) -> KeySpec {
+        KeySpec { access: self.access.and(Access::VARIABLE_FLAGS), access_of: Some(access_of), ..self }
     }
 
     /// The same with a remark.

@@ -19,6 +19,7 @@ use std::time::Duration;
 /// BLPOP and BRPOP: every argument but the last is a key.
 const ALL_BUT_TIMEOUT: KeySpec = KeySpec {
     access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+    access_of: None,
     begin: Begin::Index(1),
     find: Find::Range { last: -2, step: 1, limit: 0 },
     notes: "",

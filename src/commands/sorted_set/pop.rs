@@ -70,6 +70,7 @@ pub(super) static BZPOPMIN: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::FAST),
     keys: &[KeySpec {
         access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+        access_of: None,
         begin: Begin::Index(1),
         find: Find::Range { last: -2, step: 1, limit: 0 },
         notes: "",
@@ -89,6 +90,7 @@ pub(super) static BZPOPMAX: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::FAST),
     keys: &[KeySpec {
         access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+        access_of: None,
         begin: Begin::Index(1),
         find: Find::Range { last: -2, step: 1, limit: 0 },
         notes: "",

@@ -26,6 +26,7 @@ pub(super) static XREAD: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::BLOCKING),
     keys: &[KeySpec {
         access: Access::READ_ONLY.and(Access::ACCESS),
+        access_of: None,
         begin: Begin::Keyword("STREAMS", 1),
         find: Find::Range { last: -1, step: 1, limit: 2 },
         notes: "",
@@ -49,6 +50,7 @@ pub(super) static XREADGROUP: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::BLOCKING),
     keys: &[KeySpec {
         access: Access::READ_ONLY.and(Access::ACCESS),
+        access_of: None,
         begin: Begin::Keyword("STREAMS", 4),
         find: Find::Range { last: -1, step: 1, limit: 2 },
         notes: "",
