@@ -89,7 +89,7 @@ pub fn request(
         && client.attention.is_empty()
         && command.arity.accepts(args.len())
     {
-        execute(inst, client, host, &Request { command, args, first_key_hash }, Origin::Client)
+        execute_here(inst, client, host, &Request { command, args, first_key_hash }, Origin::Client)
     } else {
         gated(inst, client, host, found, args, first_key_hash)
     };
@@ -172,8 +172,20 @@ fn gated(
 }
 
 /// Runs a request that has passed its gates: the handler, its error, its statistics.
-#[inline]
+#[inline(never)]
 pub fn execute(
+    inst: &mut Instance,
+    client: &mut Client,
+    host: &mut dyn Host,
+    request: &Request<'_>,
+    origin: Origin<'_>,
+) -> Outcome {
+    execute_here(inst, client, host, request, origin)
+}
+
+/// [`execute`], compiled into its caller: for the way that nearly every request takes.
+#[inline(always)]
+fn execute_here(
     inst: &mut Instance,
     client: &mut Client,
     host: &mut dyn Host,
@@ -203,7 +215,7 @@ pub fn execute(
 
 /// What every request that is over needs, however it came about: its error reply, its place in MONITOR, its
 /// statistics. A blocked client's request counts once, with the time of all its tries and none of the time between.
-#[inline]
+#[inline(always)]
 pub(super) fn finish(
     inst: &mut Instance,
     client: &mut Client,
@@ -213,12 +225,11 @@ pub(super) fn finish(
     result: CommandResult,
     duration_ns: u64,
 ) {
+    let Request { command, args, .. } = *request;
     let failed = result.is_err();
     if let Err(error) = result {
-        client.reply.error_bytes(error.as_bytes());
-        inst.errors.count(error.code());
+        reply_error(inst, client, &error);
     }
-    let Request { command, args, .. } = *request;
     if let Origin::Unblocked(waiter) = origin {
         // MONITOR showed it when it was first tried.
         return inst.account(client, command, waiter.request.view(), waiter.spent_ns.get() + duration_ns, failed);
@@ -229,7 +240,13 @@ pub(super) fn finish(
     inst.account(client, command, args, duration_ns, failed);
 }
 
-#[inline]
+#[inline(never)]
+fn reply_error(inst: &mut Instance, client: &mut Client, error: &CommandError) {
+    client.reply.error_bytes(error.as_bytes());
+    inst.errors.count(error.code());
+}
+
+#[inline(always)]
 fn handle(
     inst: &mut Instance,
     client: &mut Client,
@@ -250,7 +267,7 @@ fn handle(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn data_ctx<'a>(
     inst: &'a mut Instance,
     client: &'a mut Client,
@@ -297,8 +314,7 @@ fn refuse(inst: &mut Instance, client: &mut Client, command: Option<&Command>, m
     if let Some(command) = command {
         inst.metrics.commands[usize::from(command.id)].rejected.inc();
     }
-    client.reply.error_bytes(error.as_bytes());
-    inst.errors.count(error.code());
+    reply_error(inst, client, &error);
 }
 
 /// The first words of the lines of an HTTP request. A page can make a browser post to any port of its own machine, with

@@ -223,6 +223,7 @@ impl Server {
         }
         let query = std::mem::take(&mut client.query);
         client.lent = (query.len(), query.capacity());
+        let mut ran = 0;
         for i in from..to {
             if i % PREFETCH_AHEAD == 0 {
                 let ahead = i + PREFETCH_AHEAD;
@@ -253,7 +254,7 @@ impl Server {
             match call::request(&mut self.inst, client, &mut self.outside, found, args, request.hash) {
                 Outcome::Done => {
                     client.consumed = request.end as usize;
-                    client.commands += 1;
+                    ran += 1;
                 }
                 Outcome::Blocked => {
                     client.consumed = request.end as usize;
@@ -268,6 +269,7 @@ impl Server {
                 }
             }
         }
+        client.commands += ran;
         client.query = query;
         client.lent = (0, 0);
     }
