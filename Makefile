@@ -18,7 +18,7 @@ build: ## the release binary, target/release/kvstash
 	$(CARGO) build --release
 
 .PHONY: test
-test: test-tools ## every test: in-file, tidy, wire, props, crash, parity
+test: test-tools ## every test: in-file, tidy, wire, props, sim, crash, parity
 	@tools/run-tests.sh
 
 .PHONY: test-tools
