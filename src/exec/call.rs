@@ -21,6 +21,8 @@ use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult, until_nul};
 use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Alert, Ask, CloseReason, Instance};
+#[cfg(debug_assertions)]
+use crate::exec::keys;
 use crate::exec::monitor;
 use crate::exec::spec::{Flags, Handler};
 use crate::exec::table::{Command, Lookup};
@@ -255,7 +257,9 @@ fn handle(
     origin: Origin<'_>,
 ) -> Result<Progress, CommandError> {
     let Request { command, args, first_key_hash } = *request;
-    match command.handler {
+    #[cfg(debug_assertions)]
+    let before = inst.keyspace.declare(Some(keys::declared(command, args)));
+    let result = match command.handler {
         Handler::Data(handler) => {
             handler(&mut data_ctx(inst, client, command, first_key_hash), args).map(|()| Progress::Done)
         }
@@ -264,7 +268,10 @@ fn handle(
             handler(&mut AdminCtx { inst, client, host, command, origin }, args).map(|()| Progress::Done)
         }
         Handler::Container => Err(error::wrong_arity(&command.full_name)),
-    }
+    };
+    #[cfg(debug_assertions)]
+    inst.keyspace.declare(before);
+    result
 }
 
 #[inline(always)]

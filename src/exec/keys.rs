@@ -1,7 +1,16 @@
 //! Which arguments of a request are keys, derived from the command's key specs: for COMMAND GETKEYS, and later for
 //! ACL and cluster routing.
 
+#[cfg(debug_assertions)]
+use std::collections::HashMap;
+
+#[cfg(debug_assertions)]
+use crate::db::Declared;
+#[cfg(debug_assertions)]
+use crate::exec::spec::Flags;
 use crate::exec::spec::{Access, Begin, CommandSpec, Find, KeySpec};
+#[cfg(debug_assertions)]
+use crate::exec::table::Command;
 use crate::resp::Args;
 use crate::util::num;
 
@@ -21,6 +30,23 @@ pub fn find(spec: &CommandSpec, args: Args<'_>) -> Option<Vec<FoundKey>> {
         one(keys, args, &mut found)?;
     }
     Some(found)
+}
+
+/// What a request's command has declared, for the keyspace to compare with what it does.
+#[cfg(debug_assertions)]
+pub fn declared(command: &Command, args: Args<'_>) -> Declared {
+    let changed = Access::READ_WRITE.and(Access::OVERWRITE).and(Access::REMOVE).and(Access::BOOKKEEPING);
+    let flags = command.flags;
+    let keys = (!flags.has(Flags::UNDECLARED_KEYS)).then(|| {
+        let mut keys = HashMap::new();
+        for key in find(command.spec, args).unwrap_or_default() {
+            *keys.entry(args[key.at].into()).or_insert(false) |= key.access.has(changed);
+        }
+        keys
+    });
+    let writes = Flags::WRITE.or(Flags::RUNS_QUEUE).or(Flags::MAY_REPLICATE);
+    let is_debug = flags.has(Flags::UNDECLARED_KEYS) && flags.has(Flags::ADMIN);
+    Declared { command: command.full_name.clone(), writes: flags.has(writes) || is_debug, keys }
 }
 
 fn one(spec: &KeySpec, args: Args<'_>, found: &mut Vec<FoundKey>) -> Option<()> {

@@ -322,6 +322,12 @@ bit_set! {
 }
 
 /// Facts that COMMAND INFO does not report.
+impl Access {
+    /// Changes what a value keeps about its readers, and counts as reading all the same.
+    pub const BOOKKEEPING: Access = Access(1 << 15);
+}
+
+/// Facts that COMMAND INFO does not report.
 impl Flags {
     /// Reads for its client, and yet leaves something for replicas. CLIENT PAUSE WRITE holds it back.
     pub const MAY_REPLICATE: Flags = Flags(1 << 30);
@@ -331,6 +337,8 @@ impl Flags {
     pub const RUNS_QUEUE: Flags = Flags(1 << 28);
     /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.
     pub const REPORTS_DISK_ERROR: Flags = Flags(1 << 27);
+    /// Touches keys that its arguments do not name, or not as keys.
+    pub const UNDECLARED_KEYS: Flags = Flags(1 << 25);
     /// Counts as an access even for a client that said CLIENT NO-TOUCH.
     pub const ALWAYS_TOUCHES: Flags = Flags(1 << 26);
 }

@@ -30,16 +30,28 @@ static TAKE: CommandSpec = CommandSpec {
     name: "take",
     arity: Arity::Exactly(3),
     flags: Flags::WRITE,
-    keys: &[KeySpec::rest(1, 1, Access::READ_ONLY)],
+    keys: &[KeySpec::at(1, Access::READ_WRITE)],
     handler: Handler::Blocking(take),
     ..CommandSpec::BASE
 };
 
-static PASS: CommandSpec =
-    CommandSpec { name: "pass", arity: Arity::Exactly(3), handler: Handler::Blocking(pass), ..CommandSpec::BASE };
+static PASS: CommandSpec = CommandSpec {
+    name: "pass",
+    arity: Arity::Exactly(3),
+    flags: Flags::WRITE,
+    keys: &[KeySpec::rest(1, 1, Access::READ_WRITE)],
+    handler: Handler::Blocking(pass),
+    ..CommandSpec::BASE
+};
 
-static PUT: CommandSpec =
-    CommandSpec { name: "put", arity: Arity::Exactly(3), handler: Handler::Data(put), ..CommandSpec::BASE };
+static PUT: CommandSpec = CommandSpec {
+    name: "put",
+    arity: Arity::Exactly(3),
+    flags: Flags::WRITE,
+    keys: &[KeySpec::at(1, Access::OVERWRITE)],
+    handler: Handler::Data(put),
+    ..CommandSpec::BASE
+};
 
 static TABLE: LazyLock<CommandTable> = LazyLock::new(|| CommandTable::new([&TAKE, &PASS, &PUT]));
 
@@ -263,7 +275,11 @@ fn a_pause_comes_first() {
     w.say(1, "take k 0");
     w.inst.pause.writes_until_ms = w.inst.now_ms + 1000;
     w.inst.refresh_pause();
-    w.say(2, "put k v");
+    // A write from nowhere: a client's would be held back, too.
+    let mut db = w.inst.keyspace.db(0, w.inst.now_ms);
+    let key = db.key(b"k");
+    db.set_bytes(key, b"v", crate::db::ExpiryUpdate::Clear);
+    w.inst.serve_waits(&mut w.outside);
     let client = w.inst.clients.at(0).expect("there");
     assert!(client.attention.has(Attention::PAUSED) && !client.attention.has(Attention::BLOCKED));
     assert_eq!(client.deferred.len(), 1);

@@ -49,7 +49,7 @@ pub(super) static XREADGROUP: CommandSpec = CommandSpec {
     arity: Arity::AtLeast(7),
     flags: Flags::WRITE.and(Flags::BLOCKING),
     keys: &[KeySpec {
-        access: Access::READ_ONLY.and(Access::ACCESS),
+        access: Access::READ_ONLY.and(Access::ACCESS).and(Access::BOOKKEEPING),
         access_of: None,
         begin: Begin::Keyword("STREAMS", 4),
         find: Find::Range { last: -1, step: 1, limit: 2 },
