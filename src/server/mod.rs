@@ -61,6 +61,7 @@ use crate::exec::instance::Instance;
 use crate::reactor::{ConnId, Event};
 use batch::Batch;
 use busy_poll::BusyPoll;
+use loading::Loading;
 pub use outside::Mail;
 use outside::Outside;
 use pool::BufferPool;
@@ -88,6 +89,8 @@ pub struct Server {
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
     shutdown: shutdown::Progress,
+    /// While the data set is read.
+    loading: Option<Loading>,
 }
 
 impl Server {

@@ -5,13 +5,12 @@
 //! 3. Limits of the operating system, since they bound `maxclients`.
 //! 4. The instance, the reactor; from here on a crash leaves a report.
 //! 5. The listeners: who cannot listen need not load.
-//! 6. The data set.
-//! 7. `Ready to accept connections`: the line that tools wait for.
+//! 6. The data set: from now on a step a turn, and `Ready to accept connections` when it is there.
 
 use std::sync::Arc;
 
 use super::busy_poll::BusyPoll;
-use super::facts::{self, Milestone};
+use super::facts;
 use super::outside::Outside;
 use super::pool::BufferPool;
 use super::{Server, shutdown};
@@ -48,26 +47,11 @@ pub fn run(loaded: Loaded) -> i32 {
     };
     match start(loaded, log.clone()) {
         Ok(server) => server.serve(),
-        Err(NoStart::Stopped) => 0,
-        Err(NoStart::Failed(why)) => {
+        Err(why) => {
             log.log(log::Level::Warning, &why, &[]);
             log.warning("Fatal error, can't start.", &[]);
             1
         }
-    }
-}
-
-/// Why there is no server.
-pub(super) enum NoStart {
-    /// It was told to stop while it loaded the data set.
-    Stopped,
-    /// It cannot run.
-    Failed(String),
-}
-
-impl From<String> for NoStart {
-    fn from(why: String) -> NoStart {
-        NoStart::Failed(why)
     }
 }
 
@@ -90,7 +74,7 @@ fn stamp() -> log::Stamp {
     log::Stamp { wall_ms, utc_offset_seconds: clock::utc_offset_seconds(wall_ms) }
 }
 
-fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
+fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
     let Loaded { mut config, sources } = loaded;
     let clock = Clock::system();
     log.notice(
@@ -144,14 +128,10 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
         next_cron_ns: 0,
         cron_slot: 0,
         shutdown: shutdown::Progress::default(),
+        loading: None,
     };
     server.inst.note_startup_memory();
-    facts::notify(&server.inst.config, &server.inst.log, Milestone::Loading);
-    server.load()?;
-    for kind in listening_kinds(&server.inst.config) {
-        server.inst.log.notice(kind, &[]);
-    }
-    facts::notify(&server.inst.config, &server.inst.log, Milestone::Ready);
+    server.begin_load()?;
     Ok(server)
 }
 
@@ -161,11 +141,4 @@ fn listen(outside: &mut Outside, inst: &Instance) -> Result<(), String> {
         inst.log.log(log::Level::Warning, &format!("Warning: {why}"), &[]);
         format!("Failed listening on port {} (tcp), aborting.", inst.config.server.port)
     })
-}
-
-/// One line for each kind of socket we listen on: tools wait for it.
-fn listening_kinds(config: &Config) -> impl Iterator<Item = &'static str> {
-    let tcp = (config.server.port != 0).then_some("Ready to accept connections tcp");
-    let unix = (!config.server.unixsocket.is_empty()).then_some("Ready to accept connections unix");
-    tcp.into_iter().chain(unix)
 }

@@ -61,13 +61,7 @@ impl Server {
         self.busy_poll.turned(duration_ns, commands > 0);
         self.inst.account_turn(duration_ns, commands);
         self.inst.metrics.eventloop_turn_us.set(0);
-        self.shutdown_step()
-    }
-
-    /// A turn in the middle of a load: does not wait.
-    pub(super) fn turn_while_loading(&mut self) -> Option<i32> {
-        self.next_cron_ns = self.next_cron_ns.min(self.outside.now_ns());
-        self.turn()
+        self.load_step().or_else(|| self.shutdown_step())
     }
 
     /// Waits for events, at first awake if that promises to be short.
