@@ -22,6 +22,11 @@ group! {
         /// The largest argument of a request.
         proto_max_bulk_len: u64 = 512 << 20 => Spec::signed_memory("proto-max-bulk-len", 1 << 20);
 
+        /// How large a reply may be whose size the client chooses, not the data; more is refused. That is the reply of
+        /// SRANDMEMBER, HRANDFIELD and ZRANDMEMBER with a negative count, and what SORT makes of GET patterns. 0 sets
+        /// no limit.
+        reply_max_bytes: u64 = 512 << 20 => Spec::memory("reply-max-bytes", 0);
+
         /// What all clients together may take: an amount, or a percentage of maxmemory. The greediest are closed.
         /// 0 sets no limit.
         maxmemory_clients: MemoryOrPercent = MemoryOrPercent::Bytes(0)
