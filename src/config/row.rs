@@ -3,13 +3,13 @@
 //!
 //! A row has two halves. [`Spec`] is what a person decides (name, kind and bounds, flags, status, what must be told
 //! about a change, the sentence of documentation); it is written with the small `const` builder below. The other half
-//! is four function pointers onto one typed field of [`Config`](super::Config), which the `group!` macro in `rows/`
+//! is four function pointers onto one typed field of [`Config`], which the `group!` macro in `rows/`
 //! fills in from the field's name. A row therefore cannot exist without a field, nor a field without a row.
 
 use super::Config;
 use super::value::How;
 
-/// The part of the configuration a parameter belongs to: a struct in [`Config`](super::Config), a table in the TOML
+/// The part of the configuration a parameter belongs to: a struct in [`Config`], a table in the TOML
 /// file, a prefix of environment variables and a heading in the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {

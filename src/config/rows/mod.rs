@@ -2,7 +2,7 @@
 //!
 //! Adding one is one row in the group's file: a doc comment (which becomes the documentation), the field with its type
 //! and default, and the [`Spec`](super::row::Spec). The `group!` macro makes of it the field of the group's struct,
-//! its default, and the [`Row`](super::row::Row).
+//! its default, and the [`Row`].
 
 use super::row::{Group, Row};
 use std::sync::LazyLock;
