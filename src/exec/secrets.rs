@@ -1,7 +1,8 @@
 //! What of a request must not be shown: passwords, in MONITOR and in the slow log.
 //!
 //! Both show requests to whoever may look, so the arguments that carry a password are shown as `(redacted)`, as Redis
-//! does it: all arguments of AUTH, user and password of HELLO, the value of a parameter that is a secret.
+//! does it: all arguments of AUTH, user and password of HELLO, the value of a parameter that is a secret. And
+//! that of one which does not exist: it may be a secret's misspelt.
 
 use crate::config::{Flags, rows};
 use crate::resp::Args;
@@ -19,7 +20,7 @@ pub fn is_secret(full_name: &str, args: Args<'_>, i: usize) -> bool {
         }
         // CONFIG SET name value name value: values stand at odd places.
         "config|set" if i >= 3 && i % 2 == 1 => {
-            rows::find(&args[i - 1]).is_some_and(|parameter| parameter.is(Flags::SENSITIVE))
+            rows::find(&args[i - 1]).is_none_or(|parameter| parameter.is(Flags::SENSITIVE))
         }
         _ => false,
     }
@@ -46,6 +47,7 @@ mod tests {
             ("hello", "HELLO 3", "HELLO 3"),
             ("config|set", "CONFIG SET requirepass p timeout 1", "CONFIG SET requirepass (redacted) timeout 1"),
             ("config|set", "CONFIG SET timeout 1 requirepass p", "CONFIG SET timeout 1 requirepass (redacted)"),
+            ("config|set", "CONFIG SET requirepas p timeout 1", "CONFIG SET requirepas (redacted) timeout 1"),
             ("config|get", "CONFIG GET requirepass x", "CONFIG GET requirepass x"),
             ("set", "SET auth b", "SET auth b"),
         ] {
