@@ -5,7 +5,7 @@
 //! 3. Limits of the operating system, since they bound `maxclients`.
 //! 4. The instance, the reactor; from here on a crash leaves a report.
 //! 5. The listeners: who cannot listen need not load.
-//! 6. The data set.
+//! 6. The data set; before it, what killed processes left beside it.
 //! 7. `Ready to accept connections`: the line that tools wait for.
 
 use std::sync::Arc;
@@ -147,6 +147,7 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, NoStart> {
     };
     server.inst.note_startup_memory();
     facts::notify(&server.inst.config, &server.inst.log, Milestone::Loading);
+    facts::remove_leftovers(&server.inst.log);
     server.load()?;
     for kind in listening_kinds(&server.inst.config) {
         server.inst.log.notice(kind, &[]);
