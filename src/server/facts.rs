@@ -11,6 +11,8 @@ use crate::observe::crash;
 use crate::observe::keys;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
+use crate::persist;
+use crate::sys::disk::RealDisk;
 use crate::sys::{fault, files, process, sockets, supervisor};
 
 /// Where Redis puts the process id when somebody must find it and nobody said where.
@@ -46,6 +48,13 @@ pub(super) fn warn_of_system(config: &Config, log: &Logger) {
              /proc/sys/net/core/somaxconn is set to the lower value of {most}."
         );
         log.log(crate::observe::log::Level::Warning, &text, &[]);
+    }
+}
+
+/// Removes what killed processes left of their saves in the working directory.
+pub(super) fn remove_leftovers(log: &Logger) {
+    for name in persist::remove_stale_temps(&RealDisk, Path::new(""), process::pid(), process::is_alive) {
+        log.notice("Removed what a killed process left of a save", &[(keys::PATH, &name)]);
     }
 }
 

@@ -6,7 +6,8 @@
 //! 4. Limits of the operating system, since they bound `maxclients`.
 //! 5. The instance, the reactor; from here on a crash leaves a report.
 //! 6. The listeners: who cannot listen need not load.
-//! 7. The data set: from now on a step a turn, and `Ready to accept connections` when it is there.
+//! 7. What killed processes left beside the data set goes; then the data set: from now on a step a turn, and `Ready to
+//!    accept connections` when it is there.
 //!
 //! What cannot be done as configured is reported with the place in the configuration that asks for it.
 
@@ -166,6 +167,7 @@ fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<Se
         loading: None,
     };
     server.inst.note_startup_memory();
+    facts::remove_leftovers(&server.inst.log);
     server.begin_load()?;
     Ok(server)
 }

@@ -79,6 +79,36 @@ fn kill_9_during_bgsave() {
     }
 }
 
+/// What a kill leaves of a save is gone after the next start, and nothing else is.
+#[test]
+fn what_kills_leave_is_removed() {
+    let mut server = Server::start(&[]);
+    let mut kv = server.connect();
+    write_generation(&mut kv, 1, 1000);
+    kv.ok("SAVE");
+    kv.ok("CONFIG SET rdb-key-save-delay 10000");
+    let temporary = |server: &Server| {
+        let names =
+            fs::read_dir(server.dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.starts_with("temp-")).collect();
+        names.sort();
+        names
+    };
+    // Files of a process that lives, and of nobody, stay.
+    let others = [format!("temp-{}.rdb", std::process::id()), "temp-mine.rdb".to_owned()];
+    for name in &others {
+        fs::write(server.dir.join(name), "").unwrap();
+    }
+    kv.line("BGSAVE");
+    wait_for("the save to begin", Duration::from_secs(10), || temporary(&server).len() == 3);
+    server.kill_9();
+    assert_eq!(temporary(&server).len(), 3);
+    server.start_again();
+    assert_eq!(temporary(&server), others);
+    assert!(server.log().contains("Removed what a killed process left of a save"));
+    assert_eq!(generation_of(&mut server.connect(), 1000), 1);
+}
+
 /// The same with foreground saves and a client that writes all the time.
 #[test]
 fn kill_9_during_set_load() {
