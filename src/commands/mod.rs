@@ -65,16 +65,16 @@ pub fn all() -> Vec<&'static CommandSpec> {
     families.into_iter().flatten().copied().collect()
 }
 
-/// Makes the table with `rename-command` applied. To be called once, before [`table`].
+/// Makes the table with `rename-command` applied.
 pub fn table_with_renames<'n>(
     renames: impl IntoIterator<Item = (&'n [u8], &'n [u8])>,
 ) -> Result<&'static CommandTable, BadRename> {
-    CommandTable::renamed(all(), renames).map(CommandTable::set_global)
+    CommandTable::renamed(all(), renames).map(CommandTable::leak)
 }
 
-/// The table of every command of this program.
+/// The table of every command of this program, under their own names. Made anew by each call, and kept for ever.
 pub fn table() -> &'static CommandTable {
-    CommandTable::global(all)
+    CommandTable::new(all()).leak()
 }
 
 #[cfg(test)]

@@ -14,8 +14,6 @@
 //! The number of a command indexes every per-command array (statistics, latency histograms): it is dense, and stable
 //! for the life of the process.
 
-use std::sync::OnceLock;
-
 use super::spec::{Arity, Begin, CommandSpec, Find, Flags, Handler};
 use crate::resp::Args;
 
@@ -100,8 +98,6 @@ pub enum Lookup<'t> {
     /// The container exists, the subcommand does not.
     UnknownSubcommand(&'t Command),
 }
-
-static TABLE: OnceLock<CommandTable> = OnceLock::new();
 
 /// All commands.
 pub struct CommandTable {
@@ -230,14 +226,9 @@ impl CommandTable {
         CommandTable { commands, slots, long_names, places }
     }
 
-    /// The table of all commands of this program, made once.
-    pub fn global(specs: fn() -> Vec<&'static CommandSpec>) -> &'static CommandTable {
-        TABLE.get_or_init(|| CommandTable::new(specs()))
-    }
-
-    /// Makes the table of this program, before anybody asks for it.
-    pub fn set_global(table: CommandTable) -> &'static CommandTable {
-        TABLE.get_or_init(|| table)
+    /// The table for the rest of the process: an instance's commands are referred to from everywhere in it.
+    pub fn leak(self) -> &'static CommandTable {
+        Box::leak(Box::new(self))
     }
 
     /// The command of that name, in any case; containers, not subcommands.
