@@ -22,6 +22,7 @@
 //! | [`ziplist`], [`zipmap`] | formats of old files, to be read |
 //! | [`quicklist`] | a long list, as a sequence of listpacks |
 //! | [`rope`] | a large string in pieces of 8 KiB |
+//! | [`simd`] | loops over many bytes, as wide as the processor allows: counting and combining bits, checksums |
 //! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
 //! # Read first
@@ -36,6 +37,7 @@ pub mod listpack;
 pub mod packed;
 pub mod quicklist;
 pub mod rope;
+pub mod simd;
 pub mod tree;
 pub mod ziplist;
 pub mod zipmap;

@@ -18,7 +18,7 @@
 use std::io::{self, Write};
 
 use super::opcodes::*;
-use crate::util::crc64::crc64;
+use crate::collections::simd::crc64::crc64;
 use crate::util::lzf::Compressor;
 
 /// The buffer is handed to the sink when it reaches this.
