@@ -16,6 +16,7 @@
 //! | --- | --- |
 //! | [`listpack`] | format: many small elements in one run of bytes |
 //! | [`intset`] | format: integers in order |
+//! | [`bitop`] | several strings become one, bit by bit |
 //! | [`buffer`] | what an editor of a format asks of the bytes' owner |
 //! | [`packed`] | a hash table of short elements, packed into leaves |
 //! | [`hyperloglog`] | format: HyperLogLogs, which are strings to everybody else |
@@ -30,6 +31,7 @@
 //! [`listpack`], then [`rope`], then [`packed`].
 #![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
 
+pub mod bitop;
 pub mod buffer;
 pub mod hyperloglog;
 pub mod intset;

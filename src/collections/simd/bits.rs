@@ -65,7 +65,7 @@ fn find_portable(bytes: &[u8], dull: u8) -> Option<usize> {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::super::prefetch_ahead;
+    use super::super::{part, prefetch_ahead};
     use super::find_portable;
     use std::arch::x86_64::*;
 
@@ -100,8 +100,8 @@ mod x86 {
             prefetch_ahead(turn);
             // At most 8 a byte in each of eight rounds: a byte has room for them.
             let mut in_bytes = _mm256_setzero_si256();
-            for bytes in turn.as_chunks::<32>().0 {
-                let bytes = load_256(bytes);
+            for i in 0..TURN / 32 {
+                let bytes = load_256(part(turn, i));
                 let low = _mm256_shuffle_epi8(of_half, _mm256_and_si256(bytes, half));
                 let high = _mm256_shuffle_epi8(of_half, _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half));
                 in_bytes = _mm256_add_epi8(in_bytes, _mm256_add_epi8(low, high));
@@ -123,9 +123,10 @@ mod x86 {
         let mut sums = [_mm512_setzero_si512(); TURN / 64];
         for turn in turns {
             prefetch_ahead(turn);
-            for (sum, bytes) in sums.iter_mut().zip(turn.as_chunks::<64>().0) {
-                *sum = _mm512_add_epi64(*sum, _mm512_popcnt_epi64(load_512(bytes)));
-            }
+            sums[0] = _mm512_add_epi64(sums[0], _mm512_popcnt_epi64(load_512(part(turn, 0))));
+            sums[1] = _mm512_add_epi64(sums[1], _mm512_popcnt_epi64(load_512(part(turn, 1))));
+            sums[2] = _mm512_add_epi64(sums[2], _mm512_popcnt_epi64(load_512(part(turn, 2))));
+            sums[3] = _mm512_add_epi64(sums[3], _mm512_popcnt_epi64(load_512(part(turn, 3))));
         }
         let (lines, rest) = rest.as_chunks::<64>();
         for bytes in lines {
@@ -145,8 +146,8 @@ mod x86 {
         for (i, turn) in turns.iter().enumerate() {
             prefetch_ahead(turn);
             let mut others = _mm256_setzero_si256();
-            for bytes in turn.as_chunks::<32>().0 {
-                others = _mm256_or_si256(others, _mm256_xor_si256(load_256(bytes), dulls));
+            for i in 0..TURN / 32 {
+                others = _mm256_or_si256(others, _mm256_xor_si256(load_256(part(turn, i)), dulls));
             }
             if _mm256_testz_si256(others, others) == 0 {
                 return find_portable(turn, dull).map(|at| i * TURN + at);
@@ -162,8 +163,8 @@ mod x86 {
         for (i, turn) in turns.iter().enumerate() {
             prefetch_ahead(turn);
             let mut others = _mm512_setzero_si512();
-            for bytes in turn.as_chunks::<64>().0 {
-                others = _mm512_or_si512(others, _mm512_xor_si512(load_512(bytes), dulls));
+            for i in 0..TURN / 64 {
+                others = _mm512_or_si512(others, _mm512_xor_si512(load_512(part(turn, i)), dulls));
             }
             if _mm512_test_epi64_mask(others, others) != 0 {
                 return find_portable(turn, dull).map(|at| i * TURN + at);

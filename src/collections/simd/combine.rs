@@ -50,13 +50,16 @@ fn combine_with(width: Width, how: Combine, sources: &[&[u8]], out: &mut Vec<u8>
 /// `xor`, `and_not` (the second and not the first), `ahead`.
 macro_rules! form {
     ($($feature:literal)?) => {
+        use super::super::part;
         use super::Combine;
         use std::mem::MaybeUninit;
 
         const BYTES: usize = size_of::<Vector>();
 
-        /// Vectors of each source that are worked on at once.
+        /// Vectors of each source that are worked on at once: the loop below names each of them.
         const AT_ONCE: usize = 4;
+
+        const TURN: usize = BYTES * AT_ONCE;
 
         $(#[target_feature(enable = $feature)])?
         pub fn combine(how: Combine, sources: &[&[u8]], out: &mut [MaybeUninit<u8>]) {
@@ -86,25 +89,29 @@ macro_rules! form {
         ) {
             let zeros = load(&[0; BYTES]);
             let (first, others) = sources.split_first().expect("there is a source");
-            let (turns, out_rest) = out.as_chunks_mut::<{ BYTES * AT_ONCE }>();
-            let done = turns.len() * BYTES * AT_ONCE;
+            let (turns, out_rest) = out.as_chunks_mut::<TURN>();
+            let done = turns.len() * TURN;
             for (i, to) in turns.iter_mut().enumerate() {
-                let (mut a, mut b) = ([zeros; AT_ONCE], [zeros; AT_ONCE]);
-                let bytes = &first.as_chunks::<{ BYTES * AT_ONCE }>().0[i];
+                let bytes: &[u8; TURN] = part(first, i);
                 ahead(bytes);
-                for (a, bytes) in a.iter_mut().zip(bytes.as_chunks().0) {
-                    *a = load(bytes);
-                }
+                let (mut a, mut b) = ([zeros; AT_ONCE], [zeros; AT_ONCE]);
+                a[0] = load(part(bytes, 0));
+                a[1] = load(part(bytes, 1));
+                a[2] = load(part(bytes, 2));
+                a[3] = load(part(bytes, 3));
                 for source in others {
-                    let bytes = &source.as_chunks::<{ BYTES * AT_ONCE }>().0[i];
+                    let bytes: &[u8; TURN] = part(source, i);
                     ahead(bytes);
-                    for ((a, b), bytes) in a.iter_mut().zip(&mut b).zip(bytes.as_chunks().0) {
-                        (*a, *b) = step(*a, *b, load(bytes));
-                    }
+                    (a[0], b[0]) = step(a[0], b[0], load(part(bytes, 0)));
+                    (a[1], b[1]) = step(a[1], b[1], load(part(bytes, 1)));
+                    (a[2], b[2]) = step(a[2], b[2], load(part(bytes, 2)));
+                    (a[3], b[3]) = step(a[3], b[3], load(part(bytes, 3)));
                 }
-                for ((a, b), to) in a.iter().zip(&b).zip(to.as_chunks_mut().0) {
-                    store(to, last(*a, *b));
-                }
+                let [to_0, to_1, to_2, to_3] = to.as_chunks_mut().0 else { unreachable!("a turn is four vectors") };
+                store(to_0, last(a[0], b[0]));
+                store(to_1, last(a[1], b[1]));
+                store(to_2, last(a[2], b[2]));
+                store(to_3, last(a[3], b[3]));
             }
             // What is left, a vector at a time; the last of them is padded.
             for (i, to) in out_rest.chunks_mut(BYTES).enumerate() {

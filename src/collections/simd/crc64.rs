@@ -38,8 +38,9 @@ fn with(width: Width, crc: u64, bytes: &[u8]) -> u64 {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::needless_range_loop, reason = "see `part`: iterators are not reliably inlined here")]
 mod x86 {
-    use super::super::prefetch_ahead;
+    use super::super::{part, prefetch_ahead};
     use std::arch::x86_64::*;
 
     /// The polynomial of Redis's CRC-64 (Jones), lowest power first as everything here: bit 63 is x^0.
@@ -108,14 +109,14 @@ mod x86 {
         let (first, strides) = strides.split_first()?;
         let by = constants(const { shift(STRIDE) });
         let mut carried = [_mm_setzero_si128(); STRIDE / 16];
-        for (block, bytes) in carried.iter_mut().zip(first.as_chunks::<16>().0) {
-            *block = load(bytes);
+        for i in 0..STRIDE / 16 {
+            carried[i] = load(part(first, i));
         }
         carried[0] = _mm_xor_si128(carried[0], _mm_set_epi64x(0, crc as i64));
         for stride in strides {
             prefetch_ahead(stride);
-            for (block, bytes) in carried.iter_mut().zip(stride.as_chunks::<16>().0) {
-                *block = onto(*block, by, load(bytes));
+            for i in 0..STRIDE / 16 {
+                carried[i] = onto(carried[i], by, load(part(stride, i)));
             }
         }
         let one_further = constants(const { shift(16) });
@@ -134,14 +135,14 @@ mod x86 {
         let Some((first, strides)) = strides.split_first() else { return fold_128(crc, bytes) };
         let by = _mm512_broadcast_i32x4(constants(const { shift(STRIDE) }));
         let mut carried = [_mm512_setzero_si512(); STRIDE / 64];
-        for (four, bytes) in carried.iter_mut().zip(first.as_chunks::<64>().0) {
-            *four = load_512(bytes);
+        for i in 0..STRIDE / 64 {
+            carried[i] = load_512(part(first, i));
         }
         carried[0] = _mm512_xor_si512(carried[0], _mm512_zextsi128_si512(_mm_set_epi64x(0, crc as i64)));
         for stride in strides {
             prefetch_ahead(stride);
-            for (four, bytes) in carried.iter_mut().zip(stride.as_chunks::<64>().0) {
-                *four = onto_512(*four, by, load_512(bytes));
+            for i in 0..STRIDE / 64 {
+                carried[i] = onto_512(carried[i], by, load_512(part(stride, i)));
             }
         }
         let one_further = _mm512_broadcast_i32x4(constants(const { shift(64) }));

@@ -52,6 +52,20 @@ pub fn width() -> Width {
     Width::Portable
 }
 
+/// Part `i` of `bytes`, in parts of `N`. Written out, and always inlined, because what iterators are made of is not
+/// reliably inlined into functions that have features of their own.
+///
+/// # Panics
+///
+/// When `bytes` has no such part; where both sizes are known nothing of that is left.
+#[inline(always)]
+fn part<const N: usize>(bytes: &[u8], i: usize) -> &[u8; N] {
+    assert!(i < bytes.len() / N, "a part within the bytes");
+    // SAFETY: all of part `i` lies within the bytes, for there are at least `i + 1` parts; an array of bytes needs no
+    // alignment.
+    unsafe { &*bytes.as_ptr().add(i * N).cast() }
+}
+
 /// How far ahead of the loop memory is asked for: what takes a few hundred nanoseconds to come.
 const AHEAD: usize = 1024;
 
@@ -61,10 +75,26 @@ const AHEAD: usize = 1024;
 #[inline(always)]
 fn prefetch_ahead<const N: usize>(chunk: &[u8; N]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    for line in (0..N).step_by(64) {
+    let mut line = 0;
+    while line < N {
         // SAFETY: a prefetch never faults, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(chunk.as_ptr().wrapping_add(AHEAD + line).cast()) }
+        line += 64;
     }
+}
+
+/// Asks for the beginning of what will be walked next: as much as [`prefetch_ahead`] would have asked for, had it lain
+/// behind what is walked now.
+#[inline]
+pub fn prefetch_start(next: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in next[..next.len().min(AHEAD)].chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch never faults, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = next;
 }
 
 #[cfg(test)]

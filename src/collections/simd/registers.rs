@@ -93,6 +93,7 @@ fn histogram_by_one(registers: &[u8]) -> [u32; 64] {
 /// Value by value: real HyperLogLogs have few different ones, next to each other, and comparing with one is what wide
 /// instructions do best. Inlined into functions that have them.
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::needless_range_loop, reason = "see `part`: iterators are not reliably inlined here")]
 #[inline(always)]
 fn histogram_by_value(registers: &[u8]) -> [u32; 64] {
     let mut out = [0; 64];
@@ -109,8 +110,8 @@ fn histogram_by_value(registers: &[u8]) -> [u32; 64] {
             let mut lanes = [0_u8; 64];
             let (groups, rest) = part.as_chunks::<64>();
             for group in groups {
-                for (lane, register) in lanes.iter_mut().zip(group) {
-                    *lane += u8::from(register & 0x3f == value);
+                for i in 0..64 {
+                    lanes[i] += u8::from(group[i] & 0x3f == value);
                 }
             }
             count += lanes.iter().map(|lane| u32::from(*lane)).sum::<u32>();
@@ -138,8 +139,8 @@ mod x86 {
             -1,
         );
         for (registers, bytes) in into.iter_mut().zip(packed) {
-            for (i, registers) in registers.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                let at = bytes.as_ptr();
+            let (at, registers) = (bytes.as_ptr(), registers.as_mut_ptr());
+            for i in 0..2 {
                 // SAFETY: sixteen bytes from 0 and 8 (or 24 and 32) lie within the 48; the registers are 32.
                 unsafe {
                     let low = _mm_loadu_si128(at.add(24 * i).cast());
@@ -150,7 +151,7 @@ mod x86 {
                     let third = _mm256_and_si256(_mm256_slli_epi32::<4>(words), _mm256_set1_epi32(0x3f_0000));
                     let fourth = _mm256_and_si256(_mm256_slli_epi32::<6>(words), _mm256_set1_epi32(0x3f00_0000));
                     let all = _mm256_or_si256(_mm256_or_si256(first, second), _mm256_or_si256(third, fourth));
-                    let to = registers.as_mut_ptr().cast();
+                    let to = registers.add(32 * i).cast();
                     _mm256_storeu_si256(to, _mm256_max_epu8(_mm256_loadu_si256(to), all));
                 }
             }
@@ -197,17 +198,19 @@ mod x86 {
         let together = _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 7, 7);
         let six_words = _mm256_setr_epi32(-1, -1, -1, -1, -1, -1, 0, 0);
         for (bytes, registers) in into.iter_mut().zip(registers) {
-            for (bytes, registers) in bytes.as_chunks_mut::<24>().0.iter_mut().zip(registers.as_chunks::<32>().0) {
-                // SAFETY: there are 32 registers; the mask leaves all but 24 bytes out, which are not written.
+            let to = bytes.as_mut_ptr();
+            for i in 0..2 {
+                // SAFETY: twice 32 of 64 registers are read; the mask leaves all but 24 bytes out, twice of 48, and what
+                // is left out is not written.
                 unsafe {
-                    let words = _mm256_loadu_si256(registers.as_ptr().cast());
+                    let words = _mm256_loadu_si256(registers.as_ptr().add(32 * i).cast());
                     let first = _mm256_and_si256(words, _mm256_set1_epi32(0x3f));
                     let second = _mm256_and_si256(_mm256_srli_epi32::<2>(words), _mm256_set1_epi32(0xfc0));
                     let third = _mm256_and_si256(_mm256_srli_epi32::<4>(words), _mm256_set1_epi32(0x3_f000));
                     let fourth = _mm256_and_si256(_mm256_srli_epi32::<6>(words), _mm256_set1_epi32(0xfc_0000));
                     let all = _mm256_or_si256(_mm256_or_si256(first, second), _mm256_or_si256(third, fourth));
                     let packed = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(all, gather), together);
-                    _mm256_maskstore_epi32(bytes.as_mut_ptr().cast(), six_words, packed);
+                    _mm256_maskstore_epi32(to.add(24 * i).cast(), six_words, packed);
                 }
             }
         }
