@@ -10,7 +10,7 @@ use super::error::{RdbError, Section, Why};
 use super::opcodes::{Dialect, TypeOpcode};
 use super::reader::RdbReader;
 use super::writer::RdbWriter;
-use crate::util::crc64::crc64;
+use crate::collections::simd::crc64::crc64;
 
 const FOOTER_BYTES: usize = 10;
 

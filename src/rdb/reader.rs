@@ -12,7 +12,7 @@ use std::io::{self, Read};
 
 use super::error::{RdbError, Section, Why};
 use super::opcodes::*;
-use crate::util::crc64::crc64;
+use crate::collections::simd::crc64::crc64;
 use crate::util::lzf;
 
 const BUFFER_BYTES: usize = 64 * 1024;

@@ -17,7 +17,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`bits`] | bits of byte strings: counting, finding, combining, integers of any width |
+//! | [`bits`] | bits of byte strings: parts of bytes, integers of any width |
 //! | [`crc16`] | the checksum behind cluster slots, and the slot of a key |
 //! | [`crc64`] | the checksum of RDB files |
 //! | [`gather`] | [`gather::Gather`]: bytes waiting to be written, with large blobs spliced in uncopied |

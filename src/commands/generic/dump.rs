@@ -17,6 +17,7 @@ use crate::observe::log::Logger;
 use crate::rdb::{self, RdbWriter, WriteOptions, payload};
 use crate::resp::Args;
 use crate::types::place::Maker;
+use crate::types::string::BLOB_MAX;
 use crate::types::value::{NewValue, ValueRef, Vetting};
 
 pub(super) static DUMP: CommandSpec = CommandSpec {
@@ -62,7 +63,11 @@ fn dump(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     match ctx.db.lookup_read(key) {
         Some(entry) => {
             let dumped = write(entry.value(), ctx.config);
-            ctx.reply.bulk(&dumped);
+            if dumped.len() > BLOB_MAX {
+                ctx.reply.shared_bulk(dumped.len(), [dumped.into()]);
+            } else {
+                ctx.reply.bulk(&dumped);
+            }
         }
         None => ctx.reply.null(),
     }
