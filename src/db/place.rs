@@ -106,6 +106,12 @@ impl<'a> Occupied<'a> {
         self.with.key
     }
 
+    /// Starts fetching what looking for this element of the value will read.
+    #[inline]
+    pub fn prefetch(&self, element: &[u8]) {
+        self.get().prefetch_inside(self.with.side.seed.hash(element));
+    }
+
     /// A whole value becomes the key's, and its expiry goes, whatever was there. Counts as one change.
     pub fn set_value(&mut self, value: NewValue) {
         let type_id = value.type_name() as u8;

@@ -214,23 +214,9 @@ fn remove_range(place: &mut impl Place, start: usize, count: usize) {
     settle(place);
 }
 
-/// Where so many nodes would be taken out, the list is made anew of what stays, if that is less.
-const MANY_NODES: usize = 64;
-
 /// Removes all elements but those with these numbers, of which there are some.
 pub fn trim(place: &mut impl Place, kept: Range<usize>) {
-    let epoch = place.maker().epoch();
-    let list = view(place);
-    let len = list.len();
-    if let ListRef::Large(list, encoding) = list
-        && list.nodes() > MANY_NODES
-        && kept.len() < len / 4
-    {
-        // What was is freed as a whole, elsewhere if it is large, and not node by node here.
-        let new = list.slice(kept, epoch);
-        place.store(encoding, Payload::Node(Box::new(Object::List(ListObject(new)))));
-        return settle(place);
-    }
+    let len = view(place).len();
     if kept.end < len {
         remove_range(place, kept.end, len - kept.end);
     }

@@ -3,7 +3,7 @@
 use super::{Added, NewSet, SetRef, add_to_intset, add_to_listpack};
 use crate::collections::intset::IntsetMut;
 use crate::collections::listpack::{Item, ListpackMut};
-use crate::collections::packed::{Keys, PackedTable};
+use crate::collections::packed::{self, Keys, PackedTable};
 use crate::cow::Heap;
 use crate::types::contract::Encoding;
 use crate::types::object::Object;
@@ -126,4 +126,28 @@ pub fn pop_random(place: &mut impl Place, rng: &mut Rng, seen: impl FnOnce(Item<
         }
         SetRef::Table(_) => unreachable!("seen above"),
     }
+}
+
+/// Takes `count` random members out of a set in the large form that has more, all choices equally likely, and shows
+/// each before that.
+pub fn pop_many(place: &mut impl Place, count: usize, rng: &mut Rng, mut seen: impl FnMut(Item<'_>)) {
+    let (table, heap) = table(place);
+    if !packed::is_many(count, table.len()) {
+        for _ in 0..count {
+            let popped = table.take_random(heap, rng, |element| seen(Item::Bytes(element.key)));
+            popped.expect("there are more");
+        }
+        return;
+    }
+    // Each goes with the probability that makes all choices of `count` equally likely.
+    let (mut wanted, mut left) = (count, table.len());
+    table.retain(heap, left - count, |element| {
+        let goes = rng.index(left) < wanted;
+        left -= 1;
+        if goes {
+            wanted -= 1;
+            seen(Item::Bytes(element.key));
+        }
+        !goes
+    });
 }
