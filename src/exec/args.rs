@@ -142,7 +142,7 @@ pub fn each_key<'a, 'k>(
             n += 1;
             at += step;
         }
-        ctx.db.prefetch(&block[..n]);
+        ctx.db.prefetch(block[..n].iter().map(|key| key.hash));
         for (i, key) in block[..n].iter().enumerate() {
             f(ctx, *key, from + i * step);
         }
