@@ -26,7 +26,7 @@ mod load;
 pub use load::{LoadedConsumer, LoadedGroup, LoadedPending, NewGroups};
 
 use super::id::StreamId;
-use super::records::Records;
+use super::records::{Records, Revision};
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
 use crate::cow::{Epoch, Heap, Unshared};
 use leaves::{ConsumerLeaf, GroupLeaf, Named, name, prefix};
@@ -83,6 +83,24 @@ impl Pending {
     pub fn idle_ms(&self, now_ms: i64) -> i64 {
         now_ms.saturating_sub(self.delivered_ms)
     }
+}
+
+/// What becomes of a pending entry that [`Groups::claim`] shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// Nothing.
+    Leave,
+    /// The consumer has it now.
+    Take {
+        /// When it was delivered.
+        delivered_ms: i64,
+        /// How often.
+        deliveries: u64,
+    },
+    /// It is pending no longer.
+    Forget,
+    /// Nothing, and no others are shown.
+    Stop,
 }
 
 /// That an entry belongs to a consumer.
@@ -318,6 +336,43 @@ impl Groups {
             None => {}
         }
         self.owned.put(heap, Owned { consumer: to.number, id });
+    }
+
+    /// Shows what is pending in a group, from `start` on, and does with each entry what `decide` says: the consumer `to`
+    /// takes it over, or it is pending no longer.
+    pub fn claim(
+        &mut self,
+        heap: &mut Heap,
+        group: &Group,
+        to: &Consumer,
+        start: StreamId,
+        mut decide: impl FnMut(&Pending) -> Claim,
+    ) {
+        let (mut lost, mut won) = (Vec::new(), Vec::new());
+        self.pending.revise(heap, (group.number, start), |pending| {
+            if pending.group != group.number {
+                return Revision::Stop;
+            }
+            match decide(pending) {
+                Claim::Leave => Revision::Keep,
+                Claim::Stop => Revision::Stop,
+                Claim::Forget => {
+                    lost.push((pending.consumer, pending.id));
+                    Revision::Remove
+                }
+                Claim::Take { delivered_ms, deliveries } => {
+                    if pending.consumer != to.number {
+                        lost.push((pending.consumer, pending.id));
+                        won.push(Owned { consumer: to.number, id: pending.id });
+                    }
+                    *pending = Pending { consumer: to.number, delivered_ms, deliveries, ..*pending };
+                    Revision::Change
+                }
+            }
+        });
+        lost.sort_unstable();
+        self.owned.remove_sorted(heap, &lost);
+        self.owned.put_sorted(heap, &won);
     }
 
     /// An entry is pending no longer; false if it was not.
