@@ -245,20 +245,25 @@ impl<R: Record> Records<R> {
         }
     }
 
-    /// Takes out the records with these keys, which are in order; those that are not there are passed over.
-    pub fn remove_sorted(&mut self, heap: &mut Heap, keys: &[R::Key]) {
+    /// Takes out the records with these keys, which are in order, and shows them; those that are not there are passed
+    /// over.
+    pub fn remove_sorted(&mut self, heap: &mut Heap, keys: &[R::Key], mut seen: impl FnMut(R)) {
         let (mut keys, mut kept) = (keys, Vec::with_capacity(LEAF_MAX));
         while let Some(&first) = keys.first() {
             let Some(cursor) = self.seek(first) else { return };
             let (leaf, path) = (cursor.leaf(), cursor.path());
             kept.clear();
             for bytes in leaf.chunks_exact(R::BYTES) {
-                let key = R::read(bytes).key();
+                let record = R::read(bytes);
+                let key = record.key();
                 while keys.first().is_some_and(|wanted| *wanted < key) {
                     keys = &keys[1..];
                 }
                 match keys.first() {
-                    Some(wanted) if *wanted == key => keys = &keys[1..],
+                    Some(wanted) if *wanted == key => {
+                        keys = &keys[1..];
+                        seen(record);
+                    }
                     _ => kept.extend_from_slice(bytes),
                 }
             }
@@ -483,7 +488,10 @@ mod tests {
                     let mut keys: Vec<u64> = (0..rng.below(300)).map(|_| key + rng.below(400)).collect();
                     keys.sort_unstable();
                     keys.dedup();
-                    records.remove_sorted(&mut heap, &keys);
+                    let mut seen = vec![];
+                    records.remove_sorted(&mut heap, &keys, |pair| seen.push((pair.0, pair.1)));
+                    let there = keys.iter().filter_map(|key| Some((*key, *model.get(key)?)));
+                    assert!(seen.into_iter().eq(there));
                     model.retain(|key, _| keys.binary_search(key).is_err());
                 }
                 95 => {

@@ -103,6 +103,9 @@ pub enum Claim {
     Stop,
 }
 
+/// So many entries are acknowledged leaf by leaf, fewer one by one.
+const SORTED_FROM: usize = 16;
+
 /// That an entry belongs to a consumer.
 #[derive(Clone, Copy)]
 struct Owned {
@@ -371,7 +374,7 @@ impl Groups {
             }
         });
         lost.sort_unstable();
-        self.owned.remove_sorted(heap, &lost);
+        self.owned.remove_sorted(heap, &lost, |_| ());
         self.owned.put_sorted(heap, &won);
     }
 
@@ -380,6 +383,21 @@ impl Groups {
         let Some(pending) = self.pending.remove(heap, (group.number, id)) else { return false };
         self.owned.remove(heap, (pending.consumer, id));
         true
+    }
+
+    /// Entries are pending no longer; how many of them were. Their ids come in any order, and may come twice.
+    pub fn acknowledge_all(&mut self, heap: &mut Heap, group: &Group, mut ids: Vec<StreamId>) -> usize {
+        if ids.len() < SORTED_FROM {
+            return ids.into_iter().filter(|id| self.acknowledge(heap, group, *id)).count();
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let keys: Vec<(u64, StreamId)> = ids.into_iter().map(|id| (group.number, id)).collect();
+        let mut lost = Vec::new();
+        self.pending.remove_sorted(heap, &keys, |pending| lost.push((pending.consumer, pending.id)));
+        lost.sort_unstable();
+        self.owned.remove_sorted(heap, &lost, |_| ());
+        lost.len()
     }
 
     /// An entry is pending in no group any more.
