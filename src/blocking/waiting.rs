@@ -148,6 +148,11 @@ impl Waiting {
         self.waiters.get_mut(&client).map(|(_, waiter)| waiter)
     }
 
+    /// What a client waits for, if it does.
+    pub fn what(&self, client: ClientId) -> Option<WaitFor> {
+        self.waiters.get(&client).map(|(_, waiter)| waiter.wait.what)
+    }
+
     /// Whether a client waits.
     pub fn has(&self, client: ClientId) -> bool {
         self.waiters.contains_key(&client)

@@ -2,7 +2,7 @@
 
 use super::entry::EntryRef;
 use super::keyspace::{Db, Keyspace};
-use super::lazyfree::Waste;
+use super::lazyfree::{Notice, SOON_DONE, Waste};
 use super::watch::{Presence, WatcherId};
 
 /// Who frees what was flushed.
@@ -15,6 +15,21 @@ pub enum FlushMode {
 }
 
 impl Keyspace {
+    /// Whether freeing all of a database takes so long that everybody should not have to wait for it.
+    pub fn takes_long_to_free(&self, at: usize) -> bool {
+        let table = &self.dbs[at].table;
+        let mut effort = table.len();
+        if effort <= SOON_DONE {
+            table.for_each(|entry| effort += EntryRef(entry).value().free_effort());
+        }
+        effort > 2 * SOON_DONE
+    }
+
+    /// Calls this, from any thread, when all that was given away to be freed is freed.
+    pub fn when_freed(&mut self, tell: Notice) {
+        self.side.lazy.free(Waste::Notice(tell));
+    }
+
     /// FLUSHDB; how many keys are gone.
     pub fn flush_db(&mut self, at: usize, mode: FlushMode, now_ms: i64) -> usize {
         let Keyspace { dbs, heap, side } = self;

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use crate::blocking::{ClientId, Waiter};
+use crate::blocking::{ClientId, WaitFor, Waiter};
 use crate::client::{Attention, Client};
 use crate::exec::call;
 use crate::exec::ctx::Host;
@@ -59,6 +59,13 @@ impl Instance {
         }
     }
 
+    /// What a client has waited for to be freed is freed. It may have gone, or been unblocked.
+    pub fn memory_is_freed(&mut self, id: ClientId) {
+        if self.waiting.what(id) == Some(WaitFor::Memory) {
+            self.end_wait(id, WaitEnd::Timeout);
+        }
+    }
+
     /// CLIENT UNBLOCK, and the end of a timeout; false for a client that does not wait.
     pub fn end_wait(&mut self, id: ClientId, end: WaitEnd) -> bool {
         if !self.waiting.has(id) {
@@ -67,6 +74,10 @@ impl Instance {
         let Some(mut client) = self.clients.take_by_id(id) else { return false };
         let mark = client.reply.out.mark();
         let result = match end {
+            WaitEnd::Timeout if self.waiting.what(id) == Some(WaitFor::Memory) => {
+                client.reply.ok();
+                Ok(())
+            }
             WaitEnd::Timeout => {
                 client.reply.null_array();
                 Ok(())

@@ -1,11 +1,13 @@
 //! The data set as a whole: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB; and the time.
 
+use crate::blocking::Wait;
 use crate::db::FlushMode;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::util::num;
+use std::ops::Range;
 
 pub(super) static DBSIZE: CommandSpec = CommandSpec {
     name: "dbsize",
@@ -101,18 +103,36 @@ fn flush_mode(ctx: &AdminCtx<'_>, args: Args<'_>) -> Result<FlushMode, CommandEr
 
 fn flushdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let mode = flush_mode(ctx, args)?;
-    ctx.inst.keyspace.flush_db(ctx.client.db as usize, mode, ctx.inst.now_ms);
-    ctx.reply().ok();
+    let db = ctx.client.db as usize;
+    flush(ctx, mode, db..db + 1);
     Ok(())
+}
+
+/// Removes all keys of these databases. Where SYNC would keep everybody waiting for the memory to be freed, only the
+/// client that asked for it waits; in a transaction nobody can, but all do.
+fn flush(ctx: &mut AdminCtx<'_>, mode: FlushMode, dbs: Range<usize>) {
+    let AdminCtx { inst, client, host, .. } = ctx;
+    let long = mode == FlushMode::Sync && dbs.clone().any(|db| inst.keyspace.takes_long_to_free(db));
+    let waits = long && !inst.in_exec;
+    let mode = if waits { FlushMode::Async } else { mode };
+    for db in dbs {
+        inst.keyspace.flush_db(db, mode, inst.now_ms);
+    }
+    if waits {
+        inst.keyspace.when_freed(host.when_freed(client.id));
+        inst.waiting.ask(Wait::for_memory());
+    } else {
+        client.reply.ok();
+    }
 }
 
 /// Also ends a running BGSAVE: its snapshot is of data nobody wants any more. When there are save points, the file
 /// is replaced at once, so that a crash does not bring the data back.
 fn flushall(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let mode = flush_mode(ctx, args)?;
-    ctx.inst.keyspace.flush_all(mode, ctx.inst.now_ms);
+    let dbs = 0..ctx.inst.keyspace.databases();
+    flush(ctx, mode, dbs);
     ctx.inst.after_flushall();
-    ctx.reply().ok();
     Ok(())
 }
 
