@@ -162,6 +162,7 @@ impl<'a> DbMut<'a> {
         self.delete_if_lapsed(key);
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let db = &mut dbs[self.at];
+        side.sizes.begin();
         let slot = db.table.entry_mut(heap, key.hash, key.bytes);
         let with = With {
             expiries: &mut db.expiries,

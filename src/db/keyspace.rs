@@ -7,6 +7,7 @@ use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
 use super::lazyfree::{LazyFree, Waste, goes_away};
+use super::sizes::SizeBook;
 use super::wanted::Wanted;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
@@ -51,6 +52,7 @@ pub(super) struct Side {
     pub lapsed: Vec<LapsedKey>,
     pub rng: Rng,
     pub pool: Pool,
+    pub sizes: SizeBook,
 }
 
 /// What configuration decides here.
@@ -152,6 +154,7 @@ impl Keyspace {
                 lapsed: Vec::new(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
+                sizes: SizeBook::new(dbs),
             },
         }
     }
@@ -300,6 +303,7 @@ impl Keyspace {
 
     /// Panics if a table, an index or their agreement is broken. For tests.
     pub fn check_invariants(&self) {
+        assert!(self.sizes_are_right(), "sizes are counted as they are");
         for db in &self.dbs {
             db.table.check_invariants();
             db.expiries.check_invariants();

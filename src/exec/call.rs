@@ -109,6 +109,9 @@ fn gated(
             }
         }
     }
+    if inst.alert.has(Alert::SIZES_ASSERTED) {
+        assert!(inst.keyspace.sizes_are_right(), "INFO keysizes says what a look at all keys finds");
+    }
     // Asked only now: CLIENT REPLY ON is answered even when it was to be skipped.
     if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
         client.reply.out.truncate_to(before);

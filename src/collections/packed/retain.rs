@@ -107,6 +107,14 @@ impl<S: Shape> PackedTable<S> {
         }
     }
 
+    /// As [`PackedTable::remove`].
+    #[inline]
+    pub fn remove_hashed(&mut self, heap: &mut Heap, hash: u64, key: &[u8]) -> bool {
+        let Some((at, leaf, place)) = self.locate(hash, key) else { return false };
+        self.take_out(heap, at, leaf, place);
+        true
+    }
+
     /// Removes these keys; how many of them there were. What removing them will read is asked for ahead.
     pub fn remove_all<'k>(&mut self, heap: &mut Heap, keys: impl IntoIterator<Item = &'k [u8]>) -> usize {
         let mut keys = keys.into_iter();
@@ -121,10 +129,7 @@ impl<S: Shape> PackedTable<S> {
             }
             batch[..n].iter().for_each(|(hash, _)| self.prefetch_all(*hash));
             for (hash, key) in &batch[..n] {
-                if let Some((at, leaf, place)) = self.locate(*hash, key) {
-                    self.take_out(heap, at, leaf, place);
-                    removed += 1;
-                }
+                removed += usize::from(self.remove_hashed(heap, *hash, key));
             }
             if n < BATCH {
                 return removed;
