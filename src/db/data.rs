@@ -86,12 +86,12 @@ impl<'a> DbMut<'a> {
         exists.then_some(DbMut { ks: self.ks, at: index, now_ms: self.now_ms, touch: self.touch })
     }
 
-    /// Starts fetching what lookups of these keys will read: for commands that name several keys.
+    /// Starts fetching what lookups of keys with these hashes will read: for commands that name several keys.
     #[inline]
-    pub fn prefetch(&self, keys: &[Key<'_>]) {
+    pub fn prefetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
         let table = &self.ks.dbs[self.at].table;
-        keys.iter().for_each(|key| table.prefetch_bucket(key.hash));
-        keys.iter().for_each(|key| table.prefetch_entry(key.hash));
+        hashes.clone().for_each(|hash| table.prefetch_bucket(hash));
+        hashes.for_each(|hash| table.prefetch_entry(hash));
     }
 
     // ---- lookups
@@ -166,6 +166,7 @@ impl<'a> DbMut<'a> {
         self.delete_if_lapsed(key);
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let db = &mut dbs[self.at];
+        side.sizes.begin();
         let slot = db.table.entry_mut(heap, key.hash, key.bytes);
         let with = With {
             expiries: &mut db.expiries,

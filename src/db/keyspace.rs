@@ -10,6 +10,7 @@ use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
 use super::lazyfree::{LazyFree, Waste, goes_away};
+use super::sizes::SizeBook;
 use super::wanted::Wanted;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
@@ -55,6 +56,7 @@ pub(super) struct Side {
     pub rng: Rng,
     pub pool: Pool,
     pub checked: Checked,
+    pub sizes: SizeBook,
 }
 
 /// What configuration decides here.
@@ -157,6 +159,7 @@ impl Keyspace {
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
                 checked: Checked::default(),
+                sizes: SizeBook::new(dbs),
             },
         }
     }
@@ -311,6 +314,7 @@ impl Keyspace {
 
     /// Panics if a table, an index or their agreement is broken. For tests.
     pub fn check_invariants(&self) {
+        assert!(self.sizes_are_right(), "sizes are counted as they are");
         for db in &self.dbs {
             db.table.check_invariants();
             db.expiries.check_invariants();
