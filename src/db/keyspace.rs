@@ -6,6 +6,7 @@ use super::data::DbMut;
 use super::declared::Checked;
 #[cfg(debug_assertions)]
 use super::declared::Declared;
+use super::density::{self, Density};
 use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
@@ -57,6 +58,23 @@ pub(super) struct Side {
     pub pool: Pool,
     pub checked: Checked,
     pub sizes: SizeBook,
+    pub density: Density,
+    pub moment: Moment,
+}
+
+/// What the uses of one moment write, worked out once.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    at_ms: i64,
+    /// The access bits of an entry that is used again and again: the time, and the best class.
+    best: u32,
+    /// Uses are counted (LFU).
+    counts: bool,
+}
+
+impl Moment {
+    /// No moment is this one.
+    const NONE: Moment = Moment { at_ms: i64::MIN, best: 0, counts: false };
 }
 
 /// What configuration decides here.
@@ -160,6 +178,8 @@ impl Keyspace {
                 pool: Pool::default(),
                 checked: Checked::default(),
                 sizes: SizeBook::new(dbs),
+                density: Density::default(),
+                moment: Moment::NONE,
             },
         }
     }
@@ -250,6 +270,8 @@ impl Keyspace {
     }
 
     pub fn options_mut(&mut self) -> &mut Options {
+        // The access policy may be another one afterwards.
+        self.side.moment = Moment::NONE;
         &mut self.side.options
     }
 
@@ -370,13 +392,29 @@ impl Side {
     }
 
     /// An entry was used.
-    #[inline]
+    #[inline(always)]
     pub fn touch_clock(&mut self, entry: dict::EntryRef<'_, Object>, now_ms: i64) {
-        let bits = entry.clock();
-        let touched = self.options.access.touched(bits, now_ms, &mut self.rng);
-        if touched != bits {
-            entry.touch(touched);
+        if now_ms != self.moment.at_ms {
+            self.begin_moment(now_ms);
         }
+        let Moment { best, counts, .. } = self.moment;
+        if counts {
+            let Side { density, options, rng, .. } = self;
+            entry.retouch(|bits| {
+                density.note_use(bits);
+                options.access.counted(bits, best, rng)
+            });
+        } else {
+            entry.retouch(|bits| if density::is_best(bits) { best } else { self.density.used_at(bits, best) });
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_moment(&mut self, now_ms: i64) {
+        let access = self.options.access;
+        let counts = access != AccessPolicy::Lru;
+        self.moment = Moment { at_ms: now_ms, best: density::best(access.fresh(now_ms)), counts };
     }
 
     /// Frees an entry that left its table: on the other thread if `lazily` and worth it, or if it is huge.
