@@ -7,7 +7,7 @@ use super::chunk::{self, Chunk, ChunkLimits, Entry, Fate};
 use super::id::StreamId;
 use crate::collections::listpack::{Buffer, EMPTY};
 use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 
 const ID: usize = 16;
 
@@ -309,6 +309,10 @@ impl Entries {
 
     pub(super) fn duplicate(&self, now: Epoch) -> Entries {
         Entries(self.0.duplicate(now))
+    }
+
+    pub(super) fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        self.0.defrag(defrag, at)
     }
 
     pub(super) fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {
