@@ -12,6 +12,7 @@ use crate::client::{Attention, Client, Clients, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::debug::DebugSwitches;
+use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
 use crate::exec::rates::Rates;
 use crate::exec::slowlog::SlowLog;
@@ -294,6 +295,8 @@ pub struct Instance {
     pub expire_stopped_early: u64,
     /// Memory at its limit.
     pub eviction: Eviction,
+    /// Moving memory.
+    pub defragmenter: Defragmenter,
     pub(super) crons: u64,
     /// EXEC is running its queue: what must not happen in the middle of a transaction waits.
     pub in_exec: bool,
@@ -384,6 +387,7 @@ impl Instance {
             snapshots: 0,
             expire_stopped_early: 0,
             eviction: Eviction::default(),
+            defragmenter: Defragmenter::default(),
             crons: 0,
             in_exec: false,
             shutdown_deadline_ms: 0,

@@ -20,4 +20,7 @@ pub const INFO: &[(&str, &str)] = &[
 ];
 
 /// Parameters: `name: missing`, or `name: "value", not "default"`.
-pub const PARAMETERS: &[(&str, &str)] = &[];
+pub const PARAMETERS: &[(&str, &str)] = &[
+    ("activedefrag: \"yes\", not \"no\"", "moving memory costs little here"),
+    ("active-defrag-ignore-bytes: \"1048576\", not \"104857600\"", "moving memory costs little here"),
+];

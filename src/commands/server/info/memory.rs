@@ -20,7 +20,7 @@ pub(super) fn memory(facts: &Facts<'_>, line: Line<'_>) {
     line("mem_aof_buffer", &0);
     line("mem_allocator", &allocator_name());
     line("mem_overhead_db_hashtable_rehashing", &0);
-    line("active_defrag_running", &0);
+    line("active_defrag_running", &facts.inst.defragmenter.percent());
     line("lazyfree_pending_objects", &lazy.pending_objects());
     line("lazyfreed_objects", &lazy.freed_objects());
 }
