@@ -34,6 +34,7 @@
 //! | [`lazyfree`] | the thread that frees |
 //! | [`snapshot`] | the keyspace at one moment |
 //! | [`load`] | filling it wholesale |
+//! | `declared` | whether a command keeps to what it has declared (debug builds) |
 //! | [`digest`] | DEBUG DIGEST |
 //! | [`sizes`] | INFO keysizes |
 //!
@@ -43,6 +44,7 @@
 
 pub mod access;
 pub mod data;
+mod declared;
 pub mod defrag;
 mod digest;
 pub mod entry;
@@ -65,6 +67,8 @@ pub mod whole;
 
 pub use access::AccessPolicy;
 pub use data::{DbMut, IncrError};
+#[cfg(debug_assertions)]
+pub use declared::Declared;
 pub use entry::{EntryRef, Key};
 pub use keyspace::{Cause, DbInfo, Keyspace, LapsedKey, Options, Stats};
 pub use load::{Loaded, LoadedEntry};

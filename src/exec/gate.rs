@@ -5,6 +5,7 @@
 //! ([`Attention`]) or the instance's ([`Alert`]).
 
 use crate::client::{Attention, Client};
+use crate::exec::call::{Origin, Request};
 use crate::exec::ctx::Host;
 use crate::exec::debug;
 use crate::exec::error::{self, CommandError};
@@ -25,14 +26,19 @@ pub enum Verdict {
     Refuse(CommandError),
 }
 
-/// Names that end or steer a transaction, and so are run and not queued inside MULTI.
-const RUN_IN_MULTI: [&str; 6] = ["exec", "discard", "multi", "watch", "quit", "reset"];
-
-/// Passes a request through all gates.
-pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Command) -> Verdict {
-    // What a transaction would run counts when EXEC asks for leave to run it.
+/// Passes a request through all gates. They get the whole request, because permissions and redirection depend on its
+/// arguments, and its origin, because not every gate concerns everybody.
+pub fn check(
+    inst: &mut Instance,
+    client: &Client,
+    host: &dyn Host,
+    request: &Request<'_>,
+    origin: Origin<'_>,
+) -> Verdict {
+    let command = request.command;
+    // What a transaction would run counts when it is about to run.
     let mut flags = command.flags;
-    if command.spec.name == "exec"
+    if flags.has(Flags::RUNS_QUEUE)
         && let Some(transaction) = &client.transaction
     {
         for queued in transaction.queue() {
@@ -43,7 +49,7 @@ pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Co
         .or_else(|| permitted(inst, client, command))
         .or_else(|| allowed_in_multi(client, flags))
         .or_else(|| memory(inst, host, flags))
-        .or_else(|| disk(inst, command, flags))
+        .or_else(|| disk(inst, flags))
         .or_else(|| replicas(inst, flags))
         .or_else(|| loaded(inst, flags))
         .or_else(|| away_from_keys(client, flags));
@@ -53,7 +59,8 @@ pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Co
     if paused(inst, client, flags) {
         return Verdict::Postpone;
     }
-    if client.attention.has(Attention::IN_MULTI) && !RUN_IN_MULTI.contains(&command.full_name.as_str()) {
+    let may_queue = matches!(origin, Origin::Client) && !flags.has(Flags::NOT_QUEUED);
+    if may_queue && client.attention.has(Attention::IN_MULTI) {
         return Verdict::Queue;
     }
     Verdict::Run
@@ -83,8 +90,8 @@ fn memory(inst: &mut Instance, host: &dyn Host, flags: Flags) -> Option<CommandE
     (full && flags.has(Flags::DENYOOM)).then_some(error::OOM)
 }
 
-fn disk(inst: &Instance, command: &Command, flags: Flags) -> Option<CommandError> {
-    let concerned = flags.has(Flags::WRITE) || command.spec.name == "ping";
+fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
+    let concerned = flags.has(Flags::WRITE.or(Flags::REPORTS_DISK_ERROR));
     (inst.alert.has(Alert::DISK_ERROR) && concerned).then_some(error::MISCONF)
 }
 

@@ -570,8 +570,8 @@ fn line(query: &[u8], at: &mut Position, limits: &Limits, spans: &mut Vec<ArgSpa
     };
     let end = at.searched + found;
     let words = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-    if inline::words(words, at.pos, spans, larges).is_none() {
-        return Stop::Error(ProtocolError::UnbalancedQuotes);
+    if let Err(error) = inline::words(words, at.pos, spans, larges) {
+        return Stop::Error(error);
     }
     at.pos += end + 1;
     at.searched = 0;

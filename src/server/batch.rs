@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Server, notes};
 use crate::client::{Attention, Client, ClientFlags};
-use crate::exec::call::{self, Ran};
+use crate::exec::call::{self, Outcome};
 use crate::exec::table::Lookup;
 use crate::resp::{ArgSpan, Args, Limits, OwnedArgs, Parsed, ProtocolError};
 
@@ -233,10 +233,7 @@ impl Server {
                     self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
                 }
             }
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::BLOCKED)) {
-                if client.attention.has(Attention::BLOCKED) {
-                    self.keep(client, &query, i, to);
-                }
+            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 break; // by an earlier request, its own or another client's CLIENT KILL
             }
             let request = &self.batch.requests[i];
@@ -244,7 +241,10 @@ impl Server {
                 What::Command(found) => *found,
                 What::Broken(error) => {
                     let text = error.reply_text();
-                    client.reply.error_bytes(&text);
+                    // No replies were wanted: then the connection ends without a word, as after QUIT.
+                    if !client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
+                        client.reply.error_bytes(&text);
+                    }
                     self.inst.errors.count("ERR");
                     notes::protocol_error(&self.inst, client, &text);
                     client.consumed = request.end as usize;
@@ -255,11 +255,16 @@ impl Server {
             let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
             let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
             match call::request(&mut self.inst, client, &mut self.outside, found, args, request.hash) {
-                Ran::Done => {
+                Outcome::Done => {
                     client.consumed = request.end as usize;
                     ran += 1;
                 }
-                Ran::Postponed => {
+                Outcome::Blocked => {
+                    client.consumed = request.end as usize;
+                    self.keep(client, &query, i + 1, to);
+                    break;
+                }
+                Outcome::Postponed => {
                     self.keep(client, &query, i, to);
                     client.attention.put(Attention::PAUSED, true);
                     self.hold_back(client.conn);
@@ -267,8 +272,7 @@ impl Server {
                 }
             }
         }
-        // One that waits counts when it is over.
-        client.commands += ran - u64::from(client.attention.has(Attention::BLOCKED));
+        client.commands += ran;
         client.query = query;
         client.lent = (0, 0);
     }
@@ -294,15 +298,15 @@ impl Server {
         while let Some(owned) = client.deferred.pop_front() {
             let args = owned.view();
             let found = self.inst.table.lookup(args);
-            if call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) == Ran::Postponed {
-                client.deferred.push_front(owned);
-                client.attention.put(Attention::PAUSED, true);
-                self.hold_back(client.conn);
-                break;
-            }
-            client.commands += u64::from(!client.attention.has(Attention::BLOCKED));
-            if client.attention.has(Attention::BLOCKED) {
-                break;
+            match call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) {
+                Outcome::Done => client.commands += 1,
+                Outcome::Blocked => break,
+                Outcome::Postponed => {
+                    client.deferred.push_front(owned);
+                    client.attention.put(Attention::PAUSED, true);
+                    self.hold_back(client.conn);
+                    break;
+                }
             }
             if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 client.deferred.clear();
