@@ -12,6 +12,7 @@ use crate::client::{Attention, Client, Clients, Outbox, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::debug::DebugSwitches;
+use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
 use crate::exec::rates::Rates;
 use crate::exec::slowlog::SlowLog;
@@ -300,6 +301,8 @@ pub struct Instance {
     pub expire_stopped_early: u64,
     /// Memory at its limit.
     pub eviction: Eviction,
+    /// Moving memory.
+    pub defragmenter: Defragmenter,
     pub(super) crons: u64,
     /// When a shutdown that waits will stop waiting, ms since 1970; 0 when none does.
     pub shutdown_deadline_ms: i64,
@@ -390,6 +393,7 @@ impl Instance {
             snapshots: 0,
             expire_stopped_early: 0,
             eviction: Eviction::default(),
+            defragmenter: Defragmenter::default(),
             crons: 0,
             shutdown_deadline_ms: 0,
             slow_ns: u64::MAX,

@@ -24,7 +24,7 @@ pub(super) fn memory(facts: &Facts<'_>, line: Line<'_>) {
         false => line("mem_allocator", &called.to_lossy()),
     }
     line("mem_overhead_db_hashtable_rehashing", &0);
-    line("active_defrag_running", &0);
+    line("active_defrag_running", &facts.inst.defragmenter.percent());
     line("lazyfree_pending_objects", &lazy.pending_objects());
     line("lazyfreed_objects", &lazy.freed_objects());
 }
