@@ -45,6 +45,7 @@ impl DbMut<'_> {
         let Slot::Occupied(slot) = db.table.entry_mut(heap, key.hash, key.bytes) else { return false };
         let Some(deadline) = slot.get().expiry_ms().filter(|&deadline| deadline < self.now_ms) else { return false };
         let fields = EntryRef(slot.get()).field_deadline();
+        side.charges.leaves(self.at, EntryRef(slot.get()));
         let entry = slot.remove();
         db.expiries.remove(deadline, key.hash_fragment());
         if let Some(deadline) = fields {
@@ -204,6 +205,7 @@ fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms
         let slot = slot.expect("every record of the index has an entry with its deadline");
         let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
         let fields = EntryRef(slot.get()).field_deadline();
+        side.charges.leaves(at, EntryRef(slot.get()));
         let entry = slot.remove();
         if let Some(deadline) = fields {
             db.field_expiries.remove(deadline, fragment.0);

@@ -32,6 +32,7 @@ impl Keyspace {
         }
         let deadlines = [std::mem::take(&mut db.expiries), std::mem::take(&mut db.field_expiries)];
         let table = db.table.take_all(heap);
+        side.charges.flush(at);
         side.stats.dirty += keys as u64;
         if mode == FlushMode::Async {
             deadlines.into_iter().for_each(|index| side.lazy.free(Waste::Deadlines(index)));
@@ -63,6 +64,7 @@ impl Keyspace {
             [a, b].into_iter().for_each(|at| side.wanted.touch_db(at as u32));
         }
         dbs.swap(a, b);
+        side.charges.swap(a, b);
         side.stats.dirty += 1;
     }
 

@@ -88,7 +88,7 @@ fn gated(
         }
         Lookup::Found(command) => {
             let verdict = if command.arity.accepts(args.len()) {
-                gate::check(inst, client, host, command)
+                gate::check(inst, client, host, command, args)
             } else {
                 Verdict::Refuse(error::wrong_arity(&command.full_name))
             };
@@ -214,11 +214,11 @@ fn is_http(name: &[u8]) -> bool {
 fn unknown_command(args: Args<'_>) -> CommandError {
     let shorten = |bytes: &'_ [u8], max: usize| until_nul(&bytes[..bytes.len().min(max)]).to_vec();
     let mut shown = Vec::new();
-    for arg in args.iter().skip(1) {
+    for i in 1..args.len() {
         if shown.len() >= 128 {
             break;
         }
-        let arg = shorten(arg, 128 - shown.len());
+        let arg = shorten(&args.start_of(i, 128), 128 - shown.len());
         shown.extend([b"'", &arg[..], b"' "].concat());
     }
     let name = shorten(&args[0], 128);

@@ -8,10 +8,11 @@ use crate::client::{Attention, Client};
 use crate::exec::ctx::Host;
 use crate::exec::debug;
 use crate::exec::error::{self, CommandError};
-use crate::exec::eviction::Room;
+use crate::exec::eviction::{Request, Room};
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
+use crate::resp::Args;
 
 /// What the gates decided.
 pub enum Verdict {
@@ -29,7 +30,7 @@ pub enum Verdict {
 const RUN_IN_MULTI: [&str; 6] = ["exec", "discard", "multi", "watch", "quit", "reset"];
 
 /// Passes a request through all gates.
-pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Command) -> Verdict {
+pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Command, args: Args<'_>) -> Verdict {
     // What a transaction would run counts when EXEC asks for leave to run it.
     let mut flags = command.flags;
     if command.spec.name == "exec"
@@ -42,7 +43,7 @@ pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Co
     let refusal = authenticated(client, flags)
         .or_else(|| permitted(inst, client, command))
         .or_else(|| allowed_in_multi(client, flags))
-        .or_else(|| memory(inst, host, flags))
+        .or_else(|| memory(inst, client, host, flags, args))
         .or_else(|| disk(inst, command, flags))
         .or_else(|| replicas(inst, flags))
         .or_else(|| loaded(inst, flags))
@@ -78,9 +79,18 @@ fn allowed_in_multi(client: &Client, flags: Flags) -> Option<CommandError> {
 }
 
 /// Any command at all makes room, so that whoever lowers the limit need not wait for a write.
-fn memory(inst: &mut Instance, host: &dyn Host, flags: Flags) -> Option<CommandError> {
-    let full = inst.alert.has(Alert::LIMITED_MEMORY) && inst.make_room(host) == Room::None;
-    (full && flags.has(Flags::DENYOOM)).then_some(error::OOM)
+fn memory(inst: &mut Instance, client: &Client, host: &dyn Host, flags: Flags, args: Args<'_>) -> Option<CommandError> {
+    if !inst.alert.has(Alert::LIMITED_MEMORY) {
+        return None;
+    }
+    let may_store = flags.has(Flags::DENYOOM);
+    let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.large_bytes());
+    let request = Request {
+        stores_bytes: if may_store { (args.large_bytes() + queued) as u64 } else { 0 },
+        uncounted_buffers: client.uncounted_buffers(),
+    };
+    let full = inst.make_room(host, request) == Room::None;
+    (full && may_store).then_some(error::OOM)
 }
 
 fn disk(inst: &Instance, command: &Command, flags: Flags) -> Option<CommandError> {

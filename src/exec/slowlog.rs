@@ -89,17 +89,17 @@ impl SlowLog {
 fn shortened(full_name: &str, args: Args<'_>) -> Vec<Vec<u8>> {
     let kept = args.len().min(ARGS_MAX);
     let mut out = Vec::with_capacity(kept);
-    for (i, arg) in args.iter().take(kept).enumerate() {
+    for i in 0..kept {
         if i == ARGS_MAX - 1 && args.len() > ARGS_MAX {
             out.push(format!("... ({} more arguments)", args.len() - ARGS_MAX + 1).into_bytes());
         } else if secrets::is_secret(full_name, args, i) {
             out.push(REDACTED.to_vec());
-        } else if arg.len() > ARG_BYTES_MAX {
-            let mut short = arg[..ARG_BYTES_MAX].to_vec();
-            short.extend_from_slice(format!("... ({} more bytes)", arg.len() - ARG_BYTES_MAX).as_bytes());
-            out.push(short);
         } else {
-            out.push(arg.to_vec());
+            let mut short = args.start_of(i, ARG_BYTES_MAX).into_owned();
+            if args.len_of(i) > ARG_BYTES_MAX {
+                short.extend_from_slice(format!("... ({} more bytes)", args.len_of(i) - ARG_BYTES_MAX).as_bytes());
+            }
+            out.push(short);
         }
     }
     out

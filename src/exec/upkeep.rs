@@ -86,7 +86,7 @@ impl Instance {
         m.evicted_keys.set(stats.evicted_keys);
         m.lazyfreed_objects.set(self.keyspace.lazyfree().freed_objects());
         m.lazyfree_pending.set(self.keyspace.lazyfree().pending_objects());
-        m.memory_used_bytes.set(self.memory.now());
+        m.memory_used_bytes.set(self.used_memory());
         m.memory_peak_bytes.set(self.memory.peak());
         m.memory_max_bytes.set(self.config.storage.maxmemory);
         m.slowlog_length.set(self.slowlog.len() as u64);

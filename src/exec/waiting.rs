@@ -167,7 +167,7 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, client: &mut Client) {
     let request = waiter.again().clone();
     let command = inst.table.by_id(waiter.command);
     let mark = client.reply.out.mark();
-    match gate::check(inst, client, host, command) {
+    match gate::check(inst, client, host, command, request.view()) {
         Verdict::Run => {}
         Verdict::Postpone => {
             // It arrives anew when the pause is over.

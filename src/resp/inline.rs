@@ -3,14 +3,13 @@
 //! Words are found in the query buffer itself when the line has no quoting. Quotes, and the bytes about which C's
 //! `isspace` and Redis's word loop disagree, go through `split_args`, which copies.
 
-use bytes::Bytes;
-
 use super::args::ArgSpan;
+use super::large::LargeArg;
 use crate::util::quote;
 
 /// Appends the words of `line`, which starts at `off` of the query slice; says how many there are, or `None` for
 /// unbalanced quotes. An empty line has no words.
-pub(super) fn words(line: &[u8], off: usize, spans: &mut Vec<ArgSpan>, larges: &mut Vec<Bytes>) -> Option<usize> {
+pub(super) fn words(line: &[u8], off: usize, spans: &mut Vec<ArgSpan>, larges: &mut Vec<LargeArg>) -> Option<usize> {
     let before = spans.len();
     if line.iter().any(|b| matches!(b, b'"' | b'\'' | 0 | 0x0b | 0x0c)) {
         for word in quote::split_args(line)? {

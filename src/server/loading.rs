@@ -26,7 +26,9 @@ impl Server {
         self.inst.loading_started_ms = self.inst.now_ms;
         self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
         let began_ns = self.outside.now_ns();
+        self.inst.keyspace.begin_load();
         let result = persist::load_file(&RealDisk, &path, &settings, &mut Sink { server: self, keys: 0 });
+        self.inst.keyspace.end_load();
         self.inst.alert.put(Alert::LOADING, false);
         self.inst.metrics.loading.set(0);
         match result {

@@ -9,7 +9,7 @@ use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
-use crate::types::string::{Flat, Spelling, StringRef};
+use crate::types::string::{Flat, Rope, RopeBuilder, Spelling, StringRef};
 use crate::util::bits::Combine;
 
 pub(super) static BITOP: CommandSpec = CommandSpec {
@@ -86,14 +86,14 @@ fn bitop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if result.is_empty() {
         ctx.db.remove(to);
     } else {
-        ctx.db.entry(to).set_large(result.into(), Spelling::Raw, ExpiryUpdate::Clear);
+        ctx.db.entry(to).set_rope(result, Spelling::Raw, ExpiryUpdate::Clear);
     }
     ctx.reply.int(len as i64);
     Ok(())
 }
 
 /// The result, as long as the longest source. All of them are strings, or missing.
-fn combined(ctx: &DataCtx<'_>, how: Combine, sources: &[Key<'_>]) -> Vec<u8> {
+fn combined(ctx: &DataCtx<'_>, how: Combine, sources: &[Key<'_>]) -> Rope {
     let values: Vec<StringRef<'_>> = sources
         .iter()
         .map(|key| match ctx.db.peek(*key).map(|entry| entry.string()) {
@@ -112,10 +112,10 @@ fn combined(ctx: &DataCtx<'_>, how: Combine, sources: &[Key<'_>]) -> Vec<u8> {
         })
         .collect();
     let len = values.iter().map(|value| value.len()).max().unwrap_or(0);
-    let mut out = vec![0; len];
-    let mut room = vec![0; len.min(PIECE)];
-    for (i, piece) in out.chunks_mut(PIECE).enumerate() {
-        let (at, n) = (i * PIECE, piece.len());
+    let mut out = RopeBuilder::default();
+    let (mut piece, mut room) = (vec![0; len.min(PIECE)], vec![0; len.min(PIECE)]);
+    for at in (0..len).step_by(PIECE) {
+        let n = PIECE.min(len - at);
         let parts = values.iter().zip(&texts).map(|(value, text)| {
             let range = at.min(value.len())..(at + n).min(value.len());
             match (value, text) {
@@ -124,7 +124,8 @@ fn combined(ctx: &DataCtx<'_>, how: Combine, sources: &[Key<'_>]) -> Vec<u8> {
                 _ => b"",
             }
         });
-        how.into(piece, &mut room[..n], parts);
+        how.into(&mut piece[..n], &mut room[..n], parts);
+        out.push(&piece[..n]);
     }
-    out
+    out.finish()
 }
