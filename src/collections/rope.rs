@@ -195,7 +195,8 @@ impl Rope {
     /// Appends what was received in pieces. They are taken over if the rope ends where a piece does.
     pub fn append_buffer(&mut self, buffer: PieceBuf) {
         if self.unfilled() > 0 {
-            return buffer.chunks().for_each(|chunk| self.append(chunk));
+            // Each ends when it was copied: the next one of this rope's own takes its place.
+            return buffer.into_pieces().for_each(|(piece, len)| self.append(&piece.bytes()[..len]));
         }
         let more = Rope::from(buffer);
         self.len += more.len;

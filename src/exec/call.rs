@@ -133,6 +133,10 @@ pub fn call(
     let began_ns = inst.stamp_ns;
     // Before the call, because CLIENT INFO tells of itself; after it again, because EXEC calls others.
     client.last_command = command.id;
+    // Monitors are shown the arguments when the command has run; the slow log wants no more than their first bytes.
+    if !inst.alert.has(Alert::MONITORED) {
+        args.release();
+    }
     let result = run(inst, client, host, command, args, first_key_hash);
     if inst.waiting.is_asked() {
         return waiting::begin(inst, client, host, command, args);

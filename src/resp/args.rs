@@ -113,6 +113,14 @@ impl<'a> Args<'a> {
         self.large(i).filter(|large| large.len() >= LARGE_ARG_BYTES)?.pieces()
     }
 
+    /// Nobody reads the arguments after the handler that they are given to now: see [`LargeArg::release`].
+    #[inline]
+    pub fn release(&self) {
+        if !self.larges.is_empty() {
+            (0..self.len()).filter_map(|i| self.large(i)).for_each(LargeArg::release);
+        }
+    }
+
     /// The length of argument `i`, which is not put together for it. Panics past the end.
     #[inline]
     pub fn len_of(&self, i: usize) -> usize {

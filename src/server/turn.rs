@@ -201,8 +201,9 @@ impl Server {
             let rest = std::mem::replace(&mut client.query, self.queries.get());
             client.query.extend_from_slice(&rest);
         }
-        let most = if client.parser.large_remaining() > BUFFER_BYTES { LONG_READ_BYTES } else { BUFFER_BYTES };
-        client.query.reserve(most / 2);
+        let is_long = client.parser.large_remaining() > BUFFER_BYTES;
+        let (most, least) = if is_long { (LONG_READ_BYTES, LONG_READ_BYTES) } else { (BUFFER_BYTES, BUFFER_BYTES / 2) };
+        client.query.reserve(least);
         let room = (client.query.capacity() - client.query.len()).min(most);
         let outcome = self.outside.reactor.read(client.conn, &mut client.query, room);
         match outcome {
@@ -213,7 +214,7 @@ impl Server {
                 self.inst.input_bytes += n as u64;
                 self.inst.metrics.reads_processed.inc();
                 let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.memory());
-                let held = client.query.len() + client.parser.held_bytes() + queued;
+                let held = client.unread().len() + client.parser.held_bytes() + queued;
                 if held as u64 > query_bytes_max {
                     let conn = client.conn;
                     self.inst.close_later(conn, CloseReason::QueryBufferFull);
@@ -289,7 +290,7 @@ impl Client {
     /// It is owed replies, and has sent so much more that it must read before it can send the rest. Closing it for a
     /// query buffer that is too long would punish it for our holding its requests back.
     fn is_far_ahead(&self, query_bytes_max: u64) -> bool {
-        (self.query.len() - self.consumed + self.parser.held_bytes()) as u64 > query_bytes_max / 2
+        (self.unread().len() + self.parser.held_bytes()) as u64 > query_bytes_max / 2
     }
 
     /// It has sent a small part of a request, and nothing more is there: a thousand such clients should not hold a

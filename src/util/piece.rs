@@ -13,6 +13,7 @@
 //! pieces that it made, less those whose end it saw ([`balance`]), in a plain word of its own.
 
 use std::cell::Cell;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -175,6 +176,41 @@ impl PieceBuf {
     }
 }
 
+/// Reads the bytes of a [`PieceBuf`]. A piece ends when it was read.
+pub struct PieceReader<I> {
+    pieces: I,
+    /// The piece at hand, and its bytes that were not read yet.
+    now: Option<(Piece, Range<usize>)>,
+}
+
+impl PieceBuf {
+    /// The bytes, to be read once.
+    pub fn into_reader(self) -> PieceReader<impl Iterator<Item = (Piece, usize)>> {
+        PieceReader { pieces: self.into_pieces(), now: None }
+    }
+}
+
+impl<I: Iterator<Item = (Piece, usize)>> Read for PieceReader<I> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < out.len() {
+            let Some((piece, left)) = &mut self.now else {
+                let Some((piece, len)) = self.pieces.next() else { break };
+                self.now = Some((piece, 0..len));
+                continue;
+            };
+            let n = left.len().min(out.len() - filled);
+            out[filled..filled + n].copy_from_slice(&piece.bytes()[left.start..left.start + n]);
+            left.start += n;
+            filled += n;
+            if left.is_empty() {
+                self.now = None;
+            }
+        }
+        Ok(filled)
+    }
+}
+
 impl std::fmt::Debug for PieceBuf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} bytes in pieces", self.len)
@@ -234,6 +270,9 @@ mod tests {
                 (buffer.len(), buffer.chunks().flatten().copied().collect::<Vec<_>>()),
                 (text.len(), text.clone())
             );
+            let mut read = Vec::new();
+            buffer.clone().into_reader().read_to_end(&mut read).unwrap();
+            assert!(read == text);
             buffer.truncate(2 * PIECE);
             assert_eq!(buffer.chunks().map(<[u8]>::len).collect::<Vec<_>>(), [PIECE, PIECE]);
             assert!(buffer.into_pieces().all(|(piece, len)| piece.memory() == PIECE + COUNTS && len == PIECE));

@@ -14,7 +14,7 @@ use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::observe::keys;
 use crate::observe::log::Logger;
-use crate::rdb::{self, RdbWriter, WriteOptions, payload};
+use crate::rdb::{self, RdbReader, RdbWriter, WriteOptions, payload};
 use crate::resp::Args;
 use crate::types::place::Maker;
 use crate::types::value::{NewValue, ValueRef, Vetting};
@@ -97,7 +97,11 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if ttl < 0 {
         return Err(BAD_TTL);
     }
-    let value = read(&args[3], checksums, ctx.log, &mut slot.maker())?;
+    let payload = match args.pieces(3) {
+        Some(pieces) => payload::unwrap_pieces(pieces, checksums),
+        None => payload::unwrap(&args[3], checksums),
+    };
+    let value = read(payload.map_err(|_| error::BAD_PAYLOAD)?, ctx.log, &mut slot.maker())?;
     let from = if options.absolute { 0 } else { now_ms };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
     match slot {
@@ -111,8 +115,7 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// The value of a payload. Why it is none is in the log, in the words that Redis has for it.
-fn read(text: &[u8], checksums: bool, log: &Logger, maker: &mut Maker<'_>) -> Result<NewValue, CommandError> {
-    let mut reader = payload::unwrap(text, checksums).map_err(|_| error::BAD_PAYLOAD)?;
+fn read(mut reader: RdbReader<'_>, log: &Logger, maker: &mut Maker<'_>) -> Result<NewValue, CommandError> {
     let value = reader.read_type().and_then(|kind| NewValue::load(kind, &mut reader, Vetting::Hostile, maker));
     match value {
         Ok(value) => value.ok_or(BAD_FORMAT),

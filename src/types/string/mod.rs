@@ -117,9 +117,9 @@ pub(crate) fn patch_buffer(rope: &mut Rope, offset: usize, bytes: PieceBuf) {
         return rope.append_buffer(bytes);
     }
     let mut at = offset;
-    for chunk in bytes.chunks() {
-        patch(rope, at, chunk);
-        at += chunk.len();
+    for (piece, len) in bytes.into_pieces() {
+        patch(rope, at, &piece.bytes()[..len]);
+        at += len;
     }
 }
 
