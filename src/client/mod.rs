@@ -19,6 +19,7 @@
 //! | `mod.rs` | `Client`, its bit sets, `Clients` |
 //! | `address.rs` | which addresses are of this machine |
 //! | `line.rs` | the line of CLIENT LIST |
+//! | `outbox.rs` | what clients are sent without having asked just now |
 //! | `recent.rs` | the largest buffers of the recent past |
 //! | `transaction.rs` | what MULTI has queued |
 //!
@@ -28,6 +29,7 @@
 
 mod address;
 mod line;
+mod outbox;
 mod recent;
 mod transaction;
 
@@ -36,6 +38,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::reactor::ConnId;
 use crate::resp::{OwnedArgs, Proto, Reply, RequestParser};
 pub use address::is_loopback;
+pub use outbox::{Outbox, Push};
 pub use recent::RecentBuffers;
 pub use transaction::{Queued, Transaction};
 

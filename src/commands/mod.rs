@@ -76,3 +76,34 @@ pub fn table_with_renames<'n>(
 pub fn table() -> &'static CommandTable {
     CommandTable::global(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use crate::exec::table::Lookup;
+    use crate::resp::OwnedArgs;
+
+    fn shown(line: &str) -> String {
+        let args = OwnedArgs::from_parts(line.split(' '));
+        let view = args.view();
+        let Lookup::Found(command) = table().lookup(view) else { panic!("{line}: no such command") };
+        let words: Vec<_> =
+            (0..view.len()).map(|i| String::from_utf8_lossy(command.spec.shown(view, i)).into_owned()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn passwords_are_hidden_from_operators_and_nothing_else() {
+        for (line, expected) in [
+            ("AUTH a b", "AUTH (redacted) (redacted)"),
+            ("HELLO 3 AUTH u p SETNAME n", "HELLO 3 AUTH (redacted) (redacted) SETNAME n"),
+            ("HELLO 3", "HELLO 3"),
+            ("CONFIG SET requirepass p timeout 1", "CONFIG SET requirepass (redacted) timeout 1"),
+            ("CONFIG SET timeout 1 requirepass p", "CONFIG SET timeout 1 requirepass (redacted)"),
+            ("CONFIG GET requirepass x", "CONFIG GET requirepass x"),
+            ("SET auth b", "SET auth b"),
+        ] {
+            assert_eq!(shown(line), expected);
+        }
+    }
+}

@@ -109,6 +109,7 @@ impl<'a> DbMut<'a> {
 
     #[inline]
     fn lookup_counted(&mut self, key: Key<'_>, touch: bool) -> Option<EntryRef<'_>> {
+        self.ks.side.checked.reads(key.bytes);
         let lapsed = self.has_lapsed(key);
         let Keyspace { dbs, side, .. } = &mut *self.ks;
         let Some(found) = dbs[self.at].table.find(key.hash, key.bytes).filter(|_| !lapsed) else {
@@ -125,6 +126,7 @@ impl<'a> DbMut<'a> {
     /// The entry, for a command that will write because of it. Use [`Self::entry`] to write to it.
     #[inline]
     pub fn lookup_write(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.ks.side.checked.reads(key.bytes);
         self.delete_if_lapsed(key);
         let Keyspace { dbs, side, .. } = &mut *self.ks;
         let found = dbs[self.at].table.find(key.hash, key.bytes)?;
@@ -144,6 +146,7 @@ impl<'a> DbMut<'a> {
     /// The entry, without a trace.
     #[inline]
     pub fn peek(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.ks.side.checked.reads(key.bytes);
         let db = &self.ks.dbs[self.at];
         let found = EntryRef(db.table.find(key.hash, key.bytes)?);
         (!found.is_lapsed(self.now_ms)).then_some(found)
@@ -158,6 +161,7 @@ impl<'a> DbMut<'a> {
     /// The key's place, for a command that writes: read, change, make or remove it without another search.
     #[inline]
     pub fn entry<'s>(&'s mut self, key: Key<'s>) -> KeySlot<'s> {
+        self.ks.side.checked.reads(key.bytes);
         self.delete_if_lapsed(key);
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let db = &mut dbs[self.at];

@@ -4,6 +4,7 @@ use super::Object;
 use super::access::AccessPolicy;
 use super::charge::{self, Charges};
 use super::data::DbMut;
+use super::declared::{Checked, Declared};
 use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
@@ -56,6 +57,7 @@ pub(super) struct Side {
     pub lapsed: Vec<LapsedKey>,
     pub rng: Rng,
     pub pool: Pool,
+    pub checked: Checked,
 }
 
 /// What configuration decides here.
@@ -159,8 +161,15 @@ impl Keyspace {
                 lapsed: Vec::new(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
+                checked: Checked::default(),
             },
         }
+    }
+
+    /// From now on the command at hand is the one that has declared this; returns the declaration of the one before.
+    #[cfg(debug_assertions)]
+    pub fn declare(&mut self, declared: Option<Declared>) -> Option<Declared> {
+        self.side.checked.replace(declared)
     }
 
     /// Number of databases.
@@ -338,6 +347,7 @@ impl Side {
     /// As [`Self::changed`], for `count` elements of the value.
     #[inline]
     pub fn changed_by(&mut self, db: usize, key: &[u8], exists: bool, count: usize) {
+        self.checked.writes(key);
         self.stats.dirty += count as u64;
         self.touch_watchers(db, key, exists);
     }
@@ -345,6 +355,7 @@ impl Side {
     /// As [`Self::changed_by`], but for those who watch the key nothing has happened: only who waits for it is told.
     #[inline]
     pub fn changed_aside(&mut self, db: usize, key: &[u8], count: usize) {
+        self.checked.writes(key);
         self.stats.dirty += count as u64;
         if !self.wanted.is_idle() {
             self.wanted.touch(db as u32, key);

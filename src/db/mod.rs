@@ -34,6 +34,7 @@
 //! | [`lazyfree`] | the thread that frees |
 //! | [`snapshot`] | the keyspace at one moment |
 //! | [`load`] | filling it wholesale |
+//! | `declared` | whether a command keeps to what it has declared (debug builds) |
 //! | [`digest`] | DEBUG DIGEST |
 //! | [`sizes`] | INFO keysizes |
 //!
@@ -44,6 +45,7 @@
 pub mod access;
 mod charge;
 pub mod data;
+mod declared;
 mod digest;
 pub mod entry;
 pub mod evict;
@@ -65,6 +67,7 @@ pub mod whole;
 
 pub use access::AccessPolicy;
 pub use data::{DbMut, IncrError};
+pub use declared::Declared;
 pub use entry::{EntryRef, Key};
 pub use keyspace::{Cause, DbInfo, Keyspace, LapsedKey, Options, Stats};
 pub use load::{Loaded, LoadedEntry};

@@ -6,6 +6,7 @@
 
 use super::Object;
 use super::data::DbMut;
+use super::declared::Checked;
 use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::{KeySlot, Occupied, Vacant};
@@ -182,7 +183,7 @@ impl DbMut<'_> {
     pub fn reading(&mut self) -> (Reading<'_>, Maker<'_>) {
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let maker = Maker { heap, limits: side.options.limits, seed: side.seed };
-        (Reading { db: &dbs[self.at], now_ms: self.now_ms }, maker)
+        (Reading { db: &dbs[self.at], now_ms: self.now_ms, checked: &side.checked }, maker)
     }
 
     /// Chance for one command.
@@ -196,11 +197,13 @@ impl DbMut<'_> {
 pub struct Reading<'a> {
     db: &'a Db,
     now_ms: i64,
+    checked: &'a Checked,
 }
 
 impl<'a> Reading<'a> {
     /// The entry of a key that has time left.
     pub fn peek(self, key: Key<'_>) -> Option<EntryRef<'a>> {
+        self.checked.reads(key.bytes);
         let found = EntryRef(self.db.table.find(key.hash, key.bytes)?);
         (!found.is_lapsed(self.now_ms)).then_some(found)
     }

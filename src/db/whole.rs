@@ -19,6 +19,7 @@ impl Keyspace {
     pub fn flush_db(&mut self, at: usize, mode: FlushMode, now_ms: i64) -> usize {
         let Keyspace { dbs, heap, side } = self;
         let db = &mut dbs[at];
+        side.checked.writes_all();
         let keys = db.table.len();
         if keys == 0 {
             return 0;
@@ -51,6 +52,7 @@ impl Keyspace {
     /// SWAPDB. Clients keep the number they selected, and watches the number they were made in.
     pub fn swap_dbs(&mut self, a: usize, b: usize, now_ms: i64) {
         let Keyspace { dbs, side, .. } = self;
+        side.checked.writes_all();
         if a != b && !side.watch.is_idle() {
             let seed = side.seed;
             for (before, after) in [(a, b), (b, a)] {

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::blocking::{Null, Wait, Waiting};
 use crate::client::Client;
 use crate::config::Config;
 use crate::db::{DbMut, Key};
+use crate::exec::call::Origin;
 use crate::exec::instance::Instance;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
@@ -32,10 +32,6 @@ pub struct DataCtx<'a> {
     pub command: &'static Command,
     /// Hash of the first key, computed when the batch was prefetched.
     pub(super) first_key_hash: Option<u64>,
-    /// Where a wish to wait goes.
-    pub(super) waiting: &'a mut Waiting,
-    /// Not in a transaction.
-    pub(super) may_wait: bool,
 }
 
 impl DataCtx<'_> {
@@ -55,23 +51,6 @@ impl DataCtx<'_> {
         let limit = self.config.limits.client_output_buffer_limit.normal.hard_bytes;
         if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) }
     }
-
-    /// Whether this request may wait; in a transaction it may not.
-    pub fn may_block(&self) -> bool {
-        self.may_wait
-    }
-
-    /// Waits, instead of a reply: the request is run again when one of the keys may serve it. Where that is not
-    /// possible the reply is the command's null. Nothing may have been replied or changed before.
-    pub fn block(&mut self, wait: Wait) {
-        if self.may_wait {
-            return self.waiting.ask(wait);
-        }
-        match wait.null {
-            Null::Array => self.reply.null_array(),
-            Null::Bulk => self.reply.null(),
-        }
-    }
 }
 
 /// Context of a command that works on the instance.
@@ -84,6 +63,8 @@ pub struct AdminCtx<'a> {
     pub host: &'a mut dyn Host,
     /// The command being executed.
     pub command: &'static Command,
+    /// Who has it run.
+    pub origin: Origin<'a>,
 }
 
 impl AdminCtx<'_> {

@@ -44,9 +44,9 @@ pub enum Room {
     None,
 }
 
-/// What is known of a request that room is made for.
+/// What is known of the request that room is made for.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Request {
+pub struct Demand {
     /// Bytes that it may be about to store, and that are not data yet.
     pub stores_bytes: u64,
     /// What its client's buffers have grown by since they were counted, or shrunk.
@@ -132,18 +132,18 @@ impl Instance {
         self.used_memory().saturating_sub(self.uncounted_memory())
     }
 
-    fn is_over_memory(&self, request: Request) -> bool {
-        let wanted = self.counted_memory() + request.stores_bytes;
-        wanted.saturating_add_signed(-request.uncounted_buffers) > self.config.storage.maxmemory
+    fn is_over_memory(&self, demand: Demand) -> bool {
+        let wanted = self.counted_memory() + demand.stores_bytes;
+        wanted.saturating_add_signed(-demand.uncounted_buffers) > self.config.storage.maxmemory
     }
 
     /// Evicts until memory is within the limit, as far as policy and time allow.
-    pub fn make_room(&mut self, host: &dyn Host, request: Request) -> Room {
-        let room = if !self.may_evict() || !self.is_over_memory(request) {
+    pub fn make_room(&mut self, host: &dyn Host, demand: Demand) -> Room {
+        let room = if !self.may_evict() || !self.is_over_memory(demand) {
             Room::Enough
         } else {
             match choice(&self.config) {
-                Some(choice) => self.evict(choice, host, request),
+                Some(choice) => self.evict(choice, host, demand),
                 None => Room::None,
             }
         };
@@ -156,7 +156,7 @@ impl Instance {
     pub fn continue_eviction(&mut self, host: &dyn Host) {
         if self.eviction.pending {
             self.eviction.pending = false;
-            self.make_room(host, Request::default());
+            self.make_room(host, Demand::default());
         }
     }
 
@@ -167,7 +167,7 @@ impl Instance {
         self.config.storage.maxmemory > 0 && !self.alert.has(Alert::LOADING) && self.pause.is_over(self.now_ms)
     }
 
-    fn evict(&mut self, choice: Choice, host: &dyn Host, request: Request) -> Room {
+    fn evict(&mut self, choice: Choice, host: &dyn Host, demand: Demand) -> Room {
         let began_ns = host.now_ns();
         let until_ns = began_ns.saturating_add(time_limit_ns(self.config.storage.maxmemory_eviction_tenacity));
         let is_monitored = self.config.observability.latency_monitor_threshold > 0;
@@ -175,7 +175,7 @@ impl Instance {
         let room = loop {
             // Whether there is room is looked at after each key, the time after each batch; and no less than a batch
             // goes, or a command that adds more than it may evict would let memory grow without end.
-            if !self.is_over_memory(request) {
+            if !self.is_over_memory(demand) {
                 break Room::Enough;
             }
             if evicted == BATCH && host.now_ns() > until_ns {

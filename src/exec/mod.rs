@@ -11,7 +11,7 @@
 //! **Architecture Invariant:** no socket, no clock. Time, and what has to happen outside, come through
 //! [`ctx::Host`] and [`instance::Ask`]; so the same code runs in a simulation.
 //!
-//! **Architecture Invariant:** no command is named here, but for the few that steer a transaction (`gate.rs`).
+//! **Architecture Invariant:** no command is named here: what is special about one stands in its declaration.
 //!
 //! # Map
 //!
@@ -19,7 +19,7 @@
 //! | --- | --- |
 //! | `spec.rs` | what a command declares |
 //! | `table.rs` | name -> command |
-//! | `call.rs` | one request: short way, long way, statistics |
+//! | `call.rs` | one request, whoever has it run: gates, handler, statistics |
 //! | `gate.rs` | what a request must pass, in order |
 //! | `ctx.rs` | what a handler sees |
 //! | `configure.rs` | a changed configuration takes effect |
@@ -57,7 +57,6 @@ pub mod memory;
 pub mod monitor;
 mod persistence;
 pub mod rates;
-pub mod secrets;
 pub mod slowlog;
 pub mod spec;
 mod statistics;

@@ -113,12 +113,15 @@ impl<'a> Args<'a> {
         self.large(i).filter(|large| large.len() >= LARGE_ARG_BYTES)?.pieces()
     }
 
-    /// Nobody reads the arguments after the handler that they are given to now: see [`LargeArg::release`].
+    /// False when none of them was received in pieces.
     #[inline]
+    pub fn has_large(&self) -> bool {
+        !self.larges.is_empty() // perhaps another request's of the batch
+    }
+
+    /// Nobody reads the arguments after the handler that they are given to now: see [`LargeArg::release`].
     pub fn release(&self) {
-        if !self.larges.is_empty() {
-            (0..self.len()).filter_map(|i| self.large(i)).for_each(LargeArg::release);
-        }
+        (0..self.len()).filter_map(|i| self.large(i)).for_each(LargeArg::release);
     }
 
     /// The length of argument `i`, which is not put together for it. Panics past the end.
@@ -138,8 +141,8 @@ impl<'a> Args<'a> {
     /// Bytes of the arguments that were received in pieces.
     #[inline]
     pub fn large_bytes(&self) -> usize {
-        if self.larges.is_empty() {
-            return 0; // of all requests of the batch
+        if !self.has_large() {
+            return 0;
         }
         (0..self.len()).filter_map(|i| self.large(i)).map(LargeArg::len).sum()
     }

@@ -6,7 +6,7 @@
 
 use super::{Server, notes};
 use crate::client::{Attention, Client, ClientFlags};
-use crate::exec::call::{self, Ran};
+use crate::exec::call::{self, Outcome};
 use crate::exec::table::Lookup;
 use crate::resp::{ArgSpan, Args, LargeArg, Limits, OwnedArgs, Parsed, ProtocolError};
 
@@ -251,10 +251,7 @@ impl Server {
                     self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
                 }
             }
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::BLOCKED)) {
-                if client.attention.has(Attention::BLOCKED) {
-                    self.keep(client, &query, i, to);
-                }
+            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 break; // by an earlier request, its own or another client's CLIENT KILL
             }
             let request = &self.batch.requests[i];
@@ -273,7 +270,7 @@ impl Server {
             let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
             let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
             match call::request(&mut self.inst, client, &mut self.outside, found, args, request.hash) {
-                Ran::Done => {
+                Outcome::Done => {
                     client.consumed = request.end as usize;
                     ran += 1;
                     if client.reply.out.len() > owed_bytes_max {
@@ -282,7 +279,12 @@ impl Server {
                         break;
                     }
                 }
-                Ran::Postponed => {
+                Outcome::Blocked => {
+                    client.consumed = request.end as usize;
+                    self.keep(client, &query, i + 1, to);
+                    break;
+                }
+                Outcome::Postponed => {
                     self.keep(client, &query, i, to);
                     client.attention.put(Attention::PAUSED, true);
                     self.hold_back(client.conn);
@@ -290,8 +292,7 @@ impl Server {
                 }
             }
         }
-        // One that waits counts when it is over.
-        client.commands += ran - u64::from(client.attention.has(Attention::BLOCKED));
+        client.commands += ran;
         client.query = query;
         client.lent = (0, 0);
     }
@@ -322,17 +323,17 @@ impl Server {
         {
             let args = owned.view();
             let found = self.inst.table.lookup(args);
-            if call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) == Ran::Postponed {
-                client.deferred.push_front(owned);
-                client.attention.put(Attention::PAUSED, true);
-                self.hold_back(client.conn);
-                break;
+            match call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) {
+                Outcome::Done => client.commands += 1,
+                Outcome::Blocked => break,
+                Outcome::Postponed => {
+                    client.deferred.push_front(owned);
+                    client.attention.put(Attention::PAUSED, true);
+                    self.hold_back(client.conn);
+                    break;
+                }
             }
-            client.commands += u64::from(!client.attention.has(Attention::BLOCKED));
             client.attention.put(Attention::BEHIND, client.reply.out.len() > owed_bytes_max);
-            if client.attention.has(Attention::BLOCKED) {
-                break;
-            }
             if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 client.deferred.clear();
                 break;

@@ -330,8 +330,8 @@ fn clients_go_before_their_requests_run_and_when_they_do_not_read() {
     control.ok("CLIENT NO-EVICT ON");
     let mut kv = control.another();
     kv.ok("SET small x");
-    let _ = kv.try_raw(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$4000000\r\n"); // it may be closed before all is sent
-    let _ = kv.try_raw(&[b'v'; 4_000_002]);
+    // It may be closed before all of it is sent.
+    let _ = kv.try_raw(format!("*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$4000000\r\n{}\r\n", "v".repeat(4_000_000)).as_bytes());
     wait_for("it to be closed", Duration::from_secs(10), || kv.is_closed());
     assert_eq!(control.int("EXISTS key"), 0);
     // One that asks for much and takes nothing. A percentage is one of maxmemory.

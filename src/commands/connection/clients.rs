@@ -339,7 +339,7 @@ fn client_unblock(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(CommandError::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
-    let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(id, end));
+    let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(ctx.host, id, end));
     ctx.reply().int(i64::from(woken));
     Ok(())
 }

@@ -41,7 +41,7 @@ pub(super) static SORT: CommandSpec = CommandSpec {
     complexity: "O(N+M*log(M)), N the elements, M those returned",
     group: Group::Generic,
     arity: Arity::AtLeast(2),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::UNDECLARED_KEYS),
     categories: ON_TYPES,
     keys: &[
         KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS)),
@@ -68,7 +68,7 @@ pub(super) static SORT_RO: CommandSpec = CommandSpec {
     since: "7.0.0",
     group: Group::Generic,
     arity: Arity::AtLeast(2),
-    flags: Flags::READONLY,
+    flags: Flags::READONLY.and(Flags::UNDECLARED_KEYS),
     categories: ON_TYPES,
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS)), PATTERN_KEYS],
     args: &[ArgSpec::key("key"), BY, LIMIT, GET, ORDER, ALPHA],

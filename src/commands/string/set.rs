@@ -21,7 +21,8 @@ pub(super) static SET: CommandSpec = CommandSpec {
     group: Group::String,
     arity: Arity::AtLeast(3),
     flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE).and(Access::VARIABLE_FLAGS))
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))
+        .varying(access_of_set)
         .note("RW and ACCESS for the option GET, UPDATE for all")],
     args: &[
         ArgSpec::key("key"),
@@ -99,6 +100,16 @@ pub(super) static DELIFEQ: CommandSpec = CommandSpec {
     handler: Handler::Data(delifeq),
     ..CommandSpec::BASE
 };
+
+/// SET overwrites without looking, unless an option makes it read the value.
+fn access_of_set(args: Args<'_>) -> Access {
+    let reads = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get") || arg.eq_ignore_ascii_case(b"ifeq"));
+    if reads {
+        Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE)
+    } else {
+        Access::OVERWRITE.and(Access::UPDATE)
+    }
+}
 
 fn set(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
