@@ -43,7 +43,7 @@ mod string;
 mod transactions;
 
 use crate::exec::spec::CommandSpec;
-use crate::exec::table::CommandTable;
+use crate::exec::table::{BadRename, CommandTable};
 
 /// Every command of this program.
 pub fn all() -> Vec<&'static CommandSpec> {
@@ -67,8 +67,8 @@ pub fn all() -> Vec<&'static CommandSpec> {
 
 /// Makes the table with `rename-command` applied. To be called once, before [`table`].
 pub fn table_with_renames<'n>(
-    renames: impl IntoIterator<Item = (&'n str, &'n str)>,
-) -> Result<&'static CommandTable, String> {
+    renames: impl IntoIterator<Item = (&'n [u8], &'n [u8])>,
+) -> Result<&'static CommandTable, BadRename> {
     CommandTable::renamed(all(), renames).map(CommandTable::set_global)
 }
 
@@ -100,6 +100,7 @@ mod tests {
             ("HELLO 3", "HELLO 3"),
             ("CONFIG SET requirepass p timeout 1", "CONFIG SET requirepass (redacted) timeout 1"),
             ("CONFIG SET timeout 1 requirepass p", "CONFIG SET timeout 1 requirepass (redacted)"),
+            ("CONFIG SET requirepas p timeout 1", "CONFIG SET requirepas (redacted) timeout 1"),
             ("CONFIG GET requirepass x", "CONFIG GET requirepass x"),
             ("SET auth b", "SET auth b"),
         ] {

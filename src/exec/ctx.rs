@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::db::{DbMut, Key};
 use crate::exec::call::Origin;
 use crate::exec::instance::Instance;
+use crate::exec::room::ReplyRoom;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
@@ -45,11 +46,9 @@ impl DataCtx<'_> {
         }
     }
 
-    /// A reply of more bytes will be cut off with its client, so that making more of it is in vain. For replies whose
-    /// size the client chooses.
-    pub fn owed_bytes_max(&self) -> usize {
-        let limit = self.config.limits.client_output_buffer_limit.normal.hard_bytes;
-        if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) }
+    /// The room for a reply whose size the client chooses.
+    pub fn reply_room(&self) -> ReplyRoom {
+        ReplyRoom::new(self.reply, self.config)
     }
 }
 

@@ -33,6 +33,7 @@
 //! | `memory.rs` | where memory goes |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
+//! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `statistics.rs` | CONFIG RESETSTAT |
 //! | `waiting.rs` | commands that wait |
 //! | `upkeep.rs` | what is done between commands |
@@ -57,6 +58,7 @@ pub mod memory;
 pub mod monitor;
 mod persistence;
 pub mod rates;
+pub mod room;
 pub mod slowlog;
 pub mod spec;
 mod statistics;

@@ -540,8 +540,8 @@ fn line(
     };
     let end = at.searched + found;
     let words = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-    if inline::words(words, at.pos, spans, larges).is_none() {
-        return Stop::Error(ProtocolError::UnbalancedQuotes);
+    if let Err(error) = inline::words(words, at.pos, spans, larges) {
+        return Stop::Error(error);
     }
     at.pos += end + 1;
     at.searched = 0;

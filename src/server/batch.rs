@@ -259,7 +259,10 @@ impl Server {
                 What::Command(found) => *found,
                 What::Broken(error) => {
                     let text = error.reply_text();
-                    client.reply.error_bytes(&text);
+                    // No replies were wanted: then the connection ends without a word, as after QUIT.
+                    if !client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
+                        client.reply.error_bytes(&text);
+                    }
                     self.inst.errors.count("ERR");
                     notes::protocol_error(&self.inst, client, &text);
                     client.consumed = request.end as usize;

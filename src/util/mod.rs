@@ -26,7 +26,7 @@
 //! | [`hash`] | [`hash::HashSeed`]: the seeded 64-bit hash of keys |
 //! | [`long_double`] | [`long_double::LongDouble`]: the 80-bit arithmetic of `INCRBYFLOAT` |
 //! | [`lzf`] | the compression of strings in files, and of the inner nodes of lists |
-//! | [`num`] | integers, floats (`float.rs`) and memory sizes, from text and to text |
+//! | [`num`] | integers, floats (`float.rs`, `digits.rs`) and memory sizes, from text and to text |
 //! | [`piece`] | [`piece::Piece`]: up to 8 KiB of a long string, shared; [`piece::PieceBuf`] |
 //! | [`quote`] | quoted text: lines into arguments, bytes into something readable |
 //! | [`rng`] | [`rng::Rng`]: a small seeded generator |
@@ -39,6 +39,7 @@ pub mod bits;
 pub mod crc16;
 pub mod crc64;
 
+mod digits;
 mod float;
 pub mod gather;
 pub mod geohash;

@@ -24,7 +24,8 @@ enum Op {
     Add(u8, u8),
     Delete(u8),
     Trim(u8, u8),
-    TrimBelow(u8, bool),
+    /// Below the entry at this place; how.
+    TrimBelow(u8, u8),
     CreateGroup(u8, u8),
     DestroyGroup(u8),
     CreateConsumer(u8, u8),
@@ -49,7 +50,7 @@ impl Arbitrary for Op {
             0..16 => Op::Add(a, b),
             16..22 => Op::Delete(a),
             22..24 => Op::Trim(a, b),
-            24..26 => Op::TrimBelow(a, b % 2 == 0),
+            24..26 => Op::TrimBelow(a, b),
             26..29 => Op::CreateGroup(a, b),
             29 => Op::DestroyGroup(a),
             30..33 => Op::CreateConsumer(a, b),
@@ -200,27 +201,39 @@ impl Pair {
             Op::Trim(keep, how) => self.both(|stream, heap, model| {
                 let keep = model.entries.len().saturating_sub(keep as usize % 40);
                 let approximate = how % 2 == 0;
+                let references = if how % 4 < 2 { References::Keep } else { References::Delete };
                 let to = Threshold::Length(keep as u64);
-                let gone = stream.trim(heap, Trim { to, approximate, limit: 0, references: References::Keep });
+                let gone = stream.trim(heap, Trim { to, approximate, limit: 0, references });
                 let left = model.entries.len() - gone as usize;
                 assert!(left >= keep.min(model.entries.len()) && (approximate || left == keep));
                 while model.entries.len() > left {
                     model.entries.pop_first();
                 }
+                if gone > 0 && references == References::Delete {
+                    let first = model.entries.keys().next().copied().unwrap_or(StreamId::MAX);
+                    model.groups.values_mut().for_each(|g| g.pending.retain(|pending, _| *pending >= first));
+                }
             }),
-            Op::TrimBelow(at, forget) => self.both(|stream, heap, model| {
+            Op::TrimBelow(at, how) => self.both(|stream, heap, model| {
                 let id = model.entries.keys().nth(at as usize % 40).copied().unwrap_or(StreamId::MIN);
+                let (forget, approximate) = (how % 2 == 0, how % 4 < 2);
                 let references = if forget { References::Delete } else { References::Acked };
-                stream.trim(heap, Trim { to: Threshold::Id(id), approximate: false, limit: 0, references });
-                let below: Vec<StreamId> = model.entries.range(..id).map(|(id, _)| *id).collect();
-                for id in below {
-                    let needed = |g: &Group| g.last_id < id || g.pending.contains_key(&id);
-                    if forget {
-                        model.groups.values_mut().for_each(|g| drop(g.pending.remove(&id)));
-                    } else if model.groups.values().any(needed) {
-                        continue;
-                    }
-                    model.entries.remove(&id);
+                // Approximately: only chunks of which every entry is below.
+                let end = match stream.entries().chunks().find(|chunk| chunk.last_id() >= id) {
+                    Some(chunk) if approximate => chunk.id().min(id),
+                    _ => id,
+                };
+                let gone = stream.trim(heap, Trim { to: Threshold::Id(id), approximate, limit: 0, references });
+                let before = model.entries.len();
+                let groups = &model.groups;
+                model.entries.retain(|entry, _| {
+                    let needed = |g: &Group| g.last_id < *entry || g.pending.contains_key(entry);
+                    *entry >= end || (!forget && groups.values().any(needed))
+                });
+                assert_eq!(gone as usize, before - model.entries.len());
+                if forget {
+                    let left = model.entries.keys().next().map_or(id, |first| id.min(*first));
+                    model.groups.values_mut().for_each(|g| g.pending.retain(|pending, _| *pending >= left));
                 }
             }),
             Op::CreateGroup(name, at) => self.both(|stream, heap, model| {

@@ -14,7 +14,7 @@ use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::observe::keys;
 use crate::observe::log::Logger;
-use crate::rdb::{self, RdbReader, RdbWriter, WriteOptions, payload};
+use crate::rdb::{self, RdbError, RdbReader, RdbWriter, WriteOptions, payload};
 use crate::resp::Args;
 use crate::types::place::Maker;
 use crate::types::value::{NewValue, ValueRef, Vetting};
@@ -101,7 +101,7 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(pieces) => payload::unwrap_pieces(pieces, checksums),
         None => payload::unwrap(&args[3], checksums),
     };
-    let value = read(payload.map_err(|_| error::BAD_PAYLOAD)?, ctx.log, &mut slot.maker())?;
+    let value = read(payload, ctx.log, &mut slot.maker())?;
     let from = if options.absolute { 0 } else { now_ms };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
     match slot {
@@ -115,15 +115,18 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// The value of a payload. Why it is none is in the log, in the words that Redis has for it.
-fn read(mut reader: RdbReader<'_>, log: &Logger, maker: &mut Maker<'_>) -> Result<NewValue, CommandError> {
+fn read(
+    payload: Result<RdbReader<'_>, RdbError>,
+    log: &Logger,
+    maker: &mut Maker<'_>,
+) -> Result<NewValue, CommandError> {
+    let refused = |why: RdbError, error| {
+        log.warning("A payload was refused", &[(keys::REASON, &why.to_string())]);
+        error
+    };
+    let mut reader = payload.map_err(|why| refused(why, error::BAD_PAYLOAD))?;
     let value = reader.read_type().and_then(|kind| NewValue::load(kind, &mut reader, Vetting::Hostile, maker));
-    match value {
-        Ok(value) => value.ok_or(BAD_FORMAT),
-        Err(why) => {
-            log.warning("A payload was refused", &[(keys::REASON, &why.to_string())]);
-            Err(BAD_FORMAT)
-        }
-    }
+    value.map_err(|why| refused(why, BAD_FORMAT))?.ok_or(BAD_FORMAT)
 }
 
 struct Options {

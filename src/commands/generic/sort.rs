@@ -14,6 +14,7 @@ use crate::collections::listpack::Item;
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::room::ELEMENT_BYTES_MIN;
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::contract::DataType;
@@ -323,33 +324,56 @@ fn run(ctx: &mut DataCtx<'_>, args: Args<'_>, may_store: bool) -> CommandResult 
     }
     match wish.store {
         Some(to) => store(ctx, args, to, &elements, range, &wish.gets),
+        None if wish.gets.is_empty() => {
+            ctx.reply.array(range.len());
+            range.for_each(|at| ctx.reply.bulk(elements.text(at)));
+            Ok(())
+        }
         None => reply(ctx, &elements, range, &wish.gets),
+    }
+}
+
+/// What patterns name for each element. That is more than all data: the same element may be there many times, and name
+/// a large value with each of many patterns.
+fn reply(ctx: &mut DataCtx<'_>, elements: &Elements, range: Range<usize>, gets: &[&[u8]]) -> CommandResult {
+    let (room, len) = (ctx.reply_room(), range.len().saturating_mul(gets.len()));
+    room.admit(len, ELEMENT_BYTES_MIN)?;
+    ctx.reply.array(len);
+    for at in range {
+        for pattern in gets {
+            match named(ctx, pattern, elements.text(at)) {
+                Some(value) => ctx.reply.bulk(&value),
+                None => ctx.reply.null(),
+            }
+            if !room.goes_on(ctx.reply)? {
+                return Ok(());
+            }
+        }
     }
     Ok(())
 }
 
-fn reply(ctx: &mut DataCtx<'_>, elements: &Elements, range: Range<usize>, gets: &[&[u8]]) {
-    ctx.reply.array(range.len() * gets.len().max(1));
-    for at in range {
-        let element = elements.text(at);
-        if gets.is_empty() {
-            ctx.reply.bulk(element);
-        }
-        for pattern in gets {
-            match named(ctx, pattern, element) {
-                Some(value) => ctx.reply.bulk(&value),
-                None => ctx.reply.null(),
+fn store(
+    ctx: &mut DataCtx<'_>,
+    args: Args<'_>,
+    to: usize,
+    elements: &Elements,
+    range: Range<usize>,
+    gets: &[&[u8]],
+) -> CommandResult {
+    let len = range.len().saturating_mul(gets.len().max(1));
+    let (mut values, mut bytes) = (Vec::new(), 0);
+    if !gets.is_empty() {
+        // As much as could be replied.
+        let room = ctx.reply_room();
+        room.admit(len, ELEMENT_BYTES_MIN)?;
+        for at in range.clone() {
+            for pattern in gets {
+                let value = named(ctx, pattern, elements.text(at)).unwrap_or_default();
+                bytes += value.len().max(ELEMENT_BYTES_MIN);
+                room.admit_bytes(bytes)?;
+                values.push(value);
             }
-        }
-    }
-}
-
-fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, to: usize, elements: &Elements, range: Range<usize>, gets: &[&[u8]]) {
-    let len = range.len() * gets.len().max(1);
-    let mut values = Vec::new();
-    for at in range.clone() {
-        for pattern in gets {
-            values.push(named(ctx, pattern, elements.text(at)).unwrap_or_default());
         }
     }
     let to = ctx.db.key(&args[to]);
@@ -365,6 +389,7 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, to: usize, elements: &Elements, 
         ctx.db.entry(to).set_value(NewValue::List(list));
     }
     ctx.reply.int(len as i64);
+    Ok(())
 }
 
 #[cfg(test)]

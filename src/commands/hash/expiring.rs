@@ -217,9 +217,9 @@ fn hsetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             if args.len() - at < 3 {
                 return Err(error::wrong_arity(&ctx.command.full_name));
             }
-            let count = args.get(at).and_then(num::parse_i64).filter(|&count| count > 0).ok_or(BAD_COUNT)?;
-            let given = args.len() - at - 1;
-            if u64::try_from(count).is_ok_and(|count| count.checked_mul(2) == Some(given as u64)) {
+            let count = args.get(at).and_then(num::parse_i64).and_then(|count| i32::try_from(count).ok());
+            let count = count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+            if count.ok_or(BAD_COUNT)? * 2 == args.len() - at - 1 {
                 break args.skip(at + 1);
             }
             return Err(error::wrong_arity(&ctx.command.full_name));

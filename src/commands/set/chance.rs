@@ -8,6 +8,7 @@ use crate::db::{KeySlot, Occupied};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::room::BULK_BYTES_MIN;
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::{Args, Reply};
 use crate::types::Encoding;
@@ -121,7 +122,7 @@ fn srandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if count == Some(i64::MIN) {
         return Err(COUNT_OUT_OF_RANGE);
     }
-    let (mut rng, key, owed_max) = (ctx.db.chance(), ctx.key(args, 1), ctx.owed_bytes_max());
+    let (mut rng, key, room) = (ctx.db.chance(), ctx.key(args, 1), ctx.reply_room());
     let Some(entry) = ctx.db.lookup_read(key) else {
         if count.is_some() {
             ctx.reply.array(0)
@@ -139,10 +140,12 @@ fn srandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             choose(set, count, &mut rng, |member| reply_member(ctx.reply, member));
         }
         Some(count) => {
-            ctx.reply.array(count.unsigned_abs() as usize);
-            for _ in 0..count.unsigned_abs() {
+            let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+            room.admit(count, BULK_BYTES_MIN)?;
+            ctx.reply.array(count);
+            for _ in 0..count {
                 reply_member(ctx.reply, set.random(&mut rng));
-                if ctx.reply.out.len() > owed_max {
+                if !room.goes_on(ctx.reply)? {
                     break;
                 }
             }

@@ -4,6 +4,7 @@
 //! length of the stream is that of the tree, and a chunk without live entries goes by itself.
 
 use super::chunk::{self, Chunk, ChunkLimits, Entry, Fate};
+use super::groups::Needs;
 use super::id::StreamId;
 use crate::collections::listpack::{Buffer, EMPTY};
 use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
@@ -97,7 +98,7 @@ pub struct Trim {
     pub approximate: bool,
     /// At most about so many entries; 0 for any number.
     pub limit: u64,
-    /// What of groups that know them. With anything but `Keep`, `~` removes nothing.
+    /// What of groups that know them.
     pub references: References,
 }
 
@@ -248,17 +249,29 @@ impl Entries {
                 continue;
             }
             if !how.approximate {
-                gone += self.trim_chunk(heap, path, how, |_| false, |_| {});
+                gone += self.trim_chunk(heap, path, how, |_| false);
             }
             break;
         }
         gone
     }
 
-    /// Removes entries from the front one by one, but for those that are `needed`. Returns those that went.
-    pub fn trim_sparing(&mut self, heap: &mut Heap, how: Trim, needed: impl Fn(StreamId) -> bool) -> Vec<StreamId> {
-        let (mut gone, mut next) = (vec![], StreamId::MIN);
-        while !how.is_done(self.len()) && !how.approximate {
+    /// Whether [`Entries::trim`] would look at more than the first chunk's head.
+    pub fn reaches(&self, how: Trim) -> bool {
+        !how.is_done(self.len())
+            && self
+                .0
+                .first()
+                .is_some_and(|first| !how.approximate || how.takes_whole(chunk_of(first.leaf()), self.len()))
+    }
+
+    /// Removes entries from the front one by one, but for those that groups need. Returns how many.
+    ///
+    /// Chunks that `~` may not remove whole end it, those of which some entries are needed do not: what is acknowledged
+    /// behind an entry that nobody acknowledges goes all the same.
+    pub fn trim_sparing(&mut self, heap: &mut Heap, how: Trim, needs: &mut Needs<'_>) -> u64 {
+        let (mut gone, mut next) = (0, StreamId::MIN);
+        while !how.is_done(self.len()) {
             // A chunk may be gone after it was trimmed: so they are found by their ids.
             let Some(mut at) = self.seek(next) else { break };
             if id_of(at.leaf()) < next && !at.next() {
@@ -266,7 +279,13 @@ impl Entries {
             }
             let (path, chunk) = (at.path(), chunk_of(at.leaf()));
             let (whole, behind) = (how.takes_whole(chunk, self.len()), chunk.id().next());
-            self.trim_chunk(heap, path, how, &needed, |id| gone.push(id));
+            if (how.limit > 0 && gone + chunk.live() > how.limit)
+                || (how.approximate && !whole)
+                || chunk.id() > needs.all_behind()
+            {
+                break;
+            }
+            gone += self.trim_chunk(heap, path, how, |id| needs.covers(id));
             let (Some(behind), true) = (behind, whole) else { break };
             next = behind;
         }
@@ -274,14 +293,7 @@ impl Entries {
     }
 
     /// Removes from one chunk what is to go and not needed.
-    fn trim_chunk(
-        &mut self,
-        heap: &mut Heap,
-        path: Path,
-        how: Trim,
-        needed: impl Fn(StreamId) -> bool,
-        mut each: impl FnMut(StreamId),
-    ) -> u64 {
+    fn trim_chunk(&mut self, heap: &mut Heap, path: Path, how: Trim, mut needed: impl FnMut(StreamId) -> bool) -> u64 {
         let mut left = self.len();
         self.0.edit(heap, path, |leaf| {
             let chunk_id = id_of(leaf);
@@ -293,7 +305,6 @@ impl Entries {
                     return Fate::Stays;
                 }
                 left -= 1;
-                each(id);
                 Fate::Goes
             })
         })

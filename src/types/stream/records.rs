@@ -91,6 +91,11 @@ impl<R: Record> Records<R> {
         Records(CowTree::from_leaves(now, leaves))
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     #[inline]
     fn seek(&self, key: R::Key) -> Option<Cursor<'_, Leaves<R>>> {
         self.0.seek(|edge| edge.bound() <= key)

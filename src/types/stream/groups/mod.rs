@@ -19,11 +19,14 @@
 //! | this | [`Groups`]: all that is done with them |
 //! | `leaves` | the bytes of the four trees |
 //! | `load` | groups out of a file |
+//! | `needs` | which entries some group still needs |
 
 mod leaves;
 mod load;
+mod needs;
 
 pub use load::{LoadedConsumer, LoadedGroup, LoadedPending, NewGroups};
+pub use needs::Needs;
 
 use super::id::StreamId;
 use super::records::Records;
@@ -333,6 +336,37 @@ impl Groups {
         for group in groups {
             self.acknowledge(heap, &group, id);
         }
+    }
+
+    /// Whether anything is pending in any group.
+    pub fn is_any_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// No entry below `end` is pending in any group any more.
+    pub fn forget_below(&mut self, heap: &mut Heap, end: StreamId) {
+        let groups: Vec<Group> = self.iter().map(|(_, group)| group).collect();
+        for group in groups {
+            let below = self.pending_from(&group, StreamId::MIN).take_while(|p| p.id < end);
+            let mut consumers: Vec<u64> = below.map(|p| p.consumer).collect();
+            consumers.sort_unstable();
+            consumers.dedup();
+            for number in &consumers {
+                self.owned.remove_range(heap, (*number, StreamId::MIN), (*number, end));
+            }
+            if !consumers.is_empty() {
+                self.pending.remove_range(heap, (group.number, StreamId::MIN), (group.number, end));
+            }
+        }
+    }
+
+    /// What groups need, to be asked of one id after the other.
+    pub fn needs(&self) -> Needs<'_> {
+        Needs::new(self.iter().map(|(_, group)| (group.last_id, self.pending_ids(&group))))
+    }
+
+    fn pending_ids(&self, group: &Group) -> impl Iterator<Item = StreamId> + use<'_> {
+        self.pending_from(group, StreamId::MIN).map(|p| p.id)
     }
 
     /// Whether some group was given the entry and has not acknowledged it, or has not been given it yet.
