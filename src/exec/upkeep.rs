@@ -89,7 +89,7 @@ impl Instance {
         m.lazyfree_pending.set(self.keyspace.lazyfree().pending_objects());
         m.defrag_running.set(u64::from(self.defragmenter.percent()));
         m.defrag_ms.set(self.defragmenter.total_ms(self.stamp_ns));
-        m.memory_used_bytes.set(self.memory.now());
+        m.memory_used_bytes.set(self.used_memory());
         m.memory_peak_bytes.set(self.memory.peak());
         m.memory_max_bytes.set(self.config.storage.maxmemory);
         m.slowlog_length.set(self.slowlog.len() as u64);

@@ -10,7 +10,7 @@ pub(super) fn memory(facts: &Facts<'_>, line: Line<'_>) {
     fragmentation(facts, line);
     let report = facts.memory;
     let lazy = facts.inst.keyspace.lazyfree();
-    line("mem_not_counted_for_evict", &facts.inst.keyspace.uncounted_bytes());
+    line("mem_not_counted_for_evict", &facts.inst.uncounted_memory());
     line("mem_replication_backlog", &0);
     line("mem_total_replication_buffers", &0);
     line("mem_replica_full_sync_buffer", &0);
