@@ -122,7 +122,7 @@ fn a_range_is_cut_as_removing_one_by_one_would() {
     {
         for depth in [0, 2] {
             let (mut heap, mut list) = list(Fill::Count(4), depth, &all);
-            let snapshot = list.fork(&mut heap);
+            let snapshot = list.fork(&heap);
             let ticket = heap.open_snapshot().ticket();
             let (mut other_heap, mut one_by_one) = self::list(Fill::Count(4), depth, &all);
             assert_eq!(list.remove_range(&mut heap, start, end - start), end - start);
