@@ -333,6 +333,7 @@ fn random_hash(db: &Db, seed: HashSeed, scope: Scope, rng: &mut Rng) -> Option<F
 
 fn evict(slot: OccupiedSlot<'_, Entry<Object>>, side: &mut Side, at: usize) {
     let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
+    side.sizes.begin();
     side.sizes.leaves(at, EntryRef(slot.get()));
     side.charges.leaves(at, EntryRef(slot.get()));
     let entry = slot.remove();

@@ -45,6 +45,7 @@ impl DbMut<'_> {
         let Slot::Occupied(slot) = db.table.entry_mut(heap, key.hash, key.bytes) else { return false };
         let Some(deadline) = slot.get().expiry_ms().filter(|&deadline| deadline < self.now_ms) else { return false };
         let fields = EntryRef(slot.get()).field_deadline();
+        side.sizes.begin();
         side.sizes.leaves(self.at, EntryRef(slot.get()));
         side.charges.leaves(self.at, EntryRef(slot.get()));
         let entry = slot.remove();
@@ -82,6 +83,7 @@ impl Occupied<'_> {
         if let Some(deadline) = self.slot.get().expiry_ms() {
             self.with.expiries.remove(deadline, key.hash_fragment());
         }
+        side.sizes.begin();
         side.sizes.leaves(db, EntryRef(self.slot.get()));
         let entry = self.slot.remove();
         side.discard(entry, side.options.lazy_expire);
@@ -208,6 +210,7 @@ fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms
         let slot = slot.expect("every record of the index has an entry with its deadline");
         let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
         let fields = EntryRef(slot.get()).field_deadline();
+        side.sizes.begin();
         side.sizes.leaves(at, EntryRef(slot.get()));
         side.charges.leaves(at, EntryRef(slot.get()));
         let entry = slot.remove();

@@ -88,8 +88,8 @@ impl SizeBook {
         self.add(db, entry.type_name() as u8, size, 1u64.wrapping_neg());
     }
 
-    /// A key is looked for, to be changed. What is still noted of another one is of no use: it was converted, and then
-    /// not changed.
+    /// A key is looked for, to be changed, or is about to be deleted by itself. What is still noted of another one is of
+    /// no use: it was converted, and then not changed.
     #[inline]
     pub fn begin(&mut self) {
         self.was = UNNOTED;

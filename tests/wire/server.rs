@@ -333,6 +333,21 @@ fn info_keysizes() {
     });
 }
 
+/// A list that was looked through in vain had its size noted; a key that expired then was counted with it.
+#[test]
+fn a_key_that_expires_leaves_with_its_own_size() {
+    let server = Server::start(&["--list-max-listpack-size", "4", "--enable-debug-command", "yes"]);
+    let mut kv = server.connect();
+    kv.ok("DEBUG KEYSIZES-HIST-ASSERT 1");
+    kv.int("RPUSH l 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17");
+    for _ in 0..20 {
+        kv.ok("SET s x PX 1");
+        assert_eq!(kv.int("LREM l 0 none"), 0);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(kv.int("EXISTS s"), 0);
+    }
+}
+
 /// The server looks at all keys after every command, and crashes if the counts that it keeps are not right.
 #[test]
 fn sizes_are_counted_after_every_command() {

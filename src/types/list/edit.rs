@@ -260,9 +260,12 @@ pub fn remove_equal(place: &mut impl Place, text: &[u8], limit: usize, backwards
             })
         }
         ListRef::Large(..) => {
-            place.size_was(len);
             let (list, heap) = known_large(place);
-            list.remove_equal(heap, what, limit, backwards)
+            let removed = list.remove_equal(heap, what, limit, backwards);
+            if removed > 0 {
+                place.size_was(len);
+            }
+            removed
         }
     };
     if removed > 0 && !view(place).is_empty() {
