@@ -19,8 +19,13 @@ pub(super) struct Charges {
 }
 
 /// What an entry is charged beside what the allocator counts for it and its value.
-#[inline]
+#[inline(always)] // every SET asks, and is told by two bytes
 pub(super) fn of(entry: EntryRef<'_>) -> usize {
+    if entry.may_be_long_string() { of_long(entry) } else { 0 }
+}
+
+#[inline(never)]
+fn of_long(entry: EntryRef<'_>) -> usize {
     match entry.node() {
         Some(Object::Rope(string)) => string.rope().charge(),
         _ => 0,

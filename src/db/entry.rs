@@ -153,6 +153,12 @@ impl<'a> EntryRef<'a> {
         if may { HashRef::of(self.encoding(), self.stored()).next_deadline() } else { None }
     }
 
+    /// Whether it can be a string that is too large for the entry.
+    #[inline]
+    pub(super) fn may_be_long_string(self) -> bool {
+        self.0.type_id() == TypeName::String as u8 && self.0.encoding() == Encoding::Raw as u8
+    }
+
     /// A value that is too large for the entry.
     #[inline]
     pub(super) fn node(self) -> Option<&'a Object> {

@@ -122,7 +122,7 @@ impl<'a> HashRef<'a> {
     }
 
     /// The earliest deadline of a field.
-    #[inline]
+    #[inline(always)] // every write to a hash asks, before and after
     pub fn next_deadline(self) -> Option<i64> {
         match self {
             HashRef::Pairs(_) => None,
