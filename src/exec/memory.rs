@@ -1,8 +1,36 @@
 //! Where memory goes: for INFO memory, MEMORY STATS and MEMORY DOCTOR.
 
 use crate::exec::instance::Instance;
-use crate::sys::allocator::MemoryStats;
+use crate::sys::allocator::{MemoryStats, UsedMemory};
 use crate::sys::process;
+
+/// Memory in use, and what is remembered of it.
+pub struct Memory {
+    used: UsedMemory,
+    /// Allocated when the start was done, bytes.
+    startup_bytes: u64,
+    peak_noted: u64,
+    /// When memory had its peak, ms since 1970.
+    peak_ms: i64,
+}
+
+impl Memory {
+    /// Before the start is done.
+    pub(super) fn new(now_ms: i64) -> Memory {
+        Memory { used: UsedMemory::new(), startup_bytes: 0, peak_noted: 0, peak_ms: now_ms }
+    }
+
+    /// Bytes allocated now, as well as this thread can know.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.used.now()
+    }
+
+    /// The most that was allocated at any refresh.
+    pub fn peak(&self) -> u64 {
+        self.used.peak()
+    }
+}
 
 /// What one database takes besides its entries, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -100,18 +128,18 @@ impl Instance {
     /// Asks the allocator again, and notes a new peak.
     pub fn refresh_memory(&mut self) -> MemoryStats {
         self.keyspace.memory_is_counted();
-        let stats = self.memory.refresh();
-        if self.memory.peak() > self.peak_noted {
-            self.peak_noted = self.memory.peak();
-            self.peak_ms = self.now_ms;
+        let stats = self.memory.used.refresh();
+        if self.memory.peak() > self.memory.peak_noted {
+            self.memory.peak_noted = self.memory.peak();
+            self.memory.peak_ms = self.now_ms;
         }
         stats
     }
 
     /// The start is done: what is allocated now is what an empty server takes.
     pub fn note_startup_memory(&mut self) {
-        self.startup_bytes = self.refresh_memory().used();
-        self.metrics.memory_startup_bytes.set(self.startup_bytes);
+        self.memory.startup_bytes = self.refresh_memory().used();
+        self.metrics.memory_startup_bytes.set(self.memory.startup_bytes);
     }
 
     /// Memory now. `caller_bytes` is the memory of a client that is not among the others just now, because its
@@ -133,11 +161,11 @@ impl Instance {
             allocator,
             used: allocator.used(),
             peak: self.memory.peak(),
-            peak_s: self.peak_ms / 1000,
-            startup: self.startup_bytes,
+            peak_s: self.memory.peak_ms / 1000,
+            startup: self.memory.startup_bytes,
             rss: process::rss_bytes(),
             clients,
-            overhead: self.startup_bytes + clients + indexes as u64,
+            overhead: self.memory.startup_bytes + clients + indexes as u64,
             keys: (0..keyspace.databases()).map(|db| keyspace.size(db) as u64).sum(),
             dbs,
         }

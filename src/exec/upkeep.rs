@@ -33,7 +33,7 @@ impl Instance {
     pub fn expire_due(&mut self, may_go_on: impl Fn() -> bool) {
         while self.keyspace.expire_due(self.now_ms, EXPIRE_BATCH) == EXPIRE_BATCH {
             if !may_go_on() {
-                self.expire_stopped_early += 1;
+                self.stats.expire_stopped_early += 1;
                 break;
             }
         }
@@ -58,13 +58,13 @@ impl Instance {
         self.metrics.allocator_active_bytes.set(allocator.active);
         self.metrics.allocator_resident_bytes.set(allocator.resident);
         let totals = Totals {
-            commands: self.commands_total,
-            input: self.input_bytes,
-            output: self.output_bytes,
-            turns: self.turns.count,
-            turns_us: self.turns.total_us,
+            commands: self.stats.commands,
+            input: self.stats.input_bytes,
+            output: self.stats.output_bytes,
+            turns: self.stats.turns.count,
+            turns_us: self.stats.turns.total_us,
         };
-        self.rates.sample(self.now_ms, totals);
+        self.stats.rates.sample(self.now_ms, totals);
     }
 
     /// Copies what only the main thread knows into the shared metrics, for INFO's readers on other threads.
@@ -73,10 +73,10 @@ impl Instance {
         let m = &self.metrics;
         m.connected_clients.set(self.clients.len() as u64);
         m.max_clients.set(u64::from(self.config.limits.maxclients));
-        m.commands_processed.set(self.commands_total);
-        m.net_input_bytes.set(self.input_bytes);
-        m.net_output_bytes.set(self.output_bytes);
-        m.error_replies.set(self.errors.total());
+        m.commands_processed.set(self.stats.commands);
+        m.net_input_bytes.set(self.stats.input_bytes);
+        m.net_output_bytes.set(self.stats.output_bytes);
+        m.error_replies.set(self.stats.errors.total());
         m.eventloop_cmd_ns.set(self.commands_ns());
         let stats = self.keyspace.stats();
         m.keyspace_hits.set(stats.hits);

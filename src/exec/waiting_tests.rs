@@ -190,12 +190,12 @@ fn who_waited_longest_is_served_first() {
     assert_eq!(w.say(2, "take k 0"), "");
     assert!(w.is_blocked(1) && w.is_blocked(2));
     assert_eq!(w.inst.metrics.blocked_clients.get(), 2);
-    assert_eq!(w.inst.commands_total, 0, "neither is over");
+    assert_eq!(w.inst.stats.commands, 0, "neither is over");
     assert_eq!(w.say(4, "put k v"), "+OK");
     assert_eq!((w.told(1), w.told(2)), ("$1 v".to_owned(), String::new()));
     assert!(!w.is_blocked(1) && w.is_blocked(2));
     assert_eq!(w.going_on(), [1]);
-    assert_eq!(w.inst.commands_total, 2);
+    assert_eq!(w.inst.stats.commands, 2);
     // The first one comes back, behind the second.
     assert_eq!(w.say(1, "take k 0"), "");
     w.say(4, "put k w");
@@ -228,7 +228,7 @@ fn time_runs_out() {
     w.inst.serve_waits(&mut w.outside);
     assert_eq!([w.told(1), w.told(2), w.told(3)], ["*-1", "", ""]);
     assert!(w.is_blocked(3));
-    assert_eq!(w.inst.commands_total, 2);
+    assert_eq!(w.inst.stats.commands, 2);
 }
 
 #[test]

@@ -245,7 +245,7 @@ impl Server {
                     if !client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
                         client.reply.error_bytes(&text);
                     }
-                    self.inst.errors.count("ERR");
+                    self.inst.stats.errors.count("ERR");
                     notes::protocol_error(&self.inst, client, &text);
                     client.consumed = request.end as usize;
                     client.close_after_reply();

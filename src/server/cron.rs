@@ -36,7 +36,7 @@ impl Server {
         let clock = self.outside.clock;
         self.inst.expire_due(|| clock.mono_ns() < until_ns);
         let expire_ns = self.outside.now_ns().saturating_sub(began_ns);
-        self.inst.turns.expire_ns += expire_ns;
+        self.inst.stats.turns.expire_ns += expire_ns;
         self.inst.note_latency("expire-cycle", expire_ns);
         self.inst.continue_eviction(&self.outside);
         self.inst.serve_waits(&mut self.outside);
@@ -70,7 +70,7 @@ impl Server {
                 self.replies.shrink();
             }
         }
-        self.inst.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
+        self.inst.stats.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
     }
 
     /// Looks at every client about once a second, a slice at a time: `timeout`, soft output limits of clients that take

@@ -46,7 +46,7 @@ impl Server {
             let outcome = self.outside.reactor.write(conn, &mut client.reply.out);
             let sent = (owed - client.reply.out.len()) as u64;
             client.output_bytes += sent;
-            self.inst.output_bytes += sent;
+            self.inst.stats.output_bytes += sent;
             self.inst.metrics.writes_processed.inc();
             match outcome {
                 WriteOutcome::Drained => {}

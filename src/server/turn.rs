@@ -49,10 +49,10 @@ impl Server {
             }
         }
         self.events = events;
-        let commands_before = self.inst.commands_total;
+        let commands_before = self.inst.stats.commands;
         self.serve_ready();
         // CONFIG RESETSTAT may have come in between.
-        let commands = self.inst.commands_total.saturating_sub(commands_before);
+        let commands = self.inst.stats.commands.saturating_sub(commands_before);
         self.before_sleep();
         if self.outside.now_ns() >= self.next_cron_ns {
             self.cron();
@@ -202,7 +202,7 @@ impl Server {
                 client.input_bytes += n as u64;
                 client.last_active_ms = self.inst.now_ms;
                 client.flags.put(ClientFlags::DRAINED, drained);
-                self.inst.input_bytes += n as u64;
+                self.inst.stats.input_bytes += n as u64;
                 self.inst.metrics.reads_processed.inc();
                 let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.memory());
                 let held = client.query.len() + client.parser.held_bytes() + queued;

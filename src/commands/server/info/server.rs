@@ -32,7 +32,7 @@ pub(super) fn server(facts: &Facts<'_>, line: Line<'_>) {
     line("multiplexing_api", &"epoll");
     line("process_id", &process::pid());
     line("process_supervised", &"no");
-    line("run_id", &inst.run_id);
+    line("run_id", &inst.identity.run_id);
     line("tcp_port", &config.port);
     line("server_time_usec", &facts.host.wall_us());
     line("uptime_in_seconds", &inst.uptime_s());
@@ -96,7 +96,7 @@ pub(super) fn replication(facts: &Facts<'_>, line: Line<'_>) {
     line("role", &"master");
     line("connected_slaves", &0);
     line("master_failover_state", &"no-failover");
-    line("master_replid", &inst.replication_id);
+    line("master_replid", &inst.identity.replication_id);
     line("master_replid2", &"0000000000000000000000000000000000000000");
     line("master_repl_offset", &0);
     line("second_repl_offset", &-1);
@@ -130,8 +130,8 @@ pub(super) fn kvstash(facts: &Facts<'_>, line: Line<'_>) {
     let tables = (0..inst.keyspace.databases()).map(|db| inst.keyspace.table_stats(db));
     let (segments, slots) = tables.fold((0, 0), |(s, n), t| (s + t.segments, n + t.slots));
     line("snapshots_live", &heap.live_snapshots);
-    line("snapshots_taken", &inst.snapshots);
-    line("snapshot_start_usec", &(inst.snapshot_ns / 1000));
+    line("snapshots_taken", &inst.snapshots.taken);
+    line("snapshot_start_usec", &(inst.snapshots.last_ns / 1000));
     line("snapshot_cloned_bytes", &heap.cloned_bytes);
     line("retired_nodes", &heap.retired_nodes);
     line("retired_bytes", &heap.retired_bytes);
@@ -139,8 +139,8 @@ pub(super) fn kvstash(facts: &Facts<'_>, line: Line<'_>) {
     line("table_slots", &slots);
     line("clients_memory_max", &most_memory(inst, facts.caller));
     line("slowlog_len", &inst.slowlog.len());
-    line("eventloop_longest_usec", &inst.turns.longest_us);
-    line("eventloop_commands_max", &inst.turns.commands_max);
+    line("eventloop_longest_usec", &inst.stats.turns.longest_us);
+    line("eventloop_commands_max", &inst.stats.turns.commands_max);
 }
 
 /// Memory of the client that has most.

@@ -10,7 +10,7 @@ pub(super) fn persistence(facts: &Facts<'_>, line: Line<'_>) {
     line("loading", &u8::from(loading));
     line("async_loading", &0);
     status.progress_fields(&mut |name, value| line(name, value));
-    status.rdb_fields(&inst.loaded, &mut |name, value| line(name, value));
+    status.rdb_fields(&inst.load.counts, &mut |name, value| line(name, value));
     line("aof_enabled", &0);
     line("aof_rewrite_in_progress", &0);
     line("aof_rewrite_scheduled", &0);
@@ -24,7 +24,7 @@ pub(super) fn persistence(facts: &Facts<'_>, line: Line<'_>) {
     line("module_fork_in_progress", &0);
     line("module_fork_last_cow_size", &0);
     if loading {
-        inst.load_progress.fields(inst.loading_started_ms, inst.now_ms, &mut |name, value| line(name, value));
+        inst.load.progress.fields(inst.load.started_ms, inst.now_ms, &mut |name, value| line(name, value));
     }
 }
 
@@ -34,8 +34,8 @@ pub(super) fn stats(facts: &Facts<'_>, line: Line<'_>) {
     line("pubsub_channels", &facts.inst.metrics.pubsub_channels.get());
     line("pubsub_patterns", &facts.inst.metrics.pubsub_patterns.get());
     line("pubsubshard_channels", &0);
-    line("latest_fork_usec", &(facts.inst.snapshot_ns / 1000));
-    line("total_forks", &facts.inst.snapshots);
+    line("latest_fork_usec", &(facts.inst.snapshots.last_ns / 1000));
+    line("total_forks", &facts.inst.snapshots.taken);
     line("migrate_cached_sockets", &0);
     line("slave_expires_tracked_keys", &0);
     line("active_defrag_hits", &0);
@@ -48,7 +48,7 @@ pub(super) fn stats(facts: &Facts<'_>, line: Line<'_>) {
     line("tracking_total_items", &0);
     line("tracking_total_prefixes", &0);
     line("unexpected_error_replies", &0);
-    line("total_error_replies", &facts.inst.errors.total());
+    line("total_error_replies", &facts.inst.stats.errors.total());
     line("dump_payload_sanitizations", &0);
     events(facts, line);
     line("acl_access_denied_auth", &0);
@@ -61,13 +61,13 @@ pub(super) fn stats(facts: &Facts<'_>, line: Line<'_>) {
 fn traffic(facts: &Facts<'_>, line: Line<'_>) {
     let inst = facts.inst;
     let metrics = &inst.metrics;
-    let rates = inst.rates.mean();
+    let rates = inst.stats.rates.mean();
     let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
     line("total_connections_received", &metrics.connections_received.get());
-    line("total_commands_processed", &inst.commands_total);
+    line("total_commands_processed", &inst.stats.commands);
     line("instantaneous_ops_per_sec", &(rates.commands as u64));
-    line("total_net_input_bytes", &inst.input_bytes);
-    line("total_net_output_bytes", &inst.output_bytes);
+    line("total_net_input_bytes", &inst.stats.input_bytes);
+    line("total_net_output_bytes", &inst.stats.output_bytes);
     line("total_net_repl_input_bytes", &0);
     line("total_net_repl_output_bytes", &0);
     line("instantaneous_input_kbps", &kilobytes(rates.input_bytes));
@@ -87,8 +87,8 @@ fn keys(facts: &Facts<'_>, line: Line<'_>) {
     line("expired_subkeys", &stats.expired_fields);
     line("expired_keys", &stats.expired_keys);
     line("expired_stale_perc", &format_args!("{:.2}", inst.keyspace.stale_percent(inst.now_ms)));
-    line("expired_time_cap_reached_count", &inst.expire_stopped_early);
-    line("expire_cycle_cpu_milliseconds", &(inst.turns.expire_ns / 1_000_000));
+    line("expired_time_cap_reached_count", &inst.stats.expire_stopped_early);
+    line("expire_cycle_cpu_milliseconds", &(inst.stats.turns.expire_ns / 1_000_000));
     line("evicted_keys", &stats.evicted_keys);
     line("evicted_clients", &inst.metrics.evicted_clients.get());
     line("evicted_scripts", &0);
@@ -102,7 +102,7 @@ fn keys(facts: &Facts<'_>, line: Line<'_>) {
 fn events(facts: &Facts<'_>, line: Line<'_>) {
     let inst = facts.inst;
     let metrics = &inst.metrics;
-    let rates = inst.rates.mean();
+    let rates = inst.stats.rates.mean();
     line("total_reads_processed", &metrics.reads_processed.get());
     line("total_writes_processed", &metrics.writes_processed.get());
     line("io_threaded_reads_processed", &0);
@@ -113,10 +113,10 @@ fn events(facts: &Facts<'_>, line: Line<'_>) {
     line("client_output_buffer_limit_disconnections", &metrics.output_limit_closed.get());
     line("reply_buffer_shrinks", &0);
     line("reply_buffer_expands", &0);
-    line("eventloop_cycles", &inst.turns.count);
+    line("eventloop_cycles", &inst.stats.turns.count);
     line("eventloop_busy_polls", &metrics.busy_polls.get());
     line("eventloop_busy_polls_found", &metrics.busy_polls_found.get());
-    line("eventloop_duration_sum", &inst.turns.total_us);
+    line("eventloop_duration_sum", &inst.stats.turns.total_us);
     line("eventloop_duration_cmd_sum", &(inst.commands_ns() / 1000));
     line("instantaneous_eventloop_cycles_per_sec", &(rates.turns as u64));
     line("instantaneous_eventloop_duration_usec", &(rates.turn_us as u64));
@@ -124,7 +124,7 @@ fn events(facts: &Facts<'_>, line: Line<'_>) {
 
 /// What Redis shows under this name of its loop; the tests of that project read it.
 pub(super) fn debug(facts: &Facts<'_>, line: Line<'_>) {
-    let turns = &facts.inst.turns;
+    let turns = &facts.inst.stats.turns;
     line("eventloop_duration_aof_sum", &0);
     line("eventloop_duration_cron_sum", &(turns.cron_ns / 1000));
     line("eventloop_duration_max", &turns.longest_us);
