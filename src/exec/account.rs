@@ -82,8 +82,6 @@ impl Instance {
 
     /// Statistics of one turn of the loop.
     pub fn account_turn(&mut self, duration_ns: u64, commands: u64) {
-        self.metrics.eventloop_cycles.inc();
-        self.metrics.eventloop_ns.add(duration_ns);
         self.stats.turns.note(duration_ns, commands);
         // Slow for a reason that is not noted yet.
         let slow_ns = std::mem::take(&mut self.thresholds.noted_ns);

@@ -176,7 +176,7 @@ pub struct Instance {
     pub latency: Latency,
     /// Snapshots to disk.
     pub saver: Saver,
-    /// Counters that other threads may read.
+    /// What other threads see.
     pub metrics: Arc<Metrics>,
     /// What is counted of requests, connections and turns.
     pub stats: Stats,
@@ -217,7 +217,7 @@ pub struct Parts {
     pub table: &'static CommandTable,
     /// Snapshots to disk.
     pub saver: Saver,
-    /// Counters.
+    /// What other threads see.
     pub metrics: Arc<Metrics>,
     /// The log.
     pub log: Logger,
@@ -266,9 +266,6 @@ impl Instance {
             shutdown_deadline_ms: 0,
             thresholds: Thresholds::default(),
         };
-        // Nothing is appended or rewritten, so nothing of it has failed.
-        inst.metrics.aof_last_write_ok.set(1);
-        inst.metrics.aof_last_rewrite_ok.set(1);
         inst.config_changed();
         inst
     }
@@ -315,9 +312,9 @@ impl Instance {
         self.stop_waiting(client);
         self.set_monitor(client, false);
         match reason {
-            CloseReason::QueryBufferFull => self.metrics.query_limit_closed.inc(),
-            CloseReason::OutputBufferFull => self.metrics.output_limit_closed.inc(),
-            CloseReason::Evicted => self.metrics.evicted_clients.inc(),
+            CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
+            CloseReason::OutputBufferFull => self.stats.output_limit_closed += 1,
+            CloseReason::Evicted => self.stats.evicted_clients += 1,
             CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
         }
     }

@@ -12,12 +12,29 @@ pub struct Memory {
     peak_noted: u64,
     /// When memory had its peak, ms since 1970.
     peak_ms: i64,
+    /// What the allocator last said.
+    allocator: MemoryStats,
+    /// What a look around last found, for those who look often.
+    survey: Option<Survey>,
 }
+
+/// What takes a walk over all clients, or a system call.
+#[derive(Clone, Copy)]
+struct Survey {
+    at_ms: i64,
+    clients: u64,
+    rss: u64,
+}
+
+/// For so long a survey will do, in ms.
+const SURVEY_MS: i64 = 1000;
 
 impl Memory {
     /// Before the start is done.
     pub(super) fn new(now_ms: i64) -> Memory {
-        Memory { used: UsedMemory::new(), startup_bytes: 0, peak_noted: 0, peak_ms: now_ms }
+        let mut used = UsedMemory::new();
+        let allocator = used.refresh();
+        Memory { used, startup_bytes: 0, peak_noted: 0, peak_ms: now_ms, allocator, survey: None }
     }
 
     /// Bytes allocated now, as well as this thread can know.
@@ -129,6 +146,7 @@ impl Instance {
     pub fn refresh_memory(&mut self) -> MemoryStats {
         self.keyspace.memory_is_counted();
         let stats = self.memory.used.refresh();
+        self.memory.allocator = stats;
         if self.memory.peak() > self.memory.peak_noted {
             self.memory.peak_noted = self.memory.peak();
             self.memory.peak_ms = self.now_ms;
@@ -139,14 +157,32 @@ impl Instance {
     /// The start is done: what is allocated now is what an empty server takes.
     pub fn note_startup_memory(&mut self) {
         self.memory.startup_bytes = self.refresh_memory().used();
-        self.metrics.memory_startup_bytes.set(self.memory.startup_bytes);
     }
 
     /// Memory now. `caller_bytes` is the memory of a client that is not among the others just now, because its
     /// request is being executed.
     pub fn memory_report(&mut self, caller_bytes: usize) -> MemoryReport {
-        let allocator = self.refresh_memory();
+        self.refresh_memory();
+        let survey = self.survey_memory(caller_bytes);
+        self.report(survey)
+    }
+
+    /// Memory as the last refresh found it; what takes long to find out is up to a second old.
+    pub fn recent_memory_report(&mut self) -> MemoryReport {
+        let is_recent = |survey: &Survey| (0..SURVEY_MS).contains(&(self.now_ms - survey.at_ms));
+        let survey = self.memory.survey.filter(is_recent).unwrap_or_else(|| self.survey_memory(0));
+        self.memory.survey = Some(survey);
+        self.report(survey)
+    }
+
+    fn survey_memory(&self, caller_bytes: usize) -> Survey {
         let clients = (self.clients_memory() + caller_bytes) as u64;
+        Survey { at_ms: self.now_ms, clients, rss: process::rss_bytes() }
+    }
+
+    fn report(&self, survey: Survey) -> MemoryReport {
+        let Survey { clients, rss, .. } = survey;
+        let allocator = self.memory.allocator;
         let keyspace = &self.keyspace;
         let dbs: Vec<DbMemory> = (0..keyspace.databases())
             .filter(|&db| keyspace.size(db) > 0)
@@ -163,7 +199,7 @@ impl Instance {
             peak: self.memory.peak(),
             peak_s: self.memory.peak_ms / 1000,
             startup: self.memory.startup_bytes,
-            rss: process::rss_bytes(),
+            rss,
             clients,
             overhead: self.memory.startup_bytes + clients + indexes as u64,
             keys: (0..keyspace.databases()).map(|db| keyspace.size(db) as u64).sum(),

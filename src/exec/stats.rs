@@ -15,6 +15,24 @@ pub struct Stats {
     pub input_bytes: u64,
     /// Bytes sent.
     pub output_bytes: u64,
+    /// Reads from clients.
+    pub reads: u64,
+    /// Writes to clients.
+    pub writes: u64,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Of those, turned away because of maxclients.
+    pub connections_rejected: u64,
+    /// Clients closed because of client-query-buffer-limit.
+    pub query_limit_closed: u64,
+    /// Clients closed because of client-output-buffer-limit.
+    pub output_limit_closed: u64,
+    /// Clients closed because of maxmemory-clients.
+    pub evicted_clients: u64,
+    /// Times the loop looked for work once more before it slept.
+    pub busy_polls: u64,
+    /// Times it found some.
+    pub busy_polls_found: u64,
     /// How often active expiry ran out of its budget.
     pub expire_stopped_early: u64,
     /// Error replies.
@@ -74,8 +92,8 @@ pub struct Turns {
     pub commands_max: u64,
     /// Turns so far.
     pub count: u64,
-    /// Their durations, µs.
-    pub total_us: u64,
+    /// Their durations, ns.
+    pub total_ns: u64,
     /// Time in crons, ns.
     pub cron_ns: u64,
     /// Time in active expiry, ns.
@@ -90,7 +108,7 @@ impl Turns {
         self.longest_us = self.longest_us.max(us);
         self.commands_max = self.commands_max.max(commands);
         self.count += 1;
-        self.total_us += us;
+        self.total_ns += duration_ns;
     }
 }
 
@@ -103,16 +121,11 @@ impl Instance {
     /// CONFIG RESETSTAT: whatever counts begins at zero again. What is a state (clients, memory, changes since the
     /// last save) stays, and so do the peak of memory and the outcome of saves.
     pub fn reset_statistics(&mut self) {
-        self.metrics.reset();
+        self.metrics.reset_commands();
         self.stats = Stats::default();
         self.snapshots = Snapshots::default();
         self.eviction.reset();
-        let stats = self.keyspace.stats_mut();
-        stats.hits = 0;
-        stats.misses = 0;
-        stats.expired_keys = 0;
-        stats.expired_fields = 0;
-        stats.evicted_keys = 0;
+        self.keyspace.stats_mut().reset();
         self.saver.reset_count();
         self.keyspace.lazyfree().reset_freed_objects();
     }

@@ -214,7 +214,6 @@ impl Server {
             }
             next = run_end;
         }
-        self.inst.metrics.eventloop_cmd_ns.add(self.inst.stamp_ns - began_ns);
     }
 
     fn execute_run(&mut self, client: &mut Client, from: usize, to: usize) {

@@ -47,7 +47,7 @@ impl Server {
             let sent = (owed - client.reply.out.len()) as u64;
             client.output_bytes += sent;
             self.inst.stats.output_bytes += sent;
-            self.inst.metrics.writes_processed.inc();
+            self.inst.stats.writes += 1;
             match outcome {
                 WriteOutcome::Drained => {}
                 WriteOutcome::Blocked => return self.check_output(conn),

@@ -33,7 +33,6 @@ impl Server {
             return Ok(());
         }
         self.inst.alert.put(Alert::LOADING, true);
-        self.inst.metrics.loading.set(1);
         self.inst.load.started_ms = self.inst.now_ms;
         self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
         let began_ns = self.outside.now_ns();
@@ -68,7 +67,6 @@ impl Server {
 
     fn end_load(&mut self, loaded: Option<(Loaded, u64)>) {
         self.inst.alert.put(Alert::LOADING, false);
-        self.inst.metrics.loading.set(0);
         if let Some((loaded, began_ns)) = loaded {
             self.inst.load.counts = loaded.counts;
             let duration_ms = (self.outside.now_ns() - began_ns) / 1_000_000;
@@ -81,6 +79,7 @@ impl Server {
 
     /// Clients may come: tools wait for these lines, and service managers for the notification.
     fn say_ready(&self) {
+        self.inst.metrics.ready.set(1);
         for kind in listening_kinds(&self.inst.config) {
             self.inst.log.notice(kind, &[]);
         }

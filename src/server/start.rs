@@ -96,7 +96,7 @@ fn start(loaded: Loaded, log: Logger) -> Result<Server, String> {
     let renames = config.renamed_commands.iter().map(|r| (r.from.as_str(), r.to.as_str()));
     let table = commands::table_with_renames(renames)?;
     let names: Vec<&'static str> = table.by_ids().map(|c| c.full_name.as_str()).collect();
-    let metrics = Arc::new(Metrics::new(config.storage.databases as usize, &names));
+    let metrics = Arc::new(Metrics::new(commands::info::series(), config.storage.databases as usize, &names));
     let rng = Rng::from_os();
     let seed = HashSeed::random();
     let keyspace = Keyspace::new(config.storage.databases as usize, seed, Instance::keyspace_options(&config));

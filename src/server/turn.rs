@@ -37,7 +37,7 @@ impl Server {
             notes::poll_failed(&self.inst, &error);
         }
         let began_ns = self.tell_time();
-        self.inst.metrics.eventloop_turn_us.set(self.inst.now_ms as u64 * 1000);
+        self.inst.metrics.turn_started_us.set(self.inst.now_ms as u64 * 1000);
         for event in events.drain(..) {
             match event {
                 Event::Accepted { conn, listener } => self.accept(conn, listener),
@@ -60,7 +60,7 @@ impl Server {
         let duration_ns = self.outside.now_ns().saturating_sub(began_ns);
         self.busy_poll.turned(duration_ns, commands > 0);
         self.inst.account_turn(duration_ns, commands);
-        self.inst.metrics.eventloop_turn_us.set(0);
+        self.inst.metrics.turn_started_us.set(0);
         self.load_step().or_else(|| self.shutdown_step())
     }
 
@@ -78,9 +78,9 @@ impl Server {
             }
             let found = !events.is_empty();
             self.busy_poll.learn(found);
-            self.inst.metrics.busy_polls.inc();
+            self.inst.stats.busy_polls += 1;
             if found {
-                self.inst.metrics.busy_polls_found.inc();
+                self.inst.stats.busy_polls_found += 1;
                 return Ok(());
             }
         }
@@ -203,7 +203,7 @@ impl Server {
                 client.last_active_ms = self.inst.now_ms;
                 client.flags.put(ClientFlags::DRAINED, drained);
                 self.inst.stats.input_bytes += n as u64;
-                self.inst.metrics.reads_processed.inc();
+                self.inst.stats.reads += 1;
                 let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.memory());
                 let held = client.query.len() + client.parser.held_bytes() + queued;
                 if held as u64 > self.inst.config.limits.client_query_buffer_limit {
