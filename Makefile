@@ -26,7 +26,7 @@ test-tools: # install redis-cli and redis-server where they are missing and this
 	@tools/test-tools.sh
 
 .PHONY: check
-check: fmt-check clippy tidy ## what a commit must satisfy: fmt, clippy without warnings, tidy
+check: fmt-check clippy docs tidy ## what a commit must satisfy: fmt, clippy and documentation without warnings, tidy
 
 .PHONY: fmt
 fmt: ## format the sources
@@ -88,7 +88,7 @@ asan: ## cow, dict, collections and their model tests under the address sanitize
 
 .PHONY: docs
 docs: ## the library's documentation, target/doc/kvstash/index.html
-	$(CARGO) doc --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items
 
 .PHONY: config-docs
 config-docs: ## docs/config.md and configs/kvstash.toml, from the rows of the parameters

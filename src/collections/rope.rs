@@ -29,6 +29,14 @@ const BUNDLE: usize = if cfg!(miri) { 3 } else { 64 };
 
 static ZEROS: [u8; PIECE] = [0; PIECE];
 
+static ONES: [u8; PIECE] = [u8::MAX; PIECE];
+
+/// Whether a slice of a rope is a part of a gap: then its bytes are zero, and nobody needs to look.
+#[inline]
+pub fn is_gap(slice: &[u8]) -> bool {
+    ZEROS.as_ptr_range().contains(&slice.as_ptr())
+}
+
 /// A string of any length, cheap to clone and to change in places.
 #[derive(Clone, Default)]
 pub struct Rope {
@@ -141,6 +149,34 @@ impl Rope {
     pub fn read(&self, range: Range<usize>, out: &mut Vec<u8>) {
         out.reserve(range.len());
         self.slices(range).for_each(|s| out.extend_from_slice(s));
+    }
+
+    /// The piece with the byte at `i * PIECE`, whole.
+    #[inline]
+    pub fn piece(&self, i: usize) -> Option<&Bytes> {
+        (i < self.pieces.len()).then(|| &self.pieces[i])
+    }
+
+    /// Appends a piece without copying it.
+    ///
+    /// # Panics
+    ///
+    /// When the rope ends within a piece, or the new one is longer than pieces are.
+    pub fn push_piece(&mut self, piece: Bytes) {
+        assert!(self.len.is_multiple_of(PIECE) && piece.len() <= PIECE, "pieces begin at multiples of their length");
+        self.len += piece.len();
+        if !piece.is_empty() {
+            self.pieces.push(piece);
+        }
+    }
+
+    /// Appends a piece of zeros, or of ones, that takes no memory.
+    ///
+    /// # Panics
+    ///
+    /// As [`Rope::push_piece`].
+    pub fn push_dull(&mut self, set: bool, len: usize) {
+        self.push_piece(Bytes::from_static(if set { &ONES[..len] } else { &ZEROS[..len] }));
     }
 
     fn parts(&self, range: Range<usize>) -> impl Iterator<Item = (&Bytes, Range<usize>)> + Clone {

@@ -45,7 +45,7 @@ mod transactions;
 pub use server::info;
 
 use crate::exec::spec::CommandSpec;
-use crate::exec::table::CommandTable;
+use crate::exec::table::{BadRename, CommandTable};
 
 /// Every command of this program.
 pub fn all() -> Vec<&'static CommandSpec> {
@@ -67,16 +67,16 @@ pub fn all() -> Vec<&'static CommandSpec> {
     families.into_iter().flatten().copied().collect()
 }
 
-/// Makes the table with `rename-command` applied. To be called once, before [`table`].
+/// Makes the table with `rename-command` applied.
 pub fn table_with_renames<'n>(
-    renames: impl IntoIterator<Item = (&'n str, &'n str)>,
-) -> Result<&'static CommandTable, String> {
-    CommandTable::renamed(all(), renames).map(CommandTable::set_global)
+    renames: impl IntoIterator<Item = (&'n [u8], &'n [u8])>,
+) -> Result<&'static CommandTable, BadRename> {
+    CommandTable::renamed(all(), renames).map(CommandTable::leak)
 }
 
-/// The table of every command of this program.
+/// The table of every command of this program, under their own names. Made anew by each call, and kept for ever.
 pub fn table() -> &'static CommandTable {
-    CommandTable::global(all)
+    CommandTable::new(all()).leak()
 }
 
 #[cfg(test)]
@@ -102,6 +102,7 @@ mod tests {
             ("HELLO 3", "HELLO 3"),
             ("CONFIG SET requirepass p timeout 1", "CONFIG SET requirepass (redacted) timeout 1"),
             ("CONFIG SET timeout 1 requirepass p", "CONFIG SET timeout 1 requirepass (redacted)"),
+            ("CONFIG SET requirepas p timeout 1", "CONFIG SET requirepas (redacted) timeout 1"),
             ("CONFIG GET requirepass x", "CONFIG GET requirepass x"),
             ("SET auth b", "SET auth b"),
         ] {

@@ -4,9 +4,11 @@
 //! does with them, and whether it writes at all. So every lookup and every change of the keyspace is compared with the
 //! declaration while a command runs, in every test. In other builds none of this exists.
 
+#[cfg(debug_assertions)]
 use std::collections::HashMap;
 
 /// What a command has declared for its arguments.
+#[cfg(debug_assertions)]
 #[derive(Debug)]
 pub struct Declared {
     /// Its full name.

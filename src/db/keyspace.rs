@@ -3,7 +3,9 @@
 use super::Object;
 use super::access::AccessPolicy;
 use super::data::DbMut;
-use super::declared::{Checked, Declared};
+use super::declared::Checked;
+#[cfg(debug_assertions)]
+use super::declared::Declared;
 use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;

@@ -65,6 +65,7 @@ pub mod whole;
 
 pub use access::AccessPolicy;
 pub use data::{DbMut, IncrError};
+#[cfg(debug_assertions)]
 pub use declared::Declared;
 pub use entry::{EntryRef, Key};
 pub use keyspace::{Cause, DbInfo, Keyspace, LapsedKey, Options, Stats};

@@ -130,6 +130,22 @@ impl<'a> KeySlot<'a> {
             KeySlot::Vacant(_) => self.into_vacant().insert_large(bytes, spelling, expiry),
         }
     }
+
+    /// A rope becomes the value; it is longer than [`BLOB_MAX`].
+    pub fn set_rope(mut self, rope: string::Rope, expiry: ExpiryUpdate) {
+        debug_assert!(rope.len() > BLOB_MAX);
+        match &mut self {
+            KeySlot::Occupied(o) => {
+                let payload = string::rope_payload(rope, o.slot.heap().epoch());
+                o.set_string(Encoding::Raw, payload, expiry);
+            }
+            KeySlot::Vacant(_) => {
+                let place = self.into_vacant();
+                let payload = string::rope_payload(rope, place.slot.heap().epoch());
+                place.insert(TypeName::String, Encoding::Raw, payload, expiry);
+            }
+        }
+    }
 }
 
 impl<'a> Occupied<'a> {

@@ -7,10 +7,10 @@
 //! The checksum is over everything before it, the version included.
 
 use super::error::{RdbError, Section, Why};
-use super::opcodes::{TypeOpcode, VERSION_MAX};
+use super::opcodes::{Dialect, TypeOpcode};
 use super::reader::RdbReader;
 use super::writer::RdbWriter;
-use crate::util::crc64::crc64;
+use crate::collections::simd::crc64::crc64;
 
 const FOOTER_BYTES: usize = 10;
 
@@ -36,15 +36,16 @@ pub fn unwrap(payload: &[u8], checksum: bool) -> Result<RdbReader<'_>, RdbError>
     };
     let (body, footer) = payload.split_at(body_len);
     let version = u32::from(u16::from_le_bytes([footer[0], footer[1]]));
-    if version > VERSION_MAX {
-        return Err(wrong(Why::Version(version)));
-    }
+    // There are no payloads of version 0; Redis takes one for an old one.
+    let dialect = Dialect::of_version(version.max(1)).ok_or_else(|| wrong(Why::Version(version)))?;
     let expected = u64::from_le_bytes(footer[2..].try_into().expect("eight bytes of a footer of ten"));
     let actual = crc64(0, &payload[..body_len + 2]);
     if checksum && expected != actual {
         return Err(wrong(Why::Checksum { expected, actual }));
     }
-    Ok(RdbReader::from_bytes(body))
+    let mut reader = RdbReader::from_bytes(body);
+    reader.set_dialect(dialect);
+    Ok(reader)
 }
 
 impl RdbReader<'_> {
@@ -53,7 +54,8 @@ impl RdbReader<'_> {
         self.enter(Section::Opcode);
         let at = self.offset();
         let byte = self.read_u8()?;
-        let kind = TypeOpcode::from_byte(byte).ok_or_else(|| self.error_at(at, Why::UnknownOpcode(byte)))?;
+        let kind =
+            TypeOpcode::from_byte(byte, self.dialect()).ok_or_else(|| self.error_at(at, Why::UnknownOpcode(byte)))?;
         self.enter(Section::Value(kind));
         Ok(kind)
     }
@@ -93,6 +95,24 @@ mod tests {
         let mut newer = good.clone();
         let len = newer.len();
         newer[len - 10] = 13;
-        assert_eq!(unwrap(&newer, false).err().map(|fault| fault.why), Some(Why::Version(13)));
+        for version in [13, 79, 81, 255] {
+            newer[len - 10] = version;
+            assert_eq!(unwrap(&newer, false).err().map(|fault| fault.why), Some(Why::Version(version.into())));
+        }
+    }
+
+    #[test]
+    fn of_valkey() {
+        // DUMP of a hash of two fields, one with a deadline, as answered by Valkey 9.1.
+        let payload = b"\x16\x02\x01a\xc0\x01\0\xd8\xc3\x2c\xbb\x03\0\0\x01b\xc0\x02\xff\xff\xff\xff\xff\xff\xff\xff\x50\0\x5f\x5f\x2b\xc0\xa7\xe3\xb8\xd3";
+        let mut reader = unwrap(payload, true).unwrap();
+        assert_eq!(reader.read_type(), Ok(TypeOpcode::HashValkey));
+        assert_eq!(reader.skip_value(TypeOpcode::HashValkey).unwrap().field_expiries, 1);
+        assert!(reader.at_end().unwrap());
+        // The byte of Valkey's hash is something else in a payload of Redis.
+        let mut other = payload.to_vec();
+        let version_at = other.len() - FOOTER_BYTES;
+        other[version_at] = 12;
+        assert_eq!(unwrap(&other, false).unwrap().read_type(), Ok(TypeOpcode::HashMetadataPreGa));
     }
 }

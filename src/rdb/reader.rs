@@ -12,7 +12,7 @@ use std::io::{self, Read};
 
 use super::error::{RdbError, Section, Why};
 use super::opcodes::*;
-use crate::util::crc64::crc64;
+use crate::collections::simd::crc64::crc64;
 use crate::util::lzf;
 
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -73,6 +73,7 @@ pub struct RdbReader<'r> {
     /// The buffer's bytes before this one are in `crc`.
     crc_to: usize,
     options: ReadOptions,
+    dialect: Dialect,
     section: Section,
 }
 
@@ -89,6 +90,7 @@ impl<'r> RdbReader<'r> {
             crc: 0,
             crc_to: 0,
             options,
+            dialect: Dialect::Redis,
             section: Section::Header,
         }
     }
@@ -107,6 +109,16 @@ impl<'r> RdbReader<'r> {
     /// What the reader may believe, and check.
     pub fn options(&self) -> ReadOptions {
         self.options
+    }
+
+    /// Whose format it reads.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Says whose format it reads: what a version at the one end or the other tells.
+    pub(super) fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
     }
 
     /// Names what is read next, for errors.

@@ -2,8 +2,8 @@
 //!
 //! # What this is
 //!
-//! [`Server`] is an [`Instance`](crate::exec::instance::Instance) (Redis without sockets) with a reactor around it.
-//! Its [`turn`](turn) does the work of one wake-up in phases over *all* ready connections: read, parse, prefetch,
+//! [`Server`] is an [`Instance`] (Redis without sockets) with a reactor around it.
+//! Its [`turn`] does the work of one wake-up in phases over *all* ready connections: read, parse, prefetch,
 //! execute, before sleep. That is what makes one thread fast: cache misses are paid in parallel, each connection gets
 //! one read and one write.
 //!

@@ -24,7 +24,10 @@ pub enum Mail {
 }
 
 /// Descriptors that are not clients: listeners, files, the poll itself.
-const RESERVED_DESCRIPTORS: u64 = 32;
+pub(super) const RESERVED_DESCRIPTORS: u64 = 32;
+
+/// How the complaint about a unix socket begins.
+pub(super) const UNIX_SOCKET_FAILED: &str = "Failed opening Unix socket";
 
 /// The reactor, the clock, and where we listen.
 pub(super) struct Outside {
@@ -75,9 +78,9 @@ impl Outside {
             return Ok(opened);
         }
         for entry in &config.server.bind.0 {
-            let (optional, address) = match entry.strip_prefix('-') {
+            let (optional, address) = match entry.as_bytes().strip_prefix(b"-") {
                 Some(rest) => (true, rest),
-                None => (false, entry.as_str()),
+                None => (false, entry.as_bytes()),
             };
             let result = sockets::resolve_bind(address, config.server.port).and_then(|addresses| {
                 for address in addresses {
@@ -92,7 +95,8 @@ impl Outside {
                     self.reactor.close_listener(id);
                 }
                 return Err(format!(
-                    "Could not create server TCP listening socket {address}:{}: {error}",
+                    "Could not create server TCP listening socket {}:{}: {error}",
+                    String::from_utf8_lossy(address),
                     config.server.port
                 ));
             }
@@ -155,7 +159,7 @@ impl Host for Outside {
                 let id = self
                     .reactor
                     .listen_unix(&path, mode, config.server.tcp_backlog)
-                    .map_err(|e| format!("Opening Unix socket: {e}"))?;
+                    .map_err(|e| format!("{UNIX_SOCKET_FAILED}: bind: {e}"))?;
                 self.listening.unix = Some((id, path));
             }
         }

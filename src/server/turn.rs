@@ -6,7 +6,7 @@
 //!
 //! # Fairness
 //!
-//! A connection gets one read and at most [`QUANTUM`](super::batch::QUANTUM) requests a round, in rounds until its
+//! A connection gets one read and at most [`QUANTUM`] requests a round, in rounds until its
 //! budget of the turn is used; what is left stays in its buffer or its socket, and the next turn does not wait. So a
 //! client with a million pipelined requests delays another one by one group's work, not by its own.
 
@@ -43,6 +43,8 @@ impl Server {
                 Event::Accepted { conn, listener } => self.accept(conn, listener),
                 Event::Readable(conn) => self.note_readable(conn),
                 Event::Writable(conn) => self.flush_later(conn),
+                // No link to another instance exists that could have asked for it.
+                Event::Connected { conn, .. } => self.outside.reactor.close(conn),
                 Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(&self.inst, &error, suppressed),
                 Event::Signal(number) => self.on_signal(number),
                 Event::Mail(mail) => self.on_mail(mail),

@@ -1,6 +1,6 @@
 //! An instance, and clients that speak to it without sockets, as the server's batches do it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use kvstash::client::{About, Attention};
 use kvstash::commands;
@@ -9,6 +9,7 @@ use kvstash::db::Keyspace;
 use kvstash::exec::call::{self, Outcome};
 use kvstash::exec::ctx::Host;
 use kvstash::exec::instance::{Instance, Parts};
+use kvstash::exec::table::CommandTable;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
 use kvstash::persist::Saver;
@@ -20,6 +21,8 @@ use kvstash::util::rng::Rng;
 
 use crate::host::SimHost;
 
+static TABLE: LazyLock<&'static CommandTable> = LazyLock::new(commands::table);
+
 pub struct World {
     pub inst: Instance,
     pub host: SimHost,
@@ -29,7 +32,7 @@ impl World {
     /// An empty instance; its clients have the ids 1 to `clients`.
     pub fn new(seed: u64, clients: u32) -> World {
         let host = SimHost::new();
-        let table = commands::table();
+        let table = *TABLE;
         let names: Vec<&'static str> = table.by_ids().map(|command| command.full_name.as_str()).collect();
         let invocation = config::argv::split(&[]);
         let loaded = config::load::load(&invocation, [], || Ok(Vec::new())).expect("the defaults are valid");

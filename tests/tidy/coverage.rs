@@ -175,3 +175,27 @@ fn exec_names_no_command() {
     }
     report("commands named in exec/", findings);
 }
+
+/// What a handler reads as an option stands among its family's arguments, so that COMMAND DOCS has it.
+#[test]
+fn every_option_is_documented() {
+    /// For developers: their arguments are left out of COMMAND DOCS in Redis, too; their HELP has them.
+    const UNDOCUMENTED: &[&str] = &["src/commands/hyperloglog/inspect.rs", "src/commands/server/debug"];
+    let is_token = |text: &str| text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "_-".contains(c));
+    let all: Vec<&Source> = source::sources().iter().filter(|file| file.path.starts_with("src/commands")).collect();
+    let mut findings = Vec::new();
+    for file in all.iter().filter(|file| !UNDOCUMENTED.iter().any(|path| file.path.starts_with(path))) {
+        let family = all.iter().filter(|other| other.path.parent() == file.path.parent());
+        let declared: Vec<&str> =
+            family.flat_map(|other| other.literals().map(|(_, text)| text)).filter(|text| is_token(text)).collect();
+        for (at, word) in file.literals() {
+            let before = file.text[..at].trim_end_matches('b');
+            let is_read = before.ends_with("eq_ignore_ascii_case(") || before.ends_with("is(");
+            if is_read && !declared.iter().any(|token| token.eq_ignore_ascii_case(word)) {
+                findings
+                    .push(file.at(line_of(&file.text, at), format!("reads \"{word}\", which no argument declares")));
+            }
+        }
+    }
+    report("options without documentation", findings);
+}

@@ -87,10 +87,11 @@ static CONFIG_SET: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
-/// `CONFIG SET name value name value`: values stand at odd places.
+/// `CONFIG SET name value name value`: values stand at odd places. What has a name that does not exist may be a secret
+/// with its name misspelt.
 fn value_is_secret(args: Args<'_>, i: usize) -> bool {
     let named = i >= 3 && i % 2 == 1;
-    named && config::rows::find(&args[i - 1]).is_some_and(|row| row.is(config::Flags::SENSITIVE))
+    named && config::rows::find(&args[i - 1]).is_none_or(|row| row.is(config::Flags::SENSITIVE))
 }
 
 fn config_get(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {

@@ -27,9 +27,16 @@ pub(super) static SET: CommandSpec = CommandSpec {
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("value"),
-        ArgSpec::one_of("condition", &[ArgSpec::word("nx", "NX"), ArgSpec::word("xx", "XX")])
-            .optional()
-            .since("2.6.12"),
+        ArgSpec::one_of(
+            "condition",
+            &[
+                ArgSpec::word("nx", "NX"),
+                ArgSpec::word("xx", "XX"),
+                ArgSpec::string("comparison-value").token("IFEQ").since("8.1.0"),
+            ],
+        )
+        .optional()
+        .since("2.6.12"),
         ArgSpec::word("get", "GET").optional().since("6.2.0"),
         ArgSpec::one_of(
             "expiration",

@@ -2,7 +2,7 @@
 //!
 //! Adding one is one row in the group's file: a doc comment (which becomes the documentation), the field with its type
 //! and default, and the [`Spec`](super::row::Spec). The `group!` macro makes of it the field of the group's struct,
-//! its default, and the [`Row`](super::row::Row).
+//! its default, and the [`Row`].
 
 use super::row::{Group, Row};
 use std::sync::LazyLock;
@@ -47,6 +47,7 @@ macro_rules! group {
                 items: |config, spec| crate::config::value::Field::items(&config.$field.$f, spec),
                 same: |one, other| one.$field.$f == other.$field.$f,
                 copy: |from, to| to.$field.$f = from.$field.$f.clone(),
+                keep: |from, to, said| crate::config::value::Field::keep(&mut to.$field.$f, &from.$field.$f, said),
             }, )*
         ];
     };
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn what_is_called_live_is_read_by_somebody() {
         /// Read in this room.
-        const HERE: [&str; 1] = ["enable-protected-configs"];
+        const HERE: [&str; 2] = ["enable-protected-configs", "reload-may-unprotect"];
         let mut sources = String::new();
         let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
         while let Some(folder) = folders.pop() {

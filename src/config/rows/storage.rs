@@ -15,11 +15,11 @@ group! {
 
         /// The limit on memory. Above it keys are evicted, as the policy says; if none may be, commands that need
         /// memory are refused. What only a running snapshot needs does not count. 0 sets none.
-        maxmemory: u64 = 0 => Spec::memory("maxmemory", 0).apply(Apply::Memory);
+        maxmemory: u64 = 0 => Spec::memory("maxmemory", 0).apply(Apply::Memory).protects();
 
         /// Which keys go when memory is full.
         maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction
-            => Spec::choice("maxmemory-policy", MaxmemoryPolicy::WORDS);
+            => Spec::choice("maxmemory-policy", MaxmemoryPolicy::WORDS).protects();
 
         /// Among how many keys of each database the victim is chosen, besides the best seen before.
         maxmemory_samples: u32 = 5 => Spec::int("maxmemory-samples", 1, 64);

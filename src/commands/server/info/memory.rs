@@ -62,7 +62,10 @@ pub(super) static MEMORY: &[Row] = &[
         .series("redis_mem_clients_normal", "Memory of clients' state and buffers"),
     absent("mem_cluster_links"),
     absent("mem_aof_buffer"),
-    gauge("mem_allocator", |_| allocator_name().into()),
+    gauge("mem_allocator", |f| match &f.inst.config.observability.info_mem_allocator {
+        called if called.is_empty() => allocator::name().into(),
+        called => called.to_lossy().into(),
+    }),
     absent("mem_overhead_db_hashtable_rehashing"),
     absent("active_defrag_running"),
     gauge("lazyfree_pending_objects", |f| f.inst.keyspace.lazyfree().pending_objects().into())
@@ -73,10 +76,4 @@ pub(super) static MEMORY: &[Row] = &[
 
 fn ratio(ratio: f64) -> Value {
     Value::Fixed(ratio, 2)
-}
-
-/// Redis's test suite tries jemalloc's controls through DEBUG when it finds that word in the name, and those
-/// are not offered here. Hence the hyphen.
-fn allocator_name() -> String {
-    allocator::name().replacen("jemalloc", "je-malloc", 1)
 }

@@ -7,7 +7,6 @@ use crate::sys::process;
 
 pub(super) static SERVER: &[Row] = &[
     gauge("redis_version", |f| f.inst.config.server.redis_version.to_lossy().into()),
-    gauge("server_name", |_| "kvstash".into()),
     gauge("kvstash_version", |_| env!("CARGO_PKG_VERSION").into()),
     gauge("redis_git_sha1", |_| "00000000".into()),
     absent("redis_git_dirty"),
@@ -39,7 +38,7 @@ pub(super) fn listeners(facts: &Facts<'_>, line: Line<'_>) {
     let config = &facts.inst.config.server;
     let mut listeners = Vec::new();
     if config.port != 0 {
-        let addresses: String = config.bind.0.iter().map(|address| format!(",bind={address}")).collect();
+        let addresses: String = config.bind.0.iter().map(|address| format!(",bind={}", address.to_lossy())).collect();
         listeners.push(format!("name=tcp{addresses},port={}", config.port));
     }
     if !config.unixsocket.is_empty() {
