@@ -160,13 +160,13 @@ pub(super) const fn measure(info: &'static str, value: fn(&Facts<'_>) -> Value) 
     row(Kind::Measure, info, value)
 }
 
-/// What a server without it says: 0, or what is given. It has no series until there is something behind it.
+/// About something that is not there: it says 0, and has no series until there is something behind it.
 pub(super) const fn absent(info: &'static str) -> Row {
     row(Kind::Absent, info, |_| Value::Count(0))
 }
 
 impl Row {
-    /// It says this, always.
+    /// It says this instead of 0.
     pub(super) const fn says(mut self, value: fn(&Facts<'_>) -> Value) -> Row {
         self.value = value;
         self
