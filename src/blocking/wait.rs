@@ -17,6 +17,8 @@ pub enum WaitFor {
     /// As [`WaitFor::Stream`], and the client also wants to know when the key is deleted or holds another type: a
     /// consumer group that is gone will not deliver anything.
     StreamGroup,
+    /// What was taken out of the data set is freed: no key has to do with it.
+    Memory,
 }
 
 impl WaitFor {
@@ -28,6 +30,7 @@ impl WaitFor {
             WaitFor::Zset => now == Some(TypeName::Zset),
             WaitFor::Stream => now == Some(TypeName::Stream),
             WaitFor::StreamGroup => true,
+            WaitFor::Memory => false,
         }
     }
 
@@ -85,6 +88,11 @@ impl Wait {
     pub fn on<'k>(what: WaitFor, keys: impl IntoIterator<Item = &'k [u8]>, timeout: Option<Duration>) -> Wait {
         let keys = keys.into_iter().map(Box::from).collect();
         Wait { what, keys, timeout, null: Null::Array, again: None }
+    }
+
+    /// For what was taken out of the data set to be freed. `+OK` is the reply, however the wait ends.
+    pub fn for_memory() -> Wait {
+        Wait::on(WaitFor::Memory, [], None)
     }
 
     /// Spells nothing as a null bulk.

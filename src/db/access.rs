@@ -1,17 +1,24 @@
-//! When was a key last used, or how often: the 24 bits an entry has for it.
+//! When was a key last used, or how often: the 29 bits an entry has for it.
 //!
-//! * Under LRU policies (and without a policy) they are the second of the last access, modulo 2^24 (194 days).
-//! * Under LFU policies, the upper 16 are the minute of the last decay, modulo 2^16, and the lower 8 a logarithmic
-//!   counter: each access raises it with a probability that falls as it grows (Morris's counter), each `decay_minutes`
-//!   without access lowers it by one.
+//! ```text
+//! LRU policies, and no policy   second of the last access, modulo 2^24 (194 days): 24            | class 5
+//! LFU policies                  minute of the last decay, modulo 2^16: 16 | logarithmic counter 8 | class 5
+//! ```
 //!
-//! Both are Redis's, including the fresh key's counter of 5, so that OBJECT IDLETIME and OBJECT FREQ agree.
+//! * The counter is raised by each access with a probability that falls as it grows (Morris's counter), and lowered by
+//!   one by each `decay_minutes` without access.
+//! * The class is what eviction chooses by ([`super::density`]); under all policies alike.
+//!
+//! Seconds, minutes and counter are Redis's, including the fresh key's counter of 5, so that OBJECT IDLETIME and OBJECT
+//! FREQ agree.
 
+use super::density::{CLASS_BITS, class_of_uses, used};
 use crate::util::rng::Rng;
 
 /// The counter of a new key, so that it is not the first to be evicted.
 const LFU_FRESH: u32 = 5;
 const CLOCK_MASK: u32 = (1 << 24) - 1;
+const MINUTES_SHIFT: u32 = CLASS_BITS + 8;
 
 /// What the access bits of an entry mean. Follows `maxmemory-policy`, `lfu-log-factor` and `lfu-decay-time`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,39 +32,51 @@ impl AccessPolicy {
     #[inline]
     pub fn fresh(self, now_ms: i64) -> u32 {
         match self {
-            AccessPolicy::Lru => lru_seconds(now_ms),
-            AccessPolicy::Lfu { .. } => lfu_minutes(now_ms) << 8 | LFU_FRESH,
+            AccessPolicy::Lru => lru_seconds(now_ms) << CLASS_BITS,
+            AccessPolicy::Lfu { .. } => lfu_bits(now_ms, LFU_FRESH),
         }
     }
 
     /// The bits after an access at `now_ms`.
-    #[inline]
     pub fn touched(self, bits: u32, now_ms: i64, rng: &mut Rng) -> u32 {
         match self {
-            AccessPolicy::Lru => lru_seconds(now_ms),
-            AccessPolicy::Lfu { log_factor, .. } => {
-                lfu_minutes(now_ms) << 8 | raise(self.frequency(bits, now_ms), log_factor, rng)
-            }
+            AccessPolicy::Lru => lru_seconds(now_ms) << CLASS_BITS | used(bits),
+            AccessPolicy::Lfu { .. } => self.counted(bits, self.fresh(now_ms), rng),
         }
+    }
+
+    /// The same under LFU, when `now` are bits made at that time.
+    #[inline(always)]
+    pub(super) fn counted(self, bits: u32, now: u32, rng: &mut Rng) -> u32 {
+        let AccessPolicy::Lfu { log_factor, decay_minutes } = self else { return bits };
+        let minutes = now >> MINUTES_SHIFT;
+        let counter = raise(decayed(bits, minutes, decay_minutes), log_factor, rng);
+        minutes << MINUTES_SHIFT | counter << CLASS_BITS | used(bits)
     }
 
     /// Seconds since the last access: OBJECT IDLETIME. Meaningful under LRU only.
     pub fn idle_seconds(self, bits: u32, now_ms: i64) -> u32 {
-        lru_seconds(now_ms).wrapping_sub(bits) & CLOCK_MASK
+        lru_seconds(now_ms).wrapping_sub(bits >> CLASS_BITS) & CLOCK_MASK
     }
 
     /// The counter after its decay: OBJECT FREQ. Meaningful under LFU only.
     pub fn frequency(self, bits: u32, now_ms: i64) -> u32 {
         let AccessPolicy::Lfu { decay_minutes, .. } = self else { return 0 };
-        let passed = lfu_minutes(now_ms).wrapping_sub(bits >> 8) & 0xffff;
-        let periods = passed.checked_div(decay_minutes).unwrap_or(0);
-        (bits & 0xff).saturating_sub(periods)
+        decayed(bits, lfu_minutes(now_ms), decay_minutes)
+    }
+
+    /// The 24 bits that Redis has: seconds, or minutes and counter (DEBUG OBJECT).
+    pub fn redis_bits(bits: u32) -> u32 {
+        bits >> CLASS_BITS
     }
 
     /// The bits of an entry that was idle for so many seconds (RESTORE IDLETIME, and RDB files).
     pub fn idle_for(self, seconds: u64, now_ms: i64) -> u32 {
         match self {
-            AccessPolicy::Lru => lru_seconds(now_ms).wrapping_sub(seconds.min(CLOCK_MASK as u64) as u32) & CLOCK_MASK,
+            AccessPolicy::Lru => {
+                let idle = seconds.min(u64::from(CLOCK_MASK)) as u32;
+                (lru_seconds(now_ms).wrapping_sub(idle) & CLOCK_MASK) << CLASS_BITS
+            }
             AccessPolicy::Lfu { .. } => self.fresh(now_ms),
         }
     }
@@ -66,7 +85,10 @@ impl AccessPolicy {
     pub fn with_frequency(self, counter: u8, now_ms: i64) -> u32 {
         match self {
             AccessPolicy::Lru => self.fresh(now_ms),
-            AccessPolicy::Lfu { .. } => lfu_minutes(now_ms) << 8 | counter as u32,
+            AccessPolicy::Lfu { .. } => {
+                let counter = u32::from(counter);
+                lfu_bits(now_ms, counter) | class_of_uses(counter.saturating_sub(LFU_FRESH))
+            }
         }
     }
 }
@@ -81,12 +103,27 @@ fn lfu_minutes(now_ms: i64) -> u32 {
     (now_ms as u64 / 60_000) as u32 & 0xffff
 }
 
+#[inline]
+fn lfu_bits(now_ms: i64, counter: u32) -> u32 {
+    lfu_minutes(now_ms) << MINUTES_SHIFT | counter << CLASS_BITS
+}
+
+#[inline(always)]
+fn decayed(bits: u32, minutes: u32, decay_minutes: u32) -> u32 {
+    let passed = minutes.wrapping_sub(bits >> MINUTES_SHIFT) & 0xffff;
+    // Most keys are used again within the minute, and a division takes longer than the rest.
+    let periods = if passed == 0 { 0 } else { passed.checked_div(decay_minutes).unwrap_or(0) };
+    (bits >> CLASS_BITS & 0xff).saturating_sub(periods)
+}
+
+/// Raises the counter with a probability of 1 in `above * log_factor + 1`.
+#[inline(always)]
 fn raise(counter: u32, log_factor: u32, rng: &mut Rng) -> u32 {
-    if counter >= 255 {
-        return 255;
-    }
-    let above = counter.saturating_sub(LFU_FRESH) as f64;
-    if rng.unit() < 1.0 / (above * log_factor as f64 + 1.0) { counter + 1 } else { counter }
+    // What is above the start is below 2^8 and the factor below 2^32, so that 24 random bits times both fit.
+    const DRAWN: u32 = 24;
+    let above = u64::from(counter.saturating_sub(LFU_FRESH)) * u64::from(log_factor);
+    let raises = above == 0 || (rng.next_u64() >> (64 - DRAWN)) * (above + 1) < 1 << DRAWN;
+    (counter + u32::from(raises)).min(255)
 }
 
 #[cfg(test)]

@@ -86,12 +86,12 @@ impl<'a> DbMut<'a> {
         exists.then_some(DbMut { ks: self.ks, at: index, now_ms: self.now_ms, touch: self.touch })
     }
 
-    /// Starts fetching what lookups of these keys will read: for commands that name several keys.
+    /// Starts fetching what lookups of keys with these hashes will read: for commands that name several keys.
     #[inline]
-    pub fn prefetch(&self, keys: &[Key<'_>]) {
+    pub fn prefetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
         let table = &self.ks.dbs[self.at].table;
-        keys.iter().for_each(|key| table.prefetch_bucket(key.hash));
-        keys.iter().for_each(|key| table.prefetch_entry(key.hash));
+        hashes.clone().for_each(|hash| table.prefetch_bucket(hash));
+        hashes.for_each(|hash| table.prefetch_entry(hash));
     }
 
     // ---- lookups
@@ -166,6 +166,7 @@ impl<'a> DbMut<'a> {
         self.delete_if_lapsed(key);
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let db = &mut dbs[self.at];
+        side.sizes.begin();
         let slot = db.table.entry_mut(heap, key.hash, key.bytes);
         let with = With {
             expiries: &mut db.expiries,
@@ -331,9 +332,12 @@ mod tests {
     #[test]
     fn lookups_count_and_touch_as_their_table_says() {
         let mut w = World::with(&[("k", "v")]);
-        let made = w.on("k", |db, k| db.peek(k).unwrap().clock());
+        let made = w.now;
         w.now += 10_000;
-        let clock = |w: &mut World| w.on("k", |db, k| db.peek(k).unwrap().clock()) - made;
+        let clock = |w: &mut World| {
+            let (since, policy) = (((w.now - made) / 1000) as u32, w.ks.options().access);
+            w.on("k", |db, k| since - policy.idle_seconds(db.peek(k).unwrap().clock(), db.now_ms()))
+        };
         w.on("k", |db, k| db.lookup_untouched(k).is_some());
         assert_eq!(clock(&mut w), 0);
         w.on("k", |db, k| {

@@ -7,7 +7,7 @@ use crate::types::hash::HashRef;
 use crate::types::list::ListRef;
 use crate::types::set::SetRef;
 use crate::types::stream::StreamRef;
-use crate::types::string::StringRef;
+use crate::types::string::{self, StringRef};
 use crate::types::value::{Stored, ValueRef};
 use crate::types::zset::ZsetRef;
 
@@ -84,6 +84,18 @@ impl<'a> EntryRef<'a> {
         if let dict::PayloadRef::Node(object) = self.0.payload() {
             object.prefetch(element);
         }
+    }
+
+    /// The value is a string, in the entry, that is counted in the class of sizes of this payload. It may say no of one
+    /// that is.
+    #[inline]
+    pub(super) fn is_as_long_as(self, payload: &dict::Payload<'_, Object>) -> bool {
+        self.0.type_id() == TypeName::String as u8
+            && match (self.0.payload(), payload) {
+                (dict::PayloadRef::Inline(old), dict::Payload::Bytes(new)) => old.len() == new.len(),
+                (dict::PayloadRef::Int(old), dict::Payload::Int(new)) => string::are_as_long(old, *new),
+                _ => false,
+            }
     }
 
     /// The value, if it is a string.

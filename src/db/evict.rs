@@ -6,6 +6,10 @@
 //! random keys, and the runners-up are remembered in a small pool, so that the next choice is among them too; sixteen
 //! places and five samples come close to the true order. Candidates come from all databases.
 //!
+//! Which of them is the best is not what Redis asks (the longest time without use, the lowest counter): a key is worth
+//! what keys of its class bring for the room they take, which `density` measures. Under LRU policies the time without
+//! use decides between equals; under LFU policies the counter counts besides, a step of it as an eighth of a doubling.
+//!
 //! * `allkeys-*` samples the tables: consecutive slots of one segment, whose lines are asked for together. Keys lie
 //!   where their hashes put them, so neighbours are as random as any.
 //! * `volatile-*` samples the tables too, and passes over what has no deadline, as long as one key in eight has one.
@@ -15,9 +19,10 @@
 //!
 //! # A place in the pool is no promise
 //!
-//! It is the part of the hash that the expiry index remembers too ([`Fragment`]), and the access bits. When its turn
-//! comes, the entry is looked up by both: a key that was used since, renamed, deleted or swapped away is not found,
-//! and the next best goes. So the pool owns no keys, and nobody has to tell it anything.
+//! It is the part of the hash that the expiry index remembers too ([`Fragment`]), and the rank. When its turn comes,
+//! the entry is looked up by the first and must still have the second, or one above: a key that was used since, renamed,
+//! deleted or swapped away is not found, and the next best goes. So the pool owns no keys, and nobody has to tell it
+//! anything.
 //!
 //! # What is freed
 //!
@@ -26,9 +31,11 @@
 //! told by [`Keyspace::uncounted_bytes`], and the limit is for the rest: what a snapshot holds back does not count
 //! towards `maxmemory`, as the copied pages of Redis's child do not.
 
+use super::density::{Density, Look};
 use super::keyspace::{Cause, Db, Keyspace, Side};
 use super::{AccessPolicy, EntryRef, Object};
-use crate::dict::{Entry, Fragment, OccupiedSlot};
+use crate::cow::Heap;
+use crate::dict::{self, Entry, Fragment, OccupiedSlot};
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
 
@@ -53,7 +60,7 @@ pub enum Scope {
 /// Which of them goes first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Preference {
-    /// The one that was not used for longest, or, under an LFU policy, is used least ([`AccessPolicy`]).
+    /// The one that is worth least to keep, by its uses and their time ([`AccessPolicy`]).
     LeastUsed,
     /// Any.
     Random,
@@ -76,7 +83,6 @@ struct Candidate {
     rank: i64,
     db: u32,
     fragment: Fragment,
-    clock: u32,
 }
 
 /// The best candidates so far, best last.
@@ -90,54 +96,66 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn begin(&mut self, scope: Scope, access: AccessPolicy) {
-        if self.filled_under != Some((scope, access)) {
+    /// Another policy than before begins to choose.
+    fn begin(&mut self, scope: Scope, access: AccessPolicy) -> bool {
+        let begins = self.filled_under != Some((scope, access));
+        if begins {
             self.best.clear();
             self.filled_under = Some((scope, access));
         }
+        begins
+    }
+
+    fn has_room_for(&self, rank: i64) -> bool {
+        self.best.len() < POOL || rank > self.best[0].rank
     }
 
     fn offer(&mut self, new: Candidate) {
-        let full = self.best.len() == POOL;
-        if full && new.rank <= self.best[0].rank {
-            return;
-        }
-        let same = |c: &Candidate| (c.db, c.fragment, c.clock) == (new.db, new.fragment, new.clock);
-        if self.best.iter().any(same) {
-            return;
-        }
-        let mut at = self.best.partition_point(|c| c.rank < new.rank);
-        if full {
+        // One that is there already may have aged since.
+        if let Some(at) = self.best.iter().position(|c| (c.db, c.fragment) == (new.db, new.fragment)) {
+            self.best.remove(at);
+        } else if self.best.len() == POOL {
             self.best.remove(0);
-            at -= 1;
         }
+        let at = self.best.partition_point(|c| c.rank < new.rank);
         self.best.insert(at, new);
     }
 }
 
-/// How badly an entry deserves to go. Among idle keys that is the moment of the last use, which does not change while
-/// a candidate waits; the counter of uses does, by one a minute, and the pool may be wrong by that.
-fn rank(access: AccessPolicy, clock: u32, now_ms: i64) -> i64 {
+/// Ranks of keys whose worth differs by one are this far apart: more than seconds, or minutes, can be.
+const WORTH: i64 = 1 << 34;
+
+/// How badly an entry deserves to go. It rises while a candidate waits, and falls only when the key is used.
+fn rank(access: AccessPolicy, density: &Density, clock: u32, now_ms: i64) -> i64 {
+    let worth = i64::from(density.worth(clock));
     match access {
-        AccessPolicy::Lru => i64::from(access.idle_seconds(clock, now_ms)) - now_ms / 1000,
-        AccessPolicy::Lfu { .. } => -i64::from(access.frequency(clock, now_ms)),
+        // The moment of the last use does not change, unlike the time since then.
+        AccessPolicy::Lru => -worth * WORTH + i64::from(access.idle_seconds(clock, now_ms)) - now_ms / 1000,
+        AccessPolicy::Lfu { .. } => -(worth + i64::from(access.frequency(clock, now_ms))) * WORTH,
     }
 }
 
 /// What makes entries into candidates.
-#[derive(Clone, Copy)]
-struct Judge {
+struct Judge<'a> {
     access: AccessPolicy,
+    density: &'a mut Density,
+    look: Look,
     seed: HashSeed,
     now_ms: i64,
     db: u32,
 }
 
-impl Judge {
-    fn candidate(&self, e: EntryRef<'_>) -> Candidate {
-        let clock = e.clock();
-        let fragment = Fragment::of(self.seed.hash(e.key()));
-        Candidate { rank: rank(self.access, clock, self.now_ms), db: self.db, fragment, clock }
+impl Judge<'_> {
+    /// Looks at a random entry that may go: offers it to the pool, if it is bad enough, and ages it.
+    fn look_at(&mut self, e: dict::EntryRef<'_, Object>, pool: &mut Pool) {
+        let clock = self.look.at(e.clock(), self.density);
+        if clock != e.clock() {
+            e.touch(clock);
+        }
+        let rank = rank(self.access, self.density, clock, self.now_ms);
+        if pool.has_room_for(rank) {
+            pool.offer(Candidate { rank, db: self.db, fragment: Fragment::of(self.seed.hash(e.key())) });
+        }
     }
 }
 
@@ -163,19 +181,32 @@ impl Keyspace {
 
     fn evict_least_used(&mut self, choice: Choice, now_ms: i64, pool: &mut Pool) -> bool {
         let access = self.side.options.access;
-        pool.begin(choice.scope, access);
-        // Databases take turns at being first, because among equals the first is chosen.
         let n = self.dbs.len();
+        if pool.begin(choice.scope, access) {
+            self.side.density = Density::default();
+        }
+        if self.side.density.count_eviction() {
+            let population = self.dbs.iter().map(|db| candidates(db, choice.scope)).sum();
+            self.side.density.learn(population);
+            pool.best.clear();
+        }
+        // Databases take turns at being first, because among equals the first is chosen.
         let first = (pool.next_db + 1) % n;
         pool.next_db = first;
         for db in (first..n).chain(0..first) {
-            let judge = Judge { access, seed: self.side.seed, now_ms, db: db as u32 };
-            self.sample_candidates(db, choice, judge, pool);
+            if candidates(&self.dbs[db], choice.scope) > 0 {
+                self.sample_candidates(db, choice, now_ms, pool);
+            }
         }
         while let Some(c) = pool.best.pop() {
-            let is_it =
-                |e: EntryRef<'_>| e.clock() == c.clock && (choice.scope == Scope::All || e.expiry_ms().is_some());
-            if self.evict_by_fragment(c.db as usize, c.fragment, is_it) {
+            let Keyspace { dbs, heap, side } = &mut *self;
+            let is_it = |e: EntryRef<'_>| {
+                (choice.scope == Scope::All || e.expiry_ms().is_some())
+                    && rank(access, &side.density, e.clock(), now_ms) >= c.rank
+            };
+            let Some(db) = dbs.get_mut(c.db as usize) else { continue };
+            if let Some(slot) = find_fragment(db, heap, c.fragment, is_it) {
+                evict(slot, side, c.db as usize);
                 return true;
             }
         }
@@ -183,29 +214,32 @@ impl Keyspace {
     }
 
     /// Offers some random keys of one database to the pool.
-    fn sample_candidates(&mut self, at: usize, choice: Choice, judge: Judge, pool: &mut Pool) {
-        let Keyspace { dbs, heap, side, .. } = self;
+    fn sample_candidates(&mut self, at: usize, choice: Choice, now_ms: i64, pool: &mut Pool) {
+        let candidates = candidates(&self.dbs[at], choice.scope);
+        let Keyspace { dbs, heap, side } = self;
+        let Side { rng, density, seed, options, .. } = side;
         let Db { table, expiries, .. } = &mut dbs[at];
+        let look = density.look(candidates, choice.samples, rng.next_u64());
+        let mut judge = Judge { access: options.access, density, look, seed: *seed, now_ms, db: at as u32 };
         match choice.scope {
             Scope::All => {
-                table.sample(&mut side.rng, choice.samples, |e| pool.offer(judge.candidate(EntryRef(e))));
+                table.sample(rng, choice.samples, |e| judge.look_at(e, pool));
             }
-            Scope::Volatile if expiries.is_empty() => {}
             Scope::Volatile if expiries.len() >= table.len() / RARE => {
                 let looked_at = choice.samples * table.len() / expiries.len();
-                table.sample(&mut side.rng, looked_at, |e| {
+                table.sample(rng, looked_at, |e| {
                     if e.expiry_ms().is_some() {
-                        pool.offer(judge.candidate(EntryRef(e)));
+                        judge.look_at(e, pool);
                     }
                 });
             }
             Scope::Volatile => {
                 for _ in 0..choice.samples {
-                    let Some((deadline, fragment)) = expiries.random(&mut side.rng) else { break };
+                    let Some((deadline, fragment)) = expiries.random(rng) else { break };
                     let found =
                         table.occupied_by_fragment(heap, Fragment(fragment), |e| e.expiry_ms() == Some(deadline));
                     if let Some(slot) = found {
-                        pool.offer(judge.candidate(EntryRef(slot.get())));
+                        judge.look_at(slot.get(), pool);
                     }
                 }
             }
@@ -215,11 +249,8 @@ impl Keyspace {
     /// A random key of the next database that has one.
     fn evict_random(&mut self, scope: Scope, pool: &mut Pool) -> bool {
         let n = self.dbs.len();
-        let has_some = |db: &Db| match scope {
-            Scope::All => !db.table.is_empty(),
-            Scope::Volatile => !db.expiries.is_empty(),
-        };
-        let Some(at) = (0..n).map(|i| (pool.next_db + i) % n).find(|&at| has_some(&self.dbs[at])) else { return false };
+        let has_some = |&at: &usize| candidates(&self.dbs[at], scope) > 0;
+        let Some(at) = (0..n).map(|i| (pool.next_db + i) % n).find(has_some) else { return false };
         pool.next_db = at + 1;
         let Keyspace { dbs, side, .. } = self;
         let rare = dbs[at].expiries.len() < dbs[at].table.len() / RARE;
@@ -255,18 +286,37 @@ impl Keyspace {
     }
 
     fn evict_by_fragment(&mut self, at: usize, fragment: Fragment, is_it: impl Fn(EntryRef<'_>) -> bool) -> bool {
-        let Keyspace { dbs, heap, side, .. } = self;
-        let Some(Db { table, expiries, field_expiries }) = dbs.get_mut(at) else { return false };
-        let Some(slot) = table.occupied_by_fragment(heap, fragment, |e| is_it(EntryRef(e))) else { return false };
-        if let Some(deadline) = slot.get().expiry_ms() {
-            expiries.remove(deadline, fragment.0);
-        }
-        if let Some(deadline) = EntryRef(slot.get()).field_deadline() {
-            field_expiries.remove(deadline, fragment.0);
-        }
+        let Keyspace { dbs, heap, side } = self;
+        let Some(slot) = dbs.get_mut(at).and_then(|db| find_fragment(db, heap, fragment, is_it)) else { return false };
         evict(slot, side, at);
         true
     }
+}
+
+/// How many keys of a database may go.
+fn candidates(db: &Db, scope: Scope) -> usize {
+    match scope {
+        Scope::All => db.table.len(),
+        Scope::Volatile => db.expiries.len(),
+    }
+}
+
+/// Finds the key to be evicted, and takes it out of the indexes of deadlines.
+fn find_fragment<'a>(
+    db: &'a mut Db,
+    heap: &'a mut Heap,
+    fragment: Fragment,
+    is_it: impl Fn(EntryRef<'_>) -> bool,
+) -> Option<OccupiedSlot<'a, Entry<Object>>> {
+    let Db { table, expiries, field_expiries } = db;
+    let slot = table.occupied_by_fragment(heap, fragment, |e| is_it(EntryRef(e)))?;
+    if let Some(deadline) = slot.get().expiry_ms() {
+        expiries.remove(deadline, fragment.0);
+    }
+    if let Some(deadline) = EntryRef(slot.get()).field_deadline() {
+        field_expiries.remove(deadline, fragment.0);
+    }
+    Some(slot)
 }
 
 /// A random key of a database that has one in scope, unless chance does not find it.
@@ -278,6 +328,7 @@ fn random_hash(db: &Db, seed: HashSeed, scope: Scope, rng: &mut Rng) -> Option<F
 
 fn evict(slot: OccupiedSlot<'_, Entry<Object>>, side: &mut Side, at: usize) {
     let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
+    side.sizes.leaves(at, EntryRef(slot.get()));
     let entry = slot.remove();
     side.discard(entry, side.options.lazy_evict);
     side.stats.evicted_keys += 1;

@@ -6,10 +6,12 @@ use super::data::DbMut;
 use super::declared::Checked;
 #[cfg(debug_assertions)]
 use super::declared::Declared;
+use super::density::{self, Density};
 use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
 use super::lazyfree::{LazyFree, Waste, goes_away};
+use super::sizes::SizeBook;
 use super::wanted::Wanted;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
@@ -55,6 +57,24 @@ pub(super) struct Side {
     pub rng: Rng,
     pub pool: Pool,
     pub checked: Checked,
+    pub sizes: SizeBook,
+    pub density: Density,
+    pub moment: Moment,
+}
+
+/// What the uses of one moment write, worked out once.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    at_ms: i64,
+    /// The access bits of an entry that is used again and again: the time, and the best class.
+    best: u32,
+    /// Uses are counted (LFU).
+    counts: bool,
+}
+
+impl Moment {
+    /// No moment is this one.
+    const NONE: Moment = Moment { at_ms: i64::MIN, best: 0, counts: false };
 }
 
 /// What configuration decides here.
@@ -164,6 +184,9 @@ impl Keyspace {
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
                 checked: Checked::default(),
+                sizes: SizeBook::new(dbs),
+                density: Density::default(),
+                moment: Moment::NONE,
             },
         }
     }
@@ -254,6 +277,8 @@ impl Keyspace {
     }
 
     pub fn options_mut(&mut self) -> &mut Options {
+        // The access policy may be another one afterwards.
+        self.side.moment = Moment::NONE;
         &mut self.side.options
     }
 
@@ -318,6 +343,7 @@ impl Keyspace {
 
     /// Panics if a table, an index or their agreement is broken. For tests.
     pub fn check_invariants(&self) {
+        assert!(self.sizes_are_right(), "sizes are counted as they are");
         for db in &self.dbs {
             db.table.check_invariants();
             db.expiries.check_invariants();
@@ -373,13 +399,29 @@ impl Side {
     }
 
     /// An entry was used.
-    #[inline]
+    #[inline(always)]
     pub fn touch_clock(&mut self, entry: dict::EntryRef<'_, Object>, now_ms: i64) {
-        let bits = entry.clock();
-        let touched = self.options.access.touched(bits, now_ms, &mut self.rng);
-        if touched != bits {
-            entry.touch(touched);
+        if now_ms != self.moment.at_ms {
+            self.begin_moment(now_ms);
         }
+        let Moment { best, counts, .. } = self.moment;
+        if counts {
+            let Side { density, options, rng, .. } = self;
+            entry.retouch(|bits| {
+                density.note_use(bits);
+                options.access.counted(bits, best, rng)
+            });
+        } else {
+            entry.retouch(|bits| if density::is_best(bits) { best } else { self.density.used_at(bits, best) });
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_moment(&mut self, now_ms: i64) {
+        let access = self.options.access;
+        let counts = access != AccessPolicy::Lru;
+        self.moment = Moment { at_ms: now_ms, best: density::best(access.fresh(now_ms)), counts };
     }
 
     /// Frees an entry that left its table: on the other thread if `lazily` and worth it, or if it is huge.

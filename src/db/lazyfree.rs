@@ -2,7 +2,8 @@
 //!
 //! Freeing a large value, a flushed db or what an ended snapshot held back takes as long as it has allocations. None
 //! of it is reachable any more, so a thread of its own may do it: it gets owned values through a channel and drops
-//! them, and gives way to all other threads meanwhile. It tells nobody; two counters say how far it is.
+//! them, and gives way to all other threads meanwhile. Counters say how far it is; who has to know when something is
+//! freed sends a [`Notice`] after it.
 //!
 //! The thread starts with the first value it is given, and ends, after freeing all it was given, when this handle is
 //! dropped.
@@ -26,6 +27,9 @@ const WORTH_IT: usize = 64;
 /// More allocations than this and freeing them here would stall everybody: the thread gets them unasked.
 const TOO_MUCH: usize = 1024;
 
+/// So many keys, and as many allocations of their values, are freed at once: it is soon done.
+pub(super) const SOON_DONE: usize = TOO_MUCH;
+
 /// Whether a value of this many allocations is freed by the thread: asked to (`lazily`), or too large to be freed by
 /// the main loop.
 #[inline]
@@ -36,6 +40,9 @@ pub fn goes_away(effort: usize, lazily: bool) -> bool {
 /// Elements of a table freed between two looks at the clock.
 const TABLE_SLICE: usize = 128;
 
+/// Called by whoever frees, when all that was given away before is freed.
+pub type Notice = Box<dyn FnOnce() + Send>;
+
 /// What can be freed elsewhere: always unreachable, never shared with a snapshot.
 pub enum Waste {
     Entry(Entry<Object>),
@@ -43,6 +50,8 @@ pub enum Waste {
     Table(TakenTable<Entry<Object>>),
     Nodes(Garbage),
     Deadlines(ExpiryIndex),
+    /// Nothing to free, but somebody waits until what came before is.
+    Notice(Notice),
 }
 
 impl Waste {
@@ -51,7 +60,7 @@ impl Waste {
         match self {
             Waste::Entry(_) | Waste::Value(_) => 1,
             Waste::Table(t) => t.len() as u64,
-            Waste::Nodes(_) | Waste::Deadlines(_) => 0,
+            Waste::Nodes(_) | Waste::Deadlines(_) | Waste::Notice(_) => 0,
         }
     }
 
@@ -63,6 +72,20 @@ impl Waste {
             Waste::Table(table) => table.len() as u64 * 64,
             Waste::Nodes(nodes) => nodes.bytes(),
             Waste::Deadlines(index) => index.len() as u64 * 8,
+            Waste::Notice(_) => 0,
+        }
+    }
+
+    /// Frees it, with a look at the clock now and then where that takes long.
+    fn end(self) {
+        match self {
+            Waste::Table(mut table) => {
+                while table.free_some(TABLE_SLICE) {
+                    priority::pace();
+                }
+            }
+            Waste::Notice(tell) => tell(),
+            other => drop(other),
         }
     }
 }
@@ -98,12 +121,13 @@ impl LazyFree {
             self.worker = start(self.counters.clone());
         }
         let (objects, bytes) = (waste.objects(), waste.bytes());
-        let Some(worker) = &self.worker else { return drop(waste) };
+        let Some(worker) = &self.worker else { return waste.end() };
         self.counters.pending.fetch_add(objects, Relaxed);
-        if worker.queue.send(waste).is_err() {
+        if let Err(returned) = worker.queue.send(waste) {
             // The thread is gone, which only a panic in a destructor could do. The value came back and dies here.
             self.counters.pending.fetch_sub(objects, Relaxed);
             self.worker = None;
+            returned.0.end();
         } else {
             self.given_bytes += bytes;
         }
@@ -143,14 +167,7 @@ fn start(counters: Arc<Counters>) -> Option<Worker> {
         for waste in arriving {
             priority::pace();
             let (objects, bytes) = (waste.objects(), waste.bytes());
-            match waste {
-                Waste::Table(mut table) => {
-                    while table.free_some(TABLE_SLICE) {
-                        priority::pace();
-                    }
-                }
-                other => drop(other),
-            }
+            waste.end();
             counters.freed_bytes.fetch_add(bytes, Release);
             counters.pending.fetch_sub(objects, Relaxed);
             counters.freed.fetch_add(objects, Relaxed);
@@ -184,6 +201,16 @@ mod tests {
         let counters = w.ks.lazyfree().counters.clone();
         drop(w);
         assert_eq!(counters.freed.load(super::Relaxed), 1, "the thread frees all it was given before it ends");
+    }
+
+    #[test]
+    fn whoever_waits_is_told_after_what_came_before_is_freed() {
+        let mut w = World::with(&[("large", &"z".repeat(10 << 20))]);
+        w.on("large", |db, k| db.unlink(k));
+        let counters = w.ks.lazyfree().counters.clone();
+        let (told, seen) = std::sync::mpsc::channel();
+        w.ks.when_freed(Box::new(move || told.send(counters.freed.load(super::Relaxed)).unwrap()));
+        assert_eq!(seen.recv(), Ok(1));
     }
 
     #[test]

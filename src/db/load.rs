@@ -88,6 +88,7 @@ impl Keyspace {
             Entry::build(birth, &head, payload)
         });
         let slot = slot.insert(built);
+        side.sizes.enters_entry(entry.db, EntryRef(slot.get()));
         if let Some(deadline) = entry.expiry_ms {
             expiries.insert(deadline, key.hash_fragment());
         }

@@ -24,7 +24,7 @@
 //! | [`entry`] | [`Key`], [`EntryRef`]: a key with its hash; reading one entry |
 //! | [`expiry`] | deadlines in order |
 //! | [`lapse`] | deleting what ran out of time |
-//! | [`evict`] | which key goes when memory is full |
+//! | [`evict`], `density` | which key goes when memory is full; what keys of a class are worth |
 //! | [`access`] | when, or how often, a key was used |
 //! | [`transfer`] | RENAME, MOVE, COPY |
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
@@ -44,6 +44,7 @@
 pub mod access;
 pub mod data;
 mod declared;
+mod density;
 mod digest;
 pub mod entry;
 pub mod evict;

@@ -191,8 +191,16 @@ impl<'a> Occupied<'a> {
             ExpiryUpdate::Clear => None,
             ExpiryUpdate::At(deadline) => Some(deadline),
         };
-        let fields = self.get().field_deadline();
+        let before = EntryRef(self.slot.get());
+        let fields = before.field_deadline();
+        let as_long = before.is_as_long_as(&payload);
+        if !as_long {
+            self.with.side.sizes.leaves(self.with.db, before);
+        }
         let replaced = self.slot.set(new, string, encoding as u8, payload);
+        if !as_long {
+            self.with.side.sizes.enters_entry(self.with.db, EntryRef(self.slot.get()));
+        }
         self.with.reindex(old, new);
         self.with.reindex_fields(fields, None);
         self.with.side.discard_value(replaced);
@@ -209,7 +217,9 @@ impl<'a> Occupied<'a> {
         clock: u32,
     ) {
         let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
+        self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
         let replaced = self.slot.set(expiry_ms, type_id, encoding, payload);
+        self.with.side.sizes.enters_entry(self.with.db, EntryRef(self.slot.get()));
         self.slot.get().touch(clock);
         self.with.reindex(old, expiry_ms);
         self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
@@ -226,7 +236,11 @@ impl<'a> Occupied<'a> {
         };
         let new = old.checked_add(delta).ok_or(IncrError::Overflow)?;
         if stored {
+            if !string::are_as_long(old, new) {
+                self.with.side.sizes.note(StringRef::Int(old).len());
+            }
             self.slot.set_int(new);
+            self.settle_size();
             self.with.changed();
         } else {
             self.set_int(new, ExpiryUpdate::Keep);
@@ -239,12 +253,15 @@ impl<'a> Occupied<'a> {
     pub fn append(&mut self, more: &[u8]) -> Result<usize, WrongType> {
         let old = self.string()?;
         let len = old.len() + more.len();
+        let was = old.len();
         match old {
             StringRef::Bytes(_) if len <= BLOB_MAX => {
+                self.with.side.sizes.note(was);
                 self.slot.append(more);
                 self.now_raw();
             }
             StringRef::Rope(_) => {
+                self.with.side.sizes.note(was);
                 self.rope_mut().append(more);
                 self.now_raw();
             }
@@ -264,9 +281,11 @@ impl<'a> Occupied<'a> {
         let old = self.string()?;
         let end = offset + bytes.len();
         let len = old.len().max(end);
+        let was = old.len();
         match old {
             StringRef::Bytes(text) if offset <= text.len() && len <= BLOB_MAX => {
                 let over = bytes.len().min(text.len() - offset);
+                self.with.side.sizes.note(was);
                 let text = self.slot.bytes_mut().expect("a text is inline or in a blob");
                 text[offset..offset + over].copy_from_slice(&bytes[..over]);
                 if over < bytes.len() {
@@ -276,6 +295,7 @@ impl<'a> Occupied<'a> {
             }
             StringRef::Rope(rope) => {
                 let over = bytes.len().min(rope.len().saturating_sub(offset));
+                self.with.side.sizes.note(was);
                 let rope = self.rope_mut();
                 rope.resize_zero(offset);
                 rope.write_at(offset, &bytes[..over]);
@@ -307,7 +327,16 @@ impl<'a> Occupied<'a> {
         if self.slot.get().encoding() != Encoding::Raw as u8 {
             self.slot.set_encoding(Encoding::Raw as u8);
         }
+        self.settle_size();
         self.with.changed();
+    }
+
+    /// If the size that the value had was noted, it is counted with the one that it has.
+    #[inline]
+    pub(super) fn settle_size(&mut self) {
+        if self.with.side.sizes.is_noted() {
+            self.with.side.sizes.settle(self.with.db, EntryRef(self.slot.get()));
+        }
     }
 
     /// EXPIRE and PERSIST.
@@ -335,6 +364,7 @@ impl<'a> Occupied<'a> {
     #[inline]
     fn take_out(mut self, lazily: bool) {
         let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
+        self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
         let entry = self.slot.remove();
         self.with.reindex(old, None);
         self.with.reindex_fields(fields, None);
@@ -395,8 +425,13 @@ impl<'a> Vacant<'a> {
     ) {
         let Key { bytes, hash } = self.with.key;
         let head = EntryHead { key: bytes, hash, expiry_ms, type_id, encoding, clock };
+        let size = string::payload_len(&payload);
         let entry = Entry::build(self.slot.heap().epoch(), &head, payload);
         let slot = self.slot.insert(entry);
+        match size.filter(|_| type_id == TypeName::String as u8) {
+            Some(size) => self.with.side.sizes.enters(self.with.db, type_id, size),
+            None => self.with.side.sizes.enters_entry(self.with.db, EntryRef(slot.get())),
+        }
         self.with.reindex(None, expiry_ms);
         self.with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
         self.with.changed();

@@ -2,7 +2,7 @@
 
 use super::entry::EntryRef;
 use super::keyspace::{Db, Keyspace};
-use super::lazyfree::Waste;
+use super::lazyfree::{Notice, SOON_DONE, Waste};
 use super::watch::{Presence, WatcherId};
 
 /// Who frees what was flushed.
@@ -15,6 +15,21 @@ pub enum FlushMode {
 }
 
 impl Keyspace {
+    /// Whether freeing all of a database takes so long that everybody should not have to wait for it.
+    pub fn takes_long_to_free(&self, at: usize) -> bool {
+        let table = &self.dbs[at].table;
+        let mut effort = table.len();
+        if effort <= SOON_DONE {
+            table.for_each(|entry| effort += EntryRef(entry).value().free_effort());
+        }
+        effort > 2 * SOON_DONE
+    }
+
+    /// Calls this, from any thread, when all that was given away to be freed is freed.
+    pub fn when_freed(&mut self, tell: Notice) {
+        self.side.lazy.free(Waste::Notice(tell));
+    }
+
     /// FLUSHDB; how many keys are gone.
     pub fn flush_db(&mut self, at: usize, mode: FlushMode, now_ms: i64) -> usize {
         let Keyspace { dbs, heap, side } = self;
@@ -33,6 +48,7 @@ impl Keyspace {
         }
         let deadlines = [std::mem::take(&mut db.expiries), std::mem::take(&mut db.field_expiries)];
         let table = db.table.take_all(heap);
+        side.sizes.clear(at);
         side.stats.dirty += keys as u64;
         if mode == FlushMode::Async {
             deadlines.into_iter().for_each(|index| side.lazy.free(Waste::Deadlines(index)));
@@ -65,6 +81,7 @@ impl Keyspace {
             [a, b].into_iter().for_each(|at| side.wanted.touch_db(at as u32));
         }
         dbs.swap(a, b);
+        side.sizes.swap(a, b);
         side.stats.dirty += 1;
     }
 

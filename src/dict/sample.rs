@@ -4,12 +4,19 @@
 //! it with probability 2^(depth - deepest) makes all segments equally likely; then a random slot of the segment, again
 //! until it is occupied, makes all elements equally likely. Elements in overflow links (which chance never makes) are
 //! reached through their head, a little less often than others.
+//!
+//! A run of several begins at a random element, not anywhere in a random segment: that would show those of a sparse
+//! segment more often. Eviction by such samples empties sparse segments further and lets full ones split, so that a part
+//! of the keys stays for half as long as the others.
 
 use super::element::Element;
 use super::segment::{Collected, Segment};
 use super::table::Table;
 use super::tags::{self, SLOTS};
 use crate::util::rng::Rng;
+
+/// Tries to begin a run at an element. In a table that is as good as empty it begins anywhere after that.
+const BEGINNINGS: usize = 32;
 
 impl<E: Element> Table<E> {
     /// A random element, all equally likely.
@@ -38,14 +45,19 @@ impl<E: Element> Table<E> {
         let mut shown = 0;
         let mut elements = Collected::new();
         // The loop ends by chance, because some segment has an element; the bound is for chance's worst days.
-        for _ in 0..1000 {
+        for attempt in 0..1000 {
             if shown >= wanted {
                 break;
             }
             let segment = self.random_link(rng);
+            let start = rng.index(self.buckets() * SLOTS);
             // SAFETY: the segment and its elements live.
             unsafe {
-                self.collect_run(segment, rng, wanted - shown, &mut elements);
+                let begins = tags::is_occupied((*segment.bucket(start / SLOTS)).word, start % SLOTS);
+                if !begins && attempt < BEGINNINGS {
+                    continue;
+                }
+                self.collect_run(segment, start, wanted - shown, &mut elements);
                 for element in elements.iter() {
                     f(E::view(element));
                 }
@@ -82,9 +94,8 @@ impl<E: Element> Table<E> {
         links[rng.index(links.len())]
     }
 
-    /// Collects up to `n` elements of consecutive slots, from a random one on and around the end.
-    unsafe fn collect_run(&self, segment: Segment, rng: &mut Rng, n: usize, into: &mut Collected) {
-        let start = rng.index(self.buckets() * SLOTS);
+    /// Collects up to `n` elements of consecutive slots, from one on and around the end.
+    unsafe fn collect_run(&self, segment: Segment, start: usize, n: usize, into: &mut Collected) {
         into.clear();
         // The first bucket comes again at the end, for the slots before the start.
         for step in 0..=self.buckets() {

@@ -165,6 +165,9 @@ fn gated(
             }
         }
     }
+    if inst.alert.has(Alert::SIZES_ASSERTED) {
+        assert!(inst.keyspace.sizes_are_right(), "INFO keysizes says what a look at all keys finds");
+    }
     // CLIENT REPLY ON is answered even when it was to be skipped: so this is asked only now. The reply of a client that
     // is blocked now is sent, or not, when that is over.
     if outcome == Outcome::Done {
@@ -267,6 +270,7 @@ fn handle(
         Handler::Admin(handler) => {
             handler(&mut AdminCtx { inst, client, host, command, origin }, args).map(|()| Progress::Done)
         }
+        Handler::AdminBlocking(handler) => handler(&mut AdminCtx { inst, client, host, command, origin }, args),
         Handler::Container => Err(error::wrong_arity(&command.full_name)),
     };
     #[cfg(debug_assertions)]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blocking::ClientId;
 use crate::client::Client;
 use crate::config::Config;
 use crate::db::{DbMut, Key};
@@ -109,6 +110,10 @@ pub trait Host {
 
     /// What the snapshot thread calls with its outcome: brings it to [`Instance::saved`].
     fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
+
+    /// What the thread that frees calls when it is done with what a client waits for: brings it to
+    /// [`Instance::memory_is_freed`].
+    fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send>;
 
     /// Does nothing for so long, and keeps everybody waiting: DEBUG SLEEP.
     fn sleep(&self, duration: Duration);

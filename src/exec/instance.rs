@@ -46,6 +46,8 @@ impl Alert {
     pub const LIMITED_MEMORY: Alert = Alert(1 << 5);
     /// There are fewer replicas than `min-replicas-to-write` asks for.
     pub const FEW_REPLICAS: Alert = Alert(1 << 6);
+    /// DEBUG KEYSIZES-HIST-ASSERT: every command is followed by a look at the sizes of all values.
+    pub const SIZES_ASSERTED: Alert = Alert(1 << 7);
 
     /// No reason.
     #[inline]

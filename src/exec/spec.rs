@@ -136,6 +136,8 @@ pub enum Handler {
     Blocking(fn(&mut DataCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
     /// Works on the instance: clients, configuration, persistence.
     Admin(fn(&mut AdminCtx<'_>, Args<'_>) -> CommandResult),
+    /// As `Admin`, and may ask for its client to be blocked instead of answering.
+    AdminBlocking(fn(&mut AdminCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
     /// Has subcommands only.
     Container,
 }

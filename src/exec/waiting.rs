@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::blocking::{ClientId, Wait, Waiter};
+use crate::blocking::{ClientId, Wait, WaitFor, Waiter};
 use crate::client::{Attention, Client};
 use crate::exec::call::{self, Origin, Outcome, Request};
 use crate::exec::ctx::Host;
@@ -63,12 +63,23 @@ impl Instance {
         }
     }
 
+    /// What a client has waited for to be freed is freed. It may have gone, or been unblocked.
+    pub fn memory_is_freed(&mut self, host: &mut dyn Host, id: ClientId) {
+        if self.waiting.waiter(id).is_some_and(|waiter| waiter.wait.what == WaitFor::Memory) {
+            self.end_wait(host, id, WaitEnd::Timeout);
+        }
+    }
+
     /// CLIENT UNBLOCK, and the end of a timeout; false for a client that is not blocked.
     pub fn end_wait(&mut self, host: &mut dyn Host, id: ClientId, end: WaitEnd) -> bool {
         let Some(waiter) = self.waiting.waiter(id) else { return false };
         let Some(mut client) = self.clients.take_by_id(id) else { return false };
         let before = client.reply.out.mark();
         let result = match end {
+            WaitEnd::Timeout if waiter.wait.what == WaitFor::Memory => {
+                client.reply.ok();
+                Ok(())
+            }
             WaitEnd::Timeout => {
                 client.reply.null_array();
                 Ok(())

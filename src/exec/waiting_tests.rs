@@ -119,6 +119,10 @@ impl Host for Outside {
         Box::new(drop)
     }
 
+    fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
+        Box::new(|| ())
+    }
+
     fn sleep(&self, _duration: Duration) {}
 
     fn allow_clients(&mut self, _maxclients: u64) -> Result<(), String> {

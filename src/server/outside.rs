@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blocking::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
@@ -21,6 +22,8 @@ use crate::sys::{process, sockets};
 pub enum Mail {
     /// The snapshot thread has finished.
     Saved(SaveOutcome),
+    /// The lazy-free thread is done with what this client waits for.
+    Freed(ClientId),
 }
 
 /// Descriptors that are not clients: listeners, files, the poll itself.
@@ -208,6 +211,14 @@ impl Host for Outside {
         Box::new(move |outcome| {
             // Nobody takes mail any more only when the process is about to end.
             let _ = mailbox.send(Mail::Saved(outcome));
+        })
+    }
+
+    fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move || {
+            // As above.
+            let _ = mailbox.send(Mail::Freed(client));
         })
     }
 

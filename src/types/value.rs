@@ -82,6 +82,11 @@ impl<'a> ValueRef<'a> {
         self.len() == 0
     }
 
+    /// How many allocations freeing it takes, roughly.
+    pub fn free_effort(self) -> usize {
+        each!(ValueRef, self, value => value.free_effort())
+    }
+
     /// Bytes allocated for the value beyond its entry; at most `samples` elements are looked at, 0 for all.
     pub fn memory_usage(self, samples: usize) -> usize {
         each!(ValueRef, self, value => value.memory_usage(samples))

@@ -117,7 +117,7 @@ impl Op {
             13 => Op::Scribble(k),
             14 => Op::Expire(k, expiry),
             15 => Op::Rename(k, next() as u16 % KEYS),
-            16 => Op::Touch(k, next() as u32 & 0xff_ffff),
+            16 => Op::Touch(k, next() as u32 & 0x1fff_ffff),
             17 => Op::TakeAll,
             18 | 19 => Op::OpenSnapshot,
             20 => Op::ReadSnapshot(n),

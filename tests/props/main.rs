@@ -8,6 +8,7 @@ mod db_memory;
 mod dict_flood;
 mod dict_model;
 mod dict_scan;
+mod eviction;
 mod listpack;
 mod packed_model;
 mod quicklist;

@@ -57,6 +57,8 @@ pub enum Op {
     Remove(u16),
     RemoveRange(u16, u16),
     TakeRandom(u8),
+    Retain(u8),
+    RemoveAll(u16, u16),
     Duplicate,
     Clear,
     OpenSnapshot,
@@ -84,7 +86,9 @@ impl Op {
     /// An operation out of numbers: from chance here, from a fuzzer in tools/fuzz.
     pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
         let (k, n) = (next() as u16 % KEYS, next() as u8);
-        match next() % 20 {
+        match next() % 23 {
+            20 | 21 => Op::Retain(n),
+            22 => Op::RemoveAll(k, next() as u16 % (KEYS / 2)),
             0 | 1 => Op::Insert(k, n, next() % 2 == 1),
             2 => Op::InsertNew(k, n),
             3..=6 => Op::Fill(k, next() as u16 % (KEYS / 2), n),
@@ -221,6 +225,27 @@ impl<S: Shape> World<S> {
                     assert_eq!(self.rows.remove(&key), Some(rest));
                     self.rng = rng;
                 }
+            }
+            Op::Retain(n) => {
+                // Which stay, and what is told beforehand of how many that will be: a guess.
+                let stays = |key: &[u8]| {
+                    !(key.len() + usize::from(*key.last().unwrap_or(&0))).is_multiple_of(1 + usize::from(n) % 5)
+                };
+                let guess = self.rows.keys().filter(|key| stays(key)).count() * usize::from(n) / 128;
+                let (mut asked, rows) = (0, self.rows.len());
+                self.edit(|table, heap| {
+                    table.retain(heap, guess.min(rows), |element| {
+                        asked += 1;
+                        stays(element.key)
+                    });
+                });
+                assert_eq!(asked, rows, "each is asked about once");
+                self.rows.retain(|key, _| stays(key));
+            }
+            Op::RemoveAll(n, more) => {
+                let keys: Vec<Vec<u8>> = (n..n + more).map(key).collect();
+                let removed = self.edit(|table, heap| table.remove_all(heap, keys.iter().map(|key| &key[..])));
+                assert_eq!(removed, keys.iter().filter(|key| self.rows.remove(*key).is_some()).count());
             }
             Op::Duplicate => {
                 let epoch = self.heap.epoch();

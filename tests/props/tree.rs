@@ -82,6 +82,23 @@ impl Set {
         true
     }
 
+    /// Removes the numbers of these ranks: whole leaves at once, the rest one by one.
+    fn cut(&mut self, heap: &mut Heap, ranks: std::ops::Range<usize>, model: &mut BTreeSet<u32>) {
+        let gone: Vec<u32> = model.iter().copied().take(ranks.end).skip(ranks.start).collect();
+        let before = self.tree.len();
+        let cut = self.tree.cut(heap, ranks.clone());
+        assert_eq!(self.tree.len(), before - cut);
+        self.tree.check_invariants(heap);
+        let rest: BTreeSet<u32> = Set::all(&self.tree).into_iter().collect();
+        assert!(model.iter().filter(|n| !rest.contains(n)).all(|n| gone.binary_search(n).is_ok()));
+        let left: Vec<u32> = gone.iter().copied().filter(|n| rest.contains(n)).collect();
+        assert_eq!(left.len(), gone.len() - cut);
+        assert!(left.len() <= 2 * LEAF_MAX / 4, "what is left of it shares at most two leaves with what stays");
+        assert!(left.is_empty() || gone.len() < before);
+        left.into_iter().for_each(|n| assert!(self.remove(heap, n)));
+        gone.into_iter().for_each(|n| assert!(model.remove(&n)));
+    }
+
     fn all(tree: &CowTree<Numbers>) -> Vec<u32> {
         tree.iter().flat_map(|leaf| leaf.chunks(4)).map(number).collect()
     }
@@ -106,6 +123,7 @@ pub enum Op {
     InsertBackwards(u16, u8),
     Remove(u16),
     RemoveRange(u16, u8),
+    Cut(u16, u8),
     Rank(u16),
     Open,
     Read,
@@ -119,7 +137,7 @@ impl Op {
     /// An operation out of numbers: from chance here, from a fuzzer in tools/fuzz.
     pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
         let (n, size) = (next() as u16 % 4096, next() as u8);
-        match next() % 24 {
+        match next() % 26 {
             0..4 => Op::Insert(n),
             4..8 => Op::InsertRange(n, size),
             8..10 => Op::InsertBackwards(n, size),
@@ -131,6 +149,7 @@ impl Op {
             20 => Op::Close(size),
             21 => Op::Reclaim(size),
             22 => Op::Rebuild,
+            23 | 24 => Op::Cut(n, size),
             _ if size < 20 => Op::Clear,
             _ => Op::Read,
         }
@@ -162,6 +181,13 @@ pub fn ordered(ops: Vec<Op>, check_every: usize) {
             Op::RemoveRange(n, size) => (0..4 * u32::from(size)).map(|i| u32::from(n) + i).for_each(|n| {
                 assert_eq!(set.remove(&mut heap, n), model.remove(&n));
             }),
+            Op::Cut(n, size) => {
+                let start = usize::from(n) % (model.len() + 1);
+                // Now and then from the first or to the last.
+                let start = if size % 5 == 0 { 0 } else { start };
+                let end = if size % 7 == 0 { usize::MAX } else { start + usize::from(size) * 8 };
+                set.cut(&mut heap, start..end, &mut model);
+            }
             Op::Rank(n) => {
                 let expected = model.range(..u32::from(n)).count();
                 let (path, at) = set.find(n.into());

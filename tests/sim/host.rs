@@ -60,6 +60,10 @@ impl Host for SimHost {
         Box::new(drop)
     }
 
+    fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
+        Box::new(|| ())
+    }
+
     fn sleep(&self, duration: Duration) {
         self.pass(duration.as_millis() as i64);
     }

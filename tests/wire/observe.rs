@@ -328,8 +328,9 @@ fn info_and_metrics_agree() {
     let mut blocked = server.connect();
     let port = free_port();
     kv.ok(&format!("CONFIG SET http-listen 127.0.0.1:{port} maxmemory 4gb"));
+    kv.ok("DEBUG POPULATE 10000 key 1000");
     kv.line("SET a 1 PX 1");
-    kv.talk("GET b => (nil)\n WATCH w => OK\n INCRBY c x =~ (error) ERR*\n SET c 3\n GET c => 3");
+    kv.talk("GET b => (nil)\n WATCH w => OK\n INCRBY c x =~ (error) ERR*\n SET c 3\n GET c => \"3\"");
     kv.cmd(&["RPUSH", "many", "1", "2"]);
     blocked.send(&["BLPOP", "nothing", "0"]);
     wait_for("a key to expire", Duration::from_secs(5), || kv.info("expired_keys") == "1");
@@ -371,6 +372,31 @@ fn metrics_of_a_busy_loop() {
     });
     assert!(get(port, "/readyz").unwrap().starts_with("HTTP/1.1 200 "));
     assert_eq!(kv.read().text(), "OK");
+}
+
+/// A server that loads is alive and not ready, and what it publishes says so.
+#[test]
+fn not_ready_while_loading() {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let slowly = ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    let mut server = Server::start(&[&slowly[..], &["--http-listen", &listen]].concat());
+    let answers = |path: &str, status: &str| get(port, path).unwrap().starts_with(&format!("HTTP/1.1 {status} "));
+    let shows = |line: &str| get(port, "/metrics").unwrap().lines().any(|shown| shown == line);
+    assert!(answers("/readyz", "200"));
+    let mut kv = server.connect();
+    kv.ok("DEBUG POPULATE 5000 key 100");
+    kv.ok("SAVE");
+    server.kill_9();
+    server.start_loading();
+    let mut kv = server.connect();
+    assert!(answers("/readyz", "503") && answers("/healthz", "200"));
+    wait_for("the load to be published", Duration::from_secs(5), || shows("redis_loading_dump_file 1"));
+    assert!(answers("/readyz", "503"));
+    kv.ok("CONFIG SET key-load-delay 0");
+    wait_for("the server to be ready", Duration::from_secs(10), || answers("/readyz", "200"));
+    wait_for("that to be published", Duration::from_secs(5), || shows("redis_loading_dump_file 0"));
+    assert!(shows("redis_db_keys{db=\"db0\"} 5000"));
 }
 
 /// The form of the log changes from one line to the next.

@@ -601,6 +601,53 @@ pub(super) fn prefetch(address: *const u8) {
 #[inline(always)]
 pub(super) fn prefetch(_address: *const u8) {}
 
+/// A leaf that is being put together out of elements of others.
+#[derive(Default)]
+pub(super) struct Parts {
+    tags: Vec<u8>,
+    lengths: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl Parts {
+    pub fn clear(&mut self) {
+        self.tags.clear();
+        self.lengths.clear();
+        self.data.clear();
+    }
+
+    /// Copies an element; what lies outside is shared.
+    ///
+    /// # Safety
+    /// The leaf lives, and has an element in that place.
+    #[inline]
+    pub unsafe fn push(&mut self, from: Leaf, place: Place) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.tags.push(*from.tags().add(place.index));
+            self.lengths.push(place.length);
+            self.data.extend_from_slice(std::slice::from_raw_parts(from.data().add(place.offset), place.bytes()));
+        }
+    }
+
+    /// The leaf.
+    pub fn leaf(&self, birth: Epoch) -> Leaf {
+        let (count, used) = (self.tags.len(), self.data.len());
+        let leaf = Leaf::new(birth, count, used);
+        // SAFETY: the leaf is new, and has room for so many slots and bytes.
+        unsafe {
+            let header = leaf.0.cast::<Header>().as_ptr();
+            (*header).count = u32::try_from(count).expect("a leaf is far below 4 GiB");
+            (*header).used = u32::try_from(used).expect("a leaf is far below 4 GiB");
+            ptr::write_bytes(leaf.tags(), 0, front(count) - HEADER);
+            ptr::copy_nonoverlapping(self.tags.as_ptr(), leaf.tags(), count);
+            ptr::copy_nonoverlapping(self.lengths.as_ptr(), leaf.lengths(), count);
+            ptr::copy_nonoverlapping(self.data.as_ptr(), leaf.data(), used);
+        }
+        leaf
+    }
+}
+
 /// The places of a leaf's elements. Its maker vouches for the leaf.
 pub(super) struct Places {
     leaf: Leaf,

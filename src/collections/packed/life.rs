@@ -9,7 +9,11 @@ use super::outside::Outside;
 use super::shape::Shape;
 use super::table::{LEAF_MEAN, PackedTable};
 use crate::cow::{Epoch, Heap, Unshared};
+use crate::sys::priority;
 use crate::util::hash::HashSeed;
+
+/// Leaves freed between two looks at the clock, by a thread that gives way.
+pub(super) const PACE_LEAVES: usize = 64;
 
 impl<S: Shape> PackedTable<S> {
     /// The table of a forked value: shares all nodes, each to be copied before it is changed. Only as safe as the
@@ -66,6 +70,9 @@ impl<S: Shape> PackedTable<S> {
             // SAFETY: nobody else reads the table's nodes, and this leaf is unlinked.
             unsafe {
                 let leaf = self.directory.pop_unshared();
+                if self.directory.leaves().is_multiple_of(PACE_LEAVES) {
+                    priority::pace();
+                }
                 *budget = budget.saturating_sub(1 + free_leaf(leaf));
             }
         }

@@ -210,7 +210,7 @@ impl Quicklist {
     }
 
     /// After nodes came or went: the first and last few are as they are read, and the next ones inside compressed.
-    fn settle_compression(&mut self, heap: &mut Heap) {
+    pub(super) fn settle_compression(&mut self, heap: &mut Heap) {
         let depth = self.shape.depth as usize;
         if depth == 0 || self.middle.is_empty() {
             return;

@@ -221,6 +221,19 @@ impl<C: Child, B: Copy> Node<C, B> {
         }
     }
 
+    /// Takes several neighbouring children out.
+    pub unsafe fn drain(self, range: std::ops::Range<usize>) {
+        // SAFETY: the range is within the columns.
+        unsafe {
+            let len = self.len();
+            assert!(range.start <= range.end && range.end <= len);
+            let (children, bounds, rest) = (self.first_child(), self.first_bound(), len - range.end);
+            ptr::copy(children.add(range.end), children.add(range.start), rest);
+            ptr::copy(bounds.add(range.end), bounds.add(range.start), rest);
+            self.set_len(range.start + rest);
+        }
+    }
+
     /// Appends a part of another node's children; there must be room.
     pub unsafe fn extend(self, from: Self, range: std::ops::Range<usize>) {
         // SAFETY: the nodes are two, `range` is within the one, and fits the other.

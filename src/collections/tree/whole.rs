@@ -4,6 +4,10 @@ use super::leaf::Leaf;
 use super::node::{Child, Limb, Node};
 use super::{CowTree, Items, Path};
 use crate::cow::{Epoch, Heap, Reclaim, Unshared};
+use crate::sys::priority;
+
+/// A tree of more leaves is not freed while somebody waits.
+const FREED_AT_ONCE_MAX: usize = 64;
 
 impl<I: Items> CowTree<I> {
     /// A tree of these leaves, in this order, its nodes full. Leaves without items are left out.
@@ -87,6 +91,7 @@ impl<I: Items> CowTree<I> {
             let freed = unsafe { self.free_last_twig() };
             self.leaves = self.leaves.saturating_sub(freed);
             *budget = budget.saturating_sub(freed);
+            priority::pace();
         }
         let sole = std::mem::replace(&mut self.sole, Leaf::NONE);
         // SAFETY: as above.
@@ -130,11 +135,12 @@ impl<I: Items> CowTree<I> {
         self.destroy_some(&mut { usize::MAX }, proof);
     }
 
-    /// Ends the life of a tree that left its value: frees it, or leaves it to the snapshots that may read it.
+    /// Ends the life of a tree that left its value: frees it, now if it is small, or leaves it to the snapshots that may
+    /// read it.
     pub fn discard(self, heap: &mut Heap) {
-        if heap.is_shared(self.origin) && self.leaves > 0 {
+        if self.leaves > FREED_AT_ONCE_MAX || (heap.is_shared(self.origin) && self.leaves > 0) {
             let (origin, bytes) = (self.origin, self.bytes);
-            heap.retire_deep(Box::new(Discarded(self)), origin, bytes);
+            heap.free_later(Box::new(Discarded(self)), origin, bytes);
         } else {
             // SAFETY: no node is older than the origin, and that is younger than all snapshots (rule R).
             self.destroy(&unsafe { Unshared::proven() });

@@ -4,7 +4,7 @@ use super::expire::{FIELDS, deadline, no_hash};
 use super::fields::open;
 use super::{COUNT_NOT_POSITIVE, named_fields, remove_if_empty, reply_item};
 use crate::db::KeySlot;
-use crate::exec::args::ExpiryUnit;
+use crate::exec::args::{ELEMENTS_AHEAD, ExpiryUnit};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -114,7 +114,10 @@ fn hgetdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let reply = &mut *ctx.reply;
     let mut removed = 0;
     place.edit_hash(|place| {
-        for name in fields.iter() {
+        for (at, name) in fields.iter().enumerate() {
+            if let Some(later) = fields.get(at + ELEMENTS_AHEAD) {
+                place.prefetch(later);
+            }
             match place.get().hash().ok().and_then(|hash| hash.get(name, now_ms)) {
                 Some(field) => reply_item(reply, field.value),
                 None => reply.null(),

@@ -93,6 +93,11 @@ fn spop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 /// Pops members, but not all.
 fn pop_some(place: &mut Occupied<'_>, count: usize, left: usize, rng: &mut Rng, reply: &mut Reply) -> CommandResult {
+    let remains_large = left * REBUILD_BELOW > count || left as u64 > place.maker().limits.set_entries;
+    if place.encoding() == Encoding::Hashtable && remains_large {
+        set::pop_many(place, count, rng, |member| reply_member(reply, member));
+        return Ok(());
+    }
     if left * REBUILD_BELOW > count || place.encoding() == Encoding::Listpack {
         for _ in 0..count {
             set::pop_random(place, rng, |member| reply_member(reply, member));

@@ -17,11 +17,11 @@ group! {
         /// memory are refused. What only a running snapshot needs does not count. 0 sets none.
         maxmemory: u64 = 0 => Spec::memory("maxmemory", 0).apply(Apply::Memory).protects();
 
-        /// Which keys go when memory is full.
+        /// Which keys go when memory is full. LRU and LFU keep what keys like it are used for most often, for the room they take; then LRU looks at the time without use, LFU counts the counter of uses besides.
         maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction
             => Spec::choice("maxmemory-policy", MaxmemoryPolicy::WORDS).protects();
 
-        /// Among how many keys of each database the victim is chosen, besides the best seen before.
+        /// Among how many keys of each database the victim is chosen, besides the best seen before. Measured, 10 finds a little more than 5, and above that nothing.
         maxmemory_samples: u32 = 5 => Spec::int("maxmemory-samples", 1, 64);
 
         /// How long an eviction may delay clients, from 0 (hardly) over 10 (0.5 ms) to 100 (without limit).

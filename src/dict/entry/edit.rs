@@ -8,7 +8,7 @@
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::layout::{Head, Raw, RawEntry, meta_of};
+use super::layout::{Head, Raw, RawEntry, TYPE_BITS, meta_of};
 use super::payload::{self, Leftover, MovedPayload, Payload};
 use super::{Entry, Epoch, release_shell};
 use crate::cow::{Blob, CowValue, Heap, Retired};
@@ -80,16 +80,16 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
             let mut head = entry.head(self.heap.epoch());
             let same_shape = head.expiry_ms.is_some() == expiry_ms.is_some();
             head.expiry_ms = expiry_ms;
-            head.meta = meta_of(type_id, encoding, head.meta >> 8);
+            head.meta = meta_of(type_id, head.meta >> TYPE_BITS);
+            head.encoding = encoding;
             let old = forget_inline(entry.payload());
             payload.with_raw(&head, |new| {
                 if came_from_elsewhere && let Some(oldest) = payload::oldest::<V>(new) {
                     self.table.note_age(self.heap, oldest);
                 }
-                if !shared && same_shape && head.size_with(&new) == entry.size() {
-                    let done = entry.replace_payload(new);
-                    debug_assert!(done, "the size was compared");
+                if !shared && same_shape && entry.replace_payload(new) {
                     entry.set_meta(head.meta);
+                    entry.set_encoding(encoding);
                     if let Some(expiry_ms) = expiry_ms {
                         entry.set_expiry_ms(expiry_ms);
                     }
@@ -122,9 +122,8 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
     pub fn set_encoding(&mut self, encoding: u8) {
         if self.get().encoding() != encoding {
             self.own_entry();
-            let entry = self.get();
             // SAFETY: the entry is the writer's.
-            unsafe { self.entry().set_meta(meta_of(entry.type_id(), encoding, entry.clock())) }
+            unsafe { self.entry().set_encoding(encoding) }
         }
     }
 

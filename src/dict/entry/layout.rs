@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! +0   u32        birth
-//! +4   AtomicU32  meta: access clock 24 | type 4 | encoding 4
-//! +8   u8         flags: bit 0 has an expiry, bits 1-2 the form of the payload
+//! +4   AtomicU32  meta: access bits 29 | type 3
+//! +8   u8         flags: bit 0 has an expiry, bits 1-2 the form of the payload, bits 4-7 the encoding
 //! +9   u8         key length; 255: the key is longer than 254, and "u32 length, u64 hash" follow
 //!      i64        expiry in unix ms, if the flag says so
 //!      [u8]       key
@@ -16,8 +16,8 @@
 //!
 //! Long keys carry their hash, because a split would have to hash 189 of them.
 //!
-//! The access clock is the one word that a reader's thread and the writer may touch at the same time; it shares its
-//! atomic with type and encoding, which never change on a shared entry.
+//! The access bits are the one word that a reader's thread and the writer may touch at the same time; they share their
+//! atomic with the type, which never changes on a shared entry.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
@@ -36,6 +36,10 @@ const EXPIRY: usize = 8;
 const HAS_EXPIRY: u8 = 1;
 const FORM_SHIFT: u8 = 1;
 const FORM_MASK: u8 = 0b110;
+const ENCODING_SHIFT: u8 = 4;
+/// Bits of the meta word that are the type's.
+pub(super) const TYPE_BITS: u32 = 3;
+pub(super) const TYPE_MASK: u32 = (1 << TYPE_BITS) - 1;
 const ALIGN: usize = 8;
 
 /// A string is kept inside while the entry is at most this large.
@@ -86,6 +90,7 @@ impl Raw<'_> {
 pub(super) struct Head<'a> {
     pub birth: Epoch,
     pub meta: u32,
+    pub encoding: u8,
     pub key: &'a [u8],
     pub hash: u64,
     pub expiry_ms: Option<i64>,
@@ -112,9 +117,9 @@ impl Head<'_> {
     }
 }
 
-pub(super) fn meta_of(type_id: u8, encoding: u8, clock: u32) -> u32 {
-    debug_assert!(type_id < 16 && encoding < 16);
-    clock << 8 | (type_id as u32) << 4 | encoding as u32
+pub(super) fn meta_of(type_id: u8, clock: u32) -> u32 {
+    debug_assert!(u32::from(type_id) <= TYPE_MASK);
+    clock << TYPE_BITS | type_id as u32
 }
 
 /// A pointer to an entry. Its methods are unsafe for one reason: the entry must live, and for those that write (all
@@ -159,9 +164,11 @@ impl<'a> RawEntry<'a> {
 
     unsafe fn write_key(self, head: &Head<'_>) {
         let key = head.key;
+        debug_assert!(head.encoding < 16);
         // SAFETY: the entry has room for what `payload_at` counts.
         unsafe {
-            *self.at(FLAGS_AT) = if head.expiry_ms.is_some() { HAS_EXPIRY } else { 0 };
+            let has_expiry = if head.expiry_ms.is_some() { HAS_EXPIRY } else { 0 };
+            *self.at(FLAGS_AT) = head.encoding << ENCODING_SHIFT | has_expiry;
             let mut at = FIXED;
             if key.len() < LONG_KEY as usize {
                 *self.at(KEY_LEN_AT) = key.len() as u8;
@@ -217,6 +224,20 @@ impl<'a> RawEntry<'a> {
     unsafe fn flags(self) -> u8 {
         // SAFETY: the entry lives.
         unsafe { *self.at(FLAGS_AT) }
+    }
+
+    #[inline(always)]
+    pub unsafe fn encoding(self) -> u8 {
+        // SAFETY: the entry lives.
+        unsafe { self.flags() >> ENCODING_SHIFT }
+    }
+
+    /// Changes the encoding.
+    #[inline(always)]
+    pub unsafe fn set_encoding(self, encoding: u8) {
+        debug_assert!(encoding < 16);
+        // SAFETY: the entry lives and is the writer's.
+        unsafe { *self.at(FLAGS_AT) = self.flags() & (HAS_EXPIRY | FORM_MASK) | encoding << ENCODING_SHIFT }
     }
 
     /// Offset of the expiry, if there is one, else of the key.
@@ -339,6 +360,7 @@ impl<'a> RawEntry<'a> {
             Head {
                 birth,
                 meta: self.meta(),
+                encoding: self.encoding(),
                 key: self.key(),
                 hash: self.long_hash().unwrap_or(0),
                 expiry_ms: self.expiry_ms(),

@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use layout::{Head, Raw, RawEntry, meta_of};
+use layout::{Head, Raw, RawEntry, TYPE_BITS, TYPE_MASK, meta_of};
 pub use payload::{Leftover, MovedPayload, Payload, PayloadRef};
 
 use super::element::Element;
@@ -45,19 +45,19 @@ pub struct EntryHead<'a> {
     pub hash: u64,
     /// Unix time; none lives forever.
     pub expiry_ms: Option<i64>,
-    /// 4 bits, the caller's.
+    /// 3 bits, the caller's.
     pub type_id: u8,
     /// 4 bits, the caller's.
     pub encoding: u8,
-    /// 24 bits: the access clock (LRU seconds, or an LFU counter).
+    /// 29 bits, the caller's: when and how often it was used.
     pub clock: u32,
 }
 
 impl<V: CowValue> Entry<V> {
     /// A new entry. `birth` is [`Heap::epoch`].
     pub fn build(birth: Epoch, head: &EntryHead<'_>, payload: Payload<'_, V>) -> Entry<V> {
-        let meta = meta_of(head.type_id, head.encoding, head.clock);
-        let head = Head { birth, meta, key: head.key, hash: head.hash, expiry_ms: head.expiry_ms };
+        let EntryHead { key, hash, expiry_ms, type_id, encoding, clock } = *head;
+        let head = Head { birth, meta: meta_of(type_id, clock), encoding, key, hash, expiry_ms };
         payload.with_raw(&head, |raw| Entry::own(RawEntry::build(&head, raw)))
     }
 
@@ -228,29 +228,41 @@ impl<'a, V: CowValue> EntryRef<'a, V> {
         unsafe { self.entry().meta() }
     }
 
-    /// The 4 bits of the type.
+    /// The 3 bits of the type.
     #[inline]
     pub fn type_id(self) -> u8 {
-        (self.meta() >> 4 & 15) as u8
+        (self.meta() & TYPE_MASK) as u8
     }
 
     /// The 4 bits of the encoding.
     #[inline]
     pub fn encoding(self) -> u8 {
-        (self.meta() & 15) as u8
+        // SAFETY: see `key`.
+        unsafe { self.entry().encoding() }
     }
 
-    /// The 24 bits of the access clock.
+    /// The 29 access bits.
     #[inline]
     pub fn clock(self) -> u32 {
-        self.meta() >> 8
+        self.meta() >> TYPE_BITS
     }
 
-    /// Sets the access clock. It works on shared entries too, and is for the writer alone: a load and a store.
+    /// Sets the access bits. It works on shared entries too, and is for the writer alone: a load and a store.
     #[inline]
     pub fn touch(self, clock: u32) {
-        // SAFETY: the word is atomic, and type and encoding stay.
-        unsafe { self.entry().set_meta(clock << 8 | self.meta() & 0xff) }
+        // SAFETY: the word is atomic, and the type stays.
+        unsafe { self.entry().set_meta(clock << TYPE_BITS | self.meta() & TYPE_MASK) }
+    }
+
+    /// Sets the access bits to what `f` makes of them; works on shared entries, as [`Self::touch`] does.
+    #[inline(always)]
+    pub fn retouch(self, f: impl FnOnce(u32) -> u32) {
+        let meta = self.meta();
+        let touched = f(meta >> TYPE_BITS) << TYPE_BITS | meta & TYPE_MASK;
+        if touched != meta {
+            // SAFETY: the word is atomic, and the type stays.
+            unsafe { self.entry().set_meta(touched) }
+        }
     }
 
     /// The value.

@@ -14,7 +14,7 @@
 mod edit;
 mod rdb;
 
-pub use edit::{add, pop_random, prepare, remove};
+pub use edit::{add, pop_many, pop_random, prepare, remove};
 
 use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;

@@ -114,6 +114,12 @@ impl StreamObject {
         self.groups.get_or_insert_with(|| Box::new(Groups::new(heap.epoch())))
     }
 
+    /// Its entries, and its groups to be changed.
+    pub fn entries_and_groups(&mut self, heap: &Heap) -> (&Entries, &mut Groups) {
+        let groups = self.groups.get_or_insert_with(|| Box::new(Groups::new(heap.epoch())));
+        (&self.entries, groups)
+    }
+
     /// The id a new entry gets: the one that was wanted, or else one behind the last, at `now_ms` if possible.
     #[inline]
     pub fn choose_id(&self, wanted: Option<Written>, now_ms: i64) -> Result<StreamId, AddError> {

@@ -74,6 +74,25 @@ pub fn payload(bytes: &[u8], spelling: Spelling, now: Epoch) -> (Encoding, Paylo
     (text_encoding(bytes.len(), spelling), Payload::Bytes(bytes))
 }
 
+/// Bytes of the text that a payload is, where that can be seen without the value behind it.
+#[inline]
+pub fn payload_len(payload: &Payload<'_, Object>) -> Option<usize> {
+    match payload {
+        Payload::Bytes(bytes) => Some(bytes.len()),
+        Payload::Int(n) => Some(StringRef::Int(*n).len()),
+        Payload::Blob(blob) => Some(blob.len()),
+        Payload::Node(_) | Payload::Moved(_) => None,
+    }
+}
+
+/// Whether two numbers are spelled with as many characters, as far as [classes of sizes](crate::db::sizes) tell them
+/// apart; of negative ones it says no.
+#[inline]
+pub fn are_as_long(one: i64, other: i64) -> bool {
+    const CLASSES: [i64; 4] = [10, 1_000, 10_000_000, 1_000_000_000_000_000];
+    one >= 0 && other >= 0 && CLASSES.iter().all(|first| (one < *first) == (other < *first))
+}
+
 /// The form in which a buffer above [`BLOB_MAX`] goes into an entry: it is shared.
 pub(crate) fn large_payload<'a>(bytes: Bytes, now: Epoch) -> Payload<'a, Object> {
     rope_payload(Rope::from_bytes(bytes), now)

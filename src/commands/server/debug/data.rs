@@ -64,7 +64,7 @@ pub(super) fn object(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
             AccessPolicy::Lru => policy.idle_seconds(entry.clock(), now_ms),
             AccessPolicy::Lfu { .. } => 0,
         };
-        let _ = write!(line, " lru:{} lru_seconds_idle:{idle}", entry.clock());
+        let _ = write!(line, " lru:{} lru_seconds_idle:{idle}", AccessPolicy::redis_bits(entry.clock()));
         if let ValueRef::List(ListRef::Large(list, Encoding::Quicklist)) = entry.value() {
             let (nodes, (_, bytes)) = (list.nodes(), list.compression());
             let average = list.len() as f64 / nodes as f64;

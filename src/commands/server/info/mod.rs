@@ -142,8 +142,7 @@ static SECTIONS: [Section; 18] = [
     section("Latencystats", "latencystats", Shown::All, &[]).more(commands::latencystats),
     section("Cluster", "cluster", Shown::Default, server::CLUSTER),
     section("Keyspace", "keyspace", Shown::Default, &[]).more(commands::keyspace),
-    // It looks at every key.
-    section("Keysizes", "keysizes", Shown::OnlyByName, &[]).more(commands::keysizes),
+    section("Keysizes", "keysizes", Shown::Default, &[]).more(commands::keysizes),
     section("Kvstash", "kvstash", Shown::Default, server::KVSTASH),
     section("Debug", "debug", Shown::OnlyByName, stats::DEBUG),
     // A name of its own in Redis, for what `all` leaves out there: lines of modules, which do not exist here.

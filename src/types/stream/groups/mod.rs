@@ -29,7 +29,7 @@ pub use load::{LoadedConsumer, LoadedGroup, LoadedPending, NewGroups};
 pub use needs::Needs;
 
 use super::id::StreamId;
-use super::records::Records;
+use super::records::{Records, Revision};
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
 use crate::cow::{Epoch, Heap, Unshared};
 use leaves::{ConsumerLeaf, GroupLeaf, Named, name, prefix};
@@ -87,6 +87,27 @@ impl Pending {
         now_ms.saturating_sub(self.delivered_ms)
     }
 }
+
+/// What becomes of a pending entry that [`Groups::claim`] shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// Nothing.
+    Leave,
+    /// The consumer has it now.
+    Take {
+        /// When it was delivered.
+        delivered_ms: i64,
+        /// How often.
+        deliveries: u64,
+    },
+    /// It is pending no longer.
+    Forget,
+    /// Nothing, and no others are shown.
+    Stop,
+}
+
+/// So many entries are acknowledged leaf by leaf, fewer one by one.
+const SORTED_FROM: usize = 16;
 
 /// That an entry belongs to a consumer.
 #[derive(Clone, Copy)]
@@ -323,11 +344,63 @@ impl Groups {
         self.owned.put(heap, Owned { consumer: to.number, id });
     }
 
+    /// Shows what is pending in a group, from `start` on, and does with each entry what `decide` says: the consumer `to`
+    /// takes it over, or it is pending no longer.
+    pub fn claim(
+        &mut self,
+        heap: &mut Heap,
+        group: &Group,
+        to: &Consumer,
+        start: StreamId,
+        mut decide: impl FnMut(&Pending) -> Claim,
+    ) {
+        let (mut lost, mut won) = (Vec::new(), Vec::new());
+        self.pending.revise(heap, (group.number, start), |pending| {
+            if pending.group != group.number {
+                return Revision::Stop;
+            }
+            match decide(pending) {
+                Claim::Leave => Revision::Keep,
+                Claim::Stop => Revision::Stop,
+                Claim::Forget => {
+                    lost.push((pending.consumer, pending.id));
+                    Revision::Remove
+                }
+                Claim::Take { delivered_ms, deliveries } => {
+                    if pending.consumer != to.number {
+                        lost.push((pending.consumer, pending.id));
+                        won.push(Owned { consumer: to.number, id: pending.id });
+                    }
+                    *pending = Pending { consumer: to.number, delivered_ms, deliveries, ..*pending };
+                    Revision::Change
+                }
+            }
+        });
+        lost.sort_unstable();
+        self.owned.remove_sorted(heap, &lost, |_| ());
+        self.owned.put_sorted(heap, &won);
+    }
+
     /// An entry is pending no longer; false if it was not.
     pub fn acknowledge(&mut self, heap: &mut Heap, group: &Group, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(heap, (group.number, id)) else { return false };
         self.owned.remove(heap, (pending.consumer, id));
         true
+    }
+
+    /// Entries are pending no longer; how many of them were. Their ids come in any order, and may come twice.
+    pub fn acknowledge_all(&mut self, heap: &mut Heap, group: &Group, mut ids: Vec<StreamId>) -> usize {
+        if ids.len() < SORTED_FROM {
+            return ids.into_iter().filter(|id| self.acknowledge(heap, group, *id)).count();
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let keys: Vec<(u64, StreamId)> = ids.into_iter().map(|id| (group.number, id)).collect();
+        let mut lost = Vec::new();
+        self.pending.remove_sorted(heap, &keys, |pending| lost.push((pending.consumer, pending.id)));
+        lost.sort_unstable();
+        self.owned.remove_sorted(heap, &lost, |_| ());
+        lost.len()
     }
 
     /// An entry is pending in no group any more.
