@@ -5,6 +5,9 @@
 //! them, and gives way to all other threads meanwhile. Counters say how far it is; who has to know when something is
 //! freed sends a [`Notice`] after it.
 //!
+//! After much was freed the thread gives the pages back to the system, too: the allocator would keep them for ten
+//! seconds, in case that they are needed again.
+//!
 //! The thread starts with the first value it is given, and ends, after freeing all it was given, when this handle is
 //! dropped.
 
@@ -12,13 +15,13 @@ use super::Object;
 use super::expiry::ExpiryIndex;
 use crate::cow::Garbage;
 use crate::dict::{Entry, Leftover, TakenTable};
-use crate::sys::priority;
+use crate::sys::{allocator, priority};
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 /// More allocations than this and freeing is worth the way to another thread (Redis's LAZYFREE_THRESHOLD).
@@ -37,6 +40,9 @@ pub fn goes_away(effort: usize, lazily: bool) -> bool {
     effort > if lazily { WORTH_IT } else { TOO_MUCH }
 }
 
+/// After so many freed bytes, when nothing else is to be freed, unused pages are given back to the system at once.
+const MUCH_BYTES: u64 = 16 << 20;
+
 /// Elements of a table freed between two looks at the clock.
 const TABLE_SLICE: usize = 128;
 
@@ -52,6 +58,8 @@ pub enum Waste {
     Deadlines(ExpiryIndex),
     /// Nothing to free, but somebody waits until what came before is.
     Notice(Notice),
+    /// Pages in which so many bytes were freed elsewhere: nothing to free any more, but to be given back to the system.
+    Pages(u64),
 }
 
 impl Waste {
@@ -60,7 +68,7 @@ impl Waste {
         match self {
             Waste::Entry(_) | Waste::Value(_) => 1,
             Waste::Table(t) => t.len() as u64,
-            Waste::Nodes(_) | Waste::Deadlines(_) | Waste::Notice(_) => 0,
+            Waste::Nodes(_) | Waste::Deadlines(_) | Waste::Notice(_) | Waste::Pages(_) => 0,
         }
     }
 
@@ -72,7 +80,7 @@ impl Waste {
             Waste::Table(table) => table.len() as u64 * 64,
             Waste::Nodes(nodes) => nodes.bytes(),
             Waste::Deadlines(index) => index.len() as u64 * 8,
-            Waste::Notice(_) => 0,
+            Waste::Notice(_) | Waste::Pages(_) => 0,
         }
     }
 
@@ -109,6 +117,8 @@ pub struct LazyFree {
     counters: Arc<Counters>,
     /// Bytes that the thread was given to free.
     given_bytes: u64,
+    /// Bytes that were freed elsewhere, and whose pages nobody has given back.
+    kept_bytes: u64,
     /// Bytes that it had freed when the allocator was last asked what is in use.
     seen_bytes: u64,
 }
@@ -131,6 +141,20 @@ impl LazyFree {
         } else {
             self.given_bytes += bytes;
         }
+    }
+
+    /// So many bytes were freed at once by the calling thread: if it is much the other one gives the pages back.
+    pub fn give_back(&mut self, bytes: u64) {
+        self.kept_bytes += bytes;
+        if self.kept_bytes >= MUCH_BYTES {
+            let bytes = std::mem::take(&mut self.kept_bytes);
+            self.free(Waste::Pages(bytes));
+        }
+    }
+
+    /// The other thread gives unused pages back, when all it was given before is freed.
+    pub fn give_pages_back(&mut self) {
+        self.free(Waste::Pages(MUCH_BYTES));
     }
 
     /// lazyfree_pending_objects
@@ -160,13 +184,29 @@ impl LazyFree {
     }
 }
 
+/// Waits for more to free; gives pages back first if that may take long. None at the end.
+fn next(arriving: &Receiver<Waste>, kept_bytes: &mut u64) -> Option<Waste> {
+    if let Ok(waste) = arriving.try_recv() {
+        return Some(waste);
+    }
+    if *kept_bytes >= MUCH_BYTES {
+        *kept_bytes = 0;
+        // Where the allocator refuses, it gives the pages back by and by.
+        let _ = allocator::purge();
+    }
+    arriving.recv().ok()
+}
+
 fn start(counters: Arc<Counters>) -> Option<Worker> {
     let (queue, arriving) = channel::<Waste>();
     let free_all = move || {
         priority::begin_brief();
-        for waste in arriving {
+        // About what was freed since pages were last given back.
+        let mut kept_bytes = 0;
+        while let Some(waste) = next(&arriving, &mut kept_bytes) {
             priority::pace();
             let (objects, bytes) = (waste.objects(), waste.bytes());
+            kept_bytes += bytes + if let Waste::Pages(freed) = waste { freed } else { 0 };
             waste.end();
             counters.freed_bytes.fetch_add(bytes, Release);
             counters.pending.fetch_sub(objects, Relaxed);

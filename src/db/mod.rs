@@ -30,6 +30,7 @@
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
 //! | [`watch`] | who watches what |
 //! | [`wanted`] | which keys blocked clients wait for |
+//! | [`defrag`] | moving what lies in sparse memory |
 //! | [`lazyfree`] | the thread that frees |
 //! | [`snapshot`] | the keyspace at one moment |
 //! | [`load`] | filling it wholesale |
@@ -44,6 +45,7 @@
 pub mod access;
 pub mod data;
 mod declared;
+pub mod defrag;
 mod density;
 mod digest;
 pub mod entry;

@@ -4,6 +4,7 @@ use super::entry::EntryRef;
 use super::keyspace::{Db, Keyspace};
 use super::lazyfree::{Notice, SOON_DONE, Waste};
 use super::watch::{Presence, WatcherId};
+use crate::sys::allocator;
 
 /// Who frees what was flushed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +56,10 @@ impl Keyspace {
             if let Some(table) = table {
                 side.lazy.free(Waste::Table(table));
             }
+        } else {
+            let before_bytes = allocator::freed_bytes();
+            drop((deadlines, table));
+            side.lazy.give_back(allocator::freed_bytes() - before_bytes);
         }
         keys
     }

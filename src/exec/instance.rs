@@ -12,6 +12,7 @@ use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::account::Thresholds;
 use crate::exec::debug::DebugSwitches;
+use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
 use crate::exec::identity::Identity;
 use crate::exec::memory::Memory;
@@ -200,6 +201,8 @@ pub struct Instance {
     pub snapshots: Snapshots,
     /// Memory at its limit.
     pub eviction: Eviction,
+    /// Moving memory.
+    pub defragmenter: Defragmenter,
     pub(super) crons: u64,
     /// When a shutdown that waits will stop waiting, ms since 1970; 0 when none does.
     pub shutdown_deadline_ms: i64,
@@ -264,6 +267,7 @@ impl Instance {
             load: LoadState::default(),
             snapshots: Snapshots::default(),
             eviction: Eviction::default(),
+            defragmenter: Defragmenter::default(),
             crons: 0,
             shutdown_deadline_ms: 0,
             thresholds: Thresholds::default(),

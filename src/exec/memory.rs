@@ -26,8 +26,12 @@ struct Survey {
     rss: u64,
 }
 
-/// For so long a survey will do, in ms.
-const SURVEY_MS: i64 = 1000;
+/// A survey will do for a millisecond for each so many clients, but no longer than a second: so the walk costs the same
+/// however many there are.
+const SURVEY_CLIENTS_PER_MS: usize = 10;
+
+/// The longest that a survey will do, in ms.
+const SURVEY_MS_MAX: usize = 1000;
 
 impl Memory {
     /// Before the start is done.
@@ -167,9 +171,10 @@ impl Instance {
         self.report(survey)
     }
 
-    /// Memory as the last refresh found it; what takes long to find out is up to a second old.
+    /// Memory as the last refresh found it; with many clients, what a walk over them finds is up to a second old.
     pub fn recent_memory_report(&mut self) -> MemoryReport {
-        let is_recent = |survey: &Survey| (0..SURVEY_MS).contains(&(self.now_ms - survey.at_ms));
+        let lasts_ms = (self.clients.len() / SURVEY_CLIENTS_PER_MS).min(SURVEY_MS_MAX) as i64;
+        let is_recent = |survey: &Survey| (0..lasts_ms).contains(&(self.now_ms - survey.at_ms));
         let survey = self.memory.survey.filter(is_recent).unwrap_or_else(|| self.survey_memory(0));
         self.memory.survey = Some(survey);
         self.report(survey)

@@ -23,6 +23,7 @@
 //! | `gate.rs` | what a request must pass, in order |
 //! | `ctx.rs` | what a handler sees |
 //! | `configure.rs` | a changed configuration takes effect |
+//! | `defrag.rs` | when memory is moved |
 //! | `eviction.rs` | memory at its limit |
 //! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
@@ -51,6 +52,7 @@ pub mod configure;
 pub mod ctx;
 pub mod cursor;
 pub mod debug;
+pub mod defrag;
 pub mod error;
 pub mod eviction;
 pub mod gate;

@@ -125,6 +125,7 @@ impl Instance {
         self.stats = Stats::default();
         self.snapshots = Snapshots::default();
         self.eviction.reset();
+        self.defragmenter.reset(self.stamp_ns);
         self.keyspace.stats_mut().reset();
         self.saver.reset_count();
         self.keyspace.lazyfree().reset_freed_objects();

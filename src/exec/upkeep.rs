@@ -49,7 +49,8 @@ impl Instance {
     /// Ten times a second, or as `hz` says.
     pub fn cron(&mut self) {
         self.crons += 1;
-        self.refresh_memory();
+        let allocator = self.refresh_memory();
+        self.plan_defrag(&allocator);
         let totals = Totals {
             commands: self.stats.commands,
             input: self.stats.input_bytes,

@@ -59,6 +59,9 @@ impl Server {
         if self.outside.now_ns() >= self.next_cron_ns {
             self.cron();
         }
+        if self.outside.now_ns() >= self.inst.defragmenter.next_ns() {
+            self.defrag();
+        }
         let duration_ns = self.outside.now_ns().saturating_sub(began_ns);
         self.busy_poll.turned(duration_ns, commands > 0);
         self.inst.account_turn(duration_ns, commands);
@@ -100,6 +103,9 @@ impl Server {
         }
         let now_ns = self.outside.now_ns();
         let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
+        if self.inst.defragmenter.next_ns() != u64::MAX {
+            wait = wait.min(Duration::from_nanos(self.inst.defragmenter.next_ns().saturating_sub(now_ns)));
+        }
         if let Some(deadline_ns) = self.inst.waiting.next_deadline_ns() {
             wait = wait.min(Duration::from_nanos(deadline_ns.saturating_sub(now_ns)));
         }

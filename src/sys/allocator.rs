@@ -298,6 +298,11 @@ impl Default for UsedMemory {
     }
 }
 
+/// Bytes that the calling thread has ever freed, in size classes.
+pub fn freed_bytes() -> u64 {
+    thread::deallocatedp::read().map_or(0, |freed| freed.get())
+}
+
 /// Gives unused pages back to the system at once (`MEMORY PURGE`).
 pub fn purge() -> io::Result<()> {
     control(c"thread.tcache.flush")?;

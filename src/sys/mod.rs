@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | [`allocator`] | jemalloc: its configuration, statistics, `used_memory` without atomics, purge |
 //! | [`clock`] | [`clock::Clock`]: wall time, and a monotonic clock read in a few nanoseconds |
+//! | [`defrag`] | moving allocations out of sparse slabs |
 //! | [`disk`] | [`disk::Disk`]: files behind a trait, so that a crash can be simulated |
 //! | [`files`] | small files as a whole, without waiting for anybody |
 //! | [`fault`] | a report before a fatal signal ends the process |
@@ -34,6 +35,7 @@
 
 pub mod allocator;
 pub mod clock;
+pub mod defrag;
 pub mod disk;
 pub mod fault;
 pub mod files;

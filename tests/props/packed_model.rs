@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kvstash::collections::packed::{Element, Keys, KeysWithValues, KeysWithWords, PackedTable, Shape, ValueShape};
-use kvstash::cow::{CowValue, Epoch, Heap, HeapStats, SnapshotTicket, Unshared};
-use kvstash::dict::{Entry, EntryHead, OccupiedSlot, Payload, PayloadRef, Slot, SnapshotView, Table};
+use kvstash::cow::{CowValue, Defrag, Epoch, Heap, HeapStats, Progress, SnapshotTicket, Unshared};
+use kvstash::dict::{Entry, EntryHead, OccupiedSlot, Payload, PayloadRef, Slot, SnapshotView, Table, Visits};
+use kvstash::sys::defrag::Mover;
 use kvstash::util::hash::HashSeed;
 use kvstash::util::rng::Rng;
 use quickcheck::{Arbitrary, Gen, quickcheck};
@@ -41,6 +42,12 @@ impl<S: Shape> CowValue for Nest<S> {
     fn memory(&self) -> usize {
         self.table.memory()
     }
+    fn elements(&self) -> usize {
+        self.table.len()
+    }
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        self.table.defrag(defrag, &mut progress.at)
+    }
 }
 
 type Rows = BTreeMap<Vec<u8>, (Vec<u8>, bool)>;
@@ -61,6 +68,8 @@ pub enum Op {
     RemoveAll(u16, u16),
     Duplicate,
     Clear,
+    /// In steps of so many nodes.
+    Defrag(u8),
     OpenSnapshot,
     ReadSnapshot(u8),
     DropSnapshot(u8),
@@ -86,7 +95,7 @@ impl Op {
     /// An operation out of numbers: from chance here, from a fuzzer in tools/fuzz.
     pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
         let (k, n) = (next() as u16 % KEYS, next() as u8);
-        match next() % 23 {
+        match next() % 25 {
             20 | 21 => Op::Retain(n),
             22 => Op::RemoveAll(k, next() as u16 % (KEYS / 2)),
             0 | 1 => Op::Insert(k, n, next() % 2 == 1),
@@ -100,7 +109,8 @@ impl Op {
             16 => Op::ReadSnapshot(n),
             17 => Op::DropSnapshot(n),
             18 => Op::Reclaim(n),
-            _ => Op::TakeGarbage,
+            19 => Op::TakeGarbage,
+            _ => Op::Defrag(n),
         }
     }
 }
@@ -258,6 +268,7 @@ impl<S: Shape> World<S> {
                 self.store(PackedTable::new(SEED, epoch));
                 self.rows.clear();
             }
+            Op::Defrag(step) => self.defrag(usize::from(step) + 1),
             Op::OpenSnapshot if self.snapshots.len() < 4 => {
                 let opening = self.heap.open_snapshot();
                 let view = self.dict.view(&opening);
@@ -277,6 +288,23 @@ impl<S: Shape> World<S> {
             }
             Op::Reclaim(n) => drop(self.heap.reclaim(n as usize)),
             Op::TakeGarbage => drop(self.heap.take_garbage()),
+        }
+    }
+
+    /// Moves every node, in steps of a few, unless a snapshot lives.
+    fn defrag(&mut self, step: usize) {
+        let (mut progress, mut visits, mut mover) = (Progress::default(), Visits::default(), Mover::of_all(1));
+        let Some(mut defrag) = self.heap.defrag(&mut mover) else {
+            assert!(!self.snapshots.is_empty());
+            return;
+        };
+        assert_eq!(self.dict.defrag(&mut defrag, 0, 0, &mut visits), None);
+        assert_eq!(visits.moved as usize + visits.later.len(), 1);
+        for (key, _) in visits.later {
+            while !self.dict.defrag_value(&mut defrag, &key, &mut progress) {
+                mover.allow(step);
+                defrag = self.heap.defrag(&mut mover).expect("no snapshot was opened");
+            }
         }
     }
 

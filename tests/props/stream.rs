@@ -2,8 +2,10 @@
 //! taken, kept, compared on another thread, and dropped; and while streams go through files and back.
 
 use kvstash::cow::{CowValue, Heap};
+use kvstash::db::defrag::DefragPass;
 use kvstash::db::{KeySlot, Keyspace, KeyspaceSnapshot, Options};
 use kvstash::rdb::{Access, RdbReader, RdbWriter, WriteOptions};
+use kvstash::sys::defrag::Mover;
 use kvstash::types::Object;
 use kvstash::types::place::Place;
 use kvstash::types::stream::chunk::ChunkLimits;
@@ -40,13 +42,14 @@ enum Op {
     OpenSnapshot,
     CloseSnapshot(usize),
     Reap,
+    Defrag(u8),
 }
 
 impl Arbitrary for Op {
     fn arbitrary(g: &mut Gen) -> Op {
         let mut byte = || u8::arbitrary(g);
         let (a, b, c) = (byte(), byte(), byte());
-        match byte() % 64 {
+        match byte() % 66 {
             0..16 => Op::Add(a, b),
             16..22 => Op::Delete(a),
             22..24 => Op::Trim(a, b),
@@ -63,7 +66,8 @@ impl Arbitrary for Op {
             52..54 => Op::Reload(a % 2 == 0),
             54..57 => Op::OpenSnapshot,
             57..61 => Op::CloseSnapshot(a.into()),
-            _ => Op::Reap,
+            61..64 => Op::Reap,
+            _ => Op::Defrag(a),
         }
     }
 }
@@ -336,6 +340,14 @@ impl Pair {
                 }
             }
             Op::Reap => drop(self.real.reap_snapshots()),
+            Op::Defrag(step) => {
+                // One entry after which everything goes on in parts; or all of it at once.
+                let (mut pass, elements_max) = (DefragPass::default(), usize::from(step) % 2 * 1000);
+                while !self.real.has_snapshot()
+                    && !self.real.defrag(&mut pass, &mut Mover::of_all(usize::from(step) + 1), elements_max)
+                {
+                }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use kvstash::commands::info::{self, Facts, Kind, Value};
 use kvstash::config::value::Text;
 use kvstash::db;
+use kvstash::exec::defrag::DefragCounts;
 use kvstash::exec::persistence::Snapshots;
 use kvstash::exec::stats::{Stats, Turns};
 
@@ -58,6 +59,8 @@ fn busy_world() -> World {
     w.inst.snapshots = Snapshots { taken: 21, last_ns: 22_000 };
     *w.inst.keyspace.stats_mut() =
         db::Stats { hits: 23, misses: 24, expired_keys: 25, expired_fields: 26, evicted_keys: 27, dirty: 28 };
+    w.inst.defragmenter.counts =
+        DefragCounts { hits: 30, misses: 31, key_hits: 32, key_misses: 33, total_ns: 34_000_000 };
     w.inst.metrics.commands[0].record(29_000, true, true);
     w
 }

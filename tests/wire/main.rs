@@ -13,6 +13,7 @@ mod command; // COMMAND and its subcommands
 mod config; // CONFIG, configuration files, arguments
 mod connection; // PING ECHO SELECT QUIT RESET HELLO AUTH
 mod counter; // INCR DECR INCRBY DECRBY INCRBYFLOAT
+mod defrag; // active defragmentation, memory given back
 mod dump; // DUMP RESTORE
 mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families

@@ -26,7 +26,7 @@ use std::ptr::{self, NonNull};
 
 use super::outside::Outside;
 use super::shape::{Element, Shape, ValueShape};
-use crate::cow::{Epoch, Heap, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
 
 const HEADER: usize = 16;
 const ALIGN: usize = 8;
@@ -341,6 +341,24 @@ impl Leaf {
         debug_assert!(place.is_outside());
         // SAFETY: the leaf lives, is the writer's own, and such an element's bytes begin with the pointer.
         unsafe { self.data().add(place.offset).cast::<Outside>().write_unaligned(node) }
+    }
+
+    /// The leaf where it lies better, and with it what lies outside.
+    pub unsafe fn settled(self, defrag: &mut Defrag<'_>) -> Leaf {
+        // SAFETY: the leaf lives and was allocated with its size; the caller points to the result instead.
+        unsafe {
+            let leaf = Leaf(defrag.settle(self.0, Leaf::layout(self.size())));
+            let words = leaf.lengths().cast::<u64>();
+            let any = (0..slots(leaf.count()) / 8).any(|word| u64::from_le(*words.add(word)) & !LENGTHS != 0);
+            if any {
+                for place in leaf.places() {
+                    if let Some(node) = leaf.outside(place) {
+                        leaf.set_outside(place, node.settled(defrag));
+                    }
+                }
+            }
+            leaf
+        }
     }
 
     /// The element to be read, for as long as the caller can vouch for the leaf.

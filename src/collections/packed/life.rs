@@ -8,7 +8,7 @@ use super::leaf::{Leaf, tag_of};
 use super::outside::Outside;
 use super::shape::Shape;
 use super::table::{LEAF_MEAN, PackedTable};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 use crate::sys::priority;
 use crate::util::hash::HashSeed;
 
@@ -58,6 +58,19 @@ impl<S: Shape> PackedTable<S> {
     /// How many allocations freeing takes, roughly.
     pub fn free_effort(&self) -> usize {
         self.directory.leaves()
+    }
+
+    /// Moves nodes to where they lie closer together, from the leaf of number `at` on: one at least. True at the end.
+    pub fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        while *at < self.directory.leaves() {
+            // SAFETY: the nodes of a table live.
+            unsafe { self.directory.defrag(defrag, *at) };
+            *at += 1;
+            if !defrag.may_go_on() {
+                break;
+            }
+        }
+        *at >= self.directory.leaves()
     }
 
     /// Frees leaves worth `budget` (and lowers it) from the end: for a large table that is destroyed in slices. True

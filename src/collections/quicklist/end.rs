@@ -13,7 +13,7 @@ use std::ptr::{self, NonNull};
 
 use super::node::NODE_MAX;
 use crate::collections::buffer::Buffer;
-use crate::cow::{Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
 
 /// A node, or none. Dropping it leaks: the list frees it, or gives it to the heap.
 pub(super) struct End {
@@ -78,6 +78,14 @@ impl End {
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
         self.capacity as usize
+    }
+
+    /// Moves the node to where it lies better.
+    pub fn settle(&mut self, defrag: &mut Defrag<'_>) {
+        if !self.is_none() {
+            // SAFETY: allocated with this layout, and this is the live data's only pointer to it.
+            self.data = unsafe { defrag.settle(self.data, layout(self.memory())) };
+        }
     }
 
     /// The same node for a fork of the list.

@@ -4,7 +4,7 @@ use super::end::End;
 use super::node::{self, Fill};
 use super::{Quicklist, Shape};
 use crate::collections::tree::CowTree;
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 
 impl Quicklist {
     /// A list without elements.
@@ -98,6 +98,15 @@ impl Quicklist {
             middle: self.middle.duplicate(now),
             tail: copy(&self.tail),
         }
+    }
+
+    /// Moves nodes to where they lie closer together, from the element of number `at` in the tree on; true at the end.
+    pub fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        if *at == 0 {
+            self.head.settle(defrag);
+            self.tail.settle(defrag);
+        }
+        self.middle.defrag(defrag, at)
     }
 
     /// Frees nodes worth `budget` (and lowers it); true when only the root and its ends are left.

@@ -8,7 +8,7 @@ use super::groups::Needs;
 use super::id::StreamId;
 use crate::collections::listpack::{Buffer, EMPTY};
 use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 
 const ID: usize = 16;
 
@@ -325,6 +325,10 @@ impl Entries {
 
     pub(super) fn duplicate(&self, now: Epoch) -> Entries {
         Entries(self.0.duplicate(now))
+    }
+
+    pub(super) fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        self.0.defrag(defrag, at)
     }
 
     pub(super) fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {

@@ -28,7 +28,7 @@ use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;
 use super::object::Object;
 use super::value::Stored;
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
 use chunk::ChunkLimits;
 use entries::{Entries, References, Threshold, Trim};
@@ -266,6 +266,23 @@ impl CowValue for StreamObject {
     fn memory(&self) -> usize {
         let groups = self.groups.as_ref().map_or(0, |groups| size_of::<Groups>() + groups.memory());
         self.entries.memory() + groups
+    }
+
+    fn elements(&self) -> usize {
+        self.entries.len() as usize
+    }
+
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        defrag.in_parts(1 + Groups::PARTS, progress, |defrag, part, at| match (part, &mut self.groups) {
+            (0, _) => self.entries.defrag(defrag, at),
+            (_, None) => true,
+            (part, Some(groups)) => {
+                if (part, *at) == (1, 0) {
+                    defrag.settle_box(groups);
+                }
+                groups.defrag(defrag, part - 1, at)
+            }
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! A leaf is records one after the other; a full one splits. Leaves that are filled in order stay full.
 
 use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
@@ -358,6 +358,10 @@ impl<R: Record> Records<R> {
 
     pub(super) fn duplicate(&self, now: Epoch) -> Self {
         Records(self.0.duplicate(now))
+    }
+
+    pub(super) fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        self.0.defrag(defrag, at)
     }
 
     pub(super) fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {

@@ -7,7 +7,7 @@
 use super::leaf::{self, Leaf, Pair, Ranks};
 use crate::collections::packed::{self, KeysWithWords, PackedTable};
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::types::place::Maker;
 use crate::util::hash::HashSeed;
 use std::cmp::Ordering;
@@ -42,6 +42,9 @@ fn word_of(score: f64) -> [u8; 8] {
 }
 
 impl ZsetObject {
+    /// The parts in which its nodes are moved: the tree, and the index.
+    pub const PARTS: u32 = 2;
+
     /// Starts fetching what looking for an element with this hash will read.
     #[inline]
     pub fn prefetch(&self, element: u64) {
@@ -494,6 +497,17 @@ impl CowValue for ZsetObject {
 
     fn memory(&self) -> usize {
         self.tree.memory() + self.index.memory()
+    }
+
+    fn elements(&self) -> usize {
+        self.tree.len()
+    }
+
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        defrag.in_parts(ZsetObject::PARTS, progress, |defrag, part, at| match part {
+            0 => self.tree.defrag(defrag, at),
+            _ => self.index.defrag(defrag, at),
+        })
     }
 }
 

@@ -67,7 +67,8 @@ pub(super) static MEMORY: &[Row] = &[
         called => called.to_lossy().into(),
     }),
     absent("mem_overhead_db_hashtable_rehashing"),
-    absent("active_defrag_running"),
+    gauge("active_defrag_running", |f| f.inst.defragmenter.percent().into())
+        .series("redis_active_defrag_running", "Share of a processor that moving memory may take just now, in percent"),
     gauge("lazyfree_pending_objects", |f| f.inst.keyspace.lazyfree().pending_objects().into())
         .series("redis_lazyfree_pending_objects", "Values that wait to be freed in the background"),
     counter("lazyfreed_objects", |f| f.inst.keyspace.lazyfree().freed_objects().into())

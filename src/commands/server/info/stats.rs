@@ -50,12 +50,18 @@ pub(super) static STATS: &[Row] = &[
     counter("total_forks", |f| f.inst.snapshots.taken.into()),
     absent("migrate_cached_sockets"),
     absent("slave_expires_tracked_keys"),
-    absent("active_defrag_hits"),
-    absent("active_defrag_misses"),
-    absent("active_defrag_key_hits"),
-    absent("active_defrag_key_misses"),
-    absent("total_active_defrag_time"),
-    absent("current_active_defrag_time"),
+    counter("active_defrag_hits", |f| f.inst.defragmenter.counts.hits.into())
+        .series("redis_defrag_hits", "Allocations that were moved"),
+    counter("active_defrag_misses", |f| f.inst.defragmenter.counts.misses.into())
+        .series("redis_defrag_misses", "Allocations that were looked at and not moved"),
+    counter("active_defrag_key_hits", |f| f.inst.defragmenter.counts.key_hits.into())
+        .series("redis_defrag_key_hits", "Keys of which something was moved"),
+    counter("active_defrag_key_misses", |f| f.inst.defragmenter.counts.key_misses.into())
+        .series("redis_defrag_key_misses", "Keys that were looked at and of which nothing was moved"),
+    counter("total_active_defrag_time", |f| f.inst.defragmenter.total_ms(f.inst.stamp_ns).into())
+        .series("redis_active_defrag_seconds_total", "Time during which memory was moved, now and then")
+        .scale(1e-3),
+    measure("current_active_defrag_time", |f| f.inst.defragmenter.current_ms(f.inst.stamp_ns).into()),
     absent("tracking_total_keys"),
     absent("tracking_total_items"),
     absent("tracking_total_prefixes"),

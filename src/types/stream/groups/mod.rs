@@ -31,7 +31,7 @@ pub use needs::Needs;
 use super::id::StreamId;
 use super::records::{Records, Revision};
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 use leaves::{ConsumerLeaf, GroupLeaf, Named, name, prefix};
 use std::cmp::Ordering;
 
@@ -476,6 +476,18 @@ impl Groups {
             pending: self.pending.duplicate(now),
             owned: self.owned.duplicate(now),
             next_number: self.next_number,
+        }
+    }
+
+    /// The parts in which nodes are moved.
+    pub(super) const PARTS: u32 = 4;
+
+    pub(super) fn defrag(&mut self, defrag: &mut Defrag<'_>, part: u32, at: &mut usize) -> bool {
+        match part {
+            0 => self.groups.defrag(defrag, at),
+            1 => self.consumers.defrag(defrag, at),
+            2 => self.pending.defrag(defrag, at),
+            _ => self.owned.defrag(defrag, at),
         }
     }
 
