@@ -5,10 +5,9 @@
 //! and often that says what the result is without looking at the others: zeros again, which are a gap of the result;
 //! ones; or one source unchanged, whose piece the result shares.
 
-use super::rope::{PIECE, Rope, is_gap};
+use super::rope::{PIECE, Rope};
 use super::simd::combine::{Combine, combine};
 use super::simd::prefetch_start;
-use bytes::Bytes;
 
 /// One of the strings.
 #[derive(Clone, Copy)]
@@ -31,18 +30,17 @@ impl<'s> Source<'s> {
 
     /// What it has of piece `i`; nothing, if that is a gap.
     fn part(self, i: usize) -> &'s [u8] {
-        let part = match self {
+        match self {
             Source::Flat(text) => &text[(i * PIECE).min(text.len())..((i + 1) * PIECE).min(text.len())],
-            Source::Rope(rope) => rope.piece(i).map_or(&b""[..], |piece| piece),
-        };
-        if is_gap(part) { b"" } else { part }
+            Source::Rope(rope) => rope.piece(i).unwrap_or_default(),
+        }
     }
 
-    /// The same, to be shared; `None` if it has none of its own.
-    fn whole_piece(self, i: usize) -> Option<&'s Bytes> {
+    /// The rope that has this piece, to share it.
+    fn rope(self) -> Option<&'s Rope> {
         match self {
             Source::Flat(_) => None,
-            Source::Rope(rope) => rope.piece(i),
+            Source::Rope(rope) => Some(rope),
         }
     }
 }
@@ -80,17 +78,22 @@ pub fn combined_rope(how: Combine, sources: &[Source<'_>]) -> Rope {
     let len = longest(sources);
     let mut out = Rope::default();
     let mut work = Work::new(how, sources);
+    // A full piece of ones, once one is needed: all of them are this one.
+    let mut ones: Option<Rope> = None;
+    let mut piece = Vec::with_capacity(PIECE.min(len));
     for i in 0..len.div_ceil(PIECE) {
         let n = PIECE.min(len - i * PIECE);
         work.look(i);
         match work.outcome_of_all(n) {
-            Some((Outcome::Zeros, _)) => out.push_dull(false, n),
-            Some((Outcome::Ones, _)) => out.push_dull(true, n),
-            Some((Outcome::Unchanged, Some(piece))) if piece.len() == n => out.push_piece(piece.clone()),
+            Some((Outcome::Zeros, _)) => out.resize_zero(out.len() + n),
+            Some((Outcome::Ones, _)) if n == PIECE => {
+                out.push_shared(ones.get_or_insert_with(|| Rope::from(&[u8::MAX; PIECE][..])), 0);
+            }
+            Some((Outcome::Unchanged, Some(rope))) => out.push_shared(rope, i),
             _ => {
-                let mut piece = Vec::with_capacity(n);
+                piece.clear();
                 work.write(n, &mut piece);
-                out.push_piece(piece.into());
+                out.append(&piece);
             }
         }
     }
@@ -141,16 +144,17 @@ impl<'s> Work<'s> {
         outcome(self.how, self.parts.len(), there, has_first)
     }
 
-    /// What becomes of the whole piece of `n` bytes, if none of the sources ends within it; and the piece of the first
-    /// source that is there.
-    fn outcome_of_all(&self, n: usize) -> Option<(Outcome, Option<&'s Bytes>)> {
+    /// What becomes of the whole piece of `n` bytes, if none of the sources ends within it; and the first source that
+    /// is there, if that is a rope and its piece is as long.
+    fn outcome_of_all(&self, n: usize) -> Option<(Outcome, Option<&'s Rope>)> {
         if self.parts.iter().any(|part| !part.is_empty() && part.len() < n) {
             return None;
         }
         let is_there = |part: &[u8]| !part.is_empty();
         let there = self.parts.iter().filter(|part| is_there(part)).count();
         let first = self.parts.iter().position(|part| is_there(part));
-        Some((self.outcome(there, first == Some(0)), first.and_then(|first| self.sources[first].whole_piece(self.i))))
+        let rope = first.filter(|&first| self.parts[first].len() == n).and_then(|first| self.sources[first].rope());
+        Some((self.outcome(there, first == Some(0)), rope))
     }
 
     /// Appends the `n` bytes of the result.
@@ -261,18 +265,18 @@ mod tests {
         let mut sparse = Rope::default();
         sparse.resize_zero(9 * PIECE);
         sparse.write_at(4 * PIECE + 3, b"x");
-        let full = Rope::from_vec((0..9 * PIECE).map(|i| i as u8).collect());
+        let full = Rope::from(&(0..9 * PIECE).map(|i| (i % 251) as u8).collect::<Vec<u8>>()[..]);
         let both = [Source::Rope(&sparse), Source::Rope(&full)];
         let and = combined_rope(Combine::And, &both);
         let or = combined_rope(Combine::Or, &both);
         let not = combined_rope(Combine::Not, &both[..1]);
         for i in (0..9).filter(|i| *i != 4) {
             let place = |rope: &Rope| rope.piece(i).map(|piece| piece.as_ptr());
-            assert!(is_gap(and.piece(i).unwrap()));
+            assert!(and.piece(i).is_none(), "piece {i} is a gap");
             assert_eq!(place(&or), place(&full), "piece {i} is shared");
             assert_eq!(place(&not), not.piece(0).map(|piece| piece.as_ptr()), "all of them are the same");
         }
-        assert!(!is_gap(and.piece(4).unwrap()));
+        assert!(and.piece(4).is_some());
         let mut changed = or.clone();
         changed.write_at(0, b"changed");
         assert_eq!(full.piece(0).unwrap()[..3], [0, 1, 2]);

@@ -21,8 +21,7 @@ use super::keyspace::Keyspace;
 use super::slot::{ExpiryUpdate, KeySlot, Occupied, Vacant, With};
 use crate::dict::Slot;
 use crate::types::contract::WrongType;
-use crate::types::string::Spelling;
-use bytes::Bytes;
+use crate::types::string::{Rope, Spelling};
 
 /// One database at one time, for one command.
 pub struct DbMut<'a> {
@@ -200,9 +199,9 @@ impl<'a> DbMut<'a> {
         self.entry(key).set_int(value, expiry);
     }
 
-    /// SET of an argument that has an allocation of its own: above 64 KiB it is shared, not copied.
-    pub fn set_large(&mut self, key: Key<'_>, value: Bytes, expiry: ExpiryUpdate) {
-        self.entry(key).set_large(value, Spelling::Value, expiry);
+    /// SET of an argument that was received in pieces.
+    pub fn set_rope(&mut self, key: Key<'_>, value: Rope, expiry: ExpiryUpdate) {
+        self.entry(key).set_rope(value, Spelling::Value, expiry);
     }
 
     /// INCRBY. A missing key counts from 0.

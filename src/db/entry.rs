@@ -1,6 +1,7 @@
 //! Reading one entry: its key, its expiry, its value.
 
 use super::Object;
+use super::charge;
 use crate::dict;
 use crate::types::contract::{Encoding, TypeName, WrongType};
 use crate::types::hash::HashRef;
@@ -152,6 +153,15 @@ impl<'a> EntryRef<'a> {
         if may { HashRef::of(self.encoding(), self.stored()).next_deadline() } else { None }
     }
 
+    /// A value that is too large for the entry.
+    #[inline]
+    pub(super) fn node(self) -> Option<&'a Object> {
+        match self.0.payload() {
+            dict::PayloadRef::Node(object) => Some(object),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn text(self) -> StringRef<'a> {
         match self.0.payload() {
@@ -171,11 +181,11 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// MEMORY USAGE: the entry with its value, its place in the table, and its record in the expiry index.
+    /// MEMORY USAGE: the entry with its value, as if nothing of it were shared, its place in the table, and its record in the expiry index.
     pub fn memory_usage(self) -> usize {
         // A bucket has 64 bytes for 7 places, of which three in four are taken.
         const TABLE_SHARE: usize = 12;
         let expiry_share = if self.expiry_ms().is_some() { 9 } else { 0 };
-        self.0.memory() + TABLE_SHARE + expiry_share
+        self.0.memory() + charge::of(self) + TABLE_SHARE + expiry_share
     }
 }

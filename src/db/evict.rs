@@ -8,7 +8,7 @@
 //!
 //! Which of them is the best is not what Redis asks (the longest time without use, the lowest counter): a key is worth
 //! what keys of its class bring for the room they take, which `density` measures. Under LRU policies the time without
-//! use decides between equals; under LFU policies the counter counts besides, a step of it as an eighth of a doubling.
+//! use decides between equals; under LFU policies the counter counts besides, a step of it as a 32nd of a doubling.
 //!
 //! * `allkeys-*` samples the tables: consecutive slots of one segment, whose lines are asked for together. Keys lie
 //!   where their hashes put them, so neighbours are as random as any.
@@ -122,6 +122,10 @@ impl Pool {
     }
 }
 
+/// Under LFU policies, what an eighth of a doubling of worth is to a step of the counter. The counter of a key that was
+/// popular and is not any more stays high for minutes, so that with equal weight it held such keys for too long.
+const COUNTER: i64 = 4;
+
 /// Ranks of keys whose worth differs by one are this far apart: more than seconds, or minutes, can be.
 const WORTH: i64 = 1 << 34;
 
@@ -131,7 +135,7 @@ fn rank(access: AccessPolicy, density: &Density, clock: u32, now_ms: i64) -> i64
     match access {
         // The moment of the last use does not change, unlike the time since then.
         AccessPolicy::Lru => -worth * WORTH + i64::from(access.idle_seconds(clock, now_ms)) - now_ms / 1000,
-        AccessPolicy::Lfu { .. } => -(worth + i64::from(access.frequency(clock, now_ms))) * WORTH,
+        AccessPolicy::Lfu { .. } => -(worth * COUNTER + i64::from(access.frequency(clock, now_ms))) * WORTH,
     }
 }
 
@@ -173,10 +177,11 @@ impl Keyspace {
     }
 
     /// Bytes that are freed, or as good as freed, although the allocator still counts them: what only snapshots read,
-    /// and what waits for the lazy-free thread.
+    /// what waits for the lazy-free thread, and pieces of long strings that are no part of the data any more, or yet.
     #[inline]
     pub fn uncounted_bytes(&self) -> u64 {
-        self.heap.stats().retired_bytes + self.side.lazy.unseen_bytes()
+        let pieces = u64::try_from(-self.shared_bytes()).unwrap_or(0);
+        self.heap.stats().retired_bytes + self.side.lazy.unseen_bytes() + pieces
     }
 
     fn evict_least_used(&mut self, choice: Choice, now_ms: i64, pool: &mut Pool) -> bool {
@@ -329,6 +334,7 @@ fn random_hash(db: &Db, seed: HashSeed, scope: Scope, rng: &mut Rng) -> Option<F
 fn evict(slot: OccupiedSlot<'_, Entry<Object>>, side: &mut Side, at: usize) {
     let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
     side.sizes.leaves(at, EntryRef(slot.get()));
+    side.charges.leaves(at, EntryRef(slot.get()));
     let entry = slot.remove();
     side.discard(entry, side.options.lazy_evict);
     side.stats.evicted_keys += 1;

@@ -2,6 +2,7 @@
 
 use super::Object;
 use super::access::AccessPolicy;
+use super::charge::{self, Charges};
 use super::data::DbMut;
 use super::declared::Checked;
 #[cfg(debug_assertions)]
@@ -18,6 +19,7 @@ use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Leftover, Table, TableStats};
 use crate::types::Limits;
 use crate::types::contract::TypeName;
+use crate::types::string::SeenPieces;
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
 
@@ -53,6 +55,9 @@ pub(super) struct Side {
     pub watch: WatchTable,
     pub wanted: Wanted,
     pub lazy: LazyFree,
+    pub charges: Charges,
+    /// While a file is loaded.
+    pub seen: Option<SeenPieces>,
     pub lapsed: Vec<LapsedKey>,
     pub rng: Rng,
     pub pool: Pool,
@@ -180,6 +185,8 @@ impl Keyspace {
                 watch: WatchTable::default(),
                 wanted: Wanted::default(),
                 lazy: LazyFree::default(),
+                charges: Charges::new(dbs),
+                seen: None,
                 lapsed: Vec::new(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
@@ -344,16 +351,19 @@ impl Keyspace {
     /// Panics if a table, an index or their agreement is broken. For tests.
     pub fn check_invariants(&self) {
         assert!(self.sizes_are_right(), "sizes are counted as they are");
-        for db in &self.dbs {
+        for (at, db) in self.dbs.iter().enumerate() {
             db.table.check_invariants();
             db.expiries.check_invariants();
             db.field_expiries.check_invariants();
             let (mut expiries, mut of_fields) = (vec![], vec![]);
+            let mut charged = 0;
             db.table.for_each(|e| {
                 let fragment = self.key(e.key()).hash_fragment();
+                charged += charge::of(EntryRef(e)) as u64;
                 expiries.extend(e.expiry_ms().map(|deadline| (deadline, fragment)));
                 of_fields.extend(EntryRef(e).field_deadline().map(|deadline| (deadline, fragment)));
             });
+            assert_eq!(self.side.charges.of_db(at), charged, "every long string is charged, and nothing else is");
             expiries.sort_unstable();
             of_fields.sort_unstable();
             assert!(db.expiries.iter().eq(expiries), "every deadline of an entry is in the index, and no other");

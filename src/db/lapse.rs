@@ -46,6 +46,7 @@ impl DbMut<'_> {
         let Some(deadline) = slot.get().expiry_ms().filter(|&deadline| deadline < self.now_ms) else { return false };
         let fields = EntryRef(slot.get()).field_deadline();
         side.sizes.leaves(self.at, EntryRef(slot.get()));
+        side.charges.leaves(self.at, EntryRef(slot.get()));
         let entry = slot.remove();
         db.expiries.remove(deadline, key.hash_fragment());
         if let Some(deadline) = fields {
@@ -208,6 +209,7 @@ fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms
         let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
         let fields = EntryRef(slot.get()).field_deadline();
         side.sizes.leaves(at, EntryRef(slot.get()));
+        side.charges.leaves(at, EntryRef(slot.get()));
         let entry = slot.remove();
         if let Some(deadline) = fields {
             db.field_expiries.remove(deadline, fragment.0);

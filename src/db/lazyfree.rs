@@ -16,9 +16,10 @@ use super::expiry::ExpiryIndex;
 use crate::cow::Garbage;
 use crate::dict::{Entry, Leftover, TakenTable};
 use crate::sys::{allocator, priority};
+use crate::util::piece;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU64,
+    AtomicI64, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -103,6 +104,8 @@ struct Counters {
     pending: AtomicU64,
     freed: AtomicU64,
     freed_bytes: AtomicU64,
+    /// What the thread's pieces of long strings take, less those that it freed: never positive.
+    pieces: AtomicI64,
 }
 
 struct Worker {
@@ -121,6 +124,8 @@ pub struct LazyFree {
     kept_bytes: u64,
     /// Bytes that it had freed when the allocator was last asked what is in use.
     seen_bytes: u64,
+    /// What its pieces took then.
+    seen_pieces: i64,
 }
 
 impl LazyFree {
@@ -170,12 +175,19 @@ impl LazyFree {
     /// Call it before the allocator is asked what is in use: its answer will be without what is freed by now.
     pub fn see_freed(&mut self) {
         self.seen_bytes = self.counters.freed_bytes.load(Acquire);
+        self.seen_pieces = self.counters.pieces.load(Acquire);
     }
 
     /// Bytes that are, or will soon be, freed, and that the allocator's last answer still has as used.
     #[inline]
     pub fn unseen_bytes(&self) -> u64 {
         self.given_bytes - self.seen_bytes
+    }
+
+    /// What the thread has freed of the pieces of long strings, as far as the allocator's last answer knows of it.
+    #[inline]
+    pub fn seen_pieces(&self) -> i64 {
+        self.seen_pieces
     }
 
     /// CONFIG RESETSTAT.
@@ -201,6 +213,7 @@ fn start(counters: Arc<Counters>) -> Option<Worker> {
     let (queue, arriving) = channel::<Waste>();
     let free_all = move || {
         priority::begin_brief();
+        let before = counters.pieces.load(Relaxed);
         // About what was freed since pages were last given back.
         let mut kept_bytes = 0;
         while let Some(waste) = next(&arriving, &mut kept_bytes) {
@@ -209,6 +222,7 @@ fn start(counters: Arc<Counters>) -> Option<Worker> {
             kept_bytes += bytes + if let Waste::Pages(freed) = waste { freed } else { 0 };
             waste.end();
             counters.freed_bytes.fetch_add(bytes, Release);
+            counters.pieces.store(piece::balance() + before, Release);
             counters.pending.fetch_sub(objects, Relaxed);
             counters.freed.fetch_add(objects, Relaxed);
         }

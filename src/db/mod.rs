@@ -24,6 +24,7 @@
 //! | [`entry`] | [`Key`], [`EntryRef`]: a key with its hash; reading one entry |
 //! | [`expiry`] | deadlines in order |
 //! | [`lapse`] | deleting what ran out of time |
+//! | [`charge`] | what long strings are charged, whoever shares them |
 //! | [`evict`], `density` | which key goes when memory is full; what keys of a class are worth |
 //! | [`access`] | when, or how often, a key was used |
 //! | [`transfer`] | RENAME, MOVE, COPY |
@@ -43,6 +44,7 @@
 //! [`data`], then [`slot`], then [`expiry`].
 
 pub mod access;
+mod charge;
 pub mod data;
 mod declared;
 pub mod defrag;

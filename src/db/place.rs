@@ -67,7 +67,9 @@ impl Place for Occupied<'_> {
     fn store(&mut self, encoding: Encoding, payload: Payload<'_, Object>) {
         self.note_size();
         let type_id = self.get().type_name() as u8;
+        let charged = self.charge();
         let replaced = self.slot.set_payload(type_id, encoding as u8, payload);
+        self.recharge(charged);
         self.with.side.discard_value(replaced);
     }
 
@@ -143,11 +145,12 @@ impl<'a> Occupied<'a> {
     pub fn set_value(&mut self, value: NewValue) {
         let type_id = value.type_name() as u8;
         let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
-        let epoch = self.slot.heap().epoch();
+        let (epoch, charged) = (self.slot.heap().epoch(), self.charge());
         self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
         let replaced =
             value.with_payload(epoch, |encoding, payload| self.slot.set(None, type_id, encoding as u8, payload));
         self.with.side.sizes.enters_entry(self.with.db, EntryRef(self.slot.get()));
+        self.recharge(charged);
         self.with.reindex(old, None);
         self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
         self.with.side.discard_value(replaced);
@@ -169,6 +172,7 @@ impl<'a> Vacant<'a> {
         });
         let slot = slot.insert(entry);
         with.side.sizes.enters_entry(with.db, EntryRef(slot.get()));
+        with.side.charges.enters(with.db, EntryRef(slot.get()));
         with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
         Occupied { slot, with }
     }

@@ -4,14 +4,15 @@
 //! reading what is there (SET NX, INCR, APPEND, GETDEL), it does not search again. The handles keep the table, the
 //! expiry index, the watchers and the change counter in step; nothing else may write to a table.
 
+use super::charge;
 use super::entry::{EntryRef, Key};
 use super::expiry::ExpiryIndex;
 use super::keyspace::Side;
 use super::{IncrError, Object};
 use crate::dict::{Entry, EntryHead, OccupiedSlot, Payload, VacantSlot};
 use crate::types::contract::{Encoding, TypeName, WrongType};
-use crate::types::string::{self, BLOB_MAX, Patched, Spelling, StringRef};
-use bytes::Bytes;
+use crate::types::string::{self, BLOB_MAX, Flat, Patched, Rope, Spelling, StringRef};
+use crate::util::piece::PieceBuf;
 
 /// What becomes of a key's deadline when its value is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,27 +124,11 @@ impl<'a> KeySlot<'a> {
         }
     }
 
-    /// A buffer becomes the value; above 64 KiB it is shared, not copied.
-    pub fn set_large(mut self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
+    /// A rope becomes the value; one of up to 64 KiB is put together first.
+    pub fn set_rope(mut self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
         match &mut self {
-            KeySlot::Occupied(o) => o.set_large(bytes, spelling, expiry),
-            KeySlot::Vacant(_) => self.into_vacant().insert_large(bytes, spelling, expiry),
-        }
-    }
-
-    /// A rope becomes the value; it is longer than [`BLOB_MAX`].
-    pub fn set_rope(mut self, rope: string::Rope, expiry: ExpiryUpdate) {
-        debug_assert!(rope.len() > BLOB_MAX);
-        match &mut self {
-            KeySlot::Occupied(o) => {
-                let payload = string::rope_payload(rope, o.slot.heap().epoch());
-                o.set_string(Encoding::Raw, payload, expiry);
-            }
-            KeySlot::Vacant(_) => {
-                let place = self.into_vacant();
-                let payload = string::rope_payload(rope, place.slot.heap().epoch());
-                place.insert(TypeName::String, Encoding::Raw, payload, expiry);
-            }
+            KeySlot::Occupied(o) => o.set_rope(rope, spelling, expiry),
+            KeySlot::Vacant(_) => self.into_vacant().insert_rope(rope, spelling, expiry),
         }
     }
 }
@@ -174,12 +159,25 @@ impl<'a> Occupied<'a> {
         self.set_string(Encoding::Int, Payload::Int(value), expiry);
     }
 
-    pub fn set_large(&mut self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
-        if bytes.len() <= BLOB_MAX {
-            return self.set_bytes(&bytes, spelling, expiry);
+    pub fn set_rope(&mut self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
+        if rope.len() <= BLOB_MAX {
+            return self.set_bytes(&StringRef::Rope(&rope).to_vec(), spelling, expiry);
         }
-        let payload = string::large_payload(bytes, self.slot.heap().epoch());
+        let payload = string::rope_payload(rope, self.slot.heap().epoch());
         self.set_string(Encoding::Raw, payload, expiry);
+    }
+
+    /// What the value is charged at the moment, see [`charge`].
+    #[inline]
+    pub(super) fn charge(&self) -> usize {
+        charge::of(self.get())
+    }
+
+    /// The value has changed since it was charged `before`.
+    #[inline]
+    pub(super) fn recharge(&mut self, before: usize) {
+        let after = self.charge();
+        self.with.side.charges.change(self.with.db, before, after);
     }
 
     #[inline]
@@ -191,6 +189,7 @@ impl<'a> Occupied<'a> {
             ExpiryUpdate::Clear => None,
             ExpiryUpdate::At(deadline) => Some(deadline),
         };
+        let charged = self.charge();
         let before = EntryRef(self.slot.get());
         let fields = before.field_deadline();
         let as_long = before.is_as_long_as(&payload);
@@ -201,6 +200,7 @@ impl<'a> Occupied<'a> {
         if !as_long {
             self.with.side.sizes.enters_entry(self.with.db, EntryRef(self.slot.get()));
         }
+        self.recharge(charged);
         self.with.reindex(old, new);
         self.with.reindex_fields(fields, None);
         self.with.side.discard_value(replaced);
@@ -216,10 +216,11 @@ impl<'a> Occupied<'a> {
         expiry_ms: Option<i64>,
         clock: u32,
     ) {
-        let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
+        let (old, fields, charged) = (self.expiry_ms(), self.get().field_deadline(), self.charge());
         self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
         let replaced = self.slot.set(expiry_ms, type_id, encoding, payload);
         self.with.side.sizes.enters_entry(self.with.db, EntryRef(self.slot.get()));
+        self.recharge(charged);
         self.slot.get().touch(clock);
         self.with.reindex(old, expiry_ms);
         self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
@@ -260,16 +261,26 @@ impl<'a> Occupied<'a> {
                 self.slot.append(more);
                 self.now_raw();
             }
-            StringRef::Rope(_) => {
-                self.with.side.sizes.note(was);
-                self.rope_mut().append(more);
-                self.now_raw();
-            }
+            StringRef::Rope(_) => self.change_rope(|rope| rope.append(more)),
             StringRef::Bytes(_) | StringRef::Int(_) => {
-                let mut text = Vec::with_capacity(len);
-                old.push_to(&mut text);
-                text.extend_from_slice(more);
-                self.set_large(text.into(), Spelling::Raw, ExpiryUpdate::Keep);
+                let mut rope = Rope::from(old.flat(&mut Flat::default()));
+                rope.append(more);
+                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
+            }
+        }
+        Ok(len)
+    }
+
+    /// APPEND of what was received in pieces, which become the value's where they can.
+    pub fn append_buffer(&mut self, more: PieceBuf) -> Result<usize, WrongType> {
+        let old = self.string()?;
+        let len = old.len() + more.len();
+        match old {
+            StringRef::Rope(_) => self.change_rope(|rope| rope.append_buffer(more)),
+            short => {
+                let mut rope = Rope::from(short.flat(&mut Flat::default()));
+                rope.append_buffer(more);
+                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
             }
         }
         Ok(len)
@@ -293,15 +304,7 @@ impl<'a> Occupied<'a> {
                 }
                 self.now_raw();
             }
-            StringRef::Rope(rope) => {
-                let over = bytes.len().min(rope.len().saturating_sub(offset));
-                self.with.side.sizes.note(was);
-                let rope = self.rope_mut();
-                rope.resize_zero(offset);
-                rope.write_at(offset, &bytes[..over]);
-                rope.append(&bytes[over..]);
-                self.now_raw();
-            }
+            StringRef::Rope(_) => self.change_rope(|rope| string::patch(rope, offset, bytes)),
             StringRef::Bytes(_) | StringRef::Int(_) => match string::patched(old, offset, bytes) {
                 Patched::Short(text) => self.set_bytes(&text, Spelling::Raw, ExpiryUpdate::Keep),
                 Patched::Long(rope) => {
@@ -313,12 +316,33 @@ impl<'a> Occupied<'a> {
         Ok(len)
     }
 
-    /// A string that is known to be one.
-    fn rope_mut(&mut self) -> &mut string::Rope {
+    /// SETRANGE of what was received in pieces, which become the value's where they can.
+    pub fn write_buffer_at(&mut self, offset: usize, bytes: PieceBuf) -> Result<usize, WrongType> {
+        let old = self.string()?;
+        let len = old.len().max(offset + bytes.len());
+        match old {
+            StringRef::Rope(_) => self.change_rope(|rope| string::patch_buffer(rope, offset, bytes)),
+            short => {
+                let mut rope = Rope::from(short.flat(&mut Flat::default()));
+                string::patch_buffer(&mut rope, offset, bytes);
+                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
+            }
+        }
+        Ok(len)
+    }
+
+    /// Changes a rope in place.
+    fn change_rope(&mut self, change: impl FnOnce(&mut Rope)) {
+        let charged = self.charge();
         match self.slot.node_mut() {
-            Some(Object::Rope(s)) => s.rope_mut(),
+            Some(Object::Rope(s)) => {
+                self.with.side.sizes.note(s.rope().len());
+                change(s.rope_mut());
+            }
             _ => unreachable!("the value was just seen to be a rope"),
         }
+        self.recharge(charged);
+        self.now_raw();
     }
 
     /// The bytes were changed in place.
@@ -365,6 +389,7 @@ impl<'a> Occupied<'a> {
     fn take_out(mut self, lazily: bool) {
         let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
         self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
+        self.with.side.charges.leaves(self.with.db, EntryRef(self.slot.get()));
         let entry = self.slot.remove();
         self.with.reindex(old, None);
         self.with.reindex_fields(fields, None);
@@ -384,11 +409,11 @@ impl<'a> Vacant<'a> {
         self.insert(TypeName::String, Encoding::Int, Payload::Int(value), expiry);
     }
 
-    pub fn insert_large(self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
-        if bytes.len() <= BLOB_MAX {
-            return self.insert_bytes(&bytes, spelling, expiry);
+    pub fn insert_rope(self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
+        if rope.len() <= BLOB_MAX {
+            return self.insert_bytes(&StringRef::Rope(&rope).to_vec(), spelling, expiry);
         }
-        let payload = string::large_payload(bytes, self.slot.heap().epoch());
+        let payload = string::rope_payload(rope, self.slot.heap().epoch());
         self.insert(TypeName::String, Encoding::Raw, payload, expiry);
     }
 
@@ -402,6 +427,15 @@ impl<'a> Vacant<'a> {
             }
         }
         offset + bytes.len()
+    }
+
+    /// The same for what was received in pieces.
+    pub fn insert_buffer_at(self, offset: usize, bytes: PieceBuf) -> usize {
+        let mut rope = Rope::default();
+        string::patch_buffer(&mut rope, offset, bytes);
+        let len = rope.len();
+        self.insert_rope(rope, Spelling::Raw, ExpiryUpdate::Clear);
+        len
     }
 
     #[inline]
@@ -432,6 +466,7 @@ impl<'a> Vacant<'a> {
             Some(size) => self.with.side.sizes.enters(self.with.db, type_id, size),
             None => self.with.side.sizes.enters_entry(self.with.db, EntryRef(slot.get())),
         }
+        self.with.side.charges.enters(self.with.db, EntryRef(slot.get()));
         self.with.reindex(None, expiry_ms);
         self.with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
         self.with.changed();

@@ -50,6 +50,7 @@ impl Keyspace {
         let deadlines = [std::mem::take(&mut db.expiries), std::mem::take(&mut db.field_expiries)];
         let table = db.table.take_all(heap);
         side.sizes.clear(at);
+        side.charges.flush(at);
         side.stats.dirty += keys as u64;
         if mode == FlushMode::Async {
             deadlines.into_iter().for_each(|index| side.lazy.free(Waste::Deadlines(index)));
@@ -87,6 +88,7 @@ impl Keyspace {
         }
         dbs.swap(a, b);
         side.sizes.swap(a, b);
+        side.charges.swap(a, b);
         side.stats.dirty += 1;
     }
 

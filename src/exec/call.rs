@@ -200,6 +200,9 @@ fn execute_here(
     let began_ns = inst.stamp_ns;
     // Before the call, because CLIENT INFO shows itself; after it again, because EXEC calls others.
     client.last_command = request.command.id;
+    if request.args.has_large() {
+        release(inst, request, origin);
+    }
     let result = match handle(inst, client, host, request, origin) {
         Ok(Progress::Done) => Ok(()),
         Ok(Progress::Blocked(wait)) if origin.may_block() => {
@@ -243,6 +246,15 @@ pub(super) fn finish(
         monitor::feed(inst, client, command, args, host.wall_us());
     }
     inst.account(client, command, args, duration_ns, failed);
+}
+
+/// Lets the handler have long arguments to itself, if nobody reads them after it: monitors are shown them when the command
+/// has run, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
+#[cold]
+fn release(inst: &Instance, request: &Request<'_>, origin: Origin<'_>) {
+    if !inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
+        request.args.release();
+    }
 }
 
 #[inline(never)]
@@ -338,11 +350,11 @@ fn is_http(name: &[u8]) -> bool {
 fn unknown_command(args: Args<'_>) -> CommandError {
     let shorten = |bytes: &'_ [u8], max: usize| until_nul(&bytes[..bytes.len().min(max)]).to_vec();
     let mut shown = Vec::new();
-    for arg in args.iter().skip(1) {
+    for i in 1..args.len() {
         if shown.len() >= 128 {
             break;
         }
-        let arg = shorten(arg, 128 - shown.len());
+        let arg = shorten(&args.start_of(i, 128), 128 - shown.len());
         shown.extend([b"'", &arg[..], b"' "].concat());
     }
     let name = shorten(&args[0], 128);

@@ -74,8 +74,11 @@ impl Instance {
             self.keyspace.flush_all(FlushMode::Sync, self.now_ms);
         }
         let (path, settings) = (self.rdb_path(), self.load_settings());
+        self.keyspace.begin_load();
         let mut sink = Sink { keyspace: &mut self.keyspace, log: &self.log, merge: options.merge, now_ms: self.now_ms };
-        let failed = match persist::load_file(&RealDisk, &path, &settings, &mut sink) {
+        let result = persist::load_file(&RealDisk, &path, &settings, &mut sink);
+        self.keyspace.end_load();
+        let failed = match result {
             Ok(Some(loaded)) => {
                 self.load.counts = loaded.counts;
                 None

@@ -9,10 +9,11 @@ use crate::exec::call::{Origin, Request};
 use crate::exec::ctx::Host;
 use crate::exec::debug;
 use crate::exec::error::{self, CommandError};
-use crate::exec::eviction::Room;
+use crate::exec::eviction::{Demand, Room};
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
+use crate::resp::Args;
 
 /// What the gates decided.
 pub enum Verdict {
@@ -48,7 +49,7 @@ pub fn check(
     let refusal = authenticated(client, flags)
         .or_else(|| permitted(inst, client, command))
         .or_else(|| allowed_in_multi(client, flags))
-        .or_else(|| memory(inst, host, flags))
+        .or_else(|| memory(inst, client, host, flags, request.args))
         .or_else(|| disk(inst, flags))
         .or_else(|| replicas(inst, flags))
         .or_else(|| loaded(inst, flags))
@@ -85,9 +86,18 @@ fn allowed_in_multi(client: &Client, flags: Flags) -> Option<CommandError> {
 }
 
 /// Any command at all makes room, so that whoever lowers the limit need not wait for a write.
-fn memory(inst: &mut Instance, host: &dyn Host, flags: Flags) -> Option<CommandError> {
-    let full = inst.alert.has(Alert::LIMITED_MEMORY) && inst.make_room(host) == Room::None;
-    (full && flags.has(Flags::DENYOOM)).then_some(error::OOM)
+fn memory(inst: &mut Instance, client: &Client, host: &dyn Host, flags: Flags, args: Args<'_>) -> Option<CommandError> {
+    if !inst.alert.has(Alert::LIMITED_MEMORY) {
+        return None;
+    }
+    let may_store = flags.has(Flags::DENYOOM);
+    let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.large_bytes());
+    let demand = Demand {
+        stores_bytes: if may_store { (args.large_bytes() + queued) as u64 } else { 0 },
+        uncounted_buffers: client.uncounted_buffers(),
+    };
+    let full = inst.make_room(host, demand) == Room::None;
+    (full && may_store).then_some(error::OOM)
 }
 
 fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {

@@ -69,8 +69,10 @@ pub struct DbMemory {
 pub struct MemoryReport {
     /// The allocator's view.
     pub allocator: MemoryStats,
-    /// Allocated.
+    /// Allocated, and shared by long strings: [`Instance::used_memory`].
     pub used: u64,
+    /// Of that, what is shared.
+    pub shared: u64,
     /// The most that was allocated.
     pub peak: u64,
     /// When that was, seconds since 1970.
@@ -141,7 +143,7 @@ impl MemoryReport {
 
     /// Resident memory over what is allocated.
     pub fn fragmentation(&self) -> Share {
-        share(self.rss, self.used)
+        share(self.rss, self.used - self.shared)
     }
 }
 
@@ -151,6 +153,7 @@ impl Instance {
         self.keyspace.memory_is_counted();
         let stats = self.memory.used.refresh();
         self.memory.allocator = stats;
+        self.memory.used.note(self.used_memory());
         if self.memory.peak() > self.memory.peak_noted {
             self.memory.peak_noted = self.memory.peak();
             self.memory.peak_ms = self.now_ms;
@@ -200,7 +203,8 @@ impl Instance {
         let indexes: usize = dbs.iter().map(|db| db.table + db.expiries).sum();
         MemoryReport {
             allocator,
-            used: allocator.used(),
+            used: self.used_memory(),
+            shared: self.shared_memory(),
             peak: self.memory.peak(),
             peak_s: self.memory.peak_ms / 1000,
             startup: self.memory.startup_bytes,

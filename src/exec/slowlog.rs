@@ -90,15 +90,16 @@ fn shortened(spec: &CommandSpec, args: Args<'_>) -> Vec<Vec<u8>> {
     let kept = args.len().min(ARGS_MAX);
     let mut out = Vec::with_capacity(kept);
     for i in 0..kept {
-        let arg = spec.shown(args, i);
         if i == ARGS_MAX - 1 && args.len() > ARGS_MAX {
             out.push(format!("... ({} more arguments)", args.len() - ARGS_MAX + 1).into_bytes());
-        } else if arg.len() > ARG_BYTES_MAX {
-            let mut short = arg[..ARG_BYTES_MAX].to_vec();
-            short.extend_from_slice(format!("... ({} more bytes)", arg.len() - ARG_BYTES_MAX).as_bytes());
-            out.push(short);
+        } else if spec.is_secret(args, i) {
+            out.push(spec.shown(args, i).to_vec());
         } else {
-            out.push(arg.to_vec());
+            let mut short = args.start_of(i, ARG_BYTES_MAX).into_owned();
+            if args.len_of(i) > ARG_BYTES_MAX {
+                short.extend_from_slice(format!("... ({} more bytes)", args.len_of(i) - ARG_BYTES_MAX).as_bytes());
+            }
+            out.push(short);
         }
     }
     out

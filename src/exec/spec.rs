@@ -108,8 +108,12 @@ impl CommandSpec {
 
     /// Argument `i` as operators may see it.
     pub fn shown<'a>(&self, args: Args<'a>, i: usize) -> &'a [u8] {
-        let hidden = self.secret.is_some_and(|is_secret| is_secret(args, i));
-        if hidden { REDACTED } else { args.get(i).unwrap_or_default() }
+        if self.is_secret(args, i) { REDACTED } else { args.get(i).unwrap_or_default() }
+    }
+
+    /// Whether argument `i` is not to be shown.
+    pub fn is_secret(&self, args: Args<'_>, i: usize) -> bool {
+        self.secret.is_some_and(|is_secret| is_secret(args, i))
     }
 
     /// True when this is only the head of subcommands.

@@ -23,6 +23,7 @@
 //! | `opcodes.rs` | the bytes of the format, a drawing of a file, [`TypeOpcode`] |
 //! | `writer.rs`, `write_file.rs` | [`RdbWriter`]: elements; records of a file |
 //! | `reader.rs`, `read_file.rs` | [`RdbReader`]: elements; [`FileReader`]: records as [`Event`]s |
+//! | `long.rs` | long strings, part by part |
 //! | `skip.rs`, `blobs.rs` | passing over any value, its layout checked |
 //! | `payload.rs` | DUMP's footer |
 //! | `error.rs` | [`RdbError`] |
@@ -34,6 +35,7 @@
 mod access;
 mod blobs;
 mod error;
+mod long;
 pub mod opcodes;
 pub mod payload;
 mod read_file;

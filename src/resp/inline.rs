@@ -3,9 +3,8 @@
 //! Words are found in the query buffer itself when the line has no quoting. Quotes, and the bytes about which C's
 //! `isspace` and Redis's word loop disagree, go through `split_args`, which copies.
 
-use bytes::Bytes;
-
 use super::args::ArgSpan;
+use super::large::LargeArg;
 use super::protocol_error::ProtocolError;
 use crate::util::quote;
 
@@ -15,7 +14,7 @@ pub(super) fn words(
     line: &[u8],
     off: usize,
     spans: &mut Vec<ArgSpan>,
-    larges: &mut Vec<Bytes>,
+    larges: &mut Vec<LargeArg>,
 ) -> Result<usize, ProtocolError> {
     let before = spans.len();
     if memchr::memchr(0, line).is_some() {

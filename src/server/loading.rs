@@ -37,7 +37,10 @@ impl Server {
         self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
         let began_ns = self.outside.now_ns();
         match Loader::open_file(&RealDisk, &path, &self.inst.load_settings()) {
-            Ok(Some(loader)) => self.loading = Some(Loading { loader, began_ns, keys: 0 }),
+            Ok(Some(loader)) => {
+                self.inst.keyspace.begin_load();
+                self.loading = Some(Loading { loader, began_ns, keys: 0 });
+            }
             // It went away between the two looks.
             Ok(None) => self.end_load(None),
             Err(error) => return Err(cannot_load(&self.inst, &error)),
@@ -66,6 +69,7 @@ impl Server {
     }
 
     fn end_load(&mut self, loaded: Option<(Loaded, u64)>) {
+        self.inst.keyspace.end_load();
         self.inst.alert.put(Alert::LOADING, false);
         if let Some((loaded, began_ns)) = loaded {
             self.inst.load.counts = loaded.counts;

@@ -276,7 +276,12 @@ impl UsedMemory {
         if used > i64::MAX as u64 { 0 } else { used }
     }
 
-    /// The most that a refresh has seen.
+    /// The present figure, as its owner counts it: it may be a peak.
+    pub fn note(&mut self, used: u64) {
+        self.peak = self.peak.max(used);
+    }
+
+    /// The most that a refresh or [`UsedMemory::note`] has seen.
     pub fn peak(&self) -> u64 {
         self.peak
     }

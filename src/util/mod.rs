@@ -27,6 +27,7 @@
 //! | [`long_double`] | [`long_double::LongDouble`]: the 80-bit arithmetic of `INCRBYFLOAT` |
 //! | [`lzf`] | the compression of strings in files, and of the inner nodes of lists |
 //! | [`num`] | integers, floats (`float.rs`, `digits.rs`) and memory sizes, from text and to text |
+//! | [`piece`] | [`piece::Piece`]: up to 8 KiB of a long string, shared; [`piece::PieceBuf`] |
 //! | [`quote`] | quoted text: lines into arguments, bytes into something readable |
 //! | [`rng`] | [`rng::Rng`]: a small seeded generator |
 //!
@@ -47,5 +48,6 @@ pub mod hash;
 pub mod long_double;
 pub mod lzf;
 pub mod num;
+pub mod piece;
 pub mod quote;
 pub mod rng;

@@ -7,6 +7,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod memory; // what fits in memory can be loaded again
+
 use std::fs;
 use std::time::{Duration, Instant};
 use support::{Conn, Server, TempDir, under_test, wait_for};

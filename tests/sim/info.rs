@@ -4,6 +4,7 @@ use kvstash::commands::info::{self, Facts, Kind, Value};
 use kvstash::config::value::Text;
 use kvstash::db;
 use kvstash::exec::defrag::DefragCounts;
+use kvstash::exec::eviction::Demand;
 use kvstash::exec::persistence::Snapshots;
 use kvstash::exec::stats::{Stats, Turns};
 
@@ -26,7 +27,7 @@ fn busy_world() -> World {
     assert!(w.inst.save_now(w.host.now_ms()).is_err());
     w.inst.config.storage.maxmemory = 1;
     w.inst.config_changed();
-    w.inst.make_room(&w.host);
+    w.inst.make_room(&w.host, Demand { stores_bytes: 1 << 20, ..Demand::default() });
     w.pass(50);
     let mut stats = Stats {
         commands: 1,

@@ -25,7 +25,9 @@ mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...
 mod libraries; // redis-rs, redis-py, redis-cli as their users run them
 mod limits; // hostile clients: bounded memory, nobody else waits
 mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
+mod long; // long arguments, in any command
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
+mod owed; // clients that ask for more than they read
 mod protocol; // requests cut, malformed, inline, pipelined
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis

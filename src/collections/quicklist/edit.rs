@@ -1,5 +1,6 @@
 //! What commands do to a list's elements. Where a node is full, the rules are those of Redis's quicklist, case by case.
 
+use super::end::End;
 use super::node;
 use super::read::At;
 use super::{NODE_MAX, Nodes, Quicklist, Side};
@@ -22,6 +23,12 @@ impl Quicklist {
                 Side::Head => lp.push_front(item),
                 Side::Tail => lp.push_back(item),
             };
+        }
+        if let Item::Bytes(text) = item
+            && self.shape.fill.is_large(text.len())
+        {
+            // As much as a client may send: it is copied once.
+            return self.push_end(heap, side, End::joined(heap.epoch(), &node::PLAIN_HEAD, text));
         }
         let node = node::single(item, self.shape.fill);
         self.push_node(heap, side, &node);

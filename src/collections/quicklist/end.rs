@@ -54,12 +54,21 @@ impl End {
 
     /// A copy of a node's bytes, with no room beside them.
     pub fn new(now: Epoch, bytes: &[u8]) -> End {
-        let capacity = bytes.len().next_multiple_of(8);
-        let len = u32::try_from(capacity).map(|_| bytes.len() as u32).expect("a node is smaller than 4 GiB");
+        End::joined(now, bytes, &[])
+    }
+
+    /// A copy of a node's bytes that are in two parts.
+    pub fn joined(now: Epoch, first: &[u8], rest: &[u8]) -> End {
+        let bytes = first.len() + rest.len();
+        let capacity = bytes.next_multiple_of(8);
+        let len = u32::try_from(capacity).map(|_| bytes as u32).expect("a node is smaller than 4 GiB");
         assert!(len > 0, "a node has bytes");
         let data = allocate(capacity);
-        // SAFETY: the allocation is new and large enough.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), data.as_ptr(), bytes.len()) };
+        // SAFETY: the allocation is new and large enough for both.
+        unsafe {
+            ptr::copy_nonoverlapping(first.as_ptr(), data.as_ptr(), first.len());
+            ptr::copy_nonoverlapping(rest.as_ptr(), data.as_ptr().add(first.len()), rest.len());
+        }
         End { data, start: 0, len, capacity: capacity as u32, birth: now }
     }
 

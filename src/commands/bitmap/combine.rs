@@ -86,7 +86,7 @@ fn bitop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             ctx.db.remove(to);
         }
         Combined::Short(text) => ctx.db.entry(to).set_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear),
-        Combined::Long(rope) => ctx.db.entry(to).set_rope(rope, ExpiryUpdate::Clear),
+        Combined::Long(rope) => ctx.db.entry(to).set_rope(rope, Spelling::Raw, ExpiryUpdate::Clear),
     }
     ctx.reply.int(len as i64);
     Ok(())

@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn slices_of_a_rope_are_those_of_its_bytes() {
         let text: Vec<u8> = (0..3 * PIECE + 100).map(|i| ((i * 31) >> 3) as u8).collect();
-        let rope = Rope::from_vec(text.clone());
+        let rope = Rope::from(&text[..]);
         let views = [StringRef::Rope(&rope), StringRef::Bytes(&text)];
         let end = text.len() as u64 * 8;
         for range in [0..end, 3..end - 3, 5..6, 0..8, 7..17, 8 * PIECE as u64 - 1..8 * PIECE as u64 + 1, 8..16, 9..9] {

@@ -12,11 +12,13 @@ group! {
         maxclients: u32 = 10000 => Spec::unsigned("maxclients", 1, u32::MAX as u64).apply(Apply::MaxClients).protects();
 
         /// What a client may leave unread before it is closed, by class: at once above the hard limit, or when above
-        /// the soft one for so many seconds. Classes that are not named keep their limits.
+        /// the soft one for so many seconds. Classes that are not named keep their limits. Without a hard limit, a client
+        /// that has left more than a megabyte unread (or than its soft limit) is given no further command until it reads.
         client_output_buffer_limit: OutputLimits = OutputLimits::default()
             => Spec::special("client-output-buffer-limit", "any of `normal|replica|pubsub HARD SOFT SECONDS`").multi().protects();
 
-        /// How much of requests that are not complete a client may have sent.
+        /// How much of requests that are not complete a client may have sent. Of one that does not read its replies no
+        /// more than half of this is received.
         client_query_buffer_limit: u64 = 1 << 30 => Spec::memory("client-query-buffer-limit", 1 << 20).protects();
 
         /// The largest argument of a request.

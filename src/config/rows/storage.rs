@@ -12,7 +12,8 @@ group! {
         databases: u32 = 16 => Spec::int("databases", 1, I32).at_start();
 
         /// The limit on memory. Above it keys are evicted, as the policy says; if none may be, commands that need
-        /// memory are refused. What only a running snapshot needs does not count. 0 sets none.
+        /// memory are refused. What only a running snapshot needs does not count, nor what clients have sent and are
+        /// owed; what long strings share counts for each of them. 0 sets none.
         maxmemory: u64 = 0 => Spec::memory("maxmemory", 0).apply(Apply::Memory).protects();
 
         /// Which keys go when memory is full. LRU and LFU keep what keys like it are used for most often, for the room they take; then LRU looks at the time without use, LFU counts the counter of uses besides.

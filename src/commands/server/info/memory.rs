@@ -53,7 +53,7 @@ pub(super) static MEMORY: &[Row] = &[
     gauge("mem_fragmentation_ratio", |f| ratio(f.memory.fragmentation().ratio))
         .series("redis_mem_fragmentation_ratio", "Resident memory over allocated memory"),
     gauge("mem_fragmentation_bytes", |f| f.memory.fragmentation().bytes.into()),
-    gauge("mem_not_counted_for_evict", |f| f.inst.keyspace.uncounted_bytes().into()),
+    gauge("mem_not_counted_for_evict", |f| f.inst.uncounted_memory().into()),
     absent("mem_replication_backlog"),
     absent("mem_total_replication_buffers"),
     absent("mem_replica_full_sync_buffer"),
