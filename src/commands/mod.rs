@@ -42,6 +42,8 @@ mod stream;
 mod string;
 mod transactions;
 
+pub use server::info;
+
 use crate::exec::spec::CommandSpec;
 use crate::exec::table::{BadRename, CommandTable};
 

@@ -122,7 +122,7 @@ fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
         let request = Request { command, args: queued.args.view(), first_key_hash: None };
         call::execute(ctx.inst, ctx.client, ctx.host, &request, Origin::Exec);
     }
-    ctx.inst.turns.nested_ns += ctx.inst.stamp_ns.saturating_sub(began_ns);
+    ctx.inst.stats.turns.nested_ns += ctx.inst.stamp_ns.saturating_sub(began_ns);
     Ok(())
 }
 

@@ -137,6 +137,13 @@ pub struct Stats {
     pub dirty: u64,
 }
 
+impl Stats {
+    /// CONFIG RESETSTAT.
+    pub fn reset(&mut self) {
+        *self = Stats { dirty: self.dirty, ..Stats::default() };
+    }
+}
+
 /// A key that was deleted without a command: to be propagated, notified and invalidated by those above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LapsedKey {

@@ -260,7 +260,7 @@ fn release(inst: &Instance, request: &Request<'_>, origin: Origin<'_>) {
 #[inline(never)]
 fn reply_error(inst: &mut Instance, client: &mut Client, error: &CommandError) {
     client.reply.error_bytes(error.as_bytes());
-    inst.errors.count(error.code());
+    inst.stats.errors.count(error.code());
 }
 
 #[inline(always)]

@@ -130,18 +130,6 @@ impl Instance {
         }
     }
 
-    /// What the metrics say this server is.
-    pub fn tell_identity(&self) {
-        self.metrics.set_instance_info(vec![
-            ("redis_version", self.config.server.redis_version.to_lossy()),
-            ("kvstash_version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("redis_mode", "standalone".to_owned()),
-            ("role", "master".to_owned()),
-            ("os", process::os()),
-            ("run_id", self.run_id.clone()),
-        ]);
-    }
-
     /// The score of the configuration. It counts from what the process had when it was first asked for one, and that
     /// comes back when it no longer is.
     fn set_oom_score(&mut self) -> Result<(), String> {

@@ -6,7 +6,7 @@ use crate::client::{Client, ClientFlags};
 use crate::config::choice::Allowed;
 use crate::db::{FlushMode, Keyspace};
 use crate::exec::ctx::Host;
-use crate::exec::instance::{Instance, hex_id};
+use crate::exec::instance::Instance;
 use crate::observe::keys;
 use crate::observe::log::{Level, Logger};
 use crate::persist::{self, LoadEntry, LoadNote, LoadSettings, LoadSink, Stored};
@@ -80,7 +80,7 @@ impl Instance {
         self.keyspace.end_load();
         let failed = match result {
             Ok(Some(loaded)) => {
-                self.loaded = loaded.counts;
+                self.load.counts = loaded.counts;
                 None
             }
             Ok(None) => Some("there is no file".to_owned()),
@@ -95,12 +95,6 @@ impl Instance {
         }
         self.log.warning("DB reloaded by DEBUG RELOAD", &[]);
         Ok(())
-    }
-
-    /// DEBUG CHANGE-REPL-ID: the replication history begins anew.
-    pub fn change_replication_id(&mut self) {
-        self.replication_id = hex_id(&mut self.rng);
-        self.log.notice("Changing replication IDs after receiving DEBUG change-repl-id", &[]);
     }
 }
 

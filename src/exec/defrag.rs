@@ -66,16 +66,31 @@ impl Calm {
     }
 }
 
+/// What active defragmentation has done since the start or CONFIG RESETSTAT.
+#[derive(Default, Debug)]
+pub struct DefragCounts {
+    /// Allocations that were moved.
+    pub hits: u64,
+    /// Allocations that were looked at and not moved.
+    pub misses: u64,
+    /// Keys of which something was moved.
+    pub key_hits: u64,
+    /// Keys that were looked at and of which nothing was moved.
+    pub key_misses: u64,
+    /// Time of all passes that are over, ns.
+    pub total_ns: u64,
+}
+
 /// The state of active defragmentation.
 #[derive(Debug)]
 pub struct Defragmenter {
+    /// What is counted.
+    pub counts: DefragCounts,
     pass: DefragPass,
     /// The share of a processor, in percent, that the pass on its way may take; 0 while there is none.
     percent: u32,
     /// When the pass on its way began, monotonic ns.
     began_ns: u64,
-    /// Time of all passes that are over, ns.
-    total_ns: u64,
     /// When the next step is due, monotonic ns.
     next_ns: u64,
     /// Nodes that this pass has looked at, and those of them that it moved.
@@ -91,10 +106,10 @@ pub struct Defragmenter {
 impl Default for Defragmenter {
     fn default() -> Self {
         Defragmenter {
+            counts: DefragCounts::default(),
             pass: DefragPass::default(),
             percent: 0,
             began_ns: 0,
-            total_ns: 0,
             next_ns: u64::MAX,
             looked: 0,
             moved: 0,
@@ -124,12 +139,12 @@ impl Defragmenter {
 
     /// `total_active_defrag_time`
     pub fn total_ms(&self, now_ns: u64) -> u64 {
-        self.total_ns / 1_000_000 + self.current_ms(now_ns)
+        self.counts.total_ns / 1_000_000 + self.current_ms(now_ns)
     }
 
     /// CONFIG RESETSTAT.
-    pub fn reset_time(&mut self, now_ns: u64) {
-        self.total_ns = 0;
+    pub fn reset(&mut self, now_ns: u64) {
+        self.counts = DefragCounts::default();
         self.began_ns = now_ns;
     }
 
@@ -142,7 +157,7 @@ impl Defragmenter {
 
     fn stop(&mut self, now_ns: u64) {
         if self.percent > 0 {
-            self.total_ns += now_ns.saturating_sub(self.began_ns);
+            self.counts.total_ns += now_ns.saturating_sub(self.began_ns);
             (self.percent, self.next_ns) = (0, u64::MAX);
             self.pass = DefragPass::default();
         }
@@ -231,11 +246,10 @@ impl Instance {
         let tally = mover.tally();
         state.looked += tally.moved + tally.left;
         state.moved += tally.moved;
-        let metrics = &self.metrics;
-        metrics.defrag_hits.add(tally.moved);
-        metrics.defrag_misses.add(tally.left);
-        metrics.defrag_key_hits.add(std::mem::take(&mut state.pass.keys_moved));
-        metrics.defrag_key_misses.add(std::mem::take(&mut state.pass.keys_left));
+        state.counts.hits += tally.moved;
+        state.counts.misses += tally.left;
+        state.counts.key_hits += std::mem::take(&mut state.pass.keys_moved);
+        state.counts.key_misses += std::mem::take(&mut state.pass.keys_left);
         if done {
             if state.end(now_ns) {
                 self.keyspace.give_pages_back();

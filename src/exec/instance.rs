@@ -4,27 +4,28 @@
 //! outside (a connection closed, replies of another client sent, the server stopped) it leaves as an [`Ask`], which
 //! the server settles right after the batch.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::blocking::Waiting;
 use crate::client::{Attention, Client, Clients, Outbox, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
+use crate::exec::account::Thresholds;
 use crate::exec::debug::DebugSwitches;
 use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
-use crate::exec::rates::Rates;
+use crate::exec::identity::Identity;
+use crate::exec::memory::Memory;
+use crate::exec::persistence::{LoadState, Snapshots};
 use crate::exec::slowlog::SlowLog;
 use crate::exec::spec::Flags;
-use crate::exec::table::{Command, CommandTable};
+use crate::exec::stats::Stats;
+use crate::exec::table::CommandTable;
 use crate::observe::latency::Latency;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
-use crate::persist::{LoadCounts, LoadProgress, Saver};
+use crate::persist::Saver;
 use crate::reactor::ConnId;
-use crate::resp::Args;
-use crate::sys::allocator::UsedMemory;
 use crate::util::rng::Rng;
 
 /// Reasons why no request can take the short way just now.
@@ -140,80 +141,6 @@ pub struct ShutdownOptions {
     pub force: bool,
 }
 
-/// Counts of error replies by code.
-#[derive(Default)]
-pub struct ErrorCounts {
-    total: u64,
-    by_code: BTreeMap<String, u64>,
-    disabled: bool,
-}
-
-/// Beyond so many codes nothing is told apart any more until CONFIG RESETSTAT: scripts can make up any number of
-/// them, and then the list says nothing.
-const ERROR_CODES_MAX: usize = 128;
-
-impl ErrorCounts {
-    /// Counts one error reply.
-    pub fn count(&mut self, code: &str) {
-        self.total += 1;
-        if self.disabled {
-            return;
-        }
-        if let Some(n) = self.by_code.get_mut(code) {
-            *n += 1;
-        } else if self.by_code.len() < ERROR_CODES_MAX {
-            self.by_code.insert(code.to_owned(), 1);
-        } else {
-            self.disabled = true;
-            self.by_code = BTreeMap::from([("ERRORSTATS_DISABLED".to_owned(), 1)]);
-        }
-    }
-
-    /// All error replies.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
-    /// Error replies by code.
-    pub fn by_code(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.by_code.iter().map(|(c, n)| (c.as_str(), *n))
-    }
-
-    /// Back to zero.
-    pub fn reset(&mut self) {
-        *self = ErrorCounts::default();
-    }
-}
-
-/// Extremes of the loop's turns, for INFO.
-#[derive(Default, Clone, Copy)]
-pub struct Turns {
-    /// The longest one, µs.
-    pub longest_us: u64,
-    /// The most commands in one.
-    pub commands_max: u64,
-    /// Turns so far.
-    pub count: u64,
-    /// Their durations, µs.
-    pub total_us: u64,
-    /// Time in crons, ns.
-    pub cron_ns: u64,
-    /// Time in active expiry, ns.
-    pub expire_ns: u64,
-    /// Time in commands that other commands ran (EXEC), which counts for both, ns.
-    pub nested_ns: u64,
-}
-
-impl Turns {
-    fn note(&mut self, duration_ns: u64, commands: u64) {
-        let us = duration_ns / 1000;
-        self.longest_us = self.longest_us.max(us);
-        self.commands_max = self.commands_max.max(commands);
-        self.count += 1;
-        self.total_us += us;
-    }
-}
-
 /// Redis without sockets.
 pub struct Instance {
     /// All databases.
@@ -252,53 +179,26 @@ pub struct Instance {
     pub latency: Latency,
     /// Snapshots to disk.
     pub saver: Saver,
-    /// Counters that other threads may read.
+    /// What other threads see.
     pub metrics: Arc<Metrics>,
-    /// Error replies.
-    pub errors: ErrorCounts,
+    /// What is counted of requests, connections and turns.
+    pub stats: Stats,
     /// The log.
     pub log: Logger,
     /// Memory in use.
-    pub memory: UsedMemory,
-    /// Memory allocated when the start was done, bytes.
-    pub startup_bytes: u64,
-    pub(super) peak_noted: u64,
-    /// When memory had its peak, ms since 1970.
-    pub(super) peak_ms: i64,
+    pub memory: Memory,
     /// The largest buffers of clients lately.
     pub recent_buffers: RecentBuffers,
     /// Chance.
     pub rng: Rng,
-    /// 40 hex digits that name this run.
-    pub run_id: String,
-    /// 40 hex digits that name the history of writes.
-    pub replication_id: String,
+    /// Who this is.
+    pub identity: Identity,
     /// Switches that only DEBUG turns.
     pub debug: DebugSwitches,
-    /// Wall clock at the start, ms.
-    pub started_ms: i64,
-    /// Commands executed: what was refused or queued does not count, what EXEC runs does.
-    pub commands_total: u64,
-    /// Bytes received.
-    pub input_bytes: u64,
-    /// Bytes sent.
-    pub output_bytes: u64,
-    /// Rates of the recent past.
-    pub rates: Rates,
-    /// The loop's turns.
-    pub turns: Turns,
-    /// What the load at the start brought.
-    pub loaded: LoadCounts,
-    /// How far a load is.
-    pub load_progress: LoadProgress,
-    /// When the load began, ms since 1970.
-    pub loading_started_ms: i64,
-    /// What taking the last snapshot cost this thread, ns.
-    pub snapshot_ns: u64,
-    /// Snapshots taken.
-    pub snapshots: u64,
-    /// How often active expiry ran out of its budget.
-    pub expire_stopped_early: u64,
+    /// The load at the start, or the last DEBUG RELOAD.
+    pub load: LoadState,
+    /// Snapshots taken of the data set.
+    pub snapshots: Snapshots,
     /// Memory at its limit.
     pub eviction: Eviction,
     /// Moving memory.
@@ -306,14 +206,8 @@ pub struct Instance {
     pub(super) crons: u64,
     /// When a shutdown that waits will stop waiting, ms since 1970; 0 when none does.
     pub shutdown_deadline_ms: i64,
-    /// `slowlog-log-slower-than` in ns, `u64::MAX` when off: what [`Instance::account`] compares with.
-    slow_ns: u64,
-    /// `latency-monitor-threshold` in ns, `u64::MAX` when off.
-    latency_ns: u64,
-    /// Time of this turn that the latency monitor has noted already, ns.
-    slow_in_turn_ns: u64,
-    /// `latency-tracking`.
-    track_latency: bool,
+    /// How long is long enough to be noted.
+    pub(super) thresholds: Thresholds,
 }
 
 /// What an instance is made of.
@@ -328,7 +222,7 @@ pub struct Parts {
     pub table: &'static CommandTable,
     /// Snapshots to disk.
     pub saver: Saver,
-    /// Counters.
+    /// What other threads see.
     pub metrics: Arc<Metrics>,
     /// The log.
     pub log: Logger,
@@ -338,17 +232,11 @@ pub struct Parts {
     pub now_ms: i64,
 }
 
-/// A random name of 40 hex digits.
-pub fn hex_id(rng: &mut Rng) -> String {
-    (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect()
-}
-
 impl Instance {
     /// An instance without clients.
     pub fn new(parts: Parts) -> Instance {
         let Parts { keyspace, config, sources, table, saver, metrics, log, mut rng, now_ms } = parts;
-        let run_id = hex_id(&mut rng);
-        let replication_id = hex_id(&mut rng);
+        let identity = Identity::new(&mut rng, now_ms);
         let mut inst = Instance {
             keyspace,
             config,
@@ -369,52 +257,28 @@ impl Instance {
             latency: Latency::default(),
             saver,
             metrics,
-            errors: ErrorCounts::default(),
+            stats: Stats::default(),
             log,
-            memory: UsedMemory::new(),
-            startup_bytes: 0,
-            peak_noted: 0,
-            peak_ms: now_ms,
+            memory: Memory::new(now_ms),
             recent_buffers: RecentBuffers::default(),
             rng,
-            run_id,
-            replication_id,
+            identity,
             debug: DebugSwitches::default(),
-            started_ms: now_ms,
-            commands_total: 0,
-            input_bytes: 0,
-            output_bytes: 0,
-            rates: Rates::default(),
-            turns: Turns::default(),
-            loaded: LoadCounts::default(),
-            load_progress: LoadProgress::default(),
-            loading_started_ms: 0,
-            snapshot_ns: 0,
-            snapshots: 0,
-            expire_stopped_early: 0,
+            load: LoadState::default(),
+            snapshots: Snapshots::default(),
             eviction: Eviction::default(),
             defragmenter: Defragmenter::default(),
             crons: 0,
             shutdown_deadline_ms: 0,
-            slow_ns: u64::MAX,
-            latency_ns: u64::MAX,
-            slow_in_turn_ns: 0,
-            track_latency: true,
+            thresholds: Thresholds::default(),
         };
-        // Nothing is appended or rewritten, so nothing of it has failed.
-        inst.metrics.aof_last_write_ok.set(1);
-        inst.metrics.aof_last_rewrite_ok.set(1);
         inst.config_changed();
         inst
     }
 
     /// Takes over what the hot path keeps of the configuration. To be called after every change of it.
     pub fn config_changed(&mut self) {
-        let slower_us = self.config.observability.slowlog_log_slower_than;
-        self.slow_ns = u64::try_from(slower_us).map_or(u64::MAX, |us| us.saturating_mul(1000));
-        let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
-        self.latency_ns = if threshold_ms == 0 { u64::MAX } else { threshold_ms.saturating_mul(1_000_000) };
-        self.track_latency = self.config.observability.latency_tracking;
+        self.thresholds.follow(&self.config);
         // What DEBUG has switched stays as it is.
         let crate::db::Options { active_expire, keep_lapsed, payload_checksums, .. } = *self.keyspace.options();
         *self.keyspace.options_mut() = crate::db::Options {
@@ -443,59 +307,6 @@ impl Instance {
         }
     }
 
-    /// Statistics of one executed command.
-    #[inline]
-    pub(super) fn account(
-        &mut self,
-        client: &Client,
-        command: &'static Command,
-        args: Args<'_>,
-        duration_ns: u64,
-        failed: bool,
-    ) {
-        let stats = &self.metrics.commands[usize::from(command.id)];
-        stats.record(duration_ns, failed, self.track_latency);
-        self.commands_total += 1;
-        if duration_ns >= self.slow_ns.min(self.latency_ns) {
-            self.account_slow(client, command, args, duration_ns);
-        }
-    }
-
-    #[cold]
-    fn account_slow(&mut self, client: &Client, command: &'static Command, args: Args<'_>, duration_ns: u64) {
-        if duration_ns >= self.slow_ns && !command.flags.has(Flags::SKIP_SLOWLOG) {
-            let about = &client.about;
-            let len_max = self.config.observability.slowlog_max_len as usize;
-            let request = (command.spec, args);
-            let who = (about.addr.as_str(), about.name.as_slice());
-            self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, request, who, len_max);
-        }
-        let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };
-        if self.note_latency(event, duration_ns) {
-            self.slow_in_turn_ns += duration_ns;
-        }
-    }
-
-    /// Tells the latency monitor how long something took; true if that was long enough to be noted.
-    pub fn note_latency(&mut self, event: &'static str, duration_ns: u64) -> bool {
-        let is_slow = duration_ns >= self.latency_ns;
-        if is_slow {
-            let threshold_ms = self.config.observability.latency_monitor_threshold as u64;
-            self.latency.note(event, duration_ns / 1_000_000, threshold_ms, self.now_ms / 1000);
-        }
-        is_slow
-    }
-
-    /// Statistics of one turn of the loop.
-    pub fn account_turn(&mut self, duration_ns: u64, commands: u64) {
-        self.metrics.eventloop_cycles.inc();
-        self.metrics.eventloop_ns.add(duration_ns);
-        self.turns.note(duration_ns, commands);
-        // Slow for a reason that is not noted yet.
-        let slow_ns = std::mem::take(&mut self.slow_in_turn_ns);
-        self.note_latency("eventloop", duration_ns.saturating_sub(slow_ns));
-    }
-
     /// Has a client closed after this batch.
     pub fn close_later(&mut self, conn: ConnId, reason: CloseReason) {
         self.asks.push(Ask::Close(conn, reason));
@@ -507,9 +318,9 @@ impl Instance {
         self.stop_waiting(client);
         self.set_monitor(client, false);
         match reason {
-            CloseReason::QueryBufferFull => self.metrics.query_limit_closed.inc(),
-            CloseReason::OutputBufferFull => self.metrics.output_limit_closed.inc(),
-            CloseReason::Evicted => self.metrics.evicted_clients.inc(),
+            CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
+            CloseReason::OutputBufferFull => self.stats.output_limit_closed += 1,
+            CloseReason::Evicted => self.stats.evicted_clients += 1,
             CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
         }
     }
@@ -547,10 +358,5 @@ impl Instance {
             self.keyspace.unwatch(client.id);
             client.watching = 0;
         }
-    }
-
-    /// The time as whole seconds since the start.
-    pub fn uptime_s(&self) -> i64 {
-        (self.now_ms - self.started_ms).max(0) / 1000
     }
 }

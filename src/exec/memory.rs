@@ -1,8 +1,57 @@
 //! Where memory goes: for INFO memory, MEMORY STATS and MEMORY DOCTOR.
 
 use crate::exec::instance::Instance;
-use crate::sys::allocator::MemoryStats;
+use crate::sys::allocator::{MemoryStats, UsedMemory};
 use crate::sys::process;
+
+/// Memory in use, and what is remembered of it.
+pub struct Memory {
+    used: UsedMemory,
+    /// Allocated when the start was done, bytes.
+    startup_bytes: u64,
+    peak_noted: u64,
+    /// When memory had its peak, ms since 1970.
+    peak_ms: i64,
+    /// What the allocator last said.
+    allocator: MemoryStats,
+    /// What a look around last found, for those who look often.
+    survey: Option<Survey>,
+}
+
+/// What takes a walk over all clients, or a system call.
+#[derive(Clone, Copy)]
+struct Survey {
+    at_ms: i64,
+    clients: u64,
+    rss: u64,
+}
+
+/// A survey will do for a millisecond for each so many clients, but no longer than a second: so the walk costs the same
+/// however many there are.
+const SURVEY_CLIENTS_PER_MS: usize = 10;
+
+/// The longest that a survey will do, in ms.
+const SURVEY_MS_MAX: usize = 1000;
+
+impl Memory {
+    /// Before the start is done.
+    pub(super) fn new(now_ms: i64) -> Memory {
+        let mut used = UsedMemory::new();
+        let allocator = used.refresh();
+        Memory { used, startup_bytes: 0, peak_noted: 0, peak_ms: now_ms, allocator, survey: None }
+    }
+
+    /// Bytes allocated now, as well as this thread can know.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.used.now()
+    }
+
+    /// The most that was allocated at any refresh.
+    pub fn peak(&self) -> u64 {
+        self.used.peak()
+    }
+}
 
 /// What one database takes besides its entries, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -102,26 +151,46 @@ impl Instance {
     /// Asks the allocator again, and notes a new peak.
     pub fn refresh_memory(&mut self) -> MemoryStats {
         self.keyspace.memory_is_counted();
-        let stats = self.memory.refresh();
-        self.memory.note(self.used_memory());
-        if self.memory.peak() > self.peak_noted {
-            self.peak_noted = self.memory.peak();
-            self.peak_ms = self.now_ms;
+        let stats = self.memory.used.refresh();
+        self.memory.allocator = stats;
+        self.memory.used.note(self.used_memory());
+        if self.memory.peak() > self.memory.peak_noted {
+            self.memory.peak_noted = self.memory.peak();
+            self.memory.peak_ms = self.now_ms;
         }
         stats
     }
 
     /// The start is done: what is allocated now is what an empty server takes.
     pub fn note_startup_memory(&mut self) {
-        self.startup_bytes = self.refresh_memory().used();
-        self.metrics.memory_startup_bytes.set(self.startup_bytes);
+        self.memory.startup_bytes = self.refresh_memory().used();
     }
 
     /// Memory now. `caller_bytes` is the memory of a client that is not among the others just now, because its
     /// request is being executed.
     pub fn memory_report(&mut self, caller_bytes: usize) -> MemoryReport {
-        let allocator = self.refresh_memory();
+        self.refresh_memory();
+        let survey = self.survey_memory(caller_bytes);
+        self.report(survey)
+    }
+
+    /// Memory as the last refresh found it; with many clients, what a walk over them finds is up to a second old.
+    pub fn recent_memory_report(&mut self) -> MemoryReport {
+        let lasts_ms = (self.clients.len() / SURVEY_CLIENTS_PER_MS).min(SURVEY_MS_MAX) as i64;
+        let is_recent = |survey: &Survey| (0..lasts_ms).contains(&(self.now_ms - survey.at_ms));
+        let survey = self.memory.survey.filter(is_recent).unwrap_or_else(|| self.survey_memory(0));
+        self.memory.survey = Some(survey);
+        self.report(survey)
+    }
+
+    fn survey_memory(&self, caller_bytes: usize) -> Survey {
         let clients = (self.clients_memory() + caller_bytes) as u64;
+        Survey { at_ms: self.now_ms, clients, rss: process::rss_bytes() }
+    }
+
+    fn report(&self, survey: Survey) -> MemoryReport {
+        let Survey { clients, rss, .. } = survey;
+        let allocator = self.memory.allocator;
         let keyspace = &self.keyspace;
         let dbs: Vec<DbMemory> = (0..keyspace.databases())
             .filter(|&db| keyspace.size(db) > 0)
@@ -137,11 +206,11 @@ impl Instance {
             used: self.used_memory(),
             shared: self.shared_memory(),
             peak: self.memory.peak(),
-            peak_s: self.peak_ms / 1000,
-            startup: self.startup_bytes,
-            rss: process::rss_bytes(),
+            peak_s: self.memory.peak_ms / 1000,
+            startup: self.memory.startup_bytes,
+            rss,
             clients,
-            overhead: self.startup_bytes + clients + indexes as u64,
+            overhead: self.memory.startup_bytes + clients + indexes as u64,
             keys: (0..keyspace.databases()).map(|db| keyspace.size(db) as u64).sum(),
             dbs,
         }

@@ -27,15 +27,17 @@
 //! | `eviction.rs` | memory at its limit |
 //! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
+//! | `account.rs` | what is noted of each command and turn |
 //! | `args.rs` | arguments that several families share |
 //! | `cursor.rs` | what SCAN and its kin have in common |
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
+//! | `identity.rs` | the names of the run and its history |
 //! | `keys.rs` | which arguments are keys, from key specs |
 //! | `memory.rs` | where memory goes |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
-//! | `statistics.rs` | CONFIG RESETSTAT |
+//! | `stats.rs` | what is counted, and CONFIG RESETSTAT |
 //! | `waiting.rs` | commands that wait |
 //! | `upkeep.rs` | what is done between commands |
 //!
@@ -43,6 +45,7 @@
 //!
 //! `call.rs`, then any file of `commands/string`.
 
+mod account;
 pub mod args;
 pub mod call;
 pub mod configure;
@@ -54,16 +57,17 @@ pub mod error;
 pub mod eviction;
 pub mod gate;
 pub mod help;
+pub mod identity;
 pub mod instance;
 pub mod keys;
 pub mod memory;
 pub mod monitor;
-mod persistence;
+pub mod persistence;
 pub mod rates;
 pub mod room;
 pub mod slowlog;
 pub mod spec;
-mod statistics;
+pub mod stats;
 pub mod table;
 mod upkeep;
 pub mod waiting;

@@ -10,8 +10,31 @@ use crate::config::choice::MaxmemoryPolicy;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::observe::keys;
-use crate::persist::{KeyspaceSource, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError, temp_path};
+use crate::persist::{
+    KeyspaceSource, LoadCounts, LoadProgress, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError,
+    temp_path,
+};
 use crate::sys::process;
+
+/// A load: the one at the start, or the last DEBUG RELOAD.
+#[derive(Default)]
+pub struct LoadState {
+    /// What it brought.
+    pub counts: LoadCounts,
+    /// How far it is, while it goes on.
+    pub progress: LoadProgress,
+    /// When it began, ms since 1970.
+    pub started_ms: i64,
+}
+
+/// Snapshots taken of the data set.
+#[derive(Default)]
+pub struct Snapshots {
+    /// How many, since the start or CONFIG RESETSTAT.
+    pub taken: u64,
+    /// What taking the last one cost this thread, ns.
+    pub last_ns: u64,
+}
 
 impl Instance {
     /// The moment for the saver: now, with the changes so far.
@@ -73,11 +96,11 @@ impl Instance {
         let source = Box::new(self.source());
         let (settings, at) = (self.save_settings(""), self.moment());
         let result = self.saver.start(source, settings, at, host.when_saved());
-        self.snapshot_ns = host.now_ns().saturating_sub(began_ns);
-        self.snapshots += 1;
-        self.note_latency("fork", self.snapshot_ns); // the name under which people look for it
+        self.snapshots.last_ns = host.now_ns().saturating_sub(began_ns);
+        self.snapshots.taken += 1;
+        self.note_latency("fork", self.snapshots.last_ns); // the name under which people look for it
         match &result {
-            Ok(()) => self.log.notice("Background saving started", &[("start_us", &(self.snapshot_ns / 1000))]),
+            Ok(()) => self.log.notice("Background saving started", &[("start_us", &(self.snapshots.last_ns / 1000))]),
             Err(error) => {
                 self.log.warning("Can't save in background", &[(keys::ERROR, &error.to_string())]);
             }

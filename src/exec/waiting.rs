@@ -99,15 +99,12 @@ impl Instance {
             return None;
         }
         client.attention.put(Attention::BLOCKED, false);
-        let waiter = self.waiting.remove(self.keyspace.wanted_mut(), client.id);
-        self.count_blocked();
-        waiter
+        self.waiting.remove(self.keyspace.wanted_mut(), client.id)
     }
 
     /// Clients that wait in a command, and those that CLIENT PAUSE holds back, are blocked clients.
-    pub fn count_blocked(&self) {
-        self.metrics.blocked_clients.set((self.waiting.len() + self.held_back) as u64);
-        self.metrics.blocking_keys.set(self.waiting.totals().keys as u64);
+    pub fn blocked_clients(&self) -> usize {
+        self.waiting.len() + self.held_back
     }
 }
 
@@ -146,7 +143,6 @@ pub(super) fn block(
     };
     client.attention.put(Attention::BLOCKED, true);
     inst.waiting.add(inst.keyspace.wanted_mut(), client.id, waiter);
-    inst.count_blocked();
 }
 
 /// Serves the clients that wait for keys which have changed, until no key is ready.

@@ -147,7 +147,7 @@ impl World {
             sources: loaded.sources,
             table: &TABLE,
             saver: Saver::new(Arc::new(RealDisk), 0),
-            metrics: Arc::new(Metrics::new(2, &names)),
+            metrics: Arc::new(Metrics::new(Vec::new(), 2, &names)),
             log: Logger::silent(),
             rng: Rng::from_seed(7),
             now_ms: 1_700_000_000_000,
@@ -193,13 +193,13 @@ fn who_waited_longest_is_served_first() {
     assert_eq!(w.say(1, "take k 0"), "");
     assert_eq!(w.say(2, "take k 0"), "");
     assert!(w.is_blocked(1) && w.is_blocked(2));
-    assert_eq!(w.inst.metrics.blocked_clients.get(), 2);
-    assert_eq!(w.inst.commands_total, 0, "neither is over");
+    assert_eq!(w.inst.blocked_clients(), 2);
+    assert_eq!(w.inst.stats.commands, 0, "neither is over");
     assert_eq!(w.say(4, "put k v"), "+OK");
     assert_eq!((w.told(1), w.told(2)), ("$1 v".to_owned(), String::new()));
     assert!(!w.is_blocked(1) && w.is_blocked(2));
     assert_eq!(w.going_on(), [1]);
-    assert_eq!(w.inst.commands_total, 2);
+    assert_eq!(w.inst.stats.commands, 2);
     // The first one comes back, behind the second.
     assert_eq!(w.say(1, "take k 0"), "");
     w.say(4, "put k w");
@@ -232,7 +232,7 @@ fn time_runs_out() {
     w.inst.serve_waits(&mut w.outside);
     assert_eq!([w.told(1), w.told(2), w.told(3)], ["*-1", "", ""]);
     assert!(w.is_blocked(3));
-    assert_eq!(w.inst.commands_total, 2);
+    assert_eq!(w.inst.stats.commands, 2);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_client_that_goes_is_forgotten() {
     let mut gone = w.inst.clients.remove(0).expect("there");
     w.inst.forget(&mut gone, crate::exec::instance::CloseReason::Broken);
     assert!(w.inst.waiting.is_empty() && w.inst.keyspace.wanted().is_idle());
-    assert_eq!(w.inst.metrics.blocked_clients.get(), 0);
+    assert_eq!(w.inst.blocked_clients(), 0);
     w.say(2, "put k v");
     assert_eq!(w.inst.keyspace.size(0), 1);
 }

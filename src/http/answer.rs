@@ -107,7 +107,7 @@ fn page(path: &str, metrics: &Metrics, exporter: &Exporter) -> Page {
     match path.split('?').next().unwrap_or(path) {
         "/metrics" => Page::ok(CONTENT_TYPE, exporter.render()),
         "/healthz" => Page::ok(PLAIN, "ok\n".to_owned()),
-        "/readyz" if metrics.loading.get() != 0 => {
+        "/readyz" if metrics.ready.get() == 0 => {
             Page { body: "loading\n".to_owned(), ..Page::error("503 Service Unavailable") }
         }
         "/readyz" => Page::ok(PLAIN, "ready\n".to_owned()),
@@ -122,7 +122,7 @@ mod tests {
     use std::sync::Arc;
 
     fn check(request: &str, want_status: &str, want_keep: Option<bool>) -> String {
-        let metrics = Arc::new(Metrics::new(1, &[]));
+        let metrics = Arc::new(Metrics::new(Vec::new(), 1, &[]));
         let exporter = Exporter::new(metrics.clone());
         let mut out = Vec::new();
         let answered = answer(request.as_bytes(), &metrics, &exporter, &mut out);

@@ -109,12 +109,14 @@ impl Drop for Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::metrics::{Kind, Series};
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::time::Duration;
 
     fn start() -> (Handle, Arc<Metrics>) {
-        let metrics = Arc::new(Metrics::new(1, &["get"]));
+        let clients = Series { name: "redis_clients", help: "Clients", kind: Kind::Gauge, info: "clients", scale: 1.0 };
+        let metrics = Arc::new(Metrics::new(vec![clients], 1, &["get"]));
         (spawn(&["127.0.0.1:0".to_owned()], metrics.clone(), Logger::silent()).unwrap(), metrics)
     }
 
@@ -135,16 +137,12 @@ mod tests {
     #[test]
     fn pages() {
         let (handle, metrics) = start();
-        metrics.connected_clients.set(42);
+        metrics.publish(0, 42.0);
         let reply = ask(&handle, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        assert!(
-            reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.contains("\nredis_connected_clients 42\n"),
-            "{reply}"
-        );
-        metrics.loading.set(1);
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.contains("\nredis_clients 42\n"), "{reply}");
         assert!(ask(&handle, "GET /readyz HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 503 "));
         assert!(ask(&handle, "GET /healthz HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "));
-        metrics.loading.set(0);
+        metrics.ready.set(1);
         assert!(ask(&handle, "GET /readyz HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "));
     }
 
@@ -177,6 +175,8 @@ mod tests {
         assert_eq!(resolve("[::1]:9").unwrap()[0].to_string(), "[::1]:9");
         assert_eq!(resolve("*:9").unwrap()[0].to_string(), "0.0.0.0:9");
         assert!(resolve("9121").is_err() && resolve("x:y").is_err());
-        assert!(spawn(&["256.0.0.1:0".to_owned()], Arc::new(Metrics::new(1, &[])), Logger::silent()).is_err());
+        assert!(
+            spawn(&["256.0.0.1:0".to_owned()], Arc::new(Metrics::new(Vec::new(), 1, &[])), Logger::silent()).is_err()
+        );
     }
 }

@@ -176,7 +176,7 @@ mod tests {
         let mut reactor = Reactor::new().unwrap();
         let listener = reactor.listen_tcp("127.0.0.1:0".parse().unwrap(), 8).unwrap();
         let address = reactor.listener_address(listener).unwrap();
-        let metrics = Arc::new(Metrics::new(1, &[]));
+        let metrics = Arc::new(Metrics::new(Vec::new(), 1, &[]));
         (Observer::new(reactor, Exporter::new(metrics.clone()), metrics, Logger::silent()), address)
     }
 

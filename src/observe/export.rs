@@ -1,4 +1,4 @@
-//! The metrics in Prometheus's text format: the table of [`super::metrics`], read at the moment of a scrape.
+//! The metrics in Prometheus's text format: what [`super::metrics`] has at the moment of a scrape.
 //!
 //! A [`Collector`] over the shared [`Metrics`] instead of prometheus's own counters: those pay a locked
 //! instruction for every increment, on the hot path, so that a scrape every fifteen seconds may read them.
@@ -10,7 +10,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
-use super::metrics::{Histogram as Durations, Kind, Metrics};
+use super::metrics::{Histogram as Durations, Kind, Metrics, Series};
 
 /// What the `Content-Type` of the text is.
 pub const CONTENT_TYPE: &str = TEXT_FORMAT;
@@ -50,8 +50,8 @@ impl Collector for Source {
     fn collect(&self) -> Vec<MetricFamily> {
         let mut out = Families::default();
         let metrics = &*self.metrics;
-        for row in metrics.rows() {
-            out.one(row.series, row.help, row.kind, row.value as f64 * row.scale);
+        for (series, value) in metrics.rows() {
+            out.one(series.name, series.help, series.kind, value * series.scale);
         }
         computed(metrics, &mut out);
         databases(metrics, &mut out);
@@ -62,20 +62,19 @@ impl Collector for Source {
 
 /// One for each series that is always there: what registration checks.
 fn descriptions(metrics: &Metrics) -> Vec<Desc> {
-    let describe = |row: super::metrics::Row| {
-        Desc::new(row.series.to_owned(), row.help.to_owned(), Vec::new(), HashMap::new())
+    let describe = |(series, _): (&Series, f64)| {
+        Desc::new(series.name.to_owned(), series.help.to_owned(), Vec::new(), HashMap::new())
             .expect("the table's names are valid")
     };
-    metrics.rows().into_iter().map(describe).collect()
+    metrics.rows().map(describe).collect()
 }
 
-/// Series that are no number in the table.
+/// Series that are no published number.
 fn computed(metrics: &Metrics, out: &mut Families) {
     out.one("redis_up", "1: this instance answers", Kind::Gauge, 1.0);
-    out.one("redis_uptime_in_seconds", "Seconds since the start", Kind::Gauge, metrics.uptime_seconds() as f64);
-    let (used, rss) = (metrics.memory_used_bytes.get() as f64, metrics.memory_rss_bytes.get() as f64);
-    let ratio = if used > 0.0 { rss / used } else { 0.0 };
-    out.one("redis_mem_fragmentation_ratio", "Resident memory over allocated memory", Kind::Gauge, ratio);
+    let help = "When the present turn of the main loop began; 0 while it waits";
+    let started = metrics.turn_started_us.get() as f64 / 1e6;
+    out.one("kvstash_eventloop_turn_started_seconds", help, Kind::Gauge, started);
     let help = "Seconds that the main loop has spent in its present turn; 0 while it waits";
     out.one("kvstash_eventloop_turn_seconds", help, Kind::Gauge, metrics.turn_seconds());
     let build = [("version", env!("CARGO_PKG_VERSION").to_owned())];
@@ -204,9 +203,13 @@ mod tests {
 
     #[test]
     fn the_text_has_what_dashboards_ask_for() {
-        let metrics = Arc::new(Metrics::new(2, &["get", "set", "never"]));
-        metrics.connected_clients.set(3);
-        metrics.rdb_last_duration_ms.set(1500);
+        let series = vec![
+            Series { name: "redis_a", help: "A", kind: Kind::Gauge, info: "a", scale: 1.0 },
+            Series { name: "redis_b_total", help: "B", kind: Kind::Counter, info: "b_ms", scale: 0.001 },
+        ];
+        let metrics = Arc::new(Metrics::new(series, 2, &["get", "set", "never"]));
+        metrics.publish(0, 3.0);
+        metrics.publish(1, 1500.0);
         metrics.dbs[1].keys.set(10);
         metrics.commands[0].record(3_000, false, true);
         metrics.commands[0].record(3_000_000_000, true, true);
@@ -215,9 +218,10 @@ mod tests {
         let text = Exporter::new(metrics).render();
         for line in [
             "redis_up 1",
-            "redis_connected_clients 3",
-            "# TYPE redis_keyspace_hits_total counter",
-            "redis_rdb_last_bgsave_duration_sec 1.5",
+            "redis_a 3",
+            "# HELP redis_b_total B",
+            "# TYPE redis_b_total counter",
+            "redis_b_total 1.5",
             "redis_db_keys{db=\"db0\"} 0",
             "redis_db_keys{db=\"db1\"} 10",
             "redis_commands_total{cmd=\"get\"} 2",

@@ -3,7 +3,7 @@
 //! # What this is
 //!
 //! The one room that names `slog` and `prometheus`. Others log through [`log::Logger`] with a fixed message and
-//! values under the names in [`keys`], and count through the fields of [`metrics::Metrics`].
+//! values under the names in [`keys`]. What the server counts is copied to [`metrics::Metrics`].
 //!
 //! # What it never does
 //!
@@ -20,11 +20,11 @@
 //! | [`keys`] | the names under which values are logged |
 //! | [`latency`] | the latency monitor behind `LATENCY` |
 //! | [`log`] | levels, line formats, outputs |
-//! | [`metrics`] | counters, gauges, histograms, and the table of all of them |
+//! | [`metrics`] | counters, gauges, histograms, and what other threads see of the server's numbers |
 //!
 //! # Read first
 //!
-//! The table in [`metrics`].
+//! [`metrics`].
 
 pub mod crash;
 pub mod export;

@@ -19,9 +19,9 @@ other computers, do one of the following: 1) Set a password (CONFIG SET requirep
 impl Server {
     pub(super) fn accept(&mut self, conn: ConnId, listener: ListenerId) {
         let reactor = &mut self.outside.reactor;
-        self.inst.metrics.connections_received.inc();
+        self.inst.stats.connections += 1;
         if self.inst.clients.len() as u64 >= u64::from(self.inst.config.limits.maxclients) {
-            self.inst.metrics.connections_rejected.inc();
+            self.inst.stats.connections_rejected += 1;
             return self.turn_away(conn, TOO_MANY);
         }
         let unix = reactor.is_unix(conn);

@@ -231,7 +231,6 @@ impl Server {
             }
             next = run_end;
         }
-        self.inst.metrics.eventloop_cmd_ns.add(self.inst.stamp_ns - began_ns);
     }
 
     fn execute_run(&mut self, client: &mut Client, from: usize, to: usize) {
@@ -263,7 +262,7 @@ impl Server {
                     if !client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
                         client.reply.error_bytes(&text);
                     }
-                    self.inst.errors.count("ERR");
+                    self.inst.stats.errors.count("ERR");
                     notes::protocol_error(&self.inst, client, &text);
                     client.consumed = request.end as usize;
                     client.close_after_reply();

@@ -11,6 +11,7 @@
 
 use super::Server;
 use crate::client::Attention;
+use crate::commands::info;
 use crate::exec::instance::CloseReason;
 
 /// Divided by `hz`, the time between two runs of the cron.
@@ -21,6 +22,9 @@ const EXPIRE_BUDGET_NS: u64 = 500_000;
 
 /// A client that has sent nothing for so long will not finish its request at once: its buffer is cut to what is in it.
 const STALLED_MS: i64 = 2_000;
+
+/// So often a second numbers are copied to where other threads read them, if the cron runs so often.
+const PUBLISH_HZ: u64 = 10;
 
 /// Buffers are given back to the allocator once in so many runs.
 const SHRINK_EVERY: u64 = 100;
@@ -36,7 +40,7 @@ impl Server {
         let clock = self.outside.clock;
         self.inst.expire_due(|| clock.mono_ns() < until_ns);
         let expire_ns = self.outside.now_ns().saturating_sub(began_ns);
-        self.inst.turns.expire_ns += expire_ns;
+        self.inst.stats.turns.expire_ns += expire_ns;
         self.inst.note_latency("expire-cycle", expire_ns);
         self.inst.continue_eviction(&self.outside);
         self.inst.serve_waits(&mut self.outside);
@@ -60,7 +64,9 @@ impl Server {
         self.end_pause();
         self.check_clients(hz);
         self.settle();
-        self.inst.publish(self.queries.memory() + self.replies.memory());
+        if self.inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
+            info::publish(&mut self.inst, &self.outside);
+        }
         if self.inst.cron_runs().is_multiple_of(BATCH_SHRINK_EVERY) {
             self.batch.shrink();
         }
@@ -70,7 +76,7 @@ impl Server {
                 self.replies.shrink();
             }
         }
-        self.inst.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
+        self.inst.stats.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
     }
 
     /// Moves memory for a fraction of a millisecond.
@@ -78,7 +84,7 @@ impl Server {
         let clock = self.outside.clock;
         let began_ns = clock.mono_ns();
         self.inst.defrag_step(|| clock.mono_ns());
-        self.inst.turns.cron_ns += clock.mono_ns().saturating_sub(began_ns);
+        self.inst.stats.turns.cron_ns += clock.mono_ns().saturating_sub(began_ns);
     }
 
     /// Looks at every client about once a second, a slice at a time: `timeout`, soft output limits of clients that take

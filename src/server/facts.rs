@@ -145,10 +145,8 @@ fn facts(metrics: &Metrics) -> String {
         format!("os:{}", process::os()),
         format!("process_id:{}", process::pid()),
         format!("executable:{}", process::executable()),
-        format!("uptime_in_seconds:{}", metrics.uptime_seconds()),
     ];
-    let rows = metrics.rows();
-    lines.extend(rows.iter().filter(|row| !row.info.is_empty()).map(|row| format!("{}:{}", row.info, row.value)));
+    lines.extend(metrics.rows().map(|(series, value)| format!("{}:{value}", series.info)));
     lines.join("\n")
 }
 

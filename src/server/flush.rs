@@ -50,8 +50,8 @@ impl Server {
             let outcome = self.outside.reactor.write(conn, &mut client.reply.out);
             let sent = (owed - client.reply.out.len()) as u64;
             client.output_bytes += sent;
-            self.inst.output_bytes += sent;
-            self.inst.metrics.writes_processed.inc();
+            self.inst.stats.output_bytes += sent;
+            self.inst.stats.writes += 1;
             match outcome {
                 WriteOutcome::Drained => {}
                 WriteOutcome::Blocked => return self.check_output(conn),

@@ -33,8 +33,7 @@ impl Server {
             return Ok(());
         }
         self.inst.alert.put(Alert::LOADING, true);
-        self.inst.metrics.loading.set(1);
-        self.inst.loading_started_ms = self.inst.now_ms;
+        self.inst.load.started_ms = self.inst.now_ms;
         self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
         let began_ns = self.outside.now_ns();
         match Loader::open_file(&RealDisk, &path, &self.inst.load_settings()) {
@@ -55,7 +54,7 @@ impl Server {
         let mut sink = Sink { inst: &mut self.inst, keys: loading.keys };
         let step = loading.loader.step(&mut sink);
         loading.keys = sink.keys;
-        self.inst.load_progress = *loading.loader.progress();
+        self.inst.load.progress = *loading.loader.progress();
         match step {
             Ok(Step::More) => self.loading = Some(loading),
             Ok(Step::Done(loaded)) => self.end_load(Some((loaded, loading.began_ns))),
@@ -72,9 +71,8 @@ impl Server {
     fn end_load(&mut self, loaded: Option<(Loaded, u64)>) {
         self.inst.keyspace.end_load();
         self.inst.alert.put(Alert::LOADING, false);
-        self.inst.metrics.loading.set(0);
         if let Some((loaded, began_ns)) = loaded {
-            self.inst.loaded = loaded.counts;
+            self.inst.load.counts = loaded.counts;
             let duration_ms = (self.outside.now_ns() - began_ns) / 1_000_000;
             self.inst.log.log(Level::Notice, &loaded.to_string(), &[]);
             self.inst.log.notice("DB loaded from disk", &[(keys::DURATION_MS, &duration_ms)]);
@@ -85,6 +83,7 @@ impl Server {
 
     /// Clients may come: tools wait for these lines, and service managers for the notification.
     fn say_ready(&self) {
+        self.inst.metrics.ready.set(1);
         for kind in listening_kinds(&self.inst.config) {
             self.inst.log.notice(kind, &[]);
         }

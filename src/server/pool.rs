@@ -33,11 +33,6 @@ impl BufferPool {
         }
     }
 
-    /// Bytes held.
-    pub(super) fn memory(&self) -> usize {
-        self.free.iter().map(Vec::capacity).sum()
-    }
-
     /// Lets go of half of what is held: called now and then, so that a burst is forgotten.
     pub(super) fn shrink(&mut self) {
         self.free.truncate(self.free.len() / 2);

@@ -63,7 +63,6 @@ impl Server {
 
     fn count_held_back(&mut self) {
         self.inst.held_back = self.postponed.len();
-        self.inst.count_blocked();
     }
 
     /// A client's command has waited for long enough: sends the reply, runs what it sent meanwhile.

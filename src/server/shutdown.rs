@@ -99,7 +99,7 @@ impl Server {
             told.push(client.conn);
         }
         for conn in told {
-            self.inst.errors.count(error.code());
+            self.inst.stats.errors.count(error.code());
             self.flush_later(conn);
         }
         self.resume_all();

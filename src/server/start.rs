@@ -131,7 +131,7 @@ fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<Se
     reactor.watch_signals(&shutdown::WATCHED).map_err(io("watching signals"))?;
     let mut outside = Outside::new(reactor, clock);
     let names: Vec<&'static str> = table.by_ids().map(|c| c.full_name.as_str()).collect();
-    let metrics = Arc::new(Metrics::new(config.storage.databases as usize, &names));
+    let metrics = Arc::new(Metrics::new(commands::info::series(), config.storage.databases as usize, &names));
     let rng = Rng::from_os();
     let seed = HashSeed::random();
     let keyspace = Keyspace::new(config.storage.databases as usize, seed, Instance::keyspace_options(&config));

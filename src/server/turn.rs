@@ -37,7 +37,7 @@ impl Server {
             notes::poll_failed(&self.inst, &error);
         }
         let began_ns = self.tell_time();
-        self.inst.metrics.eventloop_turn_us.set(self.inst.now_ms as u64 * 1000);
+        self.inst.metrics.turn_started_us.set(self.inst.now_ms as u64 * 1000);
         for event in events.drain(..) {
             match event {
                 Event::Accepted { conn, listener } => self.accept(conn, listener),
@@ -51,10 +51,10 @@ impl Server {
             }
         }
         self.events = events;
-        let commands_before = self.inst.commands_total;
+        let commands_before = self.inst.stats.commands;
         self.serve_ready();
         // CONFIG RESETSTAT may have come in between.
-        let commands = self.inst.commands_total.saturating_sub(commands_before);
+        let commands = self.inst.stats.commands.saturating_sub(commands_before);
         self.before_sleep();
         if self.outside.now_ns() >= self.next_cron_ns {
             self.cron();
@@ -65,7 +65,7 @@ impl Server {
         let duration_ns = self.outside.now_ns().saturating_sub(began_ns);
         self.busy_poll.turned(duration_ns, commands > 0);
         self.inst.account_turn(duration_ns, commands);
-        self.inst.metrics.eventloop_turn_us.set(0);
+        self.inst.metrics.turn_started_us.set(0);
         self.load_step().or_else(|| self.shutdown_step())
     }
 
@@ -83,9 +83,9 @@ impl Server {
             }
             let found = !events.is_empty();
             self.busy_poll.learn(found);
-            self.inst.metrics.busy_polls.inc();
+            self.inst.stats.busy_polls += 1;
             if found {
-                self.inst.metrics.busy_polls_found.inc();
+                self.inst.stats.busy_polls_found += 1;
                 return Ok(());
             }
         }
@@ -213,8 +213,8 @@ impl Server {
                 client.input_bytes += n as u64;
                 client.last_active_ms = self.inst.now_ms;
                 client.flags.put(ClientFlags::DRAINED, drained);
-                self.inst.input_bytes += n as u64;
-                self.inst.metrics.reads_processed.inc();
+                self.inst.stats.input_bytes += n as u64;
+                self.inst.stats.reads += 1;
                 let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.memory());
                 let held = client.unread().len() + client.parser.held_bytes() + queued;
                 if held as u64 > query_bytes_max {

@@ -6,10 +6,12 @@
 //! | `world` | an instance with clients that speak to it directly |
 //! | `model` | what Redis says it should answer, written in the most obvious way |
 //! | `blocked` | blocked clients, expiry and transactions, against the model |
+//! | `info` | the rows of INFO, and what CONFIG RESETSTAT does to them |
 //!
 //! A failing seed is printed with its last steps; `SIM_SEED=n` runs it alone, `SIM_SEEDS=n` runs more of them.
 
 mod blocked;
 mod host;
+mod info;
 mod model;
 mod world;

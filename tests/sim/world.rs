@@ -42,7 +42,7 @@ impl World {
             sources: loaded.sources,
             table,
             saver: Saver::new(Arc::new(RealDisk), host.now_ms()),
-            metrics: Arc::new(Metrics::new(2, &names)),
+            metrics: Arc::new(Metrics::new(commands::info::series(), 2, &names)),
             log: Logger::silent(),
             rng: Rng::from_seed(seed),
             now_ms: host.now_ms(),

@@ -154,8 +154,8 @@ fn flags_and_keys_go_together() {
 fn exec_names_no_command() {
     /// Literals that happen to be a command's name: (file, literal, what it is).
     const OTHERS: &[(&str, &str, &str)] = &[
-        ("src/exec/instance.rs", "command", "an event of the latency monitor"),
-        ("src/exec/configure.rs", "role", "a key of a log line"),
+        ("src/exec/account.rs", "command", "an event of the latency monitor"),
+        ("src/exec/identity.rs", "role", "a label of a series"),
         ("src/exec/cursor.rs", "COUNT", "an option of SCAN"),
         ("src/exec/cursor.rs", "TYPE", "an option of SCAN"),
         ("src/exec/spec.rs", "list", "a group and a category"),

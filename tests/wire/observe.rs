@@ -1,10 +1,11 @@
 //! Looking at a running server: SLOWLOG, LATENCY, MONITOR, MEMORY, metrics over HTTP, the form of the log.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::support::{Server, Value, each_proto, free_port, wait_for};
+use crate::support::{Conn, Server, Value, each_proto, free_port, wait_for};
 
 #[test]
 fn slowlog() {
@@ -300,6 +301,102 @@ fn metrics_move() {
     assert!(get(second, "/healthz").unwrap().starts_with("HTTP/1.1 200 "));
     kv.cmd(&["CONFIG", "SET", "http-listen", ""]);
     assert!(get(second, "/healthz").is_err());
+}
+
+/// INFO's fields.
+fn info_fields(kv: &mut Conn) -> HashMap<String, String> {
+    let text = kv.line("INFO everything").string();
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// INFO as a number; `ok` and `err` are 1 and 0.
+fn number(text: &str) -> f64 {
+    match text {
+        "ok" => 1.0,
+        "err" => 0.0,
+        text => text.parse().unwrap(),
+    }
+}
+
+/// Every row that is shown by both has one value: between what INFO says before and after. What is asked for changes
+/// what is said, so memory is given some room; the rest is exact.
+#[test]
+fn info_and_metrics_agree() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let mut blocked = server.connect();
+    let port = free_port();
+    kv.ok(&format!("CONFIG SET http-listen 127.0.0.1:{port} maxmemory 4gb"));
+    kv.ok("DEBUG POPULATE 10000 key 1000");
+    kv.line("SET a 1 PX 1");
+    kv.talk("GET b => (nil)\n WATCH w => OK\n INCRBY c x =~ (error) ERR*\n SET c 3\n GET c => \"3\"");
+    kv.cmd(&["RPUSH", "many", "1", "2"]);
+    blocked.send(&["BLPOP", "nothing", "0"]);
+    wait_for("a key to expire", Duration::from_secs(5), || kv.info("expired_keys") == "1");
+    let before = info_fields(&mut kv);
+    std::thread::sleep(Duration::from_millis(300));
+    let page = get(port, "/metrics").unwrap();
+    let after = info_fields(&mut kv);
+    let mut compared = 0;
+    for series in kvstash::commands::info::series() {
+        let shown = page.lines().find_map(|line| line.strip_prefix(series.name)?.strip_prefix(' '));
+        let shown: f64 = shown.unwrap_or_else(|| panic!("{} is missing", series.name)).parse().unwrap();
+        let of = |fields: &HashMap<String, String>| number(&fields[series.info]) * series.scale;
+        let (low, high) = (of(&before).min(of(&after)), of(&before).max(of(&after)));
+        let is_memory = ["used_memory", "allocator_", "mem_"].iter().any(|start| series.info.starts_with(start));
+        let agrees = match is_memory {
+            true => shown > 0.0 && shown < high * 1.5,
+            false => shown >= low - 1e-6 && shown <= high + 1e-6,
+        };
+        assert!(agrees, "{}: {shown}, {}: {low} to {high}", series.name, series.info);
+        compared += u32::from(!is_memory && high > 0.0);
+    }
+    assert!(compared > 15, "only {compared} were not zero");
+}
+
+/// A busy loop is watched all the same.
+#[test]
+fn metrics_of_a_busy_loop() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let port = free_port();
+    kv.ok(&format!("CONFIG SET http-listen 127.0.0.1:{port}"));
+    std::thread::sleep(Duration::from_millis(300));
+    kv.send(&["DEBUG", "SLEEP", "1"]);
+    wait_for("a turn to last", Duration::from_secs(5), || {
+        let page = get(port, "/metrics").unwrap();
+        let seconds = page.lines().find_map(|line| line.strip_prefix("kvstash_eventloop_turn_seconds ")).unwrap();
+        assert!(page.contains("\nredis_connected_clients 1\n"), "{page}");
+        seconds.parse::<f64>().unwrap() > 0.3
+    });
+    assert!(get(port, "/readyz").unwrap().starts_with("HTTP/1.1 200 "));
+    assert_eq!(kv.read().text(), "OK");
+}
+
+/// A server that loads is alive and not ready, and what it publishes says so.
+#[test]
+fn not_ready_while_loading() {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let slowly = ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    let mut server = Server::start(&[&slowly[..], &["--http-listen", &listen]].concat());
+    let answers = |path: &str, status: &str| get(port, path).unwrap().starts_with(&format!("HTTP/1.1 {status} "));
+    let shows = |line: &str| get(port, "/metrics").unwrap().lines().any(|shown| shown == line);
+    assert!(answers("/readyz", "200"));
+    let mut kv = server.connect();
+    kv.ok("DEBUG POPULATE 5000 key 100");
+    kv.ok("SAVE");
+    server.kill_9();
+    server.start_loading();
+    let mut kv = server.connect();
+    assert!(answers("/readyz", "503") && answers("/healthz", "200"));
+    wait_for("the load to be published", Duration::from_secs(5), || shows("redis_loading_dump_file 1"));
+    assert!(answers("/readyz", "503"));
+    kv.ok("CONFIG SET key-load-delay 0");
+    wait_for("the server to be ready", Duration::from_secs(10), || answers("/readyz", "200"));
+    wait_for("that to be published", Duration::from_secs(5), || shows("redis_loading_dump_file 0"));
+    assert!(shows("redis_db_keys{db=\"db0\"} 5000"));
 }
 
 /// The form of the log changes from one line to the next.

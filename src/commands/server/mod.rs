@@ -18,7 +18,7 @@ mod command;
 mod config;
 mod dataset;
 mod debug;
-mod info;
+pub mod info;
 mod latency;
 mod lolwut;
 mod memory;

@@ -32,7 +32,7 @@ pub(super) fn commandstats(facts: &Facts<'_>, line: Line<'_>) {
 }
 
 pub(super) fn errorstats(facts: &Facts<'_>, line: Line<'_>) {
-    for (code, count) in facts.inst.errors.by_code() {
+    for (code, count) in facts.inst.stats.errors.by_code() {
         line(&format!("errorstat_{code}"), &format_args!("count={count}"));
     }
 }

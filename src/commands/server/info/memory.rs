@@ -1,88 +1,80 @@
 //! The section about memory.
 
-use super::{Facts, Human, Line};
+use super::row::{Row, Value, absent, counter, gauge};
 use crate::exec::memory::percent;
 use crate::sys::{allocator, process};
 
-pub(super) fn memory(facts: &Facts<'_>, line: Line<'_>) {
-    used(facts, line);
-    subsystems(facts, line);
-    fragmentation(facts, line);
-    let report = facts.memory;
-    let lazy = facts.inst.keyspace.lazyfree();
-    line("mem_not_counted_for_evict", &facts.inst.uncounted_memory());
-    line("mem_replication_backlog", &0);
-    line("mem_total_replication_buffers", &0);
-    line("mem_replica_full_sync_buffer", &0);
-    line("mem_clients_slaves", &0);
-    line("mem_clients_normal", &report.clients);
-    line("mem_cluster_links", &0);
-    line("mem_aof_buffer", &0);
-    let called = &facts.inst.config.observability.info_mem_allocator;
-    match called.is_empty() {
-        true => line("mem_allocator", &allocator::name()),
-        false => line("mem_allocator", &called.to_lossy()),
-    }
-    line("mem_overhead_db_hashtable_rehashing", &0);
-    line("active_defrag_running", &facts.inst.defragmenter.percent());
-    line("lazyfree_pending_objects", &lazy.pending_objects());
-    line("lazyfreed_objects", &lazy.freed_objects());
-}
+pub(super) static MEMORY: &[Row] = &[
+    gauge("used_memory", |f| f.memory.used.into()).human().series("redis_memory_used_bytes", "Memory allocated"),
+    gauge("used_memory_rss", |f| f.memory.rss.into())
+        .human()
+        .series("redis_memory_used_rss_bytes", "Memory resident, as the system counts it"),
+    gauge("used_memory_peak", |f| f.memory.peak.into())
+        .human()
+        .series("redis_memory_used_peak_bytes", "The most memory that was allocated"),
+    gauge("used_memory_peak_time", |f| f.memory.peak_s.into()),
+    gauge("used_memory_peak_perc", |f| Value::Percent(percent(f.memory.used, f.memory.peak))),
+    gauge("used_memory_overhead", |f| f.memory.overhead.into()),
+    gauge("used_memory_startup", |f| f.memory.startup.into())
+        .series("redis_memory_used_startup_bytes", "Memory allocated when the start was done"),
+    gauge("used_memory_dataset", |f| f.memory.dataset().into())
+        .series("redis_memory_used_dataset_bytes", "Memory allocated less what is not data"),
+    gauge("used_memory_dataset_perc", |f| Value::Percent(f.memory.dataset_percent())),
+    gauge("allocator_allocated", |f| f.memory.allocator.allocated.into())
+        .series("redis_allocator_allocated_bytes", "Bytes the allocator gave out"),
+    gauge("allocator_active", |f| f.memory.allocator.active.into())
+        .series("redis_allocator_active_bytes", "Bytes in the allocator's active pages"),
+    gauge("allocator_resident", |f| f.memory.allocator.resident.into())
+        .series("redis_allocator_resident_bytes", "Bytes of the allocator's resident pages"),
+    absent("allocator_muzzy"),
+    gauge("total_system_memory", |_| process::machine_memory_bytes().into()).human(),
+    // What scripts take, of which there are none.
+    absent("used_memory_lua"),
+    absent("used_memory_vm_eval"),
+    absent("used_memory_lua_human").says(|_| Value::Size(0)),
+    absent("used_memory_scripts_eval"),
+    absent("number_of_cached_scripts"),
+    absent("number_of_functions"),
+    absent("number_of_libraries"),
+    absent("used_memory_vm_functions"),
+    absent("used_memory_vm_total").human(),
+    absent("used_memory_functions"),
+    absent("used_memory_scripts").human(),
+    gauge("maxmemory", |f| f.inst.config.storage.maxmemory.into())
+        .human()
+        .series("redis_memory_max_bytes", "The bound maxmemory; 0 is none"),
+    gauge("maxmemory_policy", |f| f.inst.config.storage.maxmemory_policy.word().into()),
+    gauge("allocator_frag_ratio", |f| ratio(f.memory.allocator_fragmentation().ratio)),
+    gauge("allocator_frag_bytes", |f| f.memory.allocator_fragmentation().bytes.into()),
+    gauge("allocator_rss_ratio", |f| ratio(f.memory.allocator_rss().ratio)),
+    gauge("allocator_rss_bytes", |f| f.memory.allocator_rss().bytes.into()),
+    gauge("rss_overhead_ratio", |f| ratio(f.memory.rss_overhead().ratio)),
+    gauge("rss_overhead_bytes", |f| f.memory.rss_overhead().bytes.into()),
+    gauge("mem_fragmentation_ratio", |f| ratio(f.memory.fragmentation().ratio))
+        .series("redis_mem_fragmentation_ratio", "Resident memory over allocated memory"),
+    gauge("mem_fragmentation_bytes", |f| f.memory.fragmentation().bytes.into()),
+    gauge("mem_not_counted_for_evict", |f| f.inst.uncounted_memory().into()),
+    absent("mem_replication_backlog"),
+    absent("mem_total_replication_buffers"),
+    absent("mem_replica_full_sync_buffer"),
+    absent("mem_clients_slaves"),
+    gauge("mem_clients_normal", |f| f.memory.clients.into())
+        .series("redis_mem_clients_normal", "Memory of clients' state and buffers"),
+    absent("mem_cluster_links"),
+    absent("mem_aof_buffer"),
+    gauge("mem_allocator", |f| match &f.inst.config.observability.info_mem_allocator {
+        called if called.is_empty() => allocator::name().into(),
+        called => called.to_lossy().into(),
+    }),
+    absent("mem_overhead_db_hashtable_rehashing"),
+    gauge("active_defrag_running", |f| f.inst.defragmenter.percent().into())
+        .series("redis_active_defrag_running", "Share of a processor that moving memory may take just now, in percent"),
+    gauge("lazyfree_pending_objects", |f| f.inst.keyspace.lazyfree().pending_objects().into())
+        .series("redis_lazyfree_pending_objects", "Values that wait to be freed in the background"),
+    counter("lazyfreed_objects", |f| f.inst.keyspace.lazyfree().freed_objects().into())
+        .series("redis_lazyfreed_objects_total", "Values freed in the background"),
+];
 
-fn used(facts: &Facts<'_>, line: Line<'_>) {
-    let report = facts.memory;
-    let allocator = &report.allocator;
-    let machine_bytes = process::machine_memory_bytes();
-    line("used_memory", &report.used);
-    line("used_memory_human", &Human(report.used));
-    line("used_memory_rss", &report.rss);
-    line("used_memory_rss_human", &Human(report.rss));
-    line("used_memory_peak", &report.peak);
-    line("used_memory_peak_human", &Human(report.peak));
-    line("used_memory_peak_time", &report.peak_s);
-    line("used_memory_peak_perc", &format_args!("{:.2}%", percent(report.used, report.peak)));
-    line("used_memory_overhead", &report.overhead);
-    line("used_memory_startup", &report.startup);
-    line("used_memory_dataset", &report.dataset());
-    line("used_memory_dataset_perc", &format_args!("{:.2}%", report.dataset_percent()));
-    line("allocator_allocated", &allocator.allocated);
-    line("allocator_active", &allocator.active);
-    line("allocator_resident", &allocator.resident);
-    line("allocator_muzzy", &0);
-    line("total_system_memory", &machine_bytes);
-    line("total_system_memory_human", &Human(machine_bytes));
-}
-
-/// What scripts take, of which there are none; and the limit.
-fn subsystems(facts: &Facts<'_>, line: Line<'_>) {
-    let storage = &facts.inst.config.storage;
-    line("used_memory_lua", &0);
-    line("used_memory_vm_eval", &0);
-    line("used_memory_lua_human", &Human(0));
-    line("used_memory_scripts_eval", &0);
-    line("number_of_cached_scripts", &0);
-    line("number_of_functions", &0);
-    line("number_of_libraries", &0);
-    line("used_memory_vm_functions", &0);
-    line("used_memory_vm_total", &0);
-    line("used_memory_vm_total_human", &Human(0));
-    line("used_memory_functions", &0);
-    line("used_memory_scripts", &0);
-    line("used_memory_scripts_human", &Human(0));
-    line("maxmemory", &storage.maxmemory);
-    line("maxmemory_human", &Human(storage.maxmemory));
-    line("maxmemory_policy", &storage.maxmemory_policy.word());
-}
-
-fn fragmentation(facts: &Facts<'_>, line: Line<'_>) {
-    let report = facts.memory;
-    for (ratio, bytes, share) in [
-        ("allocator_frag_ratio", "allocator_frag_bytes", report.allocator_fragmentation()),
-        ("allocator_rss_ratio", "allocator_rss_bytes", report.allocator_rss()),
-        ("rss_overhead_ratio", "rss_overhead_bytes", report.rss_overhead()),
-        ("mem_fragmentation_ratio", "mem_fragmentation_bytes", report.fragmentation()),
-    ] {
-        line(ratio, &format_args!("{:.2}", share.ratio));
-        line(bytes, &share.bytes);
-    }
+fn ratio(ratio: f64) -> Value {
+    Value::Fixed(ratio, 2)
 }

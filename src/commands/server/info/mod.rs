@@ -1,20 +1,27 @@
 //! INFO: what there is to know about the instance, in sections.
 //!
-//! A section is a heading and a function that writes lines; [`SECTIONS`] is the list, in Redis's order. Names and
-//! order of the fields are Redis 8.0's, because monitoring matches on them. A field about something that this server
-//! does not have says what is true of a server without it (`role:master`, `aof_enabled:0`). What is known in another
-//! room is written by that room (`SaveStatus::rdb_fields`).
+//! A section is a heading and a list of rows; [`SECTIONS`] is the list, in Redis's order. A row is all there is to know
+//! of one line, and of the series of `/metrics` that shows the same number. Lines that there are any number of (a
+//! command's, a database's) are written by a function of the section. Names and order of the fields are Redis's,
+//! because monitoring matches on them. A field about something that this server does not have says what is true of a
+//! server without it (`role:master`, `aof_enabled:0`).
 //!
-//! | file | sections |
+//! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | which sections a request means |
-//! | `server.rs` | server, clients, threads, replication, cpu, modules, cluster, kvstash |
+//! | `row.rs` | what a row is |
+//! | `publish.rs` | the rows as series |
+//! | `server.rs` | server, clients, threads, replication, cpu, cluster, kvstash |
 //! | `memory.rs` | memory |
-//! | `stats.rs` | persistence, stats, debug |
+//! | `persistence.rs` | persistence |
+//! | `stats.rs` | stats, debug |
 //! | `commands.rs` | commandstats, errorstats, latencystats, keyspace, keysizes |
 
 mod commands;
 mod memory;
+mod persistence;
+mod publish;
+mod row;
 mod server;
 mod stats;
 
@@ -25,8 +32,14 @@ use crate::exec::ctx::{AdminCtx, Host};
 use crate::exec::error::CommandResult;
 use crate::exec::instance::Instance;
 use crate::exec::memory::MemoryReport;
+use crate::exec::rates::PerSecond;
 use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
+use crate::persist::SaveStatus;
 use crate::resp::Args;
+use crate::sys::process::{self, CpuTime};
+
+pub use publish::{publish, rows, series};
+pub use row::{Kind, Row, Value};
 
 pub(super) static INFO: CommandSpec = CommandSpec {
     name: "info",
@@ -41,13 +54,41 @@ pub(super) static INFO: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
-/// What the sections are written from.
-struct Facts<'a> {
+/// What rows are computed from.
+pub struct Facts<'a> {
     inst: &'a Instance,
     /// The client that asks; it is not among `inst.clients` meanwhile.
-    caller: &'a Client,
+    caller: Option<&'a Client>,
     host: &'a dyn Host,
     memory: &'a MemoryReport,
+    save: SaveStatus,
+    rates: PerSecond,
+    cpu: CpuTime,
+}
+
+impl<'a> Facts<'a> {
+    /// What is known now.
+    pub fn new(
+        inst: &'a Instance,
+        caller: Option<&'a Client>,
+        host: &'a dyn Host,
+        memory: &'a MemoryReport,
+    ) -> Facts<'a> {
+        let (save, rates, cpu) = (inst.save_status(), inst.stats.rates.mean(), process::cpu_time());
+        Facts { inst, caller, host, memory, save, rates, cpu }
+    }
+
+    /// Clients that watch, and what they watch.
+    fn watching(&self) -> (usize, usize) {
+        self.inst.keyspace.watch().totals()
+    }
+
+    /// Segments and slots of all tables.
+    fn tables(&self) -> (usize, usize) {
+        let keyspace = &self.inst.keyspace;
+        let tables = (0..keyspace.databases()).map(|db| keyspace.table_stats(db));
+        tables.fold((0, 0), |(segments, slots), table| (segments + table.segments, slots + table.slots))
+    }
 }
 
 /// Writes one line.
@@ -69,33 +110,43 @@ struct Section {
     name: &'static str,
     heading: &'static str,
     shown: Shown,
-    write: fn(&Facts<'_>, Line<'_>),
+    rows: &'static [Row],
+    /// Writes what there is any number of.
+    more: fn(&Facts<'_>, Line<'_>),
 }
 
-const fn section(heading: &'static str, name: &'static str, shown: Shown, write: fn(&Facts<'_>, Line<'_>)) -> Section {
-    Section { name, heading, shown, write }
+/// A section of rows.
+const fn section(heading: &'static str, name: &'static str, shown: Shown, rows: &'static [Row]) -> Section {
+    Section { name, heading, shown, rows, more: |_, _| {} }
+}
+
+impl Section {
+    const fn more(mut self, more: fn(&Facts<'_>, Line<'_>)) -> Section {
+        self.more = more;
+        self
+    }
 }
 
 static SECTIONS: [Section; 18] = [
-    section("Server", "server", Shown::Default, server::server),
-    section("Clients", "clients", Shown::Default, server::clients),
-    section("Memory", "memory", Shown::Default, memory::memory),
-    section("Persistence", "persistence", Shown::Default, stats::persistence),
-    section("Threads", "threads", Shown::Default, server::threads),
-    section("Stats", "stats", Shown::Default, stats::stats),
-    section("Replication", "replication", Shown::Default, server::replication),
-    section("CPU", "cpu", Shown::Default, server::cpu),
-    section("Modules", "modules", Shown::Default, server::modules),
-    section("Commandstats", "commandstats", Shown::All, commands::commandstats),
-    section("Errorstats", "errorstats", Shown::Default, commands::errorstats),
-    section("Latencystats", "latencystats", Shown::All, commands::latencystats),
-    section("Cluster", "cluster", Shown::Default, server::cluster),
-    section("Keyspace", "keyspace", Shown::Default, commands::keyspace),
-    section("Keysizes", "keysizes", Shown::Default, commands::keysizes),
-    section("Kvstash", "kvstash", Shown::Default, server::kvstash),
-    section("Debug", "debug", Shown::OnlyByName, stats::debug),
+    section("Server", "server", Shown::Default, server::SERVER).more(server::listeners),
+    section("Clients", "clients", Shown::Default, server::CLIENTS),
+    section("Memory", "memory", Shown::Default, memory::MEMORY),
+    section("Persistence", "persistence", Shown::Default, persistence::PERSISTENCE),
+    section("Threads", "threads", Shown::Default, server::THREADS),
+    section("Stats", "stats", Shown::Default, stats::STATS),
+    section("Replication", "replication", Shown::Default, server::REPLICATION),
+    section("CPU", "cpu", Shown::Default, server::CPU),
+    section("Modules", "modules", Shown::Default, &[]),
+    section("Commandstats", "commandstats", Shown::All, &[]).more(commands::commandstats),
+    section("Errorstats", "errorstats", Shown::Default, &[]).more(commands::errorstats),
+    section("Latencystats", "latencystats", Shown::All, &[]).more(commands::latencystats),
+    section("Cluster", "cluster", Shown::Default, server::CLUSTER),
+    section("Keyspace", "keyspace", Shown::Default, &[]).more(commands::keyspace),
+    section("Keysizes", "keysizes", Shown::Default, &[]).more(commands::keysizes),
+    section("Kvstash", "kvstash", Shown::Default, server::KVSTASH),
+    section("Debug", "debug", Shown::OnlyByName, stats::DEBUG),
     // A name of its own in Redis, for what `all` leaves out there: lines of modules, which do not exist here.
-    section("Modules", "module_list", Shown::OnlyByName, server::modules),
+    section("Modules", "module_list", Shown::OnlyByName, &[]),
 ];
 
 /// Whether a request with these arguments means this section.
@@ -112,7 +163,7 @@ fn is_wanted(section: &Section, args: Args<'_>) -> bool {
 
 fn info(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let memory = ctx.inst.memory_report(ctx.client.memory());
-    let facts = Facts { inst: ctx.inst, caller: ctx.client, host: ctx.host, memory: &memory };
+    let facts = Facts::new(ctx.inst, Some(ctx.client), ctx.host, &memory);
     let mut text = String::with_capacity(8 * 1024);
     for section in SECTIONS.iter().filter(|s| is_wanted(s, args)) {
         if !text.is_empty() {
@@ -121,26 +172,15 @@ fn info(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         text.push_str("# ");
         text.push_str(section.heading);
         text.push_str("\r\n");
-        (section.write)(&facts, &mut |name, value| {
+        let mut line = |name: &str, value: &dyn Display| {
             let written = write!(text, "{name}:{value}\r\n");
             written.expect("a String takes whatever is written to it");
-        });
+        };
+        section.rows.iter().for_each(|row| row.write(&facts, &mut line));
+        (section.more)(&facts, &mut line);
     }
     ctx.reply().verbatim("txt", text.as_bytes());
     Ok(())
-}
-
-/// A number of bytes as `_human` fields show it: `1.50M`.
-struct Human(u64);
-
-impl Display for Human {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const UNITS: [(&str, u32); 5] = [("P", 50), ("T", 40), ("G", 30), ("M", 20), ("K", 10)];
-        match UNITS.iter().find(|(_, bits)| self.0 >> bits > 0) {
-            None => write!(f, "{}B", self.0),
-            Some((unit, bits)) => write!(f, "{:.2}{unit}", self.0 as f64 / (1u64 << bits) as f64),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -162,13 +202,5 @@ mod tests {
         assert!(wanted("info all").contains(&"latencystats"));
         assert!(!wanted("info everything").contains(&"debug"));
         assert_eq!(wanted("info debug"), ["debug"]);
-    }
-
-    #[test]
-    fn sizes_for_people() {
-        let sizes = [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_572_864, "1.50M"), (25_276_502_016, "23.54G")];
-        for (bytes, text) in sizes {
-            assert_eq!(Human(bytes).to_string(), text);
-        }
     }
 }

@@ -1,53 +1,41 @@
 //! The sections about the program and its surroundings.
 
-use std::fmt::Display;
-
+use super::row::{Row, Value, absent, counter, gauge, measure, total};
 use super::{Facts, Line};
 use crate::client::Client;
-use crate::exec::instance::Instance;
 use crate::sys::process;
 
-/// Microseconds, shown as seconds with six digits.
-struct Seconds(u64);
-
-impl Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
-    }
-}
-
-pub(super) fn server(facts: &Facts<'_>, line: Line<'_>) {
-    let inst = facts.inst;
-    let config = &inst.config.server;
-    line("redis_version", &config.redis_version.to_lossy());
-    line("kvstash_version", &env!("CARGO_PKG_VERSION"));
-    line("redis_git_sha1", &"00000000");
-    line("redis_git_dirty", &0);
-    line("redis_build_id", &"0");
-    line("redis_mode", &"standalone");
-    line("os", &process::os());
-    line("arch_bits", &usize::BITS);
-    line("monotonic_clock", &facts.host.clock_name());
-    line("multiplexing_api", &"epoll");
-    line("process_id", &process::pid());
-    line("process_supervised", &"no");
-    line("run_id", &inst.run_id);
-    line("tcp_port", &config.port);
-    line("server_time_usec", &facts.host.wall_us());
-    line("uptime_in_seconds", &inst.uptime_s());
-    line("uptime_in_days", &(inst.uptime_s() / 86_400));
-    line("hz", &config.hz);
-    line("configured_hz", &config.hz);
+pub(super) static SERVER: &[Row] = &[
+    gauge("redis_version", |f| f.inst.config.server.redis_version.to_lossy().into()),
+    gauge("kvstash_version", |_| env!("CARGO_PKG_VERSION").into()),
+    gauge("redis_git_sha1", |_| "00000000".into()),
+    absent("redis_git_dirty"),
+    absent("redis_build_id"),
+    gauge("redis_mode", |_| "standalone".into()),
+    gauge("os", |_| process::os().into()),
+    gauge("arch_bits", |_| usize::BITS.into()),
+    gauge("monotonic_clock", |f| f.host.clock_name().into()),
+    gauge("multiplexing_api", |_| "epoll".into()),
+    gauge("process_id", |_| process::pid().into()),
+    gauge("process_supervised", |_| "no".into()),
+    gauge("run_id", |f| f.inst.identity.run_id.clone().into()),
+    gauge("tcp_port", |f| u64::from(f.inst.config.server.port).into()),
+    gauge("server_time_usec", |f| f.host.wall_us().into()),
+    gauge("uptime_in_seconds", |f| f.inst.uptime_s().into())
+        .series("redis_uptime_in_seconds", "Seconds since the start"),
+    gauge("uptime_in_days", |f| (f.inst.uptime_s() / 86_400).into()),
+    gauge("hz", |f| Value::Integer(f.inst.config.server.hz.into())),
+    gauge("configured_hz", |f| Value::Integer(f.inst.config.server.hz.into())),
     // 24 bits of seconds, as Redis keeps them.
-    line("lru_clock", &((inst.now_ms / 1000) & 0xff_ffff));
-    line("executable", &process::executable());
-    line("config_file", &inst.sources.file().map(|path| path.display().to_string()).unwrap_or_default());
-    line("io_threads_active", &0);
-    listeners(inst, line);
-}
+    gauge("lru_clock", |f| ((f.inst.now_ms / 1000) & 0xff_ffff).into()),
+    gauge("executable", |_| process::executable().into()),
+    gauge("config_file", |f| f.inst.sources.file().map(|path| path.display().to_string()).unwrap_or_default().into()),
+    absent("io_threads_active"),
+];
 
-fn listeners(inst: &Instance, line: Line<'_>) {
-    let config = &inst.config.server;
+/// Where it listens: a line for each kind of socket.
+pub(super) fn listeners(facts: &Facts<'_>, line: Line<'_>) {
+    let config = &facts.inst.config.server;
     let mut listeners = Vec::new();
     if config.port != 0 {
         let addresses: String = config.bind.0.iter().map(|address| format!(",bind={}", address.to_lossy())).collect();
@@ -61,88 +49,82 @@ fn listeners(inst: &Instance, line: Line<'_>) {
     }
 }
 
-pub(super) fn clients(facts: &Facts<'_>, line: Line<'_>) {
-    let inst = facts.inst;
-    let metrics = &inst.metrics;
-    let (watching, watched) = inst.keyspace.watch().totals();
-    let waits = inst.waiting.totals();
-    let (input_bytes, output_bytes) = inst.recent_buffers.most();
-    line("connected_clients", &inst.clients.len());
-    line("cluster_connections", &0);
-    line("maxclients", &inst.config.limits.maxclients);
-    line("client_recent_max_input_buffer", &input_bytes);
-    line("client_recent_max_output_buffer", &output_bytes);
-    line("blocked_clients", &metrics.blocked_clients.get());
-    line("tracking_clients", &metrics.tracking_clients.get());
-    line("pubsub_clients", &metrics.pubsub_clients.get());
-    line("watching_clients", &watching);
-    line("clients_in_timeout_table", &waits.with_timeout);
-    line("total_watched_keys", &watched);
-    line("total_blocking_keys", &waits.keys);
-    line("total_blocking_keys_on_nokey", &waits.keys_on_absence);
-}
+pub(super) static CLIENTS: &[Row] = &[
+    gauge("connected_clients", |f| f.inst.clients.len().into())
+        .series("redis_connected_clients", "Connected clients, replicas not counted"),
+    absent("cluster_connections"),
+    gauge("maxclients", |f| f.inst.config.limits.maxclients.into())
+        .series("redis_config_maxclients", "The most clients that may be connected"),
+    gauge("client_recent_max_input_buffer", |f| f.inst.recent_buffers.most().0.into()),
+    gauge("client_recent_max_output_buffer", |f| f.inst.recent_buffers.most().1.into()),
+    gauge("blocked_clients", |f| f.inst.blocked_clients().into())
+        .series("redis_blocked_clients", "Clients that wait in a blocking command"),
+    absent("tracking_clients"),
+    absent("pubsub_clients"),
+    gauge("watching_clients", |f| f.watching().0.into()).series("redis_watching_clients", "Clients that watch keys"),
+    gauge("clients_in_timeout_table", |f| f.inst.waiting.totals().with_timeout.into()),
+    gauge("total_watched_keys", |f| f.watching().1.into()),
+    gauge("total_blocking_keys", |f| f.inst.waiting.totals().keys.into())
+        .series("redis_total_blocking_keys", "Keys that blocked clients wait for"),
+    gauge("total_blocking_keys_on_nokey", |f| f.inst.waiting.totals().keys_on_absence.into()),
+];
 
 /// One thread does it all.
-pub(super) fn threads(facts: &Facts<'_>, line: Line<'_>) {
-    let metrics = &facts.inst.metrics;
-    let (reads, writes) = (metrics.reads_processed.get(), metrics.writes_processed.get());
-    line("io_thread_0", &format_args!("clients={},reads={reads},writes={writes}", facts.inst.clients.len()));
-}
+pub(super) static THREADS: &[Row] = &[measure("io_thread_0", |f| {
+    let stats = &f.inst.stats;
+    format!("clients={},reads={},writes={}", f.inst.clients.len(), stats.reads, stats.writes).into()
+})];
 
 /// A server that neither follows nor is followed.
-pub(super) fn replication(facts: &Facts<'_>, line: Line<'_>) {
-    let inst = facts.inst;
-    line("role", &"master");
-    line("connected_slaves", &0);
-    line("master_failover_state", &"no-failover");
-    line("master_replid", &inst.replication_id);
-    line("master_replid2", &"0000000000000000000000000000000000000000");
-    line("master_repl_offset", &0);
-    line("second_repl_offset", &-1);
-    line("repl_backlog_active", &0);
-    line("repl_backlog_size", &inst.config.replication.repl_backlog_size);
-    line("repl_backlog_first_byte_offset", &0);
-    line("repl_backlog_histlen", &0);
+pub(super) static REPLICATION: &[Row] = &[
+    gauge("role", |_| "master".into()),
+    absent("connected_slaves"),
+    absent("master_failover_state").says(|_| "no-failover".into()),
+    gauge("master_replid", |f| f.inst.identity.replication_id.clone().into()),
+    absent("master_replid2").says(|_| "0000000000000000000000000000000000000000".into()),
+    absent("master_repl_offset"),
+    absent("second_repl_offset").says(|_| Value::Integer(-1)),
+    absent("repl_backlog_active"),
+    gauge("repl_backlog_size", |f| f.inst.config.replication.repl_backlog_size.into()),
+    absent("repl_backlog_first_byte_offset"),
+    absent("repl_backlog_histlen"),
+];
+
+/// Microseconds, shown as seconds with six digits.
+fn seconds(us: u64) -> Value {
+    Value::Fixed(us as f64 / 1e6, 6)
 }
 
-pub(super) fn cpu(_facts: &Facts<'_>, line: Line<'_>) {
-    let cpu = process::cpu_time();
-    line("used_cpu_sys", &Seconds(cpu.system_us));
-    line("used_cpu_user", &Seconds(cpu.user_us));
-    line("used_cpu_sys_children", &Seconds(cpu.children_system_us));
-    line("used_cpu_user_children", &Seconds(cpu.children_user_us));
-    line("used_cpu_sys_main_thread", &Seconds(cpu.thread_system_us));
-    line("used_cpu_user_main_thread", &Seconds(cpu.thread_user_us));
-}
+pub(super) static CPU: &[Row] = &[
+    total("used_cpu_sys", |f| seconds(f.cpu.system_us))
+        .series("redis_cpu_sys_seconds_total", "Processor time in the kernel"),
+    total("used_cpu_user", |f| seconds(f.cpu.user_us))
+        .series("redis_cpu_user_seconds_total", "Processor time in the program"),
+    total("used_cpu_sys_children", |f| seconds(f.cpu.children_system_us)),
+    total("used_cpu_user_children", |f| seconds(f.cpu.children_user_us)),
+    total("used_cpu_sys_main_thread", |f| seconds(f.cpu.thread_system_us)),
+    total("used_cpu_user_main_thread", |f| seconds(f.cpu.thread_user_us)),
+];
 
-/// There are none.
-pub(super) fn modules(_facts: &Facts<'_>, _line: Line<'_>) {}
-
-pub(super) fn cluster(_facts: &Facts<'_>, line: Line<'_>) {
-    line("cluster_enabled", &0);
-}
+pub(super) static CLUSTER: &[Row] = &[absent("cluster_enabled")];
 
 /// What only this server has: snapshots without fork, and what they hold back.
-pub(super) fn kvstash(facts: &Facts<'_>, line: Line<'_>) {
-    let inst = facts.inst;
-    let heap = inst.keyspace.heap_stats();
-    let tables = (0..inst.keyspace.databases()).map(|db| inst.keyspace.table_stats(db));
-    let (segments, slots) = tables.fold((0, 0), |(s, n), t| (s + t.segments, n + t.slots));
-    line("snapshots_live", &heap.live_snapshots);
-    line("snapshots_taken", &inst.snapshots);
-    line("snapshot_start_usec", &(inst.snapshot_ns / 1000));
-    line("snapshot_cloned_bytes", &heap.cloned_bytes);
-    line("retired_nodes", &heap.retired_nodes);
-    line("retired_bytes", &heap.retired_bytes);
-    line("table_segments", &segments);
-    line("table_slots", &slots);
-    line("clients_memory_max", &most_memory(inst, facts.caller));
-    line("slowlog_len", &inst.slowlog.len());
-    line("eventloop_longest_usec", &inst.turns.longest_us);
-    line("eventloop_commands_max", &inst.turns.commands_max);
-}
+pub(super) static KVSTASH: &[Row] = &[
+    gauge("snapshots_live", |f| f.inst.keyspace.heap_stats().live_snapshots.into()),
+    counter("snapshots_taken", |f| f.inst.snapshots.taken.into()),
+    measure("snapshot_start_usec", |f| (f.inst.snapshots.last_ns / 1000).into()),
+    gauge("snapshot_cloned_bytes", |f| f.inst.keyspace.heap_stats().cloned_bytes.into()),
+    gauge("retired_nodes", |f| f.inst.keyspace.heap_stats().retired_nodes.into()),
+    gauge("retired_bytes", |f| f.inst.keyspace.heap_stats().retired_bytes.into()),
+    gauge("table_segments", |f| f.tables().0.into()),
+    gauge("table_slots", |f| f.tables().1.into()),
+    gauge("clients_memory_max", |f| most_memory(f).into()),
+    gauge("slowlog_len", |f| f.inst.slowlog.len().into()).series("redis_slowlog_length", "Entries of the slow log"),
+    measure("eventloop_longest_usec", |f| f.inst.stats.turns.longest_us.into()),
+    measure("eventloop_commands_max", |f| f.inst.stats.turns.commands_max.into()),
+];
 
 /// Memory of the client that has most.
-fn most_memory(inst: &Instance, caller: &Client) -> usize {
-    inst.clients.iter().map(Client::memory).fold(caller.memory(), usize::max)
+fn most_memory(facts: &Facts<'_>) -> usize {
+    facts.inst.clients.iter().chain(facts.caller).map(Client::memory).max().unwrap_or(0)
 }

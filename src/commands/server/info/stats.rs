@@ -1,142 +1,119 @@
-//! The sections that count: persistence, stats, debug.
+//! The sections that count: stats, debug.
 
-use super::{Facts, Line};
-use crate::exec::instance::Alert;
+use super::row::{Row, Value, absent, counter, gauge, measure};
 
-pub(super) fn persistence(facts: &Facts<'_>, line: Line<'_>) {
-    let inst = facts.inst;
-    let loading = inst.alert.has(Alert::LOADING);
-    let status = inst.save_status();
-    line("loading", &u8::from(loading));
-    line("async_loading", &0);
-    status.progress_fields(&mut |name, value| line(name, value));
-    status.rdb_fields(&inst.loaded, &mut |name, value| line(name, value));
-    line("aof_enabled", &0);
-    line("aof_rewrite_in_progress", &0);
-    line("aof_rewrite_scheduled", &0);
-    line("aof_last_rewrite_time_sec", &-1);
-    line("aof_current_rewrite_time_sec", &-1);
-    line("aof_last_bgrewrite_status", &"ok");
-    line("aof_rewrites", &0);
-    line("aof_rewrites_consecutive_failures", &0);
-    line("aof_last_write_status", &"ok");
-    line("aof_last_cow_size", &0);
-    line("module_fork_in_progress", &0);
-    line("module_fork_last_cow_size", &0);
-    if loading {
-        inst.load_progress.fields(inst.loading_started_ms, inst.now_ms, &mut |name, value| line(name, value));
-    }
-}
-
-pub(super) fn stats(facts: &Facts<'_>, line: Line<'_>) {
-    traffic(facts, line);
-    keys(facts, line);
-    line("pubsub_channels", &facts.inst.metrics.pubsub_channels.get());
-    line("pubsub_patterns", &facts.inst.metrics.pubsub_patterns.get());
-    line("pubsubshard_channels", &0);
-    line("latest_fork_usec", &(facts.inst.snapshot_ns / 1000));
-    line("total_forks", &facts.inst.snapshots);
-    line("migrate_cached_sockets", &0);
-    line("slave_expires_tracked_keys", &0);
-    defrag(facts, line);
-    line("tracking_total_keys", &0);
-    line("tracking_total_items", &0);
-    line("tracking_total_prefixes", &0);
-    line("unexpected_error_replies", &0);
-    line("total_error_replies", &facts.inst.errors.total());
-    line("dump_payload_sanitizations", &0);
-    events(facts, line);
-    line("acl_access_denied_auth", &0);
-    line("acl_access_denied_cmd", &0);
-    line("acl_access_denied_key", &0);
-    line("acl_access_denied_channel", &0);
-}
-
-/// What was moved.
-fn defrag(facts: &Facts<'_>, line: Line<'_>) {
-    let (metrics, state, now_ns) = (&facts.inst.metrics, &facts.inst.defragmenter, facts.inst.stamp_ns);
-    line("active_defrag_hits", &metrics.defrag_hits.get());
-    line("active_defrag_misses", &metrics.defrag_misses.get());
-    line("active_defrag_key_hits", &metrics.defrag_key_hits.get());
-    line("active_defrag_key_misses", &metrics.defrag_key_misses.get());
-    line("total_active_defrag_time", &state.total_ms(now_ns));
-    line("current_active_defrag_time", &state.current_ms(now_ns));
-}
-
-/// Connections, commands, bytes.
-fn traffic(facts: &Facts<'_>, line: Line<'_>) {
-    let inst = facts.inst;
-    let metrics = &inst.metrics;
-    let rates = inst.rates.mean();
-    let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
-    line("total_connections_received", &metrics.connections_received.get());
-    line("total_commands_processed", &inst.commands_total);
-    line("instantaneous_ops_per_sec", &(rates.commands as u64));
-    line("total_net_input_bytes", &inst.input_bytes);
-    line("total_net_output_bytes", &inst.output_bytes);
-    line("total_net_repl_input_bytes", &0);
-    line("total_net_repl_output_bytes", &0);
-    line("instantaneous_input_kbps", &kilobytes(rates.input_bytes));
-    line("instantaneous_output_kbps", &kilobytes(rates.output_bytes));
-    line("instantaneous_input_repl_kbps", &"0.00");
-    line("instantaneous_output_repl_kbps", &"0.00");
-    line("rejected_connections", &metrics.connections_rejected.get());
-    line("sync_full", &metrics.sync_full.get());
-    line("sync_partial_ok", &metrics.sync_partial_ok.get());
-    line("sync_partial_err", &metrics.sync_partial_err.get());
-}
-
-/// What happened to keys.
-fn keys(facts: &Facts<'_>, line: Line<'_>) {
-    let inst = facts.inst;
-    let stats = inst.keyspace.stats();
-    line("expired_subkeys", &stats.expired_fields);
-    line("expired_keys", &stats.expired_keys);
-    line("expired_stale_perc", &format_args!("{:.2}", inst.keyspace.stale_percent(inst.now_ms)));
-    line("expired_time_cap_reached_count", &inst.expire_stopped_early);
-    line("expire_cycle_cpu_milliseconds", &(inst.turns.expire_ns / 1_000_000));
-    line("evicted_keys", &stats.evicted_keys);
-    line("evicted_clients", &inst.metrics.evicted_clients.get());
-    line("evicted_scripts", &0);
-    line("total_eviction_exceeded_time", &inst.eviction.exceeded_total_ms(inst.stamp_ns));
-    line("current_eviction_exceeded_time", &inst.eviction.exceeded_now_ms(inst.stamp_ns));
-    line("keyspace_hits", &stats.hits);
-    line("keyspace_misses", &stats.misses);
-}
-
-/// Reads, writes, and the loop.
-fn events(facts: &Facts<'_>, line: Line<'_>) {
-    let inst = facts.inst;
-    let metrics = &inst.metrics;
-    let rates = inst.rates.mean();
-    line("total_reads_processed", &metrics.reads_processed.get());
-    line("total_writes_processed", &metrics.writes_processed.get());
-    line("io_threaded_reads_processed", &0);
-    line("io_threaded_writes_processed", &0);
-    line("io_threaded_total_prefetch_batches", &0);
-    line("io_threaded_total_prefetch_entries", &0);
-    line("client_query_buffer_limit_disconnections", &metrics.query_limit_closed.get());
-    line("client_output_buffer_limit_disconnections", &metrics.output_limit_closed.get());
-    line("reply_buffer_shrinks", &0);
-    line("reply_buffer_expands", &0);
-    line("eventloop_cycles", &inst.turns.count);
-    line("eventloop_busy_polls", &metrics.busy_polls.get());
-    line("eventloop_busy_polls_found", &metrics.busy_polls_found.get());
-    line("eventloop_duration_sum", &inst.turns.total_us);
-    line("eventloop_duration_cmd_sum", &(inst.commands_ns() / 1000));
-    line("instantaneous_eventloop_cycles_per_sec", &(rates.turns as u64));
-    line("instantaneous_eventloop_duration_usec", &(rates.turn_us as u64));
-}
+pub(super) static STATS: &[Row] = &[
+    // Connections, commands, bytes.
+    counter("total_connections_received", |f| f.inst.stats.connections.into())
+        .series("redis_connections_received_total", "Connections accepted"),
+    counter("total_commands_processed", |f| f.inst.stats.commands.into())
+        .series("redis_commands_processed_total", "Commands executed"),
+    measure("instantaneous_ops_per_sec", |f| (f.rates.commands as u64).into()),
+    counter("total_net_input_bytes", |f| f.inst.stats.input_bytes.into())
+        .series("redis_net_input_bytes_total", "Bytes received from clients"),
+    counter("total_net_output_bytes", |f| f.inst.stats.output_bytes.into())
+        .series("redis_net_output_bytes_total", "Bytes sent to clients"),
+    absent("total_net_repl_input_bytes"),
+    absent("total_net_repl_output_bytes"),
+    measure("instantaneous_input_kbps", |f| Value::Fixed(f.rates.input_bytes / 1024.0, 2)),
+    measure("instantaneous_output_kbps", |f| Value::Fixed(f.rates.output_bytes / 1024.0, 2)),
+    absent("instantaneous_input_repl_kbps").says(|_| Value::Fixed(0.0, 2)),
+    absent("instantaneous_output_repl_kbps").says(|_| Value::Fixed(0.0, 2)),
+    counter("rejected_connections", |f| f.inst.stats.connections_rejected.into())
+        .series("redis_rejected_connections_total", "Connections refused because of maxclients"),
+    absent("sync_full"),
+    absent("sync_partial_ok"),
+    absent("sync_partial_err"),
+    // What happened to keys.
+    counter("expired_subkeys", |f| f.inst.keyspace.stats().expired_fields.into())
+        .series("redis_expired_subkeys_total", "Fields of hashes removed because their time was over"),
+    counter("expired_keys", |f| f.inst.keyspace.stats().expired_keys.into())
+        .series("redis_expired_keys_total", "Keys removed because their time was over"),
+    gauge("expired_stale_perc", |f| Value::Fixed(f.inst.keyspace.stale_percent(f.inst.now_ms), 2)),
+    counter("expired_time_cap_reached_count", |f| f.inst.stats.expire_stopped_early.into()),
+    counter("expire_cycle_cpu_milliseconds", |f| (f.inst.stats.turns.expire_ns / 1_000_000).into()),
+    counter("evicted_keys", |f| f.inst.keyspace.stats().evicted_keys.into())
+        .series("redis_evicted_keys_total", "Keys removed because of maxmemory"),
+    counter("evicted_clients", |f| f.inst.stats.evicted_clients.into())
+        .series("redis_evicted_clients_total", "Clients closed because of maxmemory-clients"),
+    absent("evicted_scripts"),
+    counter("total_eviction_exceeded_time", |f| f.inst.eviction.exceeded_total_ms(f.inst.stamp_ns).into()),
+    measure("current_eviction_exceeded_time", |f| f.inst.eviction.exceeded_now_ms(f.inst.stamp_ns).into()),
+    counter("keyspace_hits", |f| f.inst.keyspace.stats().hits.into())
+        .series("redis_keyspace_hits_total", "Reads that found their key"),
+    counter("keyspace_misses", |f| f.inst.keyspace.stats().misses.into())
+        .series("redis_keyspace_misses_total", "Reads that did not find their key"),
+    absent("pubsub_channels"),
+    absent("pubsub_patterns"),
+    absent("pubsubshard_channels"),
+    measure("latest_fork_usec", |f| (f.inst.snapshots.last_ns / 1000).into()),
+    counter("total_forks", |f| f.inst.snapshots.taken.into()),
+    absent("migrate_cached_sockets"),
+    absent("slave_expires_tracked_keys"),
+    counter("active_defrag_hits", |f| f.inst.defragmenter.counts.hits.into())
+        .series("redis_defrag_hits", "Allocations that were moved"),
+    counter("active_defrag_misses", |f| f.inst.defragmenter.counts.misses.into())
+        .series("redis_defrag_misses", "Allocations that were looked at and not moved"),
+    counter("active_defrag_key_hits", |f| f.inst.defragmenter.counts.key_hits.into())
+        .series("redis_defrag_key_hits", "Keys of which something was moved"),
+    counter("active_defrag_key_misses", |f| f.inst.defragmenter.counts.key_misses.into())
+        .series("redis_defrag_key_misses", "Keys that were looked at and of which nothing was moved"),
+    counter("total_active_defrag_time", |f| f.inst.defragmenter.total_ms(f.inst.stamp_ns).into())
+        .series("redis_active_defrag_seconds_total", "Time during which memory was moved, now and then")
+        .scale(1e-3),
+    measure("current_active_defrag_time", |f| f.inst.defragmenter.current_ms(f.inst.stamp_ns).into()),
+    absent("tracking_total_keys"),
+    absent("tracking_total_items"),
+    absent("tracking_total_prefixes"),
+    absent("unexpected_error_replies"),
+    counter("total_error_replies", |f| f.inst.stats.errors.total().into())
+        .series("redis_total_error_replies", "Error replies sent"),
+    absent("dump_payload_sanitizations"),
+    // Reads, writes, and the loop.
+    counter("total_reads_processed", |f| f.inst.stats.reads.into())
+        .series("redis_total_reads_processed", "Reads from clients"),
+    counter("total_writes_processed", |f| f.inst.stats.writes.into())
+        .series("redis_total_writes_processed", "Writes to clients"),
+    absent("io_threaded_reads_processed"),
+    absent("io_threaded_writes_processed"),
+    absent("io_threaded_total_prefetch_batches"),
+    absent("io_threaded_total_prefetch_entries"),
+    counter("client_query_buffer_limit_disconnections", |f| f.inst.stats.query_limit_closed.into())
+        .series("redis_client_query_buffer_limit_disconnections_total", "Clients closed because of too long a request"),
+    counter("client_output_buffer_limit_disconnections", |f| f.inst.stats.output_limit_closed.into()).series(
+        "redis_client_output_buffer_limit_disconnections_total",
+        "Clients closed because they did not read their replies",
+    ),
+    absent("reply_buffer_shrinks"),
+    absent("reply_buffer_expands"),
+    counter("eventloop_cycles", |f| f.inst.stats.turns.count.into())
+        .series("redis_eventloop_cycles_total", "Turns of the main loop"),
+    counter("eventloop_busy_polls", |f| f.inst.stats.busy_polls.into())
+        .series("kvstash_eventloop_busy_polls_total", "Times the main loop looked for work once more before it slept"),
+    counter("eventloop_busy_polls_found", |f| f.inst.stats.busy_polls_found.into())
+        .series("kvstash_eventloop_busy_polls_found_total", "Times it found some"),
+    counter("eventloop_duration_sum", |f| (f.inst.stats.turns.total_ns / 1000).into())
+        .series("redis_eventloop_duration_seconds_total", "Time in turns of the main loop, waiting not counted")
+        .scale(1e-6),
+    counter("eventloop_duration_cmd_sum", |f| (f.inst.commands_ns() / 1000).into())
+        .series("redis_eventloop_cmd_duration_seconds_total", "Time in commands")
+        .scale(1e-6),
+    measure("instantaneous_eventloop_cycles_per_sec", |f| (f.rates.turns as u64).into()),
+    measure("instantaneous_eventloop_duration_usec", |f| (f.rates.turn_us as u64).into()),
+    absent("acl_access_denied_auth"),
+    absent("acl_access_denied_cmd"),
+    absent("acl_access_denied_key"),
+    absent("acl_access_denied_channel"),
+];
 
 /// What Redis shows under this name of its loop; the tests of that project read it.
-pub(super) fn debug(facts: &Facts<'_>, line: Line<'_>) {
-    let turns = &facts.inst.turns;
-    line("eventloop_duration_aof_sum", &0);
-    line("eventloop_duration_cron_sum", &(turns.cron_ns / 1000));
-    line("eventloop_duration_max", &turns.longest_us);
-    line("eventloop_cmd_per_cycle_max", &turns.commands_max);
-    line("allocator_allocated_lua", &0);
-    line("allocator_active_lua", &0);
-    line("allocator_resident_lua", &0);
-    line("allocator_frag_bytes_lua", &0);
-}
+pub(super) static DEBUG: &[Row] = &[
+    absent("eventloop_duration_aof_sum"),
+    counter("eventloop_duration_cron_sum", |f| (f.inst.stats.turns.cron_ns / 1000).into()),
+    measure("eventloop_duration_max", |f| f.inst.stats.turns.longest_us.into()),
+    measure("eventloop_cmd_per_cycle_max", |f| f.inst.stats.turns.commands_max.into()),
+    absent("allocator_allocated_lua"),
+    absent("allocator_active_lua"),
+    absent("allocator_resident_lua"),
+    absent("allocator_frag_bytes_lua"),
+];

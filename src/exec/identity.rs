@@ -1,0 +1,52 @@
+//! Who this instance is: the names of the run and of its history, and since when it runs.
+
+use crate::exec::instance::Instance;
+use crate::sys::process;
+use crate::util::rng::Rng;
+
+/// Who an instance is.
+pub struct Identity {
+    /// 40 hex digits that name this run.
+    pub run_id: String,
+    /// 40 hex digits that name the history of writes.
+    pub replication_id: String,
+    /// Wall clock at the start, ms.
+    pub started_ms: i64,
+}
+
+/// A random name of 40 hex digits.
+fn hex_id(rng: &mut Rng) -> String {
+    (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect()
+}
+
+impl Identity {
+    /// New names.
+    pub(super) fn new(rng: &mut Rng, now_ms: i64) -> Identity {
+        Identity { run_id: hex_id(rng), replication_id: hex_id(rng), started_ms: now_ms }
+    }
+}
+
+impl Instance {
+    /// What the metrics say this server is.
+    pub fn tell_identity(&self) {
+        self.metrics.set_instance_info(vec![
+            ("redis_version", self.config.server.redis_version.to_lossy()),
+            ("kvstash_version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("redis_mode", "standalone".to_owned()),
+            ("role", "master".to_owned()),
+            ("os", process::os()),
+            ("run_id", self.identity.run_id.clone()),
+        ]);
+    }
+
+    /// DEBUG CHANGE-REPL-ID: the replication history begins anew.
+    pub fn change_replication_id(&mut self) {
+        self.identity.replication_id = hex_id(&mut self.rng);
+        self.log.notice("Changing replication IDs after receiving DEBUG change-repl-id", &[]);
+    }
+
+    /// The time as whole seconds since the start.
+    pub fn uptime_s(&self) -> i64 {
+        (self.now_ms - self.identity.started_ms).max(0) / 1000
+    }
+}
