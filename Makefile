@@ -18,7 +18,7 @@ build: ## the release binary, target/release/kvstash
 	$(CARGO) build --release
 
 .PHONY: test
-test: test-tools ## every test: in-file, tidy, wire, props, crash, parity
+test: test-tools ## every test: in-file, tidy, wire, props, sim, crash, parity
 	@tools/run-tests.sh
 
 .PHONY: test-tools
@@ -26,23 +26,23 @@ test-tools: # install redis-cli and redis-server where they are missing and this
 	@tools/test-tools.sh
 
 .PHONY: check
-check: fmt-check clippy tidy ## what a commit must satisfy: fmt, clippy without warnings, tidy
+check: fmt-check clippy docs tidy ## what a commit must satisfy: fmt, clippy and documentation without warnings, tidy
 
 .PHONY: fmt
 fmt: ## format the sources
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 .PHONY: fmt-check
 fmt-check:
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 
 .PHONY: clippy
 clippy:
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 .PHONY: tidy
 tidy: ## floors, headers, confinement, links: the order of the house, under a second
-	$(CARGO) test -q --test tidy
+	$(CARGO) test -q --package tidy
 
 .PHONY: bench
 bench: ## kvstash against redis 7.0, redis 8.2 and valkey 9.1 (BENCH_ARGS="--quick" for a short one)
@@ -88,7 +88,7 @@ asan: ## cow, dict, collections and their model tests under the address sanitize
 
 .PHONY: docs
 docs: ## the library's documentation, target/doc/kvstash/index.html
-	$(CARGO) doc --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items
 
 .PHONY: config-docs
 config-docs: ## docs/config.md and configs/kvstash.toml, from the rows of the parameters

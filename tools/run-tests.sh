@@ -8,6 +8,6 @@ cargo=${CARGO:-cargo}
 
 "$cargo" test --quiet --doc
 if "$cargo" nextest --version >/dev/null 2>&1; then
-    exec "$cargo" nextest run --no-fail-fast
+    exec "$cargo" nextest run --workspace --no-fail-fast
 fi
-exec "$cargo" test --no-fail-fast --all-targets
+exec "$cargo" test --workspace --no-fail-fast --all-targets

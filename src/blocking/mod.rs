@@ -31,5 +31,5 @@
 mod wait;
 mod waiting;
 
-pub use wait::{Null, Wait, WaitFor};
+pub use wait::{Null, Progress, Wait, WaitFor};
 pub use waiting::{ClientId, Next, Totals, Waiter, Waiting};

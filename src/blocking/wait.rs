@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::resp::OwnedArgs;
+use crate::resp::{OwnedArgs, Reply};
 use crate::types::contract::TypeName;
 
 /// The change a client waits for.
@@ -17,6 +17,8 @@ pub enum WaitFor {
     /// As [`WaitFor::Stream`], and the client also wants to know when the key is deleted or holds another type: a
     /// consumer group that is gone will not deliver anything.
     StreamGroup,
+    /// What was taken out of the data set is freed: no key has to do with it.
+    Memory,
 }
 
 impl WaitFor {
@@ -28,6 +30,7 @@ impl WaitFor {
             WaitFor::Zset => now == Some(TypeName::Zset),
             WaitFor::Stream => now == Some(TypeName::Stream),
             WaitFor::StreamGroup => true,
+            WaitFor::Memory => false,
         }
     }
 
@@ -37,15 +40,34 @@ impl WaitFor {
     }
 }
 
-/// How a command spells nothing, where it may not wait (in a transaction). A time that is over is always told by a
-/// null array.
+/// How a command answers that there is nothing, where it may not block (in a transaction). A timeout is always answered
+/// by a null array.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Null {
     Array,
     Bulk,
 }
 
-/// A handler's wish to wait.
+impl Null {
+    /// Writes the reply.
+    pub fn write(self, reply: &mut Reply) {
+        match self {
+            Null::Array => reply.null_array(),
+            Null::Bulk => reply.null(),
+        }
+    }
+}
+
+/// How far a command that may block has come.
+pub enum Progress {
+    /// Its reply is written.
+    Done,
+    /// There is nothing yet: the request is to be run again when one of the keys may serve it. Nothing was replied or
+    /// changed.
+    Blocked(Box<Wait>),
+}
+
+/// What a handler waits for.
 #[derive(Debug)]
 pub struct Wait {
     /// What for.
@@ -68,6 +90,11 @@ impl Wait {
         Wait { what, keys, timeout, null: Null::Array, again: None }
     }
 
+    /// For what was taken out of the data set to be freed. `+OK` is the reply, however the wait ends.
+    pub fn for_memory() -> Wait {
+        Wait::on(WaitFor::Memory, [], None)
+    }
+
     /// Spells nothing as a null bulk.
     pub fn or_null_bulk(mut self) -> Wait {
         self.null = Null::Bulk;
@@ -78,6 +105,11 @@ impl Wait {
     pub fn then(mut self, again: OwnedArgs) -> Wait {
         self.again = Some(again);
         self
+    }
+
+    /// The handler's answer that its client is to be blocked for this.
+    pub fn blocked(self) -> Progress {
+        Progress::Blocked(Box::new(self))
     }
 }
 

@@ -3,7 +3,9 @@
 //! A client's *arrival* is a number that rises with every client that begins to wait. It is the client's place in every
 //! queue it stands in, and stays the same while its request is tried in vain, so nobody overtakes.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::wait::{Wait, WaitFor};
 use crate::db::wanted::Wanted;
@@ -24,7 +26,7 @@ pub struct Waiter {
     /// The request as it was sent.
     pub request: OwnedArgs,
     /// What running it has cost so far, ns.
-    pub spent_ns: u64,
+    pub spent_ns: Cell<u64>,
     /// When the wait is over, on the monotonic clock; `None` for never.
     pub deadline_ns: Option<u64>,
 }
@@ -71,10 +73,8 @@ pub struct Totals {
 /// All clients that wait.
 #[derive(Default)]
 pub struct Waiting {
-    /// A handler has asked for this; the call path takes it when the handler is done.
-    asked: Option<Box<Wait>>,
     queues: HashMap<u32, HashMap<Box<[u8]>, Queue>>,
-    waiters: HashMap<ClientId, (u64, Waiter)>,
+    waiters: HashMap<ClientId, (u64, Rc<Waiter>)>,
     deadlines: BTreeSet<(u64, ClientId)>,
     arrivals: u64,
     /// Keys whose end concerns somebody.
@@ -82,22 +82,6 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// A handler asks to wait. See [`Waiting::take_asked`].
-    pub fn ask(&mut self, wait: Wait) {
-        self.asked = Some(Box::new(wait));
-    }
-
-    /// Whether the handler that has just run asked to wait.
-    #[inline]
-    pub fn is_asked(&self) -> bool {
-        self.asked.is_some()
-    }
-
-    /// What it asked for.
-    pub fn take_asked(&mut self) -> Option<Box<Wait>> {
-        self.asked.take()
-    }
-
     /// Puts a client at the end of the queue of every key it waits for.
     pub fn add(&mut self, wanted: &mut Wanted, client: ClientId, waiter: Waiter) {
         self.arrivals += 1;
@@ -113,11 +97,11 @@ impl Waiting {
             wanted.want(waiter.db, key);
         }
         self.deadlines.extend(waiter.deadline_ns.map(|at| (at, client)));
-        self.waiters.insert(client, (arrival, waiter));
+        self.waiters.insert(client, (arrival, Rc::new(waiter)));
     }
 
     /// Takes a client out of all queues.
-    pub fn remove(&mut self, wanted: &mut Wanted, client: ClientId) -> Option<Waiter> {
+    pub fn remove(&mut self, wanted: &mut Wanted, client: ClientId) -> Option<Rc<Waiter>> {
         let (arrival, waiter) = self.waiters.remove(&client)?;
         let what = waiter.wait.what;
         if let Some(queues) = self.queues.get_mut(&waiter.db) {
@@ -143,9 +127,9 @@ impl Waiting {
         Some(waiter)
     }
 
-    /// A client that waits.
-    pub fn waiter_mut(&mut self, client: ClientId) -> Option<&mut Waiter> {
-        self.waiters.get_mut(&client).map(|(_, waiter)| waiter)
+    /// What a client waits for. Shared, so that its request can run while it keeps its place in the queues.
+    pub fn waiter(&self, client: ClientId) -> Option<Rc<Waiter>> {
+        self.waiters.get(&client).map(|(_, waiter)| Rc::clone(waiter))
     }
 
     /// Whether a client waits.
@@ -226,7 +210,7 @@ mod tests {
             }
             let timeout = timeout_ns.map(Duration::from_nanos);
             let wait = Wait::on(WaitFor::List, keys.split(' ').map(str::as_bytes), timeout);
-            let waiter = Waiter { wait, db: 0, command: 0, request, spent_ns: 0, deadline_ns: timeout_ns };
+            let waiter = Waiter { wait, db: 0, command: 0, request, spent_ns: Cell::new(0), deadline_ns: timeout_ns };
             self.waiting.add(&mut self.wanted, client, waiter);
         }
 
@@ -268,8 +252,8 @@ mod tests {
                     after = next.arrival;
                     let there = self.lists.contains_key(&*String::from_utf8_lossy(&key));
                     if next.what.is_met_by(there.then_some(TypeName::List)) {
-                        let request = self.waiting.waiter_mut(next.client).expect("it is in a queue").again().clone();
-                        if self.try_pop(next.client, &request) {
+                        let request = self.waiting.waiter(next.client).expect("it is in a queue");
+                        if self.try_pop(next.client, request.again()) {
                             self.waiting.remove(&mut self.wanted, next.client);
                         }
                     }
@@ -361,7 +345,7 @@ mod tests {
             db: 5,
             command: 0,
             request: OwnedArgs::new(),
-            spent_ns: 0,
+            spent_ns: Cell::new(0),
             deadline_ns: None,
         };
         waiting.add(&mut wanted, 1, waiter(WaitFor::Stream));

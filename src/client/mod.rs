@@ -19,6 +19,7 @@
 //! | `mod.rs` | `Client`, its bit sets, `Clients` |
 //! | `address.rs` | which addresses are of this machine |
 //! | `line.rs` | the line of CLIENT LIST |
+//! | `outbox.rs` | what clients are sent without having asked just now |
 //! | `recent.rs` | the largest buffers of the recent past |
 //! | `transaction.rs` | what MULTI has queued |
 //!
@@ -28,6 +29,7 @@
 
 mod address;
 mod line;
+mod outbox;
 mod recent;
 mod transaction;
 
@@ -36,6 +38,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::reactor::ConnId;
 use crate::resp::{OwnedArgs, Proto, Reply, RequestParser};
 pub use address::is_loopback;
+pub use outbox::{Outbox, Push};
 pub use recent::RecentBuffers;
 pub use transaction::{Queued, Transaction};
 
@@ -107,6 +110,8 @@ bits! {
         AWAITS_SHUTDOWN = 10;
         /// Its request waits for a key to change. What it sent after it waits.
         BLOCKED = 11;
+        /// It is owed too much to be given more: what it sent waits until it has read its replies.
+        BEHIND = 12;
     }
 }
 
@@ -173,6 +178,8 @@ pub struct Client {
     pub last_active_ms: i64,
     /// What [`Client::memory`] was when it was last counted, if that is done at all.
     counted: usize,
+    /// The same of [`Client::buffers`].
+    counted_buffers: usize,
     /// Since when the output is over its soft limit, ms; 0 when it is not.
     pub soft_limit_since_ms: i64,
     /// The last command, as an index of the command table; `u16::MAX` before the first.
@@ -227,6 +234,7 @@ impl Client {
             watching: 0,
             last_active_ms: now_ms,
             counted: 0,
+            counted_buffers: 0,
             soft_limit_since_ms: 0,
             last_command: u16::MAX,
             commands: 0,
@@ -274,6 +282,16 @@ impl Client {
             + self.about.name.capacity()
     }
 
+    /// Bytes of its buffers: what it sent and what it is owed, without pieces of long strings.
+    pub fn buffers(&self) -> usize {
+        self.query.capacity() + self.lent.1 + self.reply.out.buffer_memory()
+    }
+
+    /// By how much its buffers have grown since they were counted.
+    pub fn uncounted_buffers(&self) -> i64 {
+        self.buffers() as i64 - self.counted_buffers as i64
+    }
+
     /// Back to RESP2, as `RESET` does it.
     pub fn reset_protocol(&mut self) {
         self.reply.proto = Proto::Resp2;
@@ -289,6 +307,8 @@ pub struct Clients {
     len: usize,
     /// The sum of what is counted, while it is.
     counted: Option<usize>,
+    /// The sum of [`Client::buffers`], likewise; 0 while it is not counted.
+    buffers: usize,
 }
 
 impl Clients {
@@ -381,6 +401,13 @@ impl Clients {
         self.slot_of.remove(&client.id);
         self.len -= 1;
         self.counted = self.counted.map(|sum| sum - client.counted);
+        self.buffers -= client.counted_buffers;
+    }
+
+    /// Bytes of the buffers of all clients, as far as they are counted.
+    #[inline]
+    pub fn buffers(&self) -> usize {
+        self.buffers
     }
 
     /// Turns counting on or off. The memory of all clients as it was when each of them was last counted.
@@ -395,8 +422,12 @@ impl Clients {
 
     #[cold]
     fn begin_or_end_counting(&mut self, wanted: bool) -> usize {
-        self.iter_mut().for_each(|client| client.counted = if wanted { client.memory() } else { 0 });
+        for client in self.iter_mut() {
+            (client.counted, client.counted_buffers) =
+                if wanted { (client.memory(), client.buffers()) } else { (0, 0) };
+        }
         let sum = self.iter().map(|client| client.counted).sum();
+        self.buffers = self.iter().map(|client| client.counted_buffers).sum();
         self.counted = wanted.then_some(sum);
         sum
     }
@@ -407,8 +438,10 @@ impl Clients {
         let Some(sum) = self.counted else { return };
         let Some(client) = self.at_mut(slot) else { return };
         let (before, now) = (client.counted, client.memory());
-        client.counted = now;
+        let (buffers_before, buffers_now) = (client.counted_buffers, client.buffers());
+        (client.counted, client.counted_buffers) = (now, buffers_now);
         self.counted = Some(sum - before + now);
+        self.buffers = self.buffers - buffers_before + buffers_now;
     }
 
     /// All clients but the one being executed.

@@ -16,6 +16,7 @@ pub struct Transaction {
     queue: Vec<Queued>,
     failed: bool,
     memory: usize,
+    large_bytes: usize,
 }
 
 impl Transaction {
@@ -23,6 +24,7 @@ impl Transaction {
     pub fn push(&mut self, command: u16, args: Args<'_>) {
         let args = OwnedArgs::from(&args);
         self.memory += args.memory();
+        self.large_bytes += args.view().large_bytes();
         self.queue.push(Queued { command, args });
     }
 
@@ -49,6 +51,11 @@ impl Transaction {
     /// The requests, in order.
     pub fn queue(&self) -> &[Queued] {
         &self.queue
+    }
+
+    /// Bytes of the queued arguments that are outside of buffers: what long strings may be made of.
+    pub fn large_bytes(&self) -> usize {
+        self.large_bytes
     }
 
     /// Memory held, in bytes.

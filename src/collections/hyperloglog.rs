@@ -18,6 +18,8 @@
 //! Otmar Ertl's estimator ("New cardinality estimation algorithms for HyperLogLog sketches", 2017) looks at nothing but
 //! how many registers have which value, and is right over the whole range without corrections.
 
+use crate::collections::simd::registers;
+
 /// Bits of a hash that choose the register.
 const INDEX_BITS: u32 = 14;
 
@@ -129,7 +131,7 @@ fn murmur64a(bytes: &[u8], seed: u64) -> u64 {
 pub fn add(text: &mut Vec<u8>, (index, rank): (usize, u8), sparse_bytes_max: u64) -> Result<bool, Corrupt> {
     match form(text) {
         Some(Form::Dense) => Ok(add_dense(text, (index, rank))),
-        Some(Form::Sparse) => add_sparse(text, index, rank, sparse_bytes_max),
+        Some(Form::Sparse) => add_sparse(text, &mut Place::default(), (index, rank), sparse_bytes_max),
         None => Err(Corrupt),
     }
 }
@@ -230,21 +232,41 @@ fn val(value: u8, len: usize) -> u8 {
     0x80 | (value - 1) << 2 | (len - 1) as u8
 }
 
-fn add_sparse(text: &mut Vec<u8>, index: usize, rank: u8, bytes_max: u64) -> Result<bool, Corrupt> {
+/// Where looking for a register begins: at a run that lies before it, and the register which that run begins with.
+#[derive(Clone, Copy)]
+struct Place {
+    at: usize,
+    first: usize,
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place { at: HEADER, first: 0 }
+    }
+}
+
+/// Looks from `from` on, and leaves there a place that is early enough for the registers from this one on.
+fn add_sparse(
+    text: &mut Vec<u8>,
+    from: &mut Place,
+    (index, rank): (usize, u8),
+    bytes_max: u64,
+) -> Result<bool, Corrupt> {
     if rank > VAL_MAX {
         return promote(text, index, rank);
     }
-    // Where the register is: the run at `at`, which begins with the register `first`; `before` is the run before it.
-    let (mut at, mut before, mut first) = (HEADER, HEADER, 0);
+    // The run that has the register, and the run before it: what is joined begins there, so the one before that stays
+    // as it is, whatever becomes of these.
+    let (mut before, mut place) = (*from, *from);
     let run = loop {
-        let run = Run::at(&text[at..]).ok_or(Corrupt)?;
-        if index < first + run.len {
+        let run = Run::at(&text[place.at..]).ok_or(Corrupt)?;
+        if index < place.first + run.len {
             break run;
         }
-        before = at;
-        first += run.len;
-        at += run.bytes;
+        (*from, before) = (before, place);
+        place = Place { at: place.at + run.bytes, first: place.first + run.len };
     };
+    let (Place { at, first }, before) = (place, before.at);
     if run.value >= rank {
         return Ok(false);
     }
@@ -288,6 +310,30 @@ fn join_values(text: &mut Vec<u8>, mut at: usize) {
     }
 }
 
+/// Raises the registers of `text` to what `union` has, register by register in their order, as [`add`] does it.
+/// `union` becomes what `text` has then.
+pub fn raise(text: &mut Vec<u8>, union: &mut Registers, sparse_bytes_max: u64) -> Result<(), Corrupt> {
+    merge(union, text)?;
+    if form(text) == Some(Form::Sparse) {
+        let mut place = Place::default();
+        for (i, ranks) in union.as_chunks::<8>().0.iter().enumerate() {
+            if u64::from_ne_bytes(*ranks) == 0 {
+                continue;
+            }
+            for (j, rank) in ranks.iter().enumerate().filter(|(_, rank)| **rank > 0) {
+                add_sparse(text, &mut place, (i * 8 + j, *rank), sparse_bytes_max)?;
+                if form(text) == Some(Form::Dense) {
+                    registers::pack(&mut text[HEADER..], union);
+                    return Ok(());
+                }
+            }
+        }
+        return Ok(());
+    }
+    registers::pack(&mut text[HEADER..], union);
+    Ok(())
+}
+
 fn promote(text: &mut Vec<u8>, index: usize, rank: u8) -> Result<bool, Corrupt> {
     to_dense(text)?;
     Ok(add_dense(text, (index, rank)))
@@ -320,13 +366,7 @@ pub fn to_dense(text: &mut Vec<u8>) -> Result<bool, Corrupt> {
 pub fn merge(into: &mut Registers, text: &[u8]) -> Result<(), Corrupt> {
     match form(text).ok_or(Corrupt)? {
         Form::Dense => {
-            // Four registers are three bytes.
-            for (group, bytes) in into.as_chunks_mut::<4>().0.iter_mut().zip(text[HEADER..].as_chunks::<3>().0) {
-                let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
-                for (i, register) in group.iter_mut().enumerate() {
-                    *register = (*register).max((word >> (6 * i)) as u8 & REGISTER_MAX);
-                }
-            }
+            registers::merge(into, &text[HEADER..]);
         }
         Form::Sparse => {
             let mut index = 0;
@@ -362,9 +402,7 @@ pub fn count(text: &[u8]) -> Result<u64, Corrupt> {
 
 /// The estimate for registers that were merged.
 pub fn count_registers(registers: &Registers) -> u64 {
-    let mut histogram: Histogram = [0; 64];
-    registers.iter().for_each(|value| histogram[usize::from(value & REGISTER_MAX)] += 1);
-    estimate(&histogram)
+    estimate(&registers::histogram(registers))
 }
 
 fn estimate(histogram: &Histogram) -> u64 {
@@ -523,6 +561,45 @@ mod tests {
         merge(&mut all, &a).unwrap();
         assert_eq!(count_registers(&all), of_b, "a is part of b");
         assert_eq!(count(&b), Ok(of_b));
+    }
+
+    /// Both forms, and the sparse one that becomes dense on the way, byte for byte as if registers were added one by one.
+    #[test]
+    fn raising_is_adding_one_by_one() {
+        let mut rng = Rng::from_seed(6);
+        for round in 0..60 {
+            let filled_sparsely = |rng: &mut Rng, n: u64| {
+                let mut text = empty();
+                for _ in 0..n {
+                    // Near each other, so that runs are cut and joined in every way.
+                    let index = (rng.below(40) * 400 + rng.below(12)) as usize;
+                    add(&mut text, (index, 1 + rng.below(3) as u8), u64::MAX).unwrap();
+                }
+                text
+            };
+            let (n, m) = (rng.below(300), rng.below(300));
+            let (mut text, other) = (filled_sparsely(&mut rng, n), filled_sparsely(&mut rng, m));
+            if round % 5 == 0 {
+                to_dense(&mut text).unwrap();
+            }
+            let most = if round % 3 == 0 { text.len() as u64 + rng.below(20) } else { 3000 };
+            let mut union = [0; REGISTERS];
+            merge(&mut union, &other).unwrap();
+            if round % 7 == 0 {
+                union[5000] = 40;
+            }
+            let mut expected = text.clone();
+            let ranks: Vec<_> = registers(&text).unwrap().iter().zip(&union).map(|(a, b)| *a.max(b)).collect();
+            for (index, rank) in ranks.iter().enumerate().filter(|(_, rank)| **rank > 0) {
+                add(&mut expected, (index, *rank), most).unwrap();
+            }
+            raise(&mut text, &mut union, most).unwrap();
+            assert!(union[..] == ranks, "the union is what the text has");
+            for text in [&mut text, &mut expected] {
+                forget_count(text);
+            }
+            assert!(text == expected, "round {round}");
+        }
     }
 
     #[test]

@@ -16,12 +16,14 @@
 //! | --- | --- |
 //! | [`listpack`] | format: many small elements in one run of bytes |
 //! | [`intset`] | format: integers in order |
+//! | [`bitop`] | several strings become one, bit by bit |
 //! | [`buffer`] | what an editor of a format asks of the bytes' owner |
 //! | [`packed`] | a hash table of short elements, packed into leaves |
 //! | [`hyperloglog`] | format: HyperLogLogs, which are strings to everybody else |
 //! | [`ziplist`], [`zipmap`] | formats of old files, to be read |
 //! | [`quicklist`] | a long list, as a sequence of listpacks |
 //! | [`rope`] | a large string in pieces of 8 KiB |
+//! | [`simd`] | loops over many bytes, as wide as the processor allows: counting and combining bits, checksums |
 //! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
 //! # Read first
@@ -29,6 +31,7 @@
 //! [`listpack`], then [`rope`], then [`packed`].
 #![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
 
+pub mod bitop;
 pub mod buffer;
 pub mod hyperloglog;
 pub mod intset;
@@ -36,6 +39,7 @@ pub mod listpack;
 pub mod packed;
 pub mod quicklist;
 pub mod rope;
+pub mod simd;
 pub mod tree;
 pub mod ziplist;
 pub mod zipmap;

@@ -43,7 +43,7 @@ mod string;
 mod transactions;
 
 use crate::exec::spec::CommandSpec;
-use crate::exec::table::CommandTable;
+use crate::exec::table::{BadRename, CommandTable};
 
 /// Every command of this program.
 pub fn all() -> Vec<&'static CommandSpec> {
@@ -65,14 +65,46 @@ pub fn all() -> Vec<&'static CommandSpec> {
     families.into_iter().flatten().copied().collect()
 }
 
-/// Makes the table with `rename-command` applied. To be called once, before [`table`].
+/// Makes the table with `rename-command` applied.
 pub fn table_with_renames<'n>(
-    renames: impl IntoIterator<Item = (&'n str, &'n str)>,
-) -> Result<&'static CommandTable, String> {
-    CommandTable::renamed(all(), renames).map(CommandTable::set_global)
+    renames: impl IntoIterator<Item = (&'n [u8], &'n [u8])>,
+) -> Result<&'static CommandTable, BadRename> {
+    CommandTable::renamed(all(), renames).map(CommandTable::leak)
 }
 
-/// The table of every command of this program.
+/// The table of every command of this program, under their own names. Made anew by each call, and kept for ever.
 pub fn table() -> &'static CommandTable {
-    CommandTable::global(all)
+    CommandTable::new(all()).leak()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use crate::exec::table::Lookup;
+    use crate::resp::OwnedArgs;
+
+    fn shown(line: &str) -> String {
+        let args = OwnedArgs::from_parts(line.split(' '));
+        let view = args.view();
+        let Lookup::Found(command) = table().lookup(view) else { panic!("{line}: no such command") };
+        let words: Vec<_> =
+            (0..view.len()).map(|i| String::from_utf8_lossy(command.spec.shown(view, i)).into_owned()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn passwords_are_hidden_from_operators_and_nothing_else() {
+        for (line, expected) in [
+            ("AUTH a b", "AUTH (redacted) (redacted)"),
+            ("HELLO 3 AUTH u p SETNAME n", "HELLO 3 AUTH (redacted) (redacted) SETNAME n"),
+            ("HELLO 3", "HELLO 3"),
+            ("CONFIG SET requirepass p timeout 1", "CONFIG SET requirepass (redacted) timeout 1"),
+            ("CONFIG SET timeout 1 requirepass p", "CONFIG SET timeout 1 requirepass (redacted)"),
+            ("CONFIG SET requirepas p timeout 1", "CONFIG SET requirepas (redacted) timeout 1"),
+            ("CONFIG GET requirepass x", "CONFIG GET requirepass x"),
+            ("SET auth b", "SET auth b"),
+        ] {
+            assert_eq!(shown(line), expected);
+        }
+    }
 }

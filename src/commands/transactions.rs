@@ -5,7 +5,7 @@
 //! bookkeeping is in `db/watch.rs`.
 
 use crate::client::{Attention, Transaction};
-use crate::exec::call;
+use crate::exec::call::{self, Origin, Request};
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -19,7 +19,12 @@ static MULTI: CommandSpec = CommandSpec {
     since: "1.2.0",
     group: Group::Transactions,
     arity: Arity::Exactly(1),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::FAST)
+        .and(Flags::ALLOW_BUSY)
+        .and(Flags::NOT_QUEUED),
     handler: Handler::Admin(multi),
     ..CommandSpec::BASE
 };
@@ -31,7 +36,12 @@ static EXEC: CommandSpec = CommandSpec {
     since: "1.2.0",
     group: Group::Transactions,
     arity: Arity::Exactly(1),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::SKIP_SLOWLOG),
+    flags: Flags::NOSCRIPT
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::SKIP_SLOWLOG)
+        .and(Flags::NOT_QUEUED)
+        .and(Flags::RUNS_QUEUE),
     handler: Handler::Admin(exec),
     ..CommandSpec::BASE
 };
@@ -42,7 +52,12 @@ static DISCARD: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::Transactions,
     arity: Arity::Exactly(1),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::FAST)
+        .and(Flags::ALLOW_BUSY)
+        .and(Flags::NOT_QUEUED),
     handler: Handler::Admin(discard),
     ..CommandSpec::BASE
 };
@@ -54,7 +69,12 @@ static WATCH: CommandSpec = CommandSpec {
     since: "2.2.0",
     group: Group::Transactions,
     arity: Arity::AtLeast(2),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::FAST)
+        .and(Flags::ALLOW_BUSY)
+        .and(Flags::NOT_QUEUED),
     keys: &[KeySpec::rest(1, 1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key").multiple()],
     handler: Handler::Admin(watch),
@@ -96,13 +116,12 @@ fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
         return Ok(());
     }
     ctx.reply().array(transaction.len());
-    ctx.inst.in_exec = true;
     let began_ns = ctx.inst.stamp_ns;
     for queued in transaction.queue() {
         let command = ctx.inst.table.by_id(queued.command);
-        call::call(ctx.inst, ctx.client, ctx.host, command, queued.args.view(), None);
+        let request = Request { command, args: queued.args.view(), first_key_hash: None };
+        call::execute(ctx.inst, ctx.client, ctx.host, &request, Origin::Exec);
     }
-    ctx.inst.in_exec = false;
     ctx.inst.turns.nested_ns += ctx.inst.stamp_ns.saturating_sub(began_ns);
     Ok(())
 }

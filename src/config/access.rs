@@ -419,7 +419,12 @@ mod tests {
         let template = "(template format is invalid or contains unknown variables)";
         assert_eq!(round("proc-title-template", "{x}"), template);
         assert_eq!(round("proc-title-template", "{title"), template);
-        assert_eq!(round("proc-title-template", "{title} {port}"), "{title} {port}");
+        for wrong in ["", "  ", "{}", "x{", "{ title}", "{{{title", "{title}{"] {
+            assert_eq!(round("proc-title-template", wrong), template, "{wrong:?}");
+        }
+        for fine in ["{title} {port}", "{{", "{{x", "a{{b}", "{title}}", "{{{port}"] {
+            assert_eq!(round("proc-title-template", fine), fine);
+        }
         assert_eq!(
             round("cluster-announce-hostname", "a_b"),
             "(Hostnames may only contain alphanumeric characters, hyphens or dots)"

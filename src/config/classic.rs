@@ -5,10 +5,10 @@
 //! `include` reads other files in place, with wildcards; relative names are relative to the working directory, as in
 //! Redis. A file that includes itself is stopped at a depth that nobody needs.
 
-use super::error::{ConfigError, Source};
+use super::error::{ConfigError, Place, Source};
 use super::load::Loader;
 use super::special::os_text;
-use super::{RenamedCommand, files, rows};
+use super::{RenamedCommand, files, rows, shown};
 use crate::util::quote;
 use std::path::Path;
 
@@ -22,14 +22,17 @@ impl Loader {
     /// Reads all of `text`.
     pub(super) fn read(&mut self, source: &Source, text: &[u8], depth: usize) -> Result<(), ConfigError> {
         for (index, line) in text.split(|&b| b == b'\n').enumerate() {
+            if line.contains(&0) {
+                let place = Place { source: source.clone(), line: index + 1, text: shown::REDACTED.to_owned() };
+                return Err(place.error("there is a NUL in it: this is no text, or it was not written to its end"));
+            }
             let line = trim(line);
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let place =
-                |why: String| ConfigError { source: source.clone(), line: Some(index + 1), text: redacted(line), why };
+            let place = Place { source: source.clone(), line: index + 1, text: shown::directive(line) };
             let Some(words) = quote::split_args(line) else {
-                return Err(place("Unbalanced quotes in configuration line".to_owned()));
+                return Err(place.error("Unbalanced quotes in configuration line"));
             };
             let Some((name, args)) = words.split_first() else { continue };
             if name.eq_ignore_ascii_case(b"include") && args.len() == 1 {
@@ -38,22 +41,21 @@ impl Loader {
             }
             match rows::find(name) {
                 Some(row) => {
-                    self.config.take_line(row, &self.located(row, args)).map_err(place)?;
-                    self.note(row, place(String::new()));
+                    self.config.take_line(row, &self.located(row, args)).map_err(|why| place.error(why))?;
+                    self.note(row, place);
                 }
-                None => self.directive(name, args).map_err(place)?,
+                None => self.directive(name, args, &place).map_err(|why| place.error(why))?,
             }
         }
         Ok(())
     }
 
     /// What is not a parameter.
-    fn directive(&mut self, name: &[u8], args: &[Vec<u8>]) -> Result<(), String> {
+    fn directive(&mut self, name: &[u8], args: &[Vec<u8>], place: &Place) -> Result<(), String> {
         match name.to_ascii_lowercase().as_slice() {
             b"rename-command" => {
                 let [from, to] = args else { return Err("wrong number of arguments".to_owned()) };
-                let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
-                self.config.renamed_commands.push(RenamedCommand { from: text(from), to: text(to) });
+                self.rename(RenamedCommand { from: from.clone(), to: to.clone() }, place.clone());
                 Ok(())
             }
             b"user" if is_open_default_user(args) => Ok(()),
@@ -65,14 +67,9 @@ impl Loader {
         }
     }
 
-    fn include(
-        &mut self,
-        pattern: &[u8],
-        depth: usize,
-        place: &dyn Fn(String) -> ConfigError,
-    ) -> Result<(), ConfigError> {
+    fn include(&mut self, pattern: &[u8], depth: usize, place: &Place) -> Result<(), ConfigError> {
         if depth >= INCLUDE_DEPTH_MAX {
-            return Err(place("files include each other too deeply".to_owned()));
+            return Err(place.error("files include each other too deeply"));
         }
         for path in files::expand(&self.start_dir, pattern) {
             self.read_file(&path, depth + 1)?;
@@ -83,7 +80,7 @@ impl Loader {
     /// Reads a file of classic syntax.
     pub(super) fn read_file(&mut self, path: &Path, depth: usize) -> Result<(), ConfigError> {
         let source = Source::File(path.to_owned());
-        match std::fs::read(path) {
+        match self.contents(path, depth) {
             Ok(text) => self.read(&source, &text, depth),
             Err(error) => Err(ConfigError::unreadable(source, os_text(&error))),
         }
@@ -96,15 +93,6 @@ pub(super) fn trim(line: &[u8]) -> &[u8] {
     let start = line.iter().position(|b| !blank(b)).unwrap_or(line.len());
     let end = line.iter().rposition(|b| !blank(b)).map_or(start, |last| last + 1);
     &line[start..end]
-}
-
-/// The line for a message: a secret's value is left out.
-fn redacted(line: &[u8]) -> String {
-    let name_end = line.iter().position(|b| b.is_ascii_whitespace()).unwrap_or(line.len());
-    match rows::find(&line[..name_end]) {
-        Some(row) if row.is(super::Flags::SENSITIVE) => format!("{} (redacted)", row.name()),
-        _ => String::from_utf8_lossy(line).into_owned(),
-    }
 }
 
 /// Whether the rule is the one that real Redis writes for a default user who may do everything: what is so here
@@ -231,8 +219,8 @@ mod tests {
     #[test]
     fn commands_are_renamed_in_order() {
         let config = read(b"rename-command CONFIG secret\nrename-command flushall \"\"\n").unwrap();
-        let renamed: Vec<_> = config.renamed_commands.iter().map(|r| (r.from.as_str(), r.to.as_str())).collect();
-        assert_eq!(renamed, [("CONFIG", "secret"), ("flushall", "")]);
+        let renamed: Vec<_> = config.renamed_commands.iter().map(|r| (&r.from[..], &r.to[..])).collect();
+        assert_eq!(renamed, [(&b"CONFIG"[..], &b"secret"[..]), (b"flushall", b"")]);
     }
 
     #[test]

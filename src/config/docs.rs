@@ -3,7 +3,7 @@
 //! The files are kept in the repository so that they can be read there; a test here fails when they are stale, and
 //! `make config-docs` writes them.
 
-use super::row::{Flags, Group, Kind, Needs, Row, Status};
+use super::row::{Flags, Group, Guard, Kind, Needs, Row, Status};
 use super::{Config, rewrite_toml, rows};
 use std::fmt::Write;
 
@@ -40,11 +40,17 @@ default user, `loadmodule` and `sentinel` lines stop the start: what they ask fo
 **At run time.** `CONFIG SET name value [name value ...]` changes all of the parameters or none. `CONFIG REWRITE` writes
 the running values to the file, in either syntax, and keeps comments, order and whatever else stands there. SIGHUP reads
 the file again, applies what has changed in it since it was last read, and logs what needs a restart; what CONFIG SET has
-changed meanwhile stays, unless the file has changed there too.
+changed meanwhile stays, unless the file has changed there too. A file that looks as if it were not written to its end
+(empty, with a NUL, shorter and without its last line end) is refused, and so is what is no regular file. What *protects*
+gets weaker only by a line that says so: when no line sets it any more, its value stays, and the log says which, unless
+`reload-may-unprotect yes` stands in the file or was set. [security.md](security.md) has more.
+
+**Messages** about a mistake name the file, the line and the parameter. They quote a value only where it can hardly be a
+secret: of known parameters that take numbers, words or lists.
 
 In the tables, *start* marks parameters that cannot change at run time, *protected* those that CONFIG SET refuses unless
-`enable-protected-configs` allows it, *secret* those that are never logged, and *hidden* those that `CONFIG GET *` does
-not show.
+`enable-protected-configs` allows it, *secret* those that are never logged, *hidden* those that `CONFIG GET *` does not
+show, and *protects* those that a reload keeps when their line vanishes.
 ";
 
 impl Kind {
@@ -96,7 +102,10 @@ impl Row {
             (Flags::SENSITIVE, "secret"),
             (Flags::HIDDEN, "hidden"),
         ];
-        let set: Vec<_> = marks.iter().filter(|(flag, _)| self.is(*flag)).map(|(_, word)| *word).collect();
+        let mut set: Vec<_> = marks.iter().filter(|(flag, _)| self.is(*flag)).map(|(_, word)| *word).collect();
+        if self.spec.guard == Guard::Chosen {
+            set.push("protects");
+        }
         set.join(", ")
     }
 }

@@ -5,11 +5,11 @@
 //! `-`; a parameter may also be called by its full name in Redis.
 
 use super::access::whole_value;
-use super::error::{ConfigError, Source};
+use super::error::{ConfigError, Place, Source};
 use super::load::Loader;
 use super::row::{Flags, Group, Row};
 use super::special::os_text;
-use super::{RenamedCommand, rows};
+use super::{RenamedCommand, rows, shown};
 use std::ops::Range;
 use std::path::Path;
 use toml_edit::{Document, TableLike, Value};
@@ -20,17 +20,26 @@ struct Page<'t> {
     text: &'t str,
 }
 
+/// What stands at a place in the page, as far as it matters for what may be shown of it.
+#[derive(Clone, Copy)]
+enum What<'k> {
+    /// A key, and the parameter that it sets if there is one.
+    Key(&'k str, Option<&'static Row>),
+    /// Something that is no TOML.
+    Unclear,
+}
+
 impl Page<'_> {
-    fn error(&self, span: Option<Range<usize>>, secret: bool, why: String) -> ConfigError {
+    fn place(&self, span: Option<Range<usize>>, what: What<'_>) -> Place {
         let at = span.map_or(0, |span| span.start).min(self.text.len());
         let start = self.text.as_bytes()[..at].iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
         let line = self.text.as_bytes()[..start].iter().filter(|&&b| b == b'\n').count() + 1;
         let whole = self.text[start..].lines().next().unwrap_or_default().trim();
-        let shown = match whole.split_once('=') {
-            Some((key, _)) if secret => format!("{key}= (redacted)"),
-            _ => whole.to_owned(),
+        let text = match what {
+            What::Key(key, row) => shown::setting(row, key, whole),
+            What::Unclear => shown::unclear(whole),
         };
-        ConfigError { source: self.source.clone(), line: Some(line), text: shown, why }
+        Place { source: self.source.clone(), line, text }
     }
 }
 
@@ -38,7 +47,7 @@ impl Loader {
     /// Reads a TOML file.
     pub(super) fn read_toml_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let source = Source::File(path.to_owned());
-        match std::fs::read(path) {
+        match self.contents(path, 0) {
             Ok(text) => self.read_toml(&source, &text),
             Err(error) => Err(ConfigError::unreadable(source, os_text(&error))),
         }
@@ -53,16 +62,16 @@ impl Loader {
         })?;
         let page = Page { source, text };
         let document =
-            Document::parse(text).map_err(|error| page.error(error.span(), false, error.message().to_owned()))?;
+            Document::parse(text).map_err(|error| page.place(error.span(), What::Unclear).error(error.message()))?;
         for (name, item) in document.iter() {
-            let span = document.as_table().key(name).and_then(|key| key.span());
+            let place = || page.place(document.as_table().key(name).and_then(|key| key.span()), What::Key(name, None));
             let Some(group) = Group::ALL.into_iter().find(|group| group.name() == name) else {
                 let names: Vec<_> = Group::ALL.iter().map(|group| group.name()).collect();
                 let why = format!("'{name}' is not a group: parameters stand in tables, of {}", names.join(", "));
-                return Err(page.error(span, false, why));
+                return Err(place().error(why));
             };
             let Some(table) = item.as_table_like() else {
-                return Err(page.error(span, false, format!("'{name}' is a group: it takes a table")));
+                return Err(place().error(format!("'{name}' is a group: it takes a table")));
             };
             self.read_group(&page, group, table)?;
         }
@@ -72,35 +81,33 @@ impl Loader {
     fn read_group(&mut self, page: &Page<'_>, group: Group, table: &dyn TableLike) -> Result<(), ConfigError> {
         let mut seen: Vec<&'static Row> = Vec::new();
         for (name, item) in table.iter() {
-            let span = table.get_key_value(name).and_then(|(key, _)| key.span());
+            let row = rows::find_in(group, name);
+            let place = || page.place(table.get_key_value(name).and_then(|(key, _)| key.span()), What::Key(name, row));
             if group == Group::Server && matches!(name, "rename_command" | "rename-command") {
-                let renames = item.as_table_like().ok_or_else(|| {
-                    page.error(span, false, "rename_command takes a table of old and new names".to_owned())
-                })?;
+                let renames = item
+                    .as_table_like()
+                    .ok_or_else(|| place().error("rename_command takes a table of old and new names"))?;
                 for (from, to) in renames.iter() {
                     let span = renames.get_key_value(from).and_then(|(key, _)| key.span());
-                    let to = to
-                        .as_str()
-                        .ok_or_else(|| page.error(span, false, "the new name of a command is a text".to_owned()))?;
-                    let renamed = RenamedCommand { from: from.to_owned(), to: to.to_owned() };
-                    self.config.renamed_commands.push(renamed);
+                    let place = page.place(span, What::Key(name, None));
+                    let to = to.as_str().ok_or_else(|| place.error("the new name of a command is a text"))?;
+                    self.rename(RenamedCommand { from: from.into(), to: to.into() }, place);
                 }
                 continue;
             }
-            let Some(row) = rows::find_in(group, name) else {
-                return Err(page.error(span, false, unknown(group, name)));
+            let Some(row) = row else {
+                return Err(place().error(unknown(group, name)));
             };
-            let secret = row.is(Flags::SENSITIVE);
             if seen.contains(&row) {
-                return Err(page.error(span, secret, format!("'{}' is given twice", row.name())));
+                return Err(place().error(format!("'{}' is given twice", row.name())));
             }
             seen.push(row);
             let value = item.as_value().ok_or_else(|| "this parameter takes a value, not a table".to_owned());
             let taken = value
                 .and_then(|value| arguments(row, value))
                 .and_then(|args| self.config.take_whole(row, &self.located(row, &args)));
-            taken.map_err(|why| page.error(span.clone(), secret, why))?;
-            self.note(row, page.error(span, secret, String::new()));
+            taken.map_err(|why| place().error(why))?;
+            self.note(row, place());
         }
         Ok(())
     }
@@ -147,6 +154,7 @@ fn scalar(value: &Value) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::config::value::Text;
 
     fn read(text: &str) -> Result<Config, ConfigError> {
         let mut loader = Loader::new(Path::new("/"));
@@ -181,11 +189,11 @@ mod tests {
         "#;
         let config = read(text).unwrap();
         assert_eq!(config.server.port, 7000);
-        assert_eq!(config.server.bind.0, ["127.0.0.1", "-::1"]);
+        assert_eq!(config.server.bind.0, ["127.0.0.1", "-::1"].map(Text::from));
         assert!(!config.server.protected_mode);
         assert_eq!(config.server.requirepass.as_bytes(), b"1234");
         assert!(config.server.shutdown_on_sigterm.now && config.server.shutdown_on_sigterm.force);
-        assert_eq!(config.renamed_commands[0].from, "FLUSHALL");
+        assert_eq!(config.renamed_commands[0].from, b"FLUSHALL");
         assert_eq!(config.limits.client_output_buffer_limit.pubsub.hard_bytes, 2 << 20);
         assert_eq!(config.limits.client_output_buffer_limit.replica.hard_bytes, 256 << 20);
         assert_eq!(config.storage.maxmemory, 2 << 30);
@@ -203,22 +211,22 @@ mod tests {
         for (text, line, shown, why) in [
             ("[server]\nport = 70000\n", 2, "port = 70000", "argument must be between 0 and 65535 inclusive"),
             ("[server]\n\nport = [1, 2]", 3, "port = [1, 2]", "this parameter takes one value, not a list"),
-            ("[server]\nprot = 1", 2, "prot = 1", "There is no parameter 'prot' in the group 'server'"),
+            ("[server]\nprot = 1", 2, "prot = (redacted)", "There is no parameter 'prot' in the group 'server'"),
             (
                 "[server]\nmaxclients = 1",
                 2,
-                "maxclients = 1",
+                "maxclients = (redacted)",
                 "'maxclients' belongs to the group 'limits', as 'maxclients'",
             ),
             (
                 "[server]\ncluster_enabled = 1",
                 2,
-                "cluster_enabled = 1",
+                "cluster_enabled = (redacted)",
                 "'cluster_enabled' belongs to the group 'cluster', as 'enabled'",
             ),
-            ("[sentinel]\nport = 1", 2, "port = 1", "'port' belongs to the group 'server', as 'port'"),
-            ("[sentinel]\nmonitor = 1", 2, "monitor = 1", "sentinel mode is not supported yet"),
-            ("server = 1", 1, "server = 1", "'server' is a group: it takes a table"),
+            ("[sentinel]\nport = 1", 2, "port = (redacted)", "'port' belongs to the group 'server', as 'port'"),
+            ("[sentinel]\nmonitor = 1", 2, "monitor = (redacted)", "sentinel mode is not supported yet"),
+            ("server = 1", 1, "server = (redacted)", "'server' is a group: it takes a table"),
             (
                 "[ttl]\nactive_expire_effort = 1979-05-27",
                 2,
@@ -228,7 +236,7 @@ mod tests {
             (
                 "[server]\nport = 1\n'port-' = 1",
                 3,
-                "'port-' = 1",
+                "port- = (redacted)",
                 "There is no parameter 'port-' in the group 'server'",
             ),
             (

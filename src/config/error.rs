@@ -28,6 +28,31 @@ impl fmt::Display for Source {
     }
 }
 
+/// Where a directive stands, and what may be shown of it. Kept for every parameter that has been set, so that what fails
+/// later (a file that cannot be opened, an address that cannot be bound) is reported with its place, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where it was read.
+    pub source: Source,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The directive without what may be a secret.
+    pub text: String,
+}
+
+impl Place {
+    /// What is wrong there.
+    pub fn error(&self, why: impl Into<String>) -> ConfigError {
+        ConfigError { source: self.source.clone(), line: Some(self.line), text: self.text.clone(), why: why.into() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.source, self.line)
+    }
+}
+
 /// Why the server cannot start with this configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -35,9 +60,9 @@ pub struct ConfigError {
     pub source: Source,
     /// In which line, counted from 1; none when the whole source could not be read.
     pub line: Option<usize>,
-    /// The directive as it stands there.
+    /// The directive as it stands there, without what may be a secret: see `shown`.
     pub text: String,
-    /// The reason.
+    /// The reason. Names and bounds, never a value that was given.
     pub why: String,
 }
 

@@ -1,5 +1,5 @@
-//! What the configuration wants of the file system: the files that a pattern names, and to replace a file so that at
-//! every moment there is either the old one or the new one.
+//! What the configuration wants of the file system: the files that a pattern names, to replace a file so that at every
+//! moment there is either the old one or the new one, and to notice one that somebody else did not write to its end.
 
 use crate::util::glob;
 use std::ffi::OsStr;
@@ -8,6 +8,9 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Permissions of a file that was not there: there may be passwords in it.
+const MODE_NEW: u32 = 0o600;
 
 fn has_wildcard(part: &[u8]) -> bool {
     part.iter().any(|b| matches!(b, b'*' | b'?' | b'['))
@@ -48,12 +51,13 @@ fn matching(base: &Path, pattern: &[u8]) -> Vec<PathBuf> {
 /// and a symbolic link stays one.
 pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mode = fs::metadata(&path).map_or(0o644, |old| old.permissions().mode() & 0o7777);
+    let mode = fs::metadata(&path).map_or(MODE_NEW, |old| old.permissions().mode() & 0o7777);
     let mut temporary = path.clone().into_os_string();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let temporary = PathBuf::from(temporary);
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let _ = fs::remove_file(&temporary); // what a process of the same number has left, or a link of somebody's
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(contents)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()?;
@@ -67,6 +71,39 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => File::open(dir)?.sync_all(),
         _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// What is remembered of a file's text, to tell next time whether it was written to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    bytes: usize,
+    /// Lines that are neither blank nor comments.
+    lines: usize,
+    ends_its_last_line: bool,
+}
+
+impl Shape {
+    pub(super) fn of(text: &[u8]) -> Shape {
+        let says_something = |line: &&[u8]| line.trim_ascii().first().is_some_and(|&first| first != b'#');
+        let lines = text.split(|&b| b == b'\n').filter(says_something).count();
+        Shape { bytes: text.len(), lines, ends_its_last_line: text.ends_with(b"\n") }
+    }
+
+    /// Why it cannot be believed that somebody meant to write this, if so.
+    pub(super) fn is_torn(self, before: &Shape) -> Option<String> {
+        if self.lines == 0 && before.lines > 0 {
+            return Some(format!(
+                "the file says nothing any more, and had {} lines: was it written to its end?",
+                before.lines
+            ));
+        }
+        if !self.ends_its_last_line && before.ends_its_last_line && self.bytes < before.bytes && before.lines > 0 {
+            return Some(
+                "the file is shorter than it was and its last line has no end: was it written to its end?".to_owned(),
+            );
+        }
+        None
     }
 }
 

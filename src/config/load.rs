@@ -1,12 +1,14 @@
 //! From the command line to a configuration: defaults, then the file, standard input, the environment, the command
-//! line. And once more on SIGHUP.
+//! line.
 
-use super::access::{Changes, refusal, whole_value};
+use super::access::{refusal, whole_value};
 use super::argv::Invocation;
-use super::error::{ConfigError, Source};
-use super::row::{Apply, Flags, Group, Row, Status};
+use super::error::{ConfigError, Place, Source};
+use super::files::Shape;
+use super::row::{Apply, Group, Row};
 use super::special::os_text;
-use super::{Config, rows};
+use super::{Config, RenamedCommand, rows, shown};
+use crate::sys::files;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -35,18 +37,9 @@ pub struct Sources {
     start_dir: PathBuf,
     /// What the last reading gave. A reload applies what is different from this, and leaves alone what CONFIG SET has
     /// changed since.
-    baseline: Config,
-}
-
-/// What a reload changed.
-#[derive(Debug)]
-pub struct Reload {
-    /// What is in force now. Apply it, or roll it back.
-    pub changes: Changes,
-    /// What is another value in the file than in the running server, and can only change at a start.
-    pub needs_restart: Vec<&'static Row>,
-    /// `rename-command` lines have changed, which also needs a restart.
-    pub renamed_commands_changed: bool,
+    pub(super) baseline: Config,
+    pub(super) places: Places,
+    pub(super) shapes: Shapes,
 }
 
 /// Reads the configuration that the arguments, without the program's name, ask for.
@@ -75,10 +68,13 @@ pub fn load(
         options: invocation.options.clone(),
         start_dir,
         baseline: Config::default(),
+        places: Places::default(),
+        shapes: Shapes::default(),
     };
-    let config = sources.read()?;
-    sources.baseline = config.clone();
-    Ok(Loaded { config, sources })
+    let read = sources.read(true)?;
+    sources.baseline = read.config.clone();
+    (sources.places, sources.shapes) = (read.places, read.shapes);
+    Ok(Loaded { config: read.config, sources })
 }
 
 /// Only the file: secrets may stand in the rest.
@@ -98,13 +94,28 @@ impl Sources {
         &self.start_dir
     }
 
-    /// The file now says what is running.
-    pub(super) fn rewritten(&mut self, running: &Config) {
+    /// The file now says what is running, with this text.
+    pub(super) fn rewritten(&mut self, running: &Config, text: &[u8]) {
         self.baseline = running.clone();
+        if let Some(path) = &self.file {
+            self.shapes.insert(path.clone(), Shape::of(text));
+        }
     }
 
-    fn read(&self) -> Result<Config, ConfigError> {
+    /// The place that set this parameter, for what goes wrong with it after everything has been read; none if nobody
+    /// has set it.
+    pub fn place_of(&self, name: &str) -> Option<&Place> {
+        self.places.last_set.get(name)
+    }
+
+    /// The place of [`Config::renamed_commands`]`[index]`.
+    pub fn place_of_rename(&self, index: usize) -> Option<&Place> {
+        self.places.renames.get(index)
+    }
+
+    pub(super) fn read(&self, at_start: bool) -> Result<Read, ConfigError> {
         let mut loader = Loader::new(&self.start_dir);
+        loader.at_start = at_start;
         if let Some(path) = &self.file {
             if is_toml(path) {
                 loader.read_toml_file(path)?;
@@ -121,29 +132,6 @@ impl Sources {
         loader.read(&Source::CommandLine, &self.options, 0)?;
         loader.finish()
     }
-
-    /// Reads everything again. What the file now says differently goes into `running`, except what needs a restart.
-    /// When the file is wrong, nothing has changed.
-    ///
-    /// A value that CONFIG SET has changed stays, unless the file's value has changed too.
-    pub fn reload(&mut self, running: &mut Config) -> Result<Reload, ConfigError> {
-        let fresh = self.read()?;
-        let before = running.clone();
-        let mut needs_restart = Vec::new();
-        for row in rows::all() {
-            if (row.same)(&fresh, running) {
-                continue;
-            }
-            if row.is(Flags::IMMUTABLE) {
-                needs_restart.push(*row);
-            } else if !(row.same)(&fresh, &self.baseline) {
-                (row.copy)(&fresh, running);
-            }
-        }
-        let renamed_commands_changed = fresh.renamed_commands != running.renamed_commands;
-        self.baseline = fresh;
-        Ok(Reload { changes: Changes::between(before, running), needs_restart, renamed_commands_changed })
-    }
 }
 
 /// Whether the file is TOML: its name says so.
@@ -157,21 +145,62 @@ pub(super) struct Loader {
     pub(super) config: Config,
     /// Where relative names start: the directory the program was started in, even if it has gone elsewhere.
     pub(super) start_dir: PathBuf,
-    /// The place that last set a parameter whose value may have to be refused, by the parameter's name. Only the end
-    /// result counts: `--appendonly no` makes a file with `appendonly yes` acceptable.
-    last_set: HashMap<&'static str, ConfigError>,
+    places: Places,
+    /// The main file may be anything that can be read to its end: standard input by its name, a process's output.
+    /// While the server runs nothing may be read that could make it wait.
+    at_start: bool,
+    shapes: Shapes,
+}
+
+/// What reading everything gives.
+pub(super) struct Read {
+    pub(super) config: Config,
+    pub(super) places: Places,
+    pub(super) shapes: Shapes,
+}
+
+pub(super) type Shapes = HashMap<PathBuf, Shape>;
+
+/// Where everything that was read stands.
+#[derive(Clone, Default)]
+pub(super) struct Places {
+    /// The place that last set a parameter, by the parameter's name. Only the end result counts: `--appendonly no`
+    /// makes a file with `appendonly yes` acceptable.
+    pub(super) last_set: HashMap<&'static str, Place>,
+    /// The places of [`Config::renamed_commands`].
+    renames: Vec<Place>,
 }
 
 impl Loader {
     pub(super) fn new(start_dir: &Path) -> Loader {
-        Loader { config: Config::default(), start_dir: start_dir.to_owned(), last_set: HashMap::new() }
+        Loader {
+            config: Config::default(),
+            start_dir: start_dir.to_owned(),
+            places: Places::default(),
+            at_start: false,
+            shapes: Shapes::default(),
+        }
     }
 
-    /// Remembers the place; the reason is found at the end.
-    pub(super) fn note(&mut self, row: &Row, place: ConfigError) {
-        if matches!(row.spec.status, Status::Refused(_)) {
-            self.last_set.insert(row.name(), place);
-        }
+    /// What is in a file; the main one has the depth 0.
+    pub(super) fn contents(&mut self, path: &Path, depth: usize) -> io::Result<Vec<u8>> {
+        let text = match self.at_start && depth == 0 {
+            true => std::fs::read(path),
+            false => files::read(path),
+        }?;
+        self.shapes.insert(path.to_owned(), Shape::of(&text));
+        Ok(text)
+    }
+
+    /// Remembers the place: what is wrong with a value may be found much later.
+    pub(super) fn note(&mut self, row: &Row, place: Place) {
+        self.places.last_set.insert(row.name(), place);
+    }
+
+    /// Takes a `rename-command` over. Whether there is such a command is not known here.
+    pub(super) fn rename(&mut self, renamed: RenamedCommand, place: Place) {
+        self.config.renamed_commands.push(renamed);
+        self.places.renames.push(place);
     }
 
     /// The arguments, with a relative working directory made absolute.
@@ -186,49 +215,42 @@ impl Loader {
 
     /// Takes an environment variable over, whose name begins as ours do. A name whose second part is no group belongs
     /// to somebody else; one whose second part is a group must be right.
-    fn take_variable(&mut self, name: &str, value: &[u8]) -> Result<(), ConfigError> {
+    pub(super) fn take_variable(&mut self, name: &str, value: &[u8]) -> Result<(), ConfigError> {
         let rest = name[ENV_PREFIX.len()..].to_ascii_lowercase();
         let split =
             Group::ALL.iter().find_map(|group| Some((group, rest.strip_prefix(group.name())?.strip_prefix('_')?)));
         let Some((group, key)) = split else { return Ok(()) };
         let row = rows::find_in(*group, key);
-        let shown = match row {
-            Some(row) if row.is(Flags::SENSITIVE) => "(redacted)".into(),
-            _ => String::from_utf8_lossy(value),
-        };
-        let place = |why: String| ConfigError {
-            source: Source::Environment(name.to_owned()),
-            line: Some(1),
-            text: format!("{name}={shown}"),
-            why,
-        };
-        let row = row.ok_or_else(|| place(format!("There is no parameter '{key}' in the group '{}'", group.name())))?;
+        let source = Source::Environment(name.to_owned());
+        let place = Place { source, line: 1, text: shown::variable(row, name, value) };
+        let row =
+            row.ok_or_else(|| place.error(format!("There is no parameter '{key}' in the group '{}'", group.name())))?;
         let args = self.located(row, &whole_value(row, value));
-        self.config.take_whole(row, &args).map_err(place)?;
-        self.note(row, place(String::new()));
+        self.config.take_whole(row, &args).map_err(|why| place.error(why))?;
+        self.note(row, place);
         Ok(())
     }
 
     /// The configuration, unless it promises what this server does not do.
-    pub(super) fn finish(mut self) -> Result<Config, ConfigError> {
+    fn finish(mut self) -> Result<Read, ConfigError> {
         for row in rows::all() {
             if let Some(why) = refusal(row, &self.config) {
-                let place = self.last_set.remove(row.name()).expect("a value that is not the default has been set");
-                return Err(ConfigError { why, ..place });
+                let place = self.places.last_set.get(row.name());
+                return Err(place.expect("a value that is not the default has been set").error(why));
             }
         }
         if let Ok(dir) = self.config.persistence.dir.absolute() {
             self.config.persistence.dir = dir;
         }
-        Ok(self.config)
+        Ok(Read { config: self.config, places: self.places, shapes: self.shapes })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::argv;
     use crate::config::scratch::Scratch;
-    use crate::config::{Caller, argv};
 
     fn words(args: &[&str]) -> Vec<OsString> {
         args.iter().map(OsString::from).collect()
@@ -288,7 +310,7 @@ mod tests {
         let fails = |name: &str, value: &str| start(&[], &[(name, value)], "").unwrap_err().to_string();
         assert_eq!(
             fails("KVSTASH_SERVER_PROT", "1"),
-            "the environment variable KVSTASH_SERVER_PROT, line 1: 'KVSTASH_SERVER_PROT=1': \
+            "the environment variable KVSTASH_SERVER_PROT, line 1: 'KVSTASH_SERVER_PROT=(redacted)': \
              There is no parameter 'prot' in the group 'server'"
         );
         assert!(fails("KVSTASH_SERVER_PORT", "x").ends_with("argument couldn't be parsed into an integer"));
@@ -303,7 +325,7 @@ mod tests {
             ("KVSTASH_PERSISTENCE_SAVE", ""),
         ];
         let config = start(&[], &fine, "").unwrap().config;
-        assert_eq!(config.server.bind.0, ["127.0.0.1", "::1"]);
+        assert_eq!(config.server.bind.0, ["127.0.0.1", "::1"].map(crate::config::value::Text::from));
         assert_eq!(config.server.requirepass.as_bytes(), b"two words");
         assert_eq!(config.cluster.node_timeout, 5);
         assert!(config.persistence.save.is_empty());
@@ -358,35 +380,15 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_applies_what_changed_in_the_file() {
-        let dir = Scratch::new("reload");
-        let file = dir.write("a.conf", "timeout 1\nhz 20\nport 7000\ndatabases 4\n");
-        let args = [file.to_str().unwrap(), "--port", "7001"];
-        let Loaded { mut config, mut sources } = start(&args, &[], "").unwrap();
-        // Changed by a client, and not in the file: stays.
-        config.set(&[(b"maxclients", b"7"), (b"hz", b"30")], Caller::default()).unwrap();
-        dir.write("a.conf", "timeout 2\nhz 20\nport 7002\ndatabases 5\nrename-command keys \"\"\n");
-        let reload = sources.reload(&mut config).unwrap();
-        let names = |rows: &[&Row]| rows.iter().map(|row| row.name()).collect::<Vec<_>>();
-        assert_eq!(names(reload.changes.rows()), ["timeout"]);
-        assert_eq!(names(&reload.needs_restart), ["databases"]);
-        assert!(reload.renamed_commands_changed);
-        for (name, expected) in
-            [("timeout", "2"), ("hz", "30"), ("maxclients", "7"), ("port", "7001"), ("databases", "4")]
-        {
-            assert_eq!(value(&config, name), expected, "{name}");
-        }
-        config.roll_back(reload.changes);
-        assert_eq!(value(&config, "timeout"), "1");
-        // A wrong file changes nothing.
-        dir.write("a.conf", "timeout 3\nhz x\n");
-        assert_eq!(sources.reload(&mut config).unwrap_err().line, Some(2));
-        assert_eq!(value(&config, "timeout"), "1");
-        // Back at the default, since the line is gone.
-        dir.write("a.conf", "databases 4\n");
-        sources.reload(&mut config).unwrap();
-        assert_eq!(value(&config, "timeout"), "0");
-        assert_eq!(value(&config, "hz"), "10");
+    fn what_fails_later_can_be_placed() {
+        let dir = Scratch::new("places");
+        let file = dir.write("a.conf", "# mine\nlogfile a.log\nrename-command GET secret\nlogfile b.log\n");
+        let sources = start(&[file.to_str().unwrap(), "--hz", "20"], &[], "").unwrap().sources;
+        let shown = |place: Option<&Place>| place.map(|place| format!("{}: {}", place.line, place.text));
+        assert_eq!(shown(sources.place_of("logfile")).as_deref(), Some("4: logfile (redacted)"));
+        assert_eq!(shown(sources.place_of_rename(0)).as_deref(), Some("3: rename-command (redacted)"));
+        assert_eq!(sources.place_of("hz").map(|place| place.source.clone()), Some(Source::CommandLine));
+        assert_eq!((sources.place_of("dir"), sources.place_of_rename(1)), (None, None));
     }
 
     #[test]

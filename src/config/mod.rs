@@ -27,15 +27,19 @@
 //! | [`rows`] | the parameters, a file for each group |
 //! | [`value`] | yes/no, integers, memory sizes, text |
 //! | [`choice`] | words of a list |
-//! | [`special`] | save points, buffer limits, event classes, addresses |
+//! | [`special`] | save points, event classes, addresses |
+//! | [`output_limits`] | `client-output-buffer-limit` |
 //! | [`access`] | CONFIG GET and SET: patterns, atomic changes, rollback |
+//! | `names` | names of files and directories |
 //! | [`argv`] | splits the command line |
-//! | [`mod@load`] | reads all sources in their order; the reload |
+//! | [`mod@load`] | reads all sources in their order |
+//! | [`reload`] | reads them again on SIGHUP; what protects stays |
 //! | `classic` | reads redis.conf syntax, with `include` |
 //! | `document` | reads TOML |
 //! | [`rewrite`], `rewrite_toml` | CONFIG REWRITE, in both syntaxes |
 //! | [`docs`] | docs/config.md, the sample file, --help |
 //! | [`error`] | what stops the start, and how it is printed |
+//! | `shown` | what a message may show of a line: names, no secrets |
 //!
 //! # Read first
 //!
@@ -50,19 +54,24 @@ mod document;
 pub mod error;
 mod files;
 pub mod load;
+mod names;
+pub mod output_limits;
+pub mod reload;
 pub mod rewrite;
 mod rewrite_toml;
 pub mod row;
 pub mod rows;
 #[cfg(test)]
 mod scratch;
+mod shown;
 pub mod special;
 pub mod value;
 
 pub use access::{Caller, Changes, SetError};
 pub use argv::{Invocation, Mode};
-pub use error::{ConfigError, Source};
-pub use load::{Loaded, Reload, Sources, load};
+pub use error::{ConfigError, Place, Source};
+pub use load::{Loaded, Sources, load};
+pub use reload::Reload;
 pub use rewrite::RewriteError;
 pub use row::{Apply, Flags, Group, Row, Status};
 
@@ -91,12 +100,14 @@ pub struct Config {
 }
 
 /// One `rename-command` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Not Debug: the new name may be kept secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct RenamedCommand {
-    /// The command's own name.
-    pub from: String,
-    /// Its new name. Empty: the command cannot be called.
-    pub to: String,
+    /// What it is called until then.
+    pub from: Vec<u8>,
+    /// Its new name, any bytes. Empty: the command cannot be called.
+    pub to: Vec<u8>,
 }
 
 /// What is not the default, without secrets.
@@ -106,7 +117,7 @@ impl std::fmt::Debug for Config {
         let changed = rows::all().iter().filter(|row| !row.is_default(self, &default));
         f.debug_map()
             .entries(changed.map(|row| (row.name(), row.loggable(self))))
-            .entry(&"rename-command", &self.renamed_commands)
+            .entry(&"rename-command", &self.renamed_commands.len())
             .finish()
     }
 }

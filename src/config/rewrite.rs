@@ -60,7 +60,7 @@ impl Sources {
     fn rewrite_file(&mut self, running: &Config, extent: Extent) -> Result<(), RewriteError> {
         let path = self.file().ok_or(RewriteError::NoFile)?;
         let failed = |error: io::Error| RewriteError::Io(os_text(&error));
-        let old = match std::fs::read(path) {
+        let old = match crate::sys::files::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
@@ -70,7 +70,7 @@ impl Sources {
             false => text(&old, running, extent, path, self.start_dir())?,
         };
         files::replace(path, &new).map_err(failed)?;
-        self.rewritten(running);
+        self.rewritten(running, &new);
         Ok(())
     }
 }

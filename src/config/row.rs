@@ -3,13 +3,13 @@
 //!
 //! A row has two halves. [`Spec`] is what a person decides (name, kind and bounds, flags, status, what must be told
 //! about a change, the sentence of documentation); it is written with the small `const` builder below. The other half
-//! is four function pointers onto one typed field of [`Config`](super::Config), which the `group!` macro in `rows/`
+//! is four function pointers onto one typed field of [`Config`], which the `group!` macro in `rows/`
 //! fills in from the field's name. A row therefore cannot exist without a field, nor a field without a row.
 
-use super::Config;
 use super::value::How;
+use super::{Config, names};
 
-/// The part of the configuration a parameter belongs to: a struct in [`Config`](super::Config), a table in the TOML
+/// The part of the configuration a parameter belongs to: a struct in [`Config`], a table in the TOML
 /// file, a prefix of environment variables and a heading in the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
@@ -235,6 +235,19 @@ pub enum Apply {
     ProcessTitle,
 }
 
+/// Whether a parameter protects the server, its data or the machine from somebody or something, and what it means for
+/// that when nobody sets it. A reload goes by it: what protects does not get weaker because a line has vanished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// It does not.
+    Nothing,
+    /// By a value that somebody chose: a password, addresses, a limit. The default protects less, or nobody can say
+    /// which of the two does. A reload keeps the value when no line sets it any more.
+    Chosen,
+    /// Unless somebody chose otherwise: the default is the safest value, and a reload may go back to it.
+    Default,
+}
+
 /// The half of a row that is written by hand. Built with the `const` functions below.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
@@ -250,6 +263,8 @@ pub struct Spec {
     pub status: Status,
     /// Who must be told of a change.
     pub apply: Apply,
+    /// Whether it protects.
+    pub guard: Guard,
     /// Values outside are moved to the nearest end instead of refused.
     pub clamp: Option<(i64, i64)>,
     /// What it does, for the documentation.
@@ -269,6 +284,7 @@ impl Spec {
             flags: Flags::NONE,
             status: Status::Live,
             apply: Apply::Nothing,
+            guard: Guard::Nothing,
             clamp: None,
             doc: "",
         }
@@ -316,6 +332,11 @@ impl Spec {
 
     pub(super) const fn checked_text(name: &'static str, check: fn(&[u8]) -> Result<(), String>) -> Spec {
         Spec::of(name, Kind::Text(check))
+    }
+
+    /// The path of a file, or nothing.
+    pub(super) const fn file(name: &'static str) -> Spec {
+        Spec::of(name, Kind::Text(names::path))
     }
 
     pub(super) const fn special(name: &'static str, syntax: &'static str) -> Spec {
@@ -368,6 +389,16 @@ impl Spec {
         self
     }
 
+    pub(super) const fn protects(mut self) -> Spec {
+        self.guard = Guard::Chosen;
+        self
+    }
+
+    pub(super) const fn protects_by_default(mut self) -> Spec {
+        self.guard = Guard::Default;
+        self
+    }
+
     pub(super) const fn clamped(mut self, low: i64, high: i64) -> Spec {
         self.clamp = Some((low, high));
         self
@@ -394,6 +425,8 @@ pub struct Row {
     pub(super) items: fn(&Config, &Spec) -> Vec<Vec<u8>>,
     pub(super) same: fn(&Config, &Config) -> bool,
     pub(super) copy: fn(&Config, &mut Config),
+    /// [`Field::keep`](super::value::Field::keep), from the first to the second.
+    pub(super) keep: fn(&Config, &mut Config, bool),
 }
 
 impl std::fmt::Debug for Row {

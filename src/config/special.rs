@@ -1,11 +1,11 @@
-//! Parameters with a syntax of their own: save points, output buffer limits, event classes, percentiles, addresses,
+//! Parameters with a syntax of their own: save points, event classes, percentiles, addresses,
 //! the working directory, the primary.
 //!
-//! Each type is what the code wants to have (a list of points, three limits, a set of bits), and knows how Redis
+//! Each type is what the code wants to have (a list of points, a set of bits), and knows how Redis
 //! writes it.
 
 use super::row::Spec;
-use super::value::{Field, How, Text, memory, only};
+use super::value::{Field, How, Text, only};
 use crate::util::num;
 use crate::util::quote;
 use std::io;
@@ -13,12 +13,22 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// Joins with blanks.
-fn joined(words: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+pub(super) fn joined(words: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     words.into_iter().collect::<Vec<_>>().join(&b' ')
 }
 
+/// Appends a word of a line: an address is plain, only a strange one needs quotes.
+fn push_word(line: &mut Vec<u8>, word: &[u8]) {
+    let plain = !word.is_empty() && word.iter().all(|&b| b.is_ascii_graphic() && b != b'"' && b != b'\'');
+    if plain {
+        line.extend_from_slice(word);
+    } else {
+        quote::push_repr(line, word);
+    }
+}
+
 /// No arguments, or one empty one: how "none" is written in the various places.
-fn nothing(args: &[Vec<u8>]) -> bool {
+pub(super) fn nothing(args: &[Vec<u8>]) -> bool {
     matches!(args, []) || matches!(args, [one] if one.is_empty())
 }
 
@@ -105,90 +115,6 @@ impl Field for SavePoints {
             return vec![line(b"\"\"")];
         }
         self.items(spec).iter().map(|point| line(point)).collect()
-    }
-}
-
-/// How much a client may leave unread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutputLimit {
-    /// Above this the client is closed at once; 0 means never.
-    pub hard_bytes: u64,
-    /// Above this for `soft_seconds` on end, the client is closed; 0 means never.
-    pub soft_bytes: u64,
-    /// See `soft_bytes`.
-    pub soft_seconds: u64,
-}
-
-/// The limits for each class of clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutputLimits {
-    /// Ordinary clients.
-    pub normal: OutputLimit,
-    /// Replicas.
-    pub replica: OutputLimit,
-    /// Subscribers.
-    pub pubsub: OutputLimit,
-}
-
-impl Default for OutputLimits {
-    fn default() -> OutputLimits {
-        OutputLimits {
-            normal: OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 },
-            replica: OutputLimit { hard_bytes: 256 << 20, soft_bytes: 64 << 20, soft_seconds: 60 },
-            pubsub: OutputLimit { hard_bytes: 32 << 20, soft_bytes: 8 << 20, soft_seconds: 60 },
-        }
-    }
-}
-
-impl OutputLimits {
-    /// Redis shows the class of replicas under its old name, and writes it under the new one.
-    fn each(&self, replica: &'static str) -> [(&'static str, OutputLimit); 3] {
-        [("normal", self.normal), (replica, self.replica), ("pubsub", self.pubsub)]
-    }
-}
-
-impl Field for OutputLimits {
-    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
-        if nothing(args) {
-            return Ok(());
-        }
-        if !args.len().is_multiple_of(4) {
-            return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
-        }
-        let wrong = || "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_owned();
-        for four in args.chunks_exact(4) {
-            let limit = match four[0].to_ascii_lowercase().as_slice() {
-                b"normal" => &mut self.normal,
-                b"slave" | b"replica" => &mut self.replica,
-                b"pubsub" => &mut self.pubsub,
-                _ => return Err("Invalid client class specified in buffer limit configuration.".to_owned()),
-            };
-            *limit = OutputLimit {
-                hard_bytes: memory(&four[1]).ok_or_else(wrong)?,
-                soft_bytes: memory(&four[2]).ok_or_else(wrong)?,
-                soft_seconds: num::parse_u64(&four[3]).ok_or_else(wrong)?,
-            };
-        }
-        Ok(())
-    }
-
-    fn show(&self, _: &Spec) -> Vec<u8> {
-        joined(
-            self.each("slave")
-                .iter()
-                .map(|(class, l)| format!("{class} {} {} {}", l.hard_bytes, l.soft_bytes, l.soft_seconds).into_bytes()),
-        )
-    }
-
-    fn items(&self, _: &Spec) -> Vec<Vec<u8>> {
-        let item = |(class, l): &(&str, OutputLimit)| {
-            format!("{class} {} {} {}", l.hard_bytes, l.soft_bytes, l.soft_seconds).into_bytes()
-        };
-        self.each("replica").iter().map(item).collect()
-    }
-
-    fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
-        self.items(spec).iter().map(|item| [spec.name.as_bytes(), b" ", item].concat()).collect()
     }
 }
 
@@ -375,7 +301,7 @@ impl Field for KeyspaceEvents {
 
 /// The addresses to listen on: at most 16. A leading `-` makes an address optional, `*` is every address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindAddresses(pub Vec<String>);
+pub struct BindAddresses(pub Vec<Text>);
 
 impl Field for BindAddresses {
     fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
@@ -386,13 +312,12 @@ impl Field for BindAddresses {
         if args.len() > 16 {
             return Err("Too many bind addresses specified.".to_owned());
         }
-        let address = |a: &Vec<u8>| String::from_utf8(a.clone()).map_err(|_| "Invalid bind address.".to_owned());
-        self.0 = args.iter().map(address).collect::<Result<_, _>>()?;
+        self.0 = args.iter().map(|address| Text::from(address.as_slice())).collect();
         Ok(())
     }
 
     fn show(&self, _: &Spec) -> Vec<u8> {
-        self.0.join(" ").into_bytes()
+        joined(self.0.iter().map(|address| address.as_bytes().to_vec()))
     }
 
     fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
@@ -402,13 +327,7 @@ impl Field for BindAddresses {
         }
         for address in &self.0 {
             line.push(b' ');
-            // An address is a word; only a strange one needs quotes.
-            let plain = !address.is_empty() && address.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\'');
-            if plain {
-                line.extend_from_slice(address.as_bytes());
-            } else {
-                quote::push_repr(&mut line, address.as_bytes());
-            }
+            push_word(&mut line, address.as_bytes());
         }
         vec![line]
     }
@@ -492,7 +411,14 @@ impl Field for Primary {
     }
 
     fn lines(&self, spec: &Spec) -> Vec<Vec<u8>> {
-        let value = if self.0.is_none() { b"no one".to_vec() } else { self.show(spec) };
-        vec![[spec.name.as_bytes(), b" ", &value].concat()]
+        let mut line = [spec.name.as_bytes(), b" "].concat();
+        match &self.0 {
+            None => line.extend_from_slice(b"no one"),
+            Some((host, port)) => {
+                push_word(&mut line, host.as_bytes());
+                line.extend_from_slice(format!(" {port}").as_bytes());
+            }
+        }
+        vec![line]
     }
 }

@@ -29,6 +29,14 @@ pub trait Field: Clone + PartialEq {
     /// The value as CONFIG GET shows it.
     fn show(&self, spec: &Spec) -> Vec<u8>;
 
+    /// Takes over from `running` what was not said when this value was read: all of it, unless the parameter was
+    /// `said`. A value of several parts, each of which may be left out, knows which were.
+    fn keep(&mut self, running: &Self, said: bool) {
+        if !said {
+            *self = running.clone();
+        }
+    }
+
     /// The elements of a value that is a list.
     fn items(&self, spec: &Spec) -> Vec<Vec<u8>> {
         self.show(spec).split(|&b| b == b' ').filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
@@ -264,6 +272,94 @@ impl Field for MemoryOrPercent {
         match self {
             MemoryOrPercent::Bytes(bytes) => bytes.to_string().into_bytes(),
             MemoryOrPercent::Percent(percent) => format!("{percent}%").into_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::scratch::Scratch;
+    use crate::config::{Caller, Config, Flags, Loaded, Row, Status, argv, load, rows};
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    /// Those whose values are words of a kind of their own, with ASCII for letters.
+    const RESTRICTED: [&str; 6] = [
+        "info-mem-allocator",
+        "redis-version",
+        "locale-collate",
+        "http-listen",
+        "cluster-announce-hostname",
+        "cluster-announce-human-nodename",
+    ];
+
+    /// Rows that take text: of kind text, and those with a text in their own syntax.
+    fn rows_of_text() -> Vec<&'static Row> {
+        let is_text = |row: &&Row| matches!(row.spec.kind, Kind::Text(_)) || row.name() == "bind";
+        let rows: Vec<_> = rows::all().iter().copied().filter(is_text).collect();
+        for name in RESTRICTED {
+            assert!(rows.iter().any(|row| row.name() == name), "{name}");
+        }
+        rows.into_iter().filter(|row| !RESTRICTED.contains(&row.name())).collect()
+    }
+
+    fn start(args: Vec<OsString>) -> Loaded {
+        load(&argv::split(&args), [], || Ok(Vec::new())).unwrap()
+    }
+
+    /// Text is bytes: in files with and without quotes, on the command line, in CONFIG SET, GET and REWRITE.
+    #[test]
+    fn text_takes_any_bytes_everywhere() {
+        let every: Vec<u8> = (1..=255).filter(|b| *b != b'{' && *b != b'/').collect();
+        for row in rows_of_text() {
+            let name = row.name();
+            // A name has at most 255 bytes, a socket's path 107, and bind splits at blanks.
+            let pieces = every.split(|&b| name == "bind" && b == b' ').flat_map(|part| part.chunks(90));
+            let pieces: Vec<&[u8]> = pieces.chain([&b"caf\xe9"[..], b"\xff", b"\xc3\xa9", b"\"'\\x00"]).collect();
+            for text in pieces {
+                let mut quoted = format!("{name} ").into_bytes();
+                quote::push_repr(&mut quoted, text);
+                let plain = [name.as_bytes(), b" ", text].concat();
+                let is_word = text.iter().all(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | 11));
+                let dir = Scratch::new("bytes");
+                let mut ways = vec![vec![OsString::from(format!("--{name}")), OsString::from_vec(text.to_vec())]];
+                for (line, file) in [(&quoted, "quoted.conf"), (&plain, "plain.conf")] {
+                    if file == "quoted.conf" || is_word {
+                        let path = dir.path().join(file);
+                        std::fs::write(&path, line).unwrap();
+                        ways.push(vec![path.into_os_string()]);
+                    }
+                }
+                for way in ways {
+                    if !matches!(row.spec.status, Status::Refused(_)) {
+                        assert_eq!(row.value(&start(way).config), text, "{name}");
+                    }
+                }
+                if row.is(Flags::IMMUTABLE) {
+                    continue;
+                }
+                let path = dir.write("rewritten.conf", "");
+                let Loaded { mut config, mut sources } = start(vec![path.clone().into_os_string()]);
+                config.server.enable_protected_configs = crate::config::choice::Allowed::Yes;
+                config.set(&[(name.as_bytes(), text)], Caller::default()).unwrap();
+                assert_eq!(config.get([name.as_bytes()]), [(name.to_owned(), text.to_vec())]);
+                sources.rewrite(&config).unwrap();
+                assert_eq!(row.value(&start(vec![path.into_os_string()]).config), text, "{name}");
+            }
+        }
+        // A host name, too, though replicas are not there yet.
+        let row = rows::find(b"replicaof").unwrap();
+        let mut config = Config::default();
+        config.take_line(row, &[b"caf\xe9 \"x".to_vec(), b"1".to_vec()]).unwrap();
+        assert_eq!((row.lines)(&config, &row.spec), [b"replicaof \"caf\\xe9 \\\"x\" 1".to_vec()]);
+    }
+
+    #[test]
+    fn restricted_texts_refuse_bytes_with_their_reason() {
+        for name in RESTRICTED {
+            let row = rows::find(name.as_bytes()).unwrap();
+            assert!(Config::default().take_whole(row, &[b"caf\xe9".to_vec()]).is_err(), "{name}");
         }
     }
 }

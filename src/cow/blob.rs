@@ -11,7 +11,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 
-use super::{Epoch, KNOWN_SIZE_MAX};
+use super::{Defrag, Epoch, KNOWN_SIZE_MAX};
 
 const HEADER: usize = 12;
 const ALIGN: usize = 4;
@@ -179,6 +179,15 @@ impl Blob {
     #[inline]
     pub(crate) unsafe fn from_raw(raw: NonNull<u8>) -> Blob {
         Blob(raw)
+    }
+
+    /// Moves a blob that lies in an entry; where it is now.
+    ///
+    /// # Safety
+    /// The pointer came from `into_raw`; the rest is as for [`Defrag::settle`].
+    pub(crate) unsafe fn settle(raw: NonNull<u8>, defrag: &mut Defrag<'_>) -> NonNull<u8> {
+        // SAFETY: the blob lives, and was allocated with this layout.
+        unsafe { defrag.settle(raw, layout((*raw.cast::<Header>().as_ptr()).capacity as usize)) }
     }
 
     /// The `FreeFn` of a blob.

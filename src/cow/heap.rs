@@ -47,6 +47,9 @@ struct Ended {
     dead: Deadlist,
 }
 
+/// Older than the epoch of any snapshot.
+const BEFORE_ALL: u32 = 0;
+
 /// What snapshots cost at the moment.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct HeapStats {
@@ -216,6 +219,28 @@ impl Heap {
         unsafe { self.retire(Retired { node, birth: oldest, bytes, free: free_deep::<T> as FreeFn }) }
     }
 
+    /// Takes something big that has left the live data and owns nodes of all ages, none older than `oldest`. Nothing is
+    /// freed now: [`Heap::reclaim`] does it in slices, or another thread ([`Heap::take_garbage`]), when no snapshot can
+    /// read any of it.
+    pub(crate) fn free_later<T: Reclaim>(&mut self, value: Box<T>, oldest: Epoch, bytes: usize) {
+        if self.is_shared(oldest) {
+            return self.retire_deep(value, oldest, bytes);
+        }
+        let node = std::ptr::NonNull::from(Box::leak(value)).cast();
+        let item = self.kinds.item(&Retired { node, birth: oldest, bytes, free: free_deep::<T> as FreeFn });
+        // No live snapshot ever saw it: it waits as if in the list of one that ended before all of them began.
+        match self.ended.back_mut() {
+            Some(ended) if ended.epoch == BEFORE_ALL => ended.dead.push(item),
+            _ => {
+                let mut dead = Deadlist::default();
+                dead.push(item);
+                self.ended.push_back(Ended { epoch: BEFORE_ALL, dead });
+            }
+        }
+        self.stats.retired_nodes += 1;
+        self.stats.retired_bytes += item.bytes() as u64;
+    }
+
     /// Counts bytes that were copied because a snapshot shared them.
     #[inline]
     pub(crate) fn note_cloned(&mut self, bytes: usize) {
@@ -318,6 +343,29 @@ mod tests {
         assert_eq!((garbage.items(), heap.stats().retired_nodes), (1, 0));
         std::thread::spawn(move || drop(garbage)).join().expect("no panic");
         assert_eq!(alive(&live), 0);
+    }
+
+    #[test]
+    fn what_no_snapshot_saw_is_freed_later_all_the_same() {
+        let live = Arc::new(AtomicUsize::new(0));
+        let mut heap = Heap::new();
+        let old = heap.epoch();
+        heap.free_later(Counted::new(&live), old, 8);
+        assert_eq!((alive(&live), heap.stats().retired_bytes), (1, 8), "not now");
+        let ticket = heap.open_snapshot().ticket();
+        let young = heap.epoch();
+        heap.free_later(Counted::new(&live), old, 8); // the snapshot sees it
+        heap.free_later(Counted::new(&live), young, 8);
+        assert!(heap.has_garbage());
+        let garbage = heap.take_garbage().expect("two are nobody's");
+        assert_eq!(garbage.items(), 2);
+        std::thread::spawn(move || drop(garbage)).join().expect("no panic");
+        assert_eq!(alive(&live), 1);
+        assert!(!heap.reclaim(100));
+        drop(ticket);
+        heap.reap();
+        assert!(!heap.reclaim(100));
+        assert_eq!((alive(&live), heap.stats()), (0, HeapStats::default()));
     }
 
     #[test]

@@ -30,6 +30,7 @@
 //! | `deadlist` | the list of retired nodes, [`Garbage`] |
 //! | `value` | [`CowValue`]: what a value must do to live in an entry |
 //! | `blob` | [`Blob`]: one buffer with a birth |
+//! | `defrag` | [`Defrag`]: moving nodes closer together |
 //! | `fresh` | [`Fresh`]: a value that no entry has yet |
 //!
 //! # Read first
@@ -39,6 +40,7 @@
 
 mod blob;
 mod deadlist;
+mod defrag;
 mod fresh;
 mod heap;
 mod snapshot;
@@ -47,6 +49,7 @@ mod value;
 pub use blob::Blob;
 pub use deadlist::Garbage;
 pub(crate) use deadlist::{KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
+pub use defrag::{Defrag, Progress};
 pub use fresh::Fresh;
 pub use heap::{Epoch, Heap, HeapStats};
 pub(crate) use snapshot::Pin;

@@ -7,7 +7,7 @@
 //! A value whose inner nodes have counts of their own (the pieces of a rope are `Arc`s) needs none of the three
 //! default methods: dropping a fork never frees what another still has.
 
-use super::{Epoch, Heap};
+use super::{Defrag, Epoch, Heap, Progress};
 
 /// Witness that no snapshot can read a value that is being freed. Only this crate's cow structures make one.
 pub struct Unshared(());
@@ -52,6 +52,17 @@ pub trait CowValue: Send + Sync + Sized + 'static {
     /// How many allocations freeing takes, roughly: lazy free decides by it.
     fn free_effort(&self) -> usize {
         1
+    }
+
+    /// How many elements there are: a value of many is not moved at one go.
+    fn elements(&self) -> usize {
+        1
+    }
+
+    /// Moves nodes below the root to where they lie closer together, from `progress` on, which goes up at each call, until
+    /// the end (then it says true) or until the budget is used up.
+    fn defrag(&mut self, _defrag: &mut Defrag<'_>, _progress: &mut Progress) -> bool {
+        true
     }
 
     /// Heap bytes beyond `size_of::<Self>()`.

@@ -21,8 +21,7 @@ use super::keyspace::Keyspace;
 use super::slot::{ExpiryUpdate, KeySlot, Occupied, Vacant, With};
 use crate::dict::Slot;
 use crate::types::contract::WrongType;
-use crate::types::string::Spelling;
-use bytes::Bytes;
+use crate::types::string::{Rope, Spelling};
 
 /// One database at one time, for one command.
 pub struct DbMut<'a> {
@@ -86,12 +85,12 @@ impl<'a> DbMut<'a> {
         exists.then_some(DbMut { ks: self.ks, at: index, now_ms: self.now_ms, touch: self.touch })
     }
 
-    /// Starts fetching what lookups of these keys will read: for commands that name several keys.
+    /// Starts fetching what lookups of keys with these hashes will read: for commands that name several keys.
     #[inline]
-    pub fn prefetch(&self, keys: &[Key<'_>]) {
+    pub fn prefetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
         let table = &self.ks.dbs[self.at].table;
-        keys.iter().for_each(|key| table.prefetch_bucket(key.hash));
-        keys.iter().for_each(|key| table.prefetch_entry(key.hash));
+        hashes.clone().for_each(|hash| table.prefetch_bucket(hash));
+        hashes.for_each(|hash| table.prefetch_entry(hash));
     }
 
     // ---- lookups
@@ -110,6 +109,7 @@ impl<'a> DbMut<'a> {
 
     #[inline]
     fn lookup_counted(&mut self, key: Key<'_>, touch: bool) -> Option<EntryRef<'_>> {
+        self.ks.side.checked.reads(key.bytes);
         let lapsed = self.has_lapsed(key);
         let Keyspace { dbs, side, .. } = &mut *self.ks;
         let Some(found) = dbs[self.at].table.find(key.hash, key.bytes).filter(|_| !lapsed) else {
@@ -126,6 +126,7 @@ impl<'a> DbMut<'a> {
     /// The entry, for a command that will write because of it. Use [`Self::entry`] to write to it.
     #[inline]
     pub fn lookup_write(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.ks.side.checked.reads(key.bytes);
         self.delete_if_lapsed(key);
         let Keyspace { dbs, side, .. } = &mut *self.ks;
         let found = dbs[self.at].table.find(key.hash, key.bytes)?;
@@ -145,6 +146,7 @@ impl<'a> DbMut<'a> {
     /// The entry, without a trace.
     #[inline]
     pub fn peek(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.ks.side.checked.reads(key.bytes);
         let db = &self.ks.dbs[self.at];
         let found = EntryRef(db.table.find(key.hash, key.bytes)?);
         (!found.is_lapsed(self.now_ms)).then_some(found)
@@ -159,9 +161,11 @@ impl<'a> DbMut<'a> {
     /// The key's place, for a command that writes: read, change, make or remove it without another search.
     #[inline]
     pub fn entry<'s>(&'s mut self, key: Key<'s>) -> KeySlot<'s> {
+        self.ks.side.checked.reads(key.bytes);
         self.delete_if_lapsed(key);
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let db = &mut dbs[self.at];
+        side.sizes.begin();
         let slot = db.table.entry_mut(heap, key.hash, key.bytes);
         let with = With {
             expiries: &mut db.expiries,
@@ -195,9 +199,9 @@ impl<'a> DbMut<'a> {
         self.entry(key).set_int(value, expiry);
     }
 
-    /// SET of an argument that has an allocation of its own: above 64 KiB it is shared, not copied.
-    pub fn set_large(&mut self, key: Key<'_>, value: Bytes, expiry: ExpiryUpdate) {
-        self.entry(key).set_large(value, Spelling::Value, expiry);
+    /// SET of an argument that was received in pieces.
+    pub fn set_rope(&mut self, key: Key<'_>, value: Rope, expiry: ExpiryUpdate) {
+        self.entry(key).set_rope(value, Spelling::Value, expiry);
     }
 
     /// INCRBY. A missing key counts from 0.

@@ -1,13 +1,14 @@
 //! Reading one entry: its key, its expiry, its value.
 
 use super::Object;
+use super::charge;
 use crate::dict;
 use crate::types::contract::{Encoding, TypeName, WrongType};
 use crate::types::hash::HashRef;
 use crate::types::list::ListRef;
 use crate::types::set::SetRef;
 use crate::types::stream::StreamRef;
-use crate::types::string::StringRef;
+use crate::types::string::{self, StringRef};
 use crate::types::value::{Stored, ValueRef};
 use crate::types::zset::ZsetRef;
 
@@ -86,6 +87,18 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    /// The value is a string, in the entry, that is counted in the class of sizes of this payload. It may say no of one
+    /// that is.
+    #[inline]
+    pub(super) fn is_as_long_as(self, payload: &dict::Payload<'_, Object>) -> bool {
+        self.0.type_id() == TypeName::String as u8
+            && match (self.0.payload(), payload) {
+                (dict::PayloadRef::Inline(old), dict::Payload::Bytes(new)) => old.len() == new.len(),
+                (dict::PayloadRef::Int(old), dict::Payload::Int(new)) => string::are_as_long(old, *new),
+                _ => false,
+            }
+    }
+
     /// The value, if it is a string.
     #[inline]
     pub fn string(self) -> Result<StringRef<'a>, WrongType> {
@@ -140,6 +153,15 @@ impl<'a> EntryRef<'a> {
         if may { HashRef::of(self.encoding(), self.stored()).next_deadline() } else { None }
     }
 
+    /// A value that is too large for the entry.
+    #[inline]
+    pub(super) fn node(self) -> Option<&'a Object> {
+        match self.0.payload() {
+            dict::PayloadRef::Node(object) => Some(object),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn text(self) -> StringRef<'a> {
         match self.0.payload() {
@@ -159,11 +181,11 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// MEMORY USAGE: the entry with its value, its place in the table, and its record in the expiry index.
+    /// MEMORY USAGE: the entry with its value, as if nothing of it were shared, its place in the table, and its record in the expiry index.
     pub fn memory_usage(self) -> usize {
         // A bucket has 64 bytes for 7 places, of which three in four are taken.
         const TABLE_SHARE: usize = 12;
         let expiry_share = if self.expiry_ms().is_some() { 9 } else { 0 };
-        self.0.memory() + TABLE_SHARE + expiry_share
+        self.0.memory() + charge::of(self) + TABLE_SHARE + expiry_share
     }
 }

@@ -177,10 +177,11 @@ impl Keyspace {
     }
 
     /// Bytes that are freed, or as good as freed, although the allocator still counts them: what only snapshots read,
-    /// and what waits for the lazy-free thread.
+    /// what waits for the lazy-free thread, and pieces of long strings that are no part of the data any more, or yet.
     #[inline]
     pub fn uncounted_bytes(&self) -> u64 {
-        self.heap.stats().retired_bytes + self.side.lazy.unseen_bytes()
+        let pieces = u64::try_from(-self.shared_bytes()).unwrap_or(0);
+        self.heap.stats().retired_bytes + self.side.lazy.unseen_bytes() + pieces
     }
 
     fn evict_least_used(&mut self, choice: Choice, now_ms: i64, pool: &mut Pool) -> bool {
@@ -332,6 +333,8 @@ fn random_hash(db: &Db, seed: HashSeed, scope: Scope, rng: &mut Rng) -> Option<F
 
 fn evict(slot: OccupiedSlot<'_, Entry<Object>>, side: &mut Side, at: usize) {
     let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
+    side.sizes.leaves(at, EntryRef(slot.get()));
+    side.charges.leaves(at, EntryRef(slot.get()));
     let entry = slot.remove();
     side.discard(entry, side.options.lazy_evict);
     side.stats.evicted_keys += 1;

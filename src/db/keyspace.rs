@@ -2,18 +2,24 @@
 
 use super::Object;
 use super::access::AccessPolicy;
+use super::charge::{self, Charges};
 use super::data::DbMut;
+use super::declared::Checked;
+#[cfg(debug_assertions)]
+use super::declared::Declared;
 use super::density::{self, Density};
 use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
 use super::lazyfree::{LazyFree, Waste, goes_away};
+use super::sizes::SizeBook;
 use super::wanted::Wanted;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Leftover, Table, TableStats};
 use crate::types::Limits;
 use crate::types::contract::TypeName;
+use crate::types::string::SeenPieces;
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
 
@@ -49,9 +55,14 @@ pub(super) struct Side {
     pub watch: WatchTable,
     pub wanted: Wanted,
     pub lazy: LazyFree,
+    pub charges: Charges,
+    /// While a file is loaded.
+    pub seen: Option<SeenPieces>,
     pub lapsed: Vec<LapsedKey>,
     pub rng: Rng,
     pub pool: Pool,
+    pub checked: Checked,
+    pub sizes: SizeBook,
     pub density: Density,
     pub moment: Moment,
 }
@@ -167,13 +178,23 @@ impl Keyspace {
                 watch: WatchTable::default(),
                 wanted: Wanted::default(),
                 lazy: LazyFree::default(),
+                charges: Charges::new(dbs),
+                seen: None,
                 lapsed: Vec::new(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
+                checked: Checked::default(),
+                sizes: SizeBook::new(dbs),
                 density: Density::default(),
                 moment: Moment::NONE,
             },
         }
+    }
+
+    /// From now on the command at hand is the one that has declared this; returns the declaration of the one before.
+    #[cfg(debug_assertions)]
+    pub fn declare(&mut self, declared: Option<Declared>) -> Option<Declared> {
+        self.side.checked.replace(declared)
     }
 
     /// Number of databases.
@@ -322,16 +343,20 @@ impl Keyspace {
 
     /// Panics if a table, an index or their agreement is broken. For tests.
     pub fn check_invariants(&self) {
-        for db in &self.dbs {
+        assert!(self.sizes_are_right(), "sizes are counted as they are");
+        for (at, db) in self.dbs.iter().enumerate() {
             db.table.check_invariants();
             db.expiries.check_invariants();
             db.field_expiries.check_invariants();
             let (mut expiries, mut of_fields) = (vec![], vec![]);
+            let mut charged = 0;
             db.table.for_each(|e| {
                 let fragment = self.key(e.key()).hash_fragment();
+                charged += charge::of(EntryRef(e)) as u64;
                 expiries.extend(e.expiry_ms().map(|deadline| (deadline, fragment)));
                 of_fields.extend(EntryRef(e).field_deadline().map(|deadline| (deadline, fragment)));
             });
+            assert_eq!(self.side.charges.of_db(at), charged, "every long string is charged, and nothing else is");
             expiries.sort_unstable();
             of_fields.sort_unstable();
             assert!(db.expiries.iter().eq(expiries), "every deadline of an entry is in the index, and no other");
@@ -350,6 +375,7 @@ impl Side {
     /// As [`Self::changed`], for `count` elements of the value.
     #[inline]
     pub fn changed_by(&mut self, db: usize, key: &[u8], exists: bool, count: usize) {
+        self.checked.writes(key);
         self.stats.dirty += count as u64;
         self.touch_watchers(db, key, exists);
     }
@@ -357,6 +383,7 @@ impl Side {
     /// As [`Self::changed_by`], but for those who watch the key nothing has happened: only who waits for it is told.
     #[inline]
     pub fn changed_aside(&mut self, db: usize, key: &[u8], count: usize) {
+        self.checked.writes(key);
         self.stats.dirty += count as u64;
         if !self.wanted.is_idle() {
             self.wanted.touch(db as u32, key);

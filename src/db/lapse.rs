@@ -45,6 +45,8 @@ impl DbMut<'_> {
         let Slot::Occupied(slot) = db.table.entry_mut(heap, key.hash, key.bytes) else { return false };
         let Some(deadline) = slot.get().expiry_ms().filter(|&deadline| deadline < self.now_ms) else { return false };
         let fields = EntryRef(slot.get()).field_deadline();
+        side.sizes.leaves(self.at, EntryRef(slot.get()));
+        side.charges.leaves(self.at, EntryRef(slot.get()));
         let entry = slot.remove();
         db.expiries.remove(deadline, key.hash_fragment());
         if let Some(deadline) = fields {
@@ -67,7 +69,8 @@ impl Occupied<'_> {
     }
 
     /// Fields ran out of time and were removed: counts them, and removes the hash if none is left.
-    fn after_expiry(self, expired: usize) {
+    fn after_expiry(mut self, expired: usize) {
+        self.settle_size();
         let With { side, key, db, .. } = self.with;
         side.stats.expired_fields += expired as u64;
         if expired == 0 || EntryRef(self.slot.get()).hash().is_ok_and(|hash| !hash.is_empty()) {
@@ -79,6 +82,7 @@ impl Occupied<'_> {
         if let Some(deadline) = self.slot.get().expiry_ms() {
             self.with.expiries.remove(deadline, key.hash_fragment());
         }
+        side.sizes.leaves(db, EntryRef(self.slot.get()));
         let entry = self.slot.remove();
         side.discard(entry, side.options.lazy_expire);
         side.note_gone(db, key.bytes, Cause::Expired);
@@ -204,6 +208,8 @@ fn expire_batch(db: &mut Db, heap: &mut Heap, side: &mut Side, at: usize, now_ms
         let slot = slot.expect("every record of the index has an entry with its deadline");
         let name: Option<Box<[u8]>> = side.must_name_gone().then(|| slot.get().key().into());
         let fields = EntryRef(slot.get()).field_deadline();
+        side.sizes.leaves(at, EntryRef(slot.get()));
+        side.charges.leaves(at, EntryRef(slot.get()));
         let entry = slot.remove();
         if let Some(deadline) = fields {
             db.field_expiries.remove(deadline, fragment.0);

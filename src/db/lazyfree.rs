@@ -2,7 +2,11 @@
 //!
 //! Freeing a large value, a flushed db or what an ended snapshot held back takes as long as it has allocations. None
 //! of it is reachable any more, so a thread of its own may do it: it gets owned values through a channel and drops
-//! them, and gives way to all other threads meanwhile. It tells nobody; two counters say how far it is.
+//! them, and gives way to all other threads meanwhile. Counters say how far it is; who has to know when something is
+//! freed sends a [`Notice`] after it.
+//!
+//! After much was freed the thread gives the pages back to the system, too: the allocator would keep them for ten
+//! seconds, in case that they are needed again.
 //!
 //! The thread starts with the first value it is given, and ends, after freeing all it was given, when this handle is
 //! dropped.
@@ -11,13 +15,14 @@ use super::Object;
 use super::expiry::ExpiryIndex;
 use crate::cow::Garbage;
 use crate::dict::{Entry, Leftover, TakenTable};
-use crate::sys::priority;
+use crate::sys::{allocator, priority};
+use crate::util::piece;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU64,
+    AtomicI64, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 /// More allocations than this and freeing is worth the way to another thread (Redis's LAZYFREE_THRESHOLD).
@@ -26,6 +31,9 @@ const WORTH_IT: usize = 64;
 /// More allocations than this and freeing them here would stall everybody: the thread gets them unasked.
 const TOO_MUCH: usize = 1024;
 
+/// So many keys, and as many allocations of their values, are freed at once: it is soon done.
+pub(super) const SOON_DONE: usize = TOO_MUCH;
+
 /// Whether a value of this many allocations is freed by the thread: asked to (`lazily`), or too large to be freed by
 /// the main loop.
 #[inline]
@@ -33,8 +41,14 @@ pub fn goes_away(effort: usize, lazily: bool) -> bool {
     effort > if lazily { WORTH_IT } else { TOO_MUCH }
 }
 
+/// After so many freed bytes, when nothing else is to be freed, unused pages are given back to the system at once.
+const MUCH_BYTES: u64 = 16 << 20;
+
 /// Elements of a table freed between two looks at the clock.
 const TABLE_SLICE: usize = 128;
+
+/// Called by whoever frees, when all that was given away before is freed.
+pub type Notice = Box<dyn FnOnce() + Send>;
 
 /// What can be freed elsewhere: always unreachable, never shared with a snapshot.
 pub enum Waste {
@@ -43,6 +57,10 @@ pub enum Waste {
     Table(TakenTable<Entry<Object>>),
     Nodes(Garbage),
     Deadlines(ExpiryIndex),
+    /// Nothing to free, but somebody waits until what came before is.
+    Notice(Notice),
+    /// Pages in which so many bytes were freed elsewhere: nothing to free any more, but to be given back to the system.
+    Pages(u64),
 }
 
 impl Waste {
@@ -51,7 +69,7 @@ impl Waste {
         match self {
             Waste::Entry(_) | Waste::Value(_) => 1,
             Waste::Table(t) => t.len() as u64,
-            Waste::Nodes(_) | Waste::Deadlines(_) => 0,
+            Waste::Nodes(_) | Waste::Deadlines(_) | Waste::Notice(_) | Waste::Pages(_) => 0,
         }
     }
 
@@ -63,6 +81,20 @@ impl Waste {
             Waste::Table(table) => table.len() as u64 * 64,
             Waste::Nodes(nodes) => nodes.bytes(),
             Waste::Deadlines(index) => index.len() as u64 * 8,
+            Waste::Notice(_) | Waste::Pages(_) => 0,
+        }
+    }
+
+    /// Frees it, with a look at the clock now and then where that takes long.
+    fn end(self) {
+        match self {
+            Waste::Table(mut table) => {
+                while table.free_some(TABLE_SLICE) {
+                    priority::pace();
+                }
+            }
+            Waste::Notice(tell) => tell(),
+            other => drop(other),
         }
     }
 }
@@ -72,6 +104,8 @@ struct Counters {
     pending: AtomicU64,
     freed: AtomicU64,
     freed_bytes: AtomicU64,
+    /// What the thread's pieces of long strings take, less those that it freed: never positive.
+    pieces: AtomicI64,
 }
 
 struct Worker {
@@ -86,8 +120,12 @@ pub struct LazyFree {
     counters: Arc<Counters>,
     /// Bytes that the thread was given to free.
     given_bytes: u64,
+    /// Bytes that were freed elsewhere, and whose pages nobody has given back.
+    kept_bytes: u64,
     /// Bytes that it had freed when the allocator was last asked what is in use.
     seen_bytes: u64,
+    /// What its pieces took then.
+    seen_pieces: i64,
 }
 
 impl LazyFree {
@@ -98,15 +136,30 @@ impl LazyFree {
             self.worker = start(self.counters.clone());
         }
         let (objects, bytes) = (waste.objects(), waste.bytes());
-        let Some(worker) = &self.worker else { return drop(waste) };
+        let Some(worker) = &self.worker else { return waste.end() };
         self.counters.pending.fetch_add(objects, Relaxed);
-        if worker.queue.send(waste).is_err() {
+        if let Err(returned) = worker.queue.send(waste) {
             // The thread is gone, which only a panic in a destructor could do. The value came back and dies here.
             self.counters.pending.fetch_sub(objects, Relaxed);
             self.worker = None;
+            returned.0.end();
         } else {
             self.given_bytes += bytes;
         }
+    }
+
+    /// So many bytes were freed at once by the calling thread: if it is much the other one gives the pages back.
+    pub fn give_back(&mut self, bytes: u64) {
+        self.kept_bytes += bytes;
+        if self.kept_bytes >= MUCH_BYTES {
+            let bytes = std::mem::take(&mut self.kept_bytes);
+            self.free(Waste::Pages(bytes));
+        }
+    }
+
+    /// The other thread gives unused pages back, when all it was given before is freed.
+    pub fn give_pages_back(&mut self) {
+        self.free(Waste::Pages(MUCH_BYTES));
     }
 
     /// lazyfree_pending_objects
@@ -122,6 +175,7 @@ impl LazyFree {
     /// Call it before the allocator is asked what is in use: its answer will be without what is freed by now.
     pub fn see_freed(&mut self) {
         self.seen_bytes = self.counters.freed_bytes.load(Acquire);
+        self.seen_pieces = self.counters.pieces.load(Acquire);
     }
 
     /// Bytes that are, or will soon be, freed, and that the allocator's last answer still has as used.
@@ -130,28 +184,45 @@ impl LazyFree {
         self.given_bytes - self.seen_bytes
     }
 
+    /// What the thread has freed of the pieces of long strings, as far as the allocator's last answer knows of it.
+    #[inline]
+    pub fn seen_pieces(&self) -> i64 {
+        self.seen_pieces
+    }
+
     /// CONFIG RESETSTAT.
     pub fn reset_freed_objects(&self) {
         self.counters.freed.store(0, Relaxed);
     }
 }
 
+/// Waits for more to free; gives pages back first if that may take long. None at the end.
+fn next(arriving: &Receiver<Waste>, kept_bytes: &mut u64) -> Option<Waste> {
+    if let Ok(waste) = arriving.try_recv() {
+        return Some(waste);
+    }
+    if *kept_bytes >= MUCH_BYTES {
+        *kept_bytes = 0;
+        // Where the allocator refuses, it gives the pages back by and by.
+        let _ = allocator::purge();
+    }
+    arriving.recv().ok()
+}
+
 fn start(counters: Arc<Counters>) -> Option<Worker> {
     let (queue, arriving) = channel::<Waste>();
     let free_all = move || {
         priority::begin_brief();
-        for waste in arriving {
+        let before = counters.pieces.load(Relaxed);
+        // About what was freed since pages were last given back.
+        let mut kept_bytes = 0;
+        while let Some(waste) = next(&arriving, &mut kept_bytes) {
             priority::pace();
             let (objects, bytes) = (waste.objects(), waste.bytes());
-            match waste {
-                Waste::Table(mut table) => {
-                    while table.free_some(TABLE_SLICE) {
-                        priority::pace();
-                    }
-                }
-                other => drop(other),
-            }
+            kept_bytes += bytes + if let Waste::Pages(freed) = waste { freed } else { 0 };
+            waste.end();
             counters.freed_bytes.fetch_add(bytes, Release);
+            counters.pieces.store(piece::balance() + before, Release);
             counters.pending.fetch_sub(objects, Relaxed);
             counters.freed.fetch_add(objects, Relaxed);
         }
@@ -184,6 +255,16 @@ mod tests {
         let counters = w.ks.lazyfree().counters.clone();
         drop(w);
         assert_eq!(counters.freed.load(super::Relaxed), 1, "the thread frees all it was given before it ends");
+    }
+
+    #[test]
+    fn whoever_waits_is_told_after_what_came_before_is_freed() {
+        let mut w = World::with(&[("large", &"z".repeat(10 << 20))]);
+        w.on("large", |db, k| db.unlink(k));
+        let counters = w.ks.lazyfree().counters.clone();
+        let (told, seen) = std::sync::mpsc::channel();
+        w.ks.when_freed(Box::new(move || told.send(counters.freed.load(super::Relaxed)).unwrap()));
+        assert_eq!(seen.recv(), Ok(1));
     }
 
     #[test]

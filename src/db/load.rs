@@ -9,6 +9,7 @@ use super::keyspace::{Db, Keyspace};
 use super::slot::{ExpiryUpdate, KeySlot};
 use crate::dict::{Entry, EntryHead, Slot};
 use crate::rdb::Access;
+use crate::types::string::{NewString, SeenPieces};
 use crate::types::value::NewValue;
 use crate::util::num;
 
@@ -72,8 +73,21 @@ impl KeySlot<'_> {
 }
 
 impl Keyspace {
+    /// A file is about to be loaded: until [`Keyspace::end_load`], equal pieces of long strings are stored once.
+    pub fn begin_load(&mut self) {
+        self.side.seen = Some(SeenPieces::new(self.side.seed));
+    }
+
+    /// The file was loaded.
+    pub fn end_load(&mut self) {
+        self.side.seen = None;
+    }
+
     /// Stores one entry of a file that is being loaded at `now_ms`.
-    pub fn load(&mut self, entry: LoadedEntry<'_>, now_ms: i64) -> Loaded {
+    pub fn load(&mut self, mut entry: LoadedEntry<'_>, now_ms: i64) -> Loaded {
+        if let (NewValue::String(NewString::Long(rope)), Some(seen)) = (&mut entry.value, &mut self.side.seen) {
+            seen.share(rope);
+        }
         let key = self.key(entry.key);
         let Keyspace { dbs, heap, side } = self;
         let Some(Db { table, expiries, field_expiries }) = dbs.get_mut(entry.db) else { return Loaded::NoSuchDb };
@@ -88,6 +102,8 @@ impl Keyspace {
             Entry::build(birth, &head, payload)
         });
         let slot = slot.insert(built);
+        side.sizes.enters_entry(entry.db, EntryRef(slot.get()));
+        side.charges.enters(entry.db, EntryRef(slot.get()));
         if let Some(deadline) = entry.expiry_ms {
             expiries.insert(deadline, key.hash_fragment());
         }
@@ -128,9 +144,11 @@ mod tests {
     use super::super::testing::World;
     use super::*;
     use crate::rdb::RdbString;
+    use crate::types::string::Rope;
+    use crate::util::piece;
 
     fn entry(db: usize, key: &[u8], text: &[u8]) -> LoadedEntry<'static> {
-        let value = NewValue::String(RdbString::Bytes(text.to_vec()));
+        let value = NewValue::String(NewString::Text(RdbString::Bytes(text.to_vec())));
         LoadedEntry { db, key: key.to_vec().leak(), expiry_ms: None, access: Access::Unknown, value }
     }
 
@@ -164,10 +182,30 @@ mod tests {
     }
 
     #[test]
+    fn copies_in_a_file_take_the_memory_of_one() {
+        let text: Vec<u8> = (0..1_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+        let long = |name: &str| LoadedEntry {
+            value: NewValue::String(NewString::Long(Rope::from(&text[..]))),
+            ..entry(0, name.as_bytes(), b"")
+        };
+        let mut w = World::new();
+        let (now, before) = (w.now, piece::balance());
+        w.ks.begin_load();
+        assert!((0..5).all(|i| w.ks.load(long(&i.to_string()), now) == Loaded::Stored));
+        w.ks.end_load();
+        assert!(piece::balance() - before < 1_050_000, "{}", piece::balance() - before);
+        assert!(w.ks.shared_bytes() > 3_900_000, "each is charged for all of it");
+        w.on("3", |db, k| db.append(k, b"!").unwrap());
+        w.ks.check_invariants();
+        (0..5).for_each(|i| _ = w.on(&i.to_string(), |db, k| db.remove(k)));
+        assert_eq!((w.ks.shared_bytes(), piece::balance()), (0, before));
+    }
+
+    #[test]
     fn restore_replaces() {
         let mut w = World::with(&[("k", "old")]);
         let at = w.now + 100;
-        let value = NewValue::String(RdbString::Int(5));
+        let value = NewValue::String(NewString::Text(RdbString::Int(5)));
         w.on("k", |db, k| db.entry(k).restore(value, Some(at), Access::Frequency(9)));
         assert_eq!((w.get("k").as_deref(), w.encoding("k")), (Some("5"), "int"));
         assert_eq!(w.on("k", |db, k| db.peek(k).unwrap().expiry_ms()), Some(at));

@@ -24,15 +24,18 @@
 //! | [`entry`] | [`Key`], [`EntryRef`]: a key with its hash; reading one entry |
 //! | [`expiry`] | deadlines in order |
 //! | [`lapse`] | deleting what ran out of time |
+//! | [`charge`] | what long strings are charged, whoever shares them |
 //! | [`evict`], `density` | which key goes when memory is full; what keys of a class are worth |
 //! | [`access`] | when, or how often, a key was used |
 //! | [`transfer`] | RENAME, MOVE, COPY |
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
 //! | [`watch`] | who watches what |
 //! | [`wanted`] | which keys blocked clients wait for |
+//! | [`defrag`] | moving what lies in sparse memory |
 //! | [`lazyfree`] | the thread that frees |
 //! | [`snapshot`] | the keyspace at one moment |
 //! | [`load`] | filling it wholesale |
+//! | `declared` | whether a command keeps to what it has declared (debug builds) |
 //! | [`digest`] | DEBUG DIGEST |
 //! | [`sizes`] | INFO keysizes |
 //!
@@ -41,7 +44,10 @@
 //! [`data`], then [`slot`], then [`expiry`].
 
 pub mod access;
+mod charge;
 pub mod data;
+mod declared;
+pub mod defrag;
 mod density;
 mod digest;
 pub mod entry;
@@ -64,6 +70,8 @@ pub mod whole;
 
 pub use access::AccessPolicy;
 pub use data::{DbMut, IncrError};
+#[cfg(debug_assertions)]
+pub use declared::Declared;
 pub use entry::{EntryRef, Key};
 pub use keyspace::{Cause, DbInfo, Keyspace, LapsedKey, Options, Stats};
 pub use load::{Loaded, LoadedEntry};

@@ -6,6 +6,7 @@
 
 use super::Object;
 use super::data::DbMut;
+use super::declared::Checked;
 use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::{KeySlot, Occupied, Vacant};
@@ -26,11 +27,13 @@ impl Buffer for Occupied<'_> {
 
     #[inline]
     fn in_place(&mut self) -> &mut [u8] {
+        self.note_size();
         self.slot.bytes_mut().expect("only a compact value is a run of bytes")
     }
 
     #[inline]
     fn reshape(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        self.note_size();
         self.slot.reshape(at, removed, added)
     }
 }
@@ -52,6 +55,7 @@ impl Place for Occupied<'_> {
 
     #[inline]
     fn append(&mut self, bytes: &[u8]) {
+        self.note_size();
         self.slot.append(bytes);
     }
 
@@ -61,8 +65,11 @@ impl Place for Occupied<'_> {
     }
 
     fn store(&mut self, encoding: Encoding, payload: Payload<'_, Object>) {
+        self.note_size();
         let type_id = self.get().type_name() as u8;
+        let charged = self.charge();
         let replaced = self.slot.set_payload(type_id, encoding as u8, payload);
+        self.recharge(charged);
         self.with.side.discard_value(replaced);
     }
 
@@ -75,18 +82,39 @@ impl Place for Occupied<'_> {
         let side = &self.with.side;
         Maker { limits: side.options.limits, seed: side.seed, heap: self.slot.heap_mut() }
     }
+
+    #[inline]
+    fn size_was(&mut self, size: usize) {
+        self.with.side.sizes.note(size);
+    }
 }
 
 impl<'a> Occupied<'a> {
+    /// The value is going to be changed: its size is noted, if none was.
+    #[inline]
+    fn note_size(&mut self) {
+        if !self.with.side.sizes.is_noted() {
+            self.note_size_now();
+        }
+    }
+
+    #[inline(never)]
+    fn note_size_now(&mut self) {
+        let size = self.get().value().len();
+        self.with.side.sizes.note(size);
+    }
+
     /// The value was changed through [`Place`]: `count` changes to be saved, at least one to those who watch the key.
     #[inline]
     pub fn changed(&mut self, count: usize) {
+        self.settle_size();
         self.with.side.changed_by(self.with.db, self.with.key.bytes, true, count);
     }
 
     /// As [`Occupied::changed`], for a change that WATCH does not notice: of a stream's consumer groups, for one.
     #[inline]
     pub fn changed_aside(&mut self, count: usize) {
+        self.settle_size();
         self.with.side.changed_aside(self.with.db, self.with.key.bytes, count);
     }
 
@@ -95,6 +123,7 @@ impl<'a> Occupied<'a> {
     pub fn edit_hash<R>(&mut self, edit: impl FnOnce(&mut Self) -> R) -> R {
         let before = self.get().field_deadline();
         let result = edit(self);
+        self.settle_size();
         let after = self.get().field_deadline();
         self.with.reindex_fields(before, after);
         result
@@ -106,13 +135,22 @@ impl<'a> Occupied<'a> {
         self.with.key
     }
 
+    /// Starts fetching what looking for this element of the value will read.
+    #[inline]
+    pub fn prefetch(&self, element: &[u8]) {
+        self.get().prefetch_inside(self.with.side.seed.hash(element));
+    }
+
     /// A whole value becomes the key's, and its expiry goes, whatever was there. Counts as one change.
     pub fn set_value(&mut self, value: NewValue) {
         let type_id = value.type_name() as u8;
         let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
-        let epoch = self.slot.heap().epoch();
+        let (epoch, charged) = (self.slot.heap().epoch(), self.charge());
+        self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
         let replaced =
             value.with_payload(epoch, |encoding, payload| self.slot.set(None, type_id, encoding as u8, payload));
+        self.with.side.sizes.enters_entry(self.with.db, EntryRef(self.slot.get()));
+        self.recharge(charged);
         self.with.reindex(old, None);
         self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
         self.with.side.discard_value(replaced);
@@ -133,6 +171,8 @@ impl<'a> Vacant<'a> {
             Entry::build(epoch, &head, payload)
         });
         let slot = slot.insert(entry);
+        with.side.sizes.enters_entry(with.db, EntryRef(slot.get()));
+        with.side.charges.enters(with.db, EntryRef(slot.get()));
         with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
         Occupied { slot, with }
     }
@@ -178,7 +218,7 @@ impl DbMut<'_> {
     pub fn reading(&mut self) -> (Reading<'_>, Maker<'_>) {
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let maker = Maker { heap, limits: side.options.limits, seed: side.seed };
-        (Reading { db: &dbs[self.at], now_ms: self.now_ms }, maker)
+        (Reading { db: &dbs[self.at], now_ms: self.now_ms, checked: &side.checked }, maker)
     }
 
     /// Chance for one command.
@@ -192,11 +232,13 @@ impl DbMut<'_> {
 pub struct Reading<'a> {
     db: &'a Db,
     now_ms: i64,
+    checked: &'a Checked,
 }
 
 impl<'a> Reading<'a> {
     /// The entry of a key that has time left.
     pub fn peek(self, key: Key<'_>) -> Option<EntryRef<'a>> {
+        self.checked.reads(key.bytes);
         let found = EntryRef(self.db.table.find(key.hash, key.bytes)?);
         (!found.is_lapsed(self.now_ms)).then_some(found)
     }

@@ -4,14 +4,15 @@
 //! reading what is there (SET NX, INCR, APPEND, GETDEL), it does not search again. The handles keep the table, the
 //! expiry index, the watchers and the change counter in step; nothing else may write to a table.
 
+use super::charge;
 use super::entry::{EntryRef, Key};
 use super::expiry::ExpiryIndex;
 use super::keyspace::Side;
 use super::{IncrError, Object};
 use crate::dict::{Entry, EntryHead, OccupiedSlot, Payload, VacantSlot};
 use crate::types::contract::{Encoding, TypeName, WrongType};
-use crate::types::string::{self, BLOB_MAX, Patched, Spelling, StringRef};
-use bytes::Bytes;
+use crate::types::string::{self, BLOB_MAX, Flat, Patched, Rope, Spelling, StringRef};
+use crate::util::piece::PieceBuf;
 
 /// What becomes of a key's deadline when its value is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,11 +124,11 @@ impl<'a> KeySlot<'a> {
         }
     }
 
-    /// A buffer becomes the value; above 64 KiB it is shared, not copied.
-    pub fn set_large(mut self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
+    /// A rope becomes the value; one of up to 64 KiB is put together first.
+    pub fn set_rope(mut self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
         match &mut self {
-            KeySlot::Occupied(o) => o.set_large(bytes, spelling, expiry),
-            KeySlot::Vacant(_) => self.into_vacant().insert_large(bytes, spelling, expiry),
+            KeySlot::Occupied(o) => o.set_rope(rope, spelling, expiry),
+            KeySlot::Vacant(_) => self.into_vacant().insert_rope(rope, spelling, expiry),
         }
     }
 }
@@ -158,12 +159,25 @@ impl<'a> Occupied<'a> {
         self.set_string(Encoding::Int, Payload::Int(value), expiry);
     }
 
-    pub fn set_large(&mut self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
-        if bytes.len() <= BLOB_MAX {
-            return self.set_bytes(&bytes, spelling, expiry);
+    pub fn set_rope(&mut self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
+        if rope.len() <= BLOB_MAX {
+            return self.set_bytes(&StringRef::Rope(&rope).to_vec(), spelling, expiry);
         }
-        let payload = string::large_payload(bytes, self.slot.heap().epoch());
+        let payload = string::rope_payload(rope, self.slot.heap().epoch());
         self.set_string(Encoding::Raw, payload, expiry);
+    }
+
+    /// What the value is charged at the moment, see [`charge`].
+    #[inline]
+    pub(super) fn charge(&self) -> usize {
+        charge::of(self.get())
+    }
+
+    /// The value has changed since it was charged `before`.
+    #[inline]
+    pub(super) fn recharge(&mut self, before: usize) {
+        let after = self.charge();
+        self.with.side.charges.change(self.with.db, before, after);
     }
 
     #[inline]
@@ -175,8 +189,18 @@ impl<'a> Occupied<'a> {
             ExpiryUpdate::Clear => None,
             ExpiryUpdate::At(deadline) => Some(deadline),
         };
-        let fields = self.get().field_deadline();
+        let charged = self.charge();
+        let before = EntryRef(self.slot.get());
+        let fields = before.field_deadline();
+        let as_long = before.is_as_long_as(&payload);
+        if !as_long {
+            self.with.side.sizes.leaves(self.with.db, before);
+        }
         let replaced = self.slot.set(new, string, encoding as u8, payload);
+        if !as_long {
+            self.with.side.sizes.enters_entry(self.with.db, EntryRef(self.slot.get()));
+        }
+        self.recharge(charged);
         self.with.reindex(old, new);
         self.with.reindex_fields(fields, None);
         self.with.side.discard_value(replaced);
@@ -192,8 +216,11 @@ impl<'a> Occupied<'a> {
         expiry_ms: Option<i64>,
         clock: u32,
     ) {
-        let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
+        let (old, fields, charged) = (self.expiry_ms(), self.get().field_deadline(), self.charge());
+        self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
         let replaced = self.slot.set(expiry_ms, type_id, encoding, payload);
+        self.with.side.sizes.enters_entry(self.with.db, EntryRef(self.slot.get()));
+        self.recharge(charged);
         self.slot.get().touch(clock);
         self.with.reindex(old, expiry_ms);
         self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
@@ -210,7 +237,11 @@ impl<'a> Occupied<'a> {
         };
         let new = old.checked_add(delta).ok_or(IncrError::Overflow)?;
         if stored {
+            if !string::are_as_long(old, new) {
+                self.with.side.sizes.note(StringRef::Int(old).len());
+            }
             self.slot.set_int(new);
+            self.settle_size();
             self.with.changed();
         } else {
             self.set_int(new, ExpiryUpdate::Keep);
@@ -223,20 +254,33 @@ impl<'a> Occupied<'a> {
     pub fn append(&mut self, more: &[u8]) -> Result<usize, WrongType> {
         let old = self.string()?;
         let len = old.len() + more.len();
+        let was = old.len();
         match old {
             StringRef::Bytes(_) if len <= BLOB_MAX => {
+                self.with.side.sizes.note(was);
                 self.slot.append(more);
                 self.now_raw();
             }
-            StringRef::Rope(_) => {
-                self.rope_mut().append(more);
-                self.now_raw();
-            }
+            StringRef::Rope(_) => self.change_rope(|rope| rope.append(more)),
             StringRef::Bytes(_) | StringRef::Int(_) => {
-                let mut text = Vec::with_capacity(len);
-                old.push_to(&mut text);
-                text.extend_from_slice(more);
-                self.set_large(text.into(), Spelling::Raw, ExpiryUpdate::Keep);
+                let mut rope = Rope::from(old.flat(&mut Flat::default()));
+                rope.append(more);
+                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
+            }
+        }
+        Ok(len)
+    }
+
+    /// APPEND of what was received in pieces, which become the value's where they can.
+    pub fn append_buffer(&mut self, more: PieceBuf) -> Result<usize, WrongType> {
+        let old = self.string()?;
+        let len = old.len() + more.len();
+        match old {
+            StringRef::Rope(_) => self.change_rope(|rope| rope.append_buffer(more)),
+            short => {
+                let mut rope = Rope::from(short.flat(&mut Flat::default()));
+                rope.append_buffer(more);
+                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
             }
         }
         Ok(len)
@@ -248,9 +292,11 @@ impl<'a> Occupied<'a> {
         let old = self.string()?;
         let end = offset + bytes.len();
         let len = old.len().max(end);
+        let was = old.len();
         match old {
             StringRef::Bytes(text) if offset <= text.len() && len <= BLOB_MAX => {
                 let over = bytes.len().min(text.len() - offset);
+                self.with.side.sizes.note(was);
                 let text = self.slot.bytes_mut().expect("a text is inline or in a blob");
                 text[offset..offset + over].copy_from_slice(&bytes[..over]);
                 if over < bytes.len() {
@@ -258,14 +304,7 @@ impl<'a> Occupied<'a> {
                 }
                 self.now_raw();
             }
-            StringRef::Rope(rope) => {
-                let over = bytes.len().min(rope.len().saturating_sub(offset));
-                let rope = self.rope_mut();
-                rope.resize_zero(offset);
-                rope.write_at(offset, &bytes[..over]);
-                rope.append(&bytes[over..]);
-                self.now_raw();
-            }
+            StringRef::Rope(_) => self.change_rope(|rope| string::patch(rope, offset, bytes)),
             StringRef::Bytes(_) | StringRef::Int(_) => match string::patched(old, offset, bytes) {
                 Patched::Short(text) => self.set_bytes(&text, Spelling::Raw, ExpiryUpdate::Keep),
                 Patched::Long(rope) => {
@@ -277,12 +316,33 @@ impl<'a> Occupied<'a> {
         Ok(len)
     }
 
-    /// A string that is known to be one.
-    fn rope_mut(&mut self) -> &mut string::Rope {
+    /// SETRANGE of what was received in pieces, which become the value's where they can.
+    pub fn write_buffer_at(&mut self, offset: usize, bytes: PieceBuf) -> Result<usize, WrongType> {
+        let old = self.string()?;
+        let len = old.len().max(offset + bytes.len());
+        match old {
+            StringRef::Rope(_) => self.change_rope(|rope| string::patch_buffer(rope, offset, bytes)),
+            short => {
+                let mut rope = Rope::from(short.flat(&mut Flat::default()));
+                string::patch_buffer(&mut rope, offset, bytes);
+                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
+            }
+        }
+        Ok(len)
+    }
+
+    /// Changes a rope in place.
+    fn change_rope(&mut self, change: impl FnOnce(&mut Rope)) {
+        let charged = self.charge();
         match self.slot.node_mut() {
-            Some(Object::Rope(s)) => s.rope_mut(),
+            Some(Object::Rope(s)) => {
+                self.with.side.sizes.note(s.rope().len());
+                change(s.rope_mut());
+            }
             _ => unreachable!("the value was just seen to be a rope"),
         }
+        self.recharge(charged);
+        self.now_raw();
     }
 
     /// The bytes were changed in place.
@@ -291,7 +351,16 @@ impl<'a> Occupied<'a> {
         if self.slot.get().encoding() != Encoding::Raw as u8 {
             self.slot.set_encoding(Encoding::Raw as u8);
         }
+        self.settle_size();
         self.with.changed();
+    }
+
+    /// If the size that the value had was noted, it is counted with the one that it has.
+    #[inline]
+    pub(super) fn settle_size(&mut self) {
+        if self.with.side.sizes.is_noted() {
+            self.with.side.sizes.settle(self.with.db, EntryRef(self.slot.get()));
+        }
     }
 
     /// EXPIRE and PERSIST.
@@ -319,6 +388,8 @@ impl<'a> Occupied<'a> {
     #[inline]
     fn take_out(mut self, lazily: bool) {
         let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
+        self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
+        self.with.side.charges.leaves(self.with.db, EntryRef(self.slot.get()));
         let entry = self.slot.remove();
         self.with.reindex(old, None);
         self.with.reindex_fields(fields, None);
@@ -338,11 +409,11 @@ impl<'a> Vacant<'a> {
         self.insert(TypeName::String, Encoding::Int, Payload::Int(value), expiry);
     }
 
-    pub fn insert_large(self, bytes: Bytes, spelling: Spelling, expiry: ExpiryUpdate) {
-        if bytes.len() <= BLOB_MAX {
-            return self.insert_bytes(&bytes, spelling, expiry);
+    pub fn insert_rope(self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
+        if rope.len() <= BLOB_MAX {
+            return self.insert_bytes(&StringRef::Rope(&rope).to_vec(), spelling, expiry);
         }
-        let payload = string::large_payload(bytes, self.slot.heap().epoch());
+        let payload = string::rope_payload(rope, self.slot.heap().epoch());
         self.insert(TypeName::String, Encoding::Raw, payload, expiry);
     }
 
@@ -356,6 +427,15 @@ impl<'a> Vacant<'a> {
             }
         }
         offset + bytes.len()
+    }
+
+    /// The same for what was received in pieces.
+    pub fn insert_buffer_at(self, offset: usize, bytes: PieceBuf) -> usize {
+        let mut rope = Rope::default();
+        string::patch_buffer(&mut rope, offset, bytes);
+        let len = rope.len();
+        self.insert_rope(rope, Spelling::Raw, ExpiryUpdate::Clear);
+        len
     }
 
     #[inline]
@@ -379,8 +459,14 @@ impl<'a> Vacant<'a> {
     ) {
         let Key { bytes, hash } = self.with.key;
         let head = EntryHead { key: bytes, hash, expiry_ms, type_id, encoding, clock };
+        let size = string::payload_len(&payload);
         let entry = Entry::build(self.slot.heap().epoch(), &head, payload);
         let slot = self.slot.insert(entry);
+        match size.filter(|_| type_id == TypeName::String as u8) {
+            Some(size) => self.with.side.sizes.enters(self.with.db, type_id, size),
+            None => self.with.side.sizes.enters_entry(self.with.db, EntryRef(slot.get())),
+        }
+        self.with.side.charges.enters(self.with.db, EntryRef(slot.get()));
         self.with.reindex(None, expiry_ms);
         self.with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
         self.with.changed();

@@ -91,6 +91,8 @@ fn take(ks: &mut Keyspace, at: usize, key: Key<'_>) -> Option<Carried> {
     let e = slot.get();
     let (type_id, encoding, expiry_ms, clock) = (e.type_id(), e.encoding(), e.expiry_ms(), e.clock());
     let fields = EntryRef(e).field_deadline();
+    side.sizes.leaves(at, EntryRef(e));
+    side.charges.leaves(at, EntryRef(e));
     let value = Value::Ready(Payload::Moved(slot.take_payload()));
     if let Some(deadline) = fields {
         field_expiries.remove(deadline, key.hash_fragment());

@@ -2,8 +2,9 @@
 
 use super::entry::EntryRef;
 use super::keyspace::{Db, Keyspace};
-use super::lazyfree::Waste;
+use super::lazyfree::{Notice, SOON_DONE, Waste};
 use super::watch::{Presence, WatcherId};
+use crate::sys::allocator;
 
 /// Who frees what was flushed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,10 +16,26 @@ pub enum FlushMode {
 }
 
 impl Keyspace {
+    /// Whether freeing all of a database takes so long that everybody should not have to wait for it.
+    pub fn takes_long_to_free(&self, at: usize) -> bool {
+        let table = &self.dbs[at].table;
+        let mut effort = table.len();
+        if effort <= SOON_DONE {
+            table.for_each(|entry| effort += EntryRef(entry).value().free_effort());
+        }
+        effort > 2 * SOON_DONE
+    }
+
+    /// Calls this, from any thread, when all that was given away to be freed is freed.
+    pub fn when_freed(&mut self, tell: Notice) {
+        self.side.lazy.free(Waste::Notice(tell));
+    }
+
     /// FLUSHDB; how many keys are gone.
     pub fn flush_db(&mut self, at: usize, mode: FlushMode, now_ms: i64) -> usize {
         let Keyspace { dbs, heap, side } = self;
         let db = &mut dbs[at];
+        side.checked.writes_all();
         let keys = db.table.len();
         if keys == 0 {
             return 0;
@@ -32,12 +49,18 @@ impl Keyspace {
         }
         let deadlines = [std::mem::take(&mut db.expiries), std::mem::take(&mut db.field_expiries)];
         let table = db.table.take_all(heap);
+        side.sizes.clear(at);
+        side.charges.flush(at);
         side.stats.dirty += keys as u64;
         if mode == FlushMode::Async {
             deadlines.into_iter().for_each(|index| side.lazy.free(Waste::Deadlines(index)));
             if let Some(table) = table {
                 side.lazy.free(Waste::Table(table));
             }
+        } else {
+            let before_bytes = allocator::freed_bytes();
+            drop((deadlines, table));
+            side.lazy.give_back(allocator::freed_bytes() - before_bytes);
         }
         keys
     }
@@ -50,6 +73,7 @@ impl Keyspace {
     /// SWAPDB. Clients keep the number they selected, and watches the number they were made in.
     pub fn swap_dbs(&mut self, a: usize, b: usize, now_ms: i64) {
         let Keyspace { dbs, side, .. } = self;
+        side.checked.writes_all();
         if a != b && !side.watch.is_idle() {
             let seed = side.seed;
             for (before, after) in [(a, b), (b, a)] {
@@ -63,6 +87,8 @@ impl Keyspace {
             [a, b].into_iter().for_each(|at| side.wanted.touch_db(at as u32));
         }
         dbs.swap(a, b);
+        side.sizes.swap(a, b);
+        side.charges.swap(a, b);
         side.stats.dirty += 1;
     }
 

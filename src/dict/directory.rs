@@ -19,7 +19,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
 use super::segment::Segment;
-use crate::cow::{Epoch, Heap, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
 
 /// log2 of the slots of the largest chunk.
 pub(super) const CHUNK_SIZE_MAX: u8 = 8;
@@ -156,6 +156,27 @@ impl Directory {
                 bytes: self.root_bytes(),
                 free: free_memory::<{ align_of::<RootSlot>() }>,
             });
+        }
+    }
+
+    /// Moves the root to where it lies better if `hash` is the first of all, and the chunk on the way to `hash` if that
+    /// is its first one.
+    pub unsafe fn defrag_path(&mut self, defrag: &mut Defrag<'_>, hash: u64) {
+        if !self.has_root() {
+            return;
+        }
+        // SAFETY: the nodes live, were allocated with these layouts, and what points to one is written at once.
+        unsafe {
+            if hash == 0 {
+                let root = NonNull::new_unchecked(self.root.cast());
+                self.root = defrag.settle(root, self.root_layout()).cast().as_ptr();
+            }
+            let mut slot = *self.root_slot(hash);
+            if prefix(hash, u32::from(slot.bits)) == hash {
+                let chunk = NonNull::new_unchecked(slot.chunk.cast());
+                slot.chunk = defrag.settle(chunk, RootSlot::layout(slot.size)).cast().as_ptr();
+                self.set_chunk(hash, slot);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use crate::cow::{Epoch, Heap};
+use crate::cow::{Defrag, Epoch, Heap, Progress};
 use crate::util::hash::HashSeed;
 
 /// One element of a table. A value of the type owns its object and frees all of it when dropped; inside a table it is
@@ -58,6 +58,23 @@ pub unsafe trait Element: Sized + Send + Sync + 'static {
     /// # Safety
     /// The object lives.
     unsafe fn oldest(raw: NonNull<u8>) -> Epoch;
+
+    /// Moves the object, and what it owns, to where they lie better: where the object is now, and whether all of it was
+    /// gone through. A value of more than `elements_max` elements is not, but for its root.
+    ///
+    /// # Safety
+    /// The object lives, and the caller puts what this returns in its place.
+    unsafe fn defrag(raw: NonNull<u8>, _defrag: &mut Defrag<'_>, _elements_max: usize) -> (NonNull<u8>, bool) {
+        (raw, true)
+    }
+
+    /// Goes on with such a value; true when it is done.
+    ///
+    /// # Safety
+    /// The object lives.
+    unsafe fn defrag_value(_raw: NonNull<u8>, _defrag: &mut Defrag<'_>, _progress: &mut Progress) -> bool {
+        true
+    }
 
     /// Ends the life of an element that has just left the live data: gives it back as a value if nothing of it is
     /// shared, else retires what is (and frees what is not).

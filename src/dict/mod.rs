@@ -38,6 +38,7 @@
 //! | `segment`, `tags` | buckets: placing, finding, erasing |
 //! | `grow`, `shrink` | splits and merges |
 //! | `scan`, `sample` | SCAN, parts of hashes; random elements |
+//! | `defrag` | moving nodes and elements closer together |
 //! | `view`, `take` | the snapshot's side; emptying at once |
 //! | `check` | the numbered invariants |
 //! | `element` | [`Element`]: what a table can hold |
@@ -49,6 +50,7 @@
 #![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
 
 mod check;
+mod defrag;
 mod directory;
 mod element;
 mod entry;
@@ -64,6 +66,7 @@ mod tags;
 mod take;
 mod view;
 
+pub use defrag::Visits;
 pub use element::Element;
 pub use entry::{Entry, EntryHead, EntryRef, Leftover, MovedPayload, Payload, PayloadRef};
 pub use scan::Fragment;

@@ -29,7 +29,7 @@ use std::ptr::{self, NonNull};
 use super::element::Element;
 use super::prefetch::prefetch;
 use super::tags::{self, SLOTS};
-use crate::cow::{Epoch, Heap, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
 use crate::util::hash::HashSeed;
 
 /// Buckets of a segment in a table that has more than one.
@@ -361,6 +361,19 @@ impl Segment {
             handle_alloc_error(layout);
         }
         Segment(raw.map_addr(|address| address | depth as usize))
+    }
+
+    /// The segment where it lies better, and its links with it.
+    pub unsafe fn settled(self, buckets: usize, defrag: &mut Defrag<'_>) -> Segment {
+        // SAFETY: the segment and its links live and were allocated with this layout; the caller points to the result.
+        unsafe {
+            let node = defrag.settle(NonNull::new_unchecked(self.base()), layout(buckets)).as_ptr();
+            let settled = Segment(node.map_addr(|address| address | self.depth() as usize));
+            if !settled.next().is_null() {
+                (*settled.header()).next = settled.next().settled(buckets, defrag);
+            }
+            settled
+        }
     }
 
     /// Ends the life of the nodes of this segment (not of its elements): frees or retires them.

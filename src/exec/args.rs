@@ -106,6 +106,10 @@ fn timeout_ms(ms: i64, now_ms: i64) -> Result<Option<Duration>, CommandError> {
 /// none is gone from the cache again when its turn comes.
 const KEYS_AT_ONCE: usize = 16;
 
+/// How far ahead of the element that it looks for a command that names many asks for what it will look for then
+/// ([`Occupied::prefetch`](crate::db::Occupied::prefetch)).
+pub const ELEMENTS_AHEAD: usize = 8;
+
 /// Calls `f` for every `step`-th argument from `first` up to `end` as a key, with its index.
 ///
 /// A key costs two dependent cache misses, its bucket's and its entry's. The keys of one request are known together,
@@ -138,7 +142,7 @@ pub fn each_key<'a, 'k>(
             n += 1;
             at += step;
         }
-        ctx.db.prefetch(&block[..n]);
+        ctx.db.prefetch(block[..n].iter().map(|key| key.hash));
         for (i, key) in block[..n].iter().enumerate() {
             f(ctx, *key, from + i * step);
         }

@@ -1,36 +1,82 @@
-//! One request, from its arguments to its reply: lookup, gates, call, statistics.
+//! One request, from its arguments to its reply: gates, handler, what it leaves behind, statistics.
 //!
-//! # The short way
+//! # One way to run
+//!
+//! [`execute`] is the only way to a handler, for every [`Origin`]: a client's request, a request of a transaction, the
+//! request of a blocked client whose key has changed. It says whether the command is done or its client is blocked.
+//!
+//! # The gates cost one branch
 //!
 //! Nearly every request meets an instance without an alert and a client without anything special about it. Both are
-//! bit sets, so this is one branch; then come the handler and its statistics. Everything else ([`gated`]) is cold.
+//! bit sets, so one branch leads to [`execute`]. Otherwise [`gated`] asks the gates.
 //!
 //! # Time
 //!
 //! A command's duration is the distance between two readings of the monotonic clock, and the reading after one
 //! command is the one before the next: one reading a command.
 
+use crate::blocking::{Progress, Waiter};
 use crate::client::{Attention, Client};
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult, until_nul};
 use crate::exec::gate::{self, Verdict};
-use crate::exec::instance::{Alert, CloseReason, Instance};
+use crate::exec::instance::{Alert, Ask, CloseReason, Instance};
+#[cfg(debug_assertions)]
+use crate::exec::keys;
 use crate::exec::monitor;
-use crate::exec::spec::Handler;
+use crate::exec::spec::{Flags, Handler};
 use crate::exec::table::{Command, Lookup};
 use crate::exec::waiting;
 use crate::resp::Args;
+use crate::util::gather::Mark;
+
+/// A request whose command is known.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// What is to run.
+    pub command: &'static Command,
+    /// Its arguments, the name included.
+    pub args: Args<'a>,
+    /// Hash of the first key, when it was computed already.
+    pub first_key_hash: Option<u64>,
+}
+
+/// Who has a command run. It decides which gates the request passes, whether it may block, and what is counted.
+#[derive(Clone, Copy)]
+pub enum Origin<'a> {
+    /// A client's own request.
+    Client,
+    /// EXEC: the request passed the gates when it was queued.
+    Exec,
+    /// A blocked client, one of whose keys has changed. The waiter keeps what it asked for and what earlier tries cost.
+    Unblocked(&'a Waiter),
+}
+
+impl Origin<'_> {
+    /// Whether a command may keep its client waiting; where it may not, it answers as if its time were over.
+    #[inline]
+    pub fn may_block(self) -> bool {
+        matches!(self, Origin::Client | Origin::Unblocked(_))
+    }
+
+    /// The command is one of a transaction: what must not happen in the middle of one has to wait.
+    pub fn is_exec(self) -> bool {
+        matches!(self, Origin::Exec)
+    }
+}
 
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ran {
-    /// It was executed, queued or refused; what it has to be told is in its reply.
+pub enum Outcome {
+    /// It was executed, queued or refused; the answer is in its client's reply.
     Done,
-    /// It may not run now: keep it in the query buffer.
+    /// Its client is blocked: the answer comes when a key changes or the time is over.
+    Blocked,
+    /// It may not run now: keep it, and what follows it, until CLIENT PAUSE or a shutdown is over.
     Postponed,
 }
 
-/// Executes one request of `client`.
+/// Executes one request of `client`, and then those of blocked clients that it makes possible.
 #[inline]
 pub fn request(
     inst: &mut Instance,
@@ -39,27 +85,41 @@ pub fn request(
     found: Lookup<'static>,
     args: Args<'_>,
     first_key_hash: Option<u64>,
-) -> Ran {
-    if let Lookup::Found(command) = found
+) -> Outcome {
+    let outcome = if let Lookup::Found(command) = found
         && (inst.alert.is_empty() || inst.is_within_memory())
         && client.attention.is_empty()
         && command.arity.accepts(args.len())
     {
-        call(inst, client, host, command, args, first_key_hash);
-        if inst.keyspace.wanted().has_ready() {
-            waiting::serve(inst, host);
-        }
-        return Ran::Done;
-    }
-    let ran = gated(inst, client, host, found, args, first_key_hash);
+        execute_here(inst, client, host, &Request { command, args, first_key_hash }, Origin::Client)
+    } else {
+        gated(inst, client, host, found, args, first_key_hash)
+    };
     if inst.keyspace.wanted().has_ready() {
         waiting::serve(inst, host);
     }
-    ran
+    if !inst.outbox.is_empty() {
+        deliver(inst, Some(client));
+    }
+    outcome
 }
 
-/// The long way: something about the request, the client or the instance needs a look.
+/// The request at hand is over: its pushes go to their receivers. `calling` is the client whose box is out of the
+/// collection, if one is.
 #[cold]
+pub(super) fn deliver(inst: &mut Instance, mut calling: Option<&mut Client>) {
+    for (to, push) in inst.outbox.take() {
+        let receiver = match &mut calling {
+            Some(client) if client.conn == to => Some(&mut **client),
+            _ => inst.clients.of_mut(to),
+        };
+        if receiver.is_some_and(|client| push.deliver(client)) {
+            inst.asks.push(Ask::Flush(to));
+        }
+    }
+}
+
+/// Something about the request, the client or the instance needs a look.
 #[inline(never)]
 fn gated(
     inst: &mut Instance,
@@ -68,36 +128,32 @@ fn gated(
     found: Lookup<'static>,
     args: Args<'_>,
     first_key_hash: Option<u64>,
-) -> Ran {
+) -> Outcome {
     if client.attention.has(Attention::AWAITS_SHUTDOWN) {
-        return Ran::Postponed;
+        return Outcome::Postponed;
     }
     let skip = client.attention.has(Attention::REPLY_SKIP_NEXT);
     client.attention.put(Attention::REPLY_SKIP, skip);
     client.attention.put(Attention::REPLY_SKIP_NEXT, false);
     let before = client.reply.out.mark();
+    let mut outcome = Outcome::Done;
     match found {
-        Lookup::Unknown if is_http(&args[0]) => {
-            inst.log.warning("A web browser is made to send requests here; its connection is closed", &[]);
-            client.attention.put(Attention::CLOSE_NOW, true);
-            inst.close_later(client.conn, CloseReason::Killed);
-        }
-        Lookup::Unknown => refuse(inst, client, None, unknown_command(args)),
+        Lookup::Unknown => unknown(inst, client, args),
         Lookup::UnknownSubcommand(container) => {
             refuse(inst, client, None, error::unknown_subcommand(container.spec.name, &args[1]));
         }
         Lookup::Found(command) => {
+            let request = Request { command, args, first_key_hash };
             let verdict = if command.arity.accepts(args.len()) {
-                gate::check(inst, client, host, command)
+                gate::check(inst, client, host, &request, Origin::Client)
             } else {
                 Verdict::Refuse(error::wrong_arity(&command.full_name))
             };
             match verdict {
                 Verdict::Postpone => {
                     client.attention.put(Attention::REPLY_SKIP_NEXT, skip);
-                    return Ran::Postponed;
+                    return Outcome::Postponed;
                 }
-                Verdict::Refuse(error) if command.spec.name == "exec" => exec_refused(inst, client, command, &error),
                 Verdict::Refuse(error) => refuse(inst, client, Some(command), error),
                 Verdict::Queue => {
                     if let Some(transaction) = &mut client.transaction {
@@ -105,103 +161,183 @@ fn gated(
                     }
                     client.reply.simple("QUEUED");
                 }
-                Verdict::Run => call(inst, client, host, command, args, first_key_hash),
+                Verdict::Run => outcome = execute(inst, client, host, &request, Origin::Client),
             }
         }
     }
-    // Asked only now: CLIENT REPLY ON is answered even when it was to be skipped.
-    if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
-        client.reply.out.truncate_to(before);
+    if inst.alert.has(Alert::SIZES_ASSERTED) {
+        assert!(inst.keyspace.sizes_are_right(), "INFO keysizes says what a look at all keys finds");
     }
-    // One that waits now is told, or not told, when it is served.
-    if !client.attention.has(Attention::BLOCKED) {
-        client.attention.put(Attention::REPLY_SKIP, false);
+    // CLIENT REPLY ON is answered even when it was to be skipped: so this is asked only now. The reply of a client that
+    // is blocked now is sent, or not, when that is over.
+    if outcome == Outcome::Done {
+        apply_reply_rules(client, before);
     }
-    Ran::Done
+    outcome
 }
 
-/// Runs a command that may run, and keeps its statistics. EXEC runs its queue through here too.
-#[inline]
-pub fn call(
+/// Runs a request that has passed its gates: the handler, its error, its statistics.
+#[inline(never)]
+pub fn execute(
     inst: &mut Instance,
     client: &mut Client,
     host: &mut dyn Host,
-    command: &'static Command,
-    args: Args<'_>,
-    first_key_hash: Option<u64>,
-) {
+    request: &Request<'_>,
+    origin: Origin<'_>,
+) -> Outcome {
+    execute_here(inst, client, host, request, origin)
+}
+
+/// [`execute`], compiled into its caller: for the way that nearly every request takes.
+#[inline(always)]
+fn execute_here(
+    inst: &mut Instance,
+    client: &mut Client,
+    host: &mut dyn Host,
+    request: &Request<'_>,
+    origin: Origin<'_>,
+) -> Outcome {
     let began_ns = inst.stamp_ns;
-    // Before the call, because CLIENT INFO tells of itself; after it again, because EXEC calls others.
-    client.last_command = command.id;
-    let result = run(inst, client, host, command, args, first_key_hash);
-    if inst.waiting.is_asked() {
-        return waiting::begin(inst, client, host, command, args);
+    // Before the call, because CLIENT INFO shows itself; after it again, because EXEC calls others.
+    client.last_command = request.command.id;
+    if request.args.has_large() {
+        release(inst, request, origin);
     }
+    let result = match handle(inst, client, host, request, origin) {
+        Ok(Progress::Done) => Ok(()),
+        Ok(Progress::Blocked(wait)) if origin.may_block() => {
+            waiting::block(inst, client, host, request, origin, *wait);
+            return Outcome::Blocked;
+        }
+        Ok(Progress::Blocked(wait)) => {
+            wait.null.write(&mut client.reply);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    inst.stamp_ns = host.now_ns();
+    client.last_command = request.command.id;
+    finish(inst, client, host, request, origin, result, inst.stamp_ns.saturating_sub(began_ns));
+    Outcome::Done
+}
+
+/// What every request that is over needs, however it came about: its error reply, its place in MONITOR, its
+/// statistics. A blocked client's request counts once, with the time of all its tries and none of the time between.
+#[inline(always)]
+pub(super) fn finish(
+    inst: &mut Instance,
+    client: &mut Client,
+    host: &mut dyn Host,
+    request: &Request<'_>,
+    origin: Origin<'_>,
+    result: CommandResult,
+    duration_ns: u64,
+) {
+    let Request { command, args, .. } = *request;
     let failed = result.is_err();
     if let Err(error) = result {
-        client.reply.error_bytes(error.as_bytes());
-        inst.errors.count(error.code());
+        reply_error(inst, client, &error);
     }
-    let ended_ns = host.now_ns();
-    inst.stamp_ns = ended_ns;
-    client.last_command = command.id;
+    if let Origin::Unblocked(waiter) = origin {
+        // MONITOR showed it when it was first tried.
+        return inst.account(client, command, waiter.request.view(), waiter.spent_ns.get() + duration_ns, failed);
+    }
     if inst.alert.has(Alert::MONITORED) {
         monitor::feed(inst, client, command, args, host.wall_us());
     }
-    inst.account(client, command, args, ended_ns.saturating_sub(began_ns), failed);
+    inst.account(client, command, args, duration_ns, failed);
 }
 
-#[inline]
-pub(super) fn run(
-    inst: &mut Instance,
-    client: &mut Client,
-    host: &mut dyn Host,
-    command: &'static Command,
-    args: Args<'_>,
-    first_key_hash: Option<u64>,
-) -> CommandResult {
-    match command.handler {
-        Handler::Data(handler) => {
-            let mut db = inst.keyspace.db(client.db as usize, inst.now_ms);
-            if client.attention.has(Attention::NO_TOUCH) && command.spec.name != "touch" {
-                db.set_touch(false);
-            }
-            let mut ctx = DataCtx {
-                db,
-                reply: &mut client.reply,
-                config: &inst.config,
-                log: &inst.log,
-                command,
-                first_key_hash,
-                waiting: &mut inst.waiting,
-                may_wait: !inst.in_exec,
-            };
-            handler(&mut ctx, args)
-        }
-        Handler::Admin(handler) => handler(&mut AdminCtx { inst, client, host, command }, args),
-        Handler::Container => Err(error::wrong_arity(&command.full_name)),
+/// Lets the handler have long arguments to itself, if nobody reads them after it: monitors are shown them when the command
+/// has run, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
+#[cold]
+fn release(inst: &Instance, request: &Request<'_>, origin: Origin<'_>) {
+    if !inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
+        request.args.release();
     }
 }
 
-/// Tells the client that its request did not run, which also spoils a transaction it was meant for.
-fn refuse(inst: &mut Instance, client: &mut Client, command: Option<&Command>, error: CommandError) {
+#[inline(never)]
+fn reply_error(inst: &mut Instance, client: &mut Client, error: &CommandError) {
+    client.reply.error_bytes(error.as_bytes());
+    inst.errors.count(error.code());
+}
+
+#[inline(always)]
+fn handle(
+    inst: &mut Instance,
+    client: &mut Client,
+    host: &mut dyn Host,
+    request: &Request<'_>,
+    origin: Origin<'_>,
+) -> Result<Progress, CommandError> {
+    let Request { command, args, first_key_hash } = *request;
+    #[cfg(debug_assertions)]
+    let before = inst.keyspace.declare(Some(keys::declared(command, args)));
+    let result = match command.handler {
+        Handler::Data(handler) => {
+            handler(&mut data_ctx(inst, client, command, first_key_hash), args).map(|()| Progress::Done)
+        }
+        Handler::Blocking(handler) => handler(&mut data_ctx(inst, client, command, first_key_hash), args),
+        Handler::Admin(handler) => {
+            handler(&mut AdminCtx { inst, client, host, command, origin }, args).map(|()| Progress::Done)
+        }
+        Handler::AdminBlocking(handler) => handler(&mut AdminCtx { inst, client, host, command, origin }, args),
+        Handler::Container => Err(error::wrong_arity(&command.full_name)),
+    };
+    #[cfg(debug_assertions)]
+    inst.keyspace.declare(before);
+    result
+}
+
+#[inline(always)]
+fn data_ctx<'a>(
+    inst: &'a mut Instance,
+    client: &'a mut Client,
+    command: &'static Command,
+    first_key_hash: Option<u64>,
+) -> DataCtx<'a> {
+    let mut db = inst.keyspace.db(client.db as usize, inst.now_ms);
+    if client.attention.has(Attention::NO_TOUCH) && !command.flags.has(Flags::ALWAYS_TOUCHES) {
+        db.set_touch(false);
+    }
+    DataCtx { db, reply: &mut client.reply, config: &inst.config, log: &inst.log, command, first_key_hash }
+}
+
+/// CLIENT REPLY OFF and SKIP: drops what a request was answered, everything since `before`.
+pub(super) fn apply_reply_rules(client: &mut Client, before: Mark) {
+    if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
+        client.reply.out.truncate_to(before);
+    }
+    client.attention.put(Attention::REPLY_SKIP, false);
+}
+
+fn unknown(inst: &mut Instance, client: &mut Client, args: Args<'_>) {
+    if is_http(&args[0]) {
+        inst.log.warning("A web browser is made to send requests here; its connection is closed", &[]);
+        client.attention.put(Attention::CLOSE_NOW, true);
+        inst.close_later(client.conn, CloseReason::Killed);
+    } else {
+        refuse(inst, client, None, unknown_command(args));
+    }
+}
+
+/// Answers that a request did not run. That also spoils a transaction it was meant for; where it was EXEC, the
+/// transaction ends all the same.
+fn refuse(inst: &mut Instance, client: &mut Client, command: Option<&Command>, mut error: CommandError) {
+    if command.is_some_and(|command| command.flags.has(Flags::RUNS_QUEUE)) {
+        inst.end_transaction(client);
+        let text = error.as_bytes();
+        let text = text.strip_prefix(b"ERR ").unwrap_or(text);
+        error = CommandError::bytes([b"EXECABORT Transaction discarded because of: ", text].concat());
+    }
     if let Some(transaction) = &mut client.transaction {
         transaction.fail();
     }
     if let Some(command) = command {
         inst.metrics.commands[usize::from(command.id)].rejected.inc();
     }
-    client.reply.error_bytes(error.as_bytes());
-    inst.errors.count(error.code());
-}
-
-/// EXEC that may not run ends the transaction all the same, and says why.
-fn exec_refused(inst: &mut Instance, client: &mut Client, command: &Command, error: &CommandError) {
-    inst.end_transaction(client);
-    let text = error.as_bytes();
-    let text = text.strip_prefix(b"ERR ").unwrap_or(text);
-    let told = CommandError::bytes([b"EXECABORT Transaction discarded because of: ", text].concat());
-    refuse(inst, client, Some(command), told);
+    reply_error(inst, client, &error);
 }
 
 /// The first words of the lines of an HTTP request. A page can make a browser post to any port of its own machine, with
@@ -214,11 +350,11 @@ fn is_http(name: &[u8]) -> bool {
 fn unknown_command(args: Args<'_>) -> CommandError {
     let shorten = |bytes: &'_ [u8], max: usize| until_nul(&bytes[..bytes.len().min(max)]).to_vec();
     let mut shown = Vec::new();
-    for arg in args.iter().skip(1) {
+    for i in 1..args.len() {
         if shown.len() >= 128 {
             break;
         }
-        let arg = shorten(arg, 128 - shown.len());
+        let arg = shorten(&args.start_of(i, 128), 128 - shown.len());
         shown.extend([b"'", &arg[..], b"' "].concat());
     }
     let name = shorten(&args[0], 128);

@@ -1,7 +1,7 @@
 //! A changed configuration takes effect: for CONFIG SET, where a failure undoes everything, and for SIGHUP.
 
 use crate::config::choice::{LogFormat, LogLevel, OomScoreAdj};
-use crate::config::{Apply, Changes, Config, Row};
+use crate::config::{Apply, Changes, Config, Place, Row};
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
 use crate::observe::keys;
@@ -119,9 +119,13 @@ impl Instance {
     /// What the system has to be told of a configuration that the server starts with. Nothing of it is worth not
     /// starting for.
     pub fn apply_at_start(&mut self, host: &mut dyn Host) {
-        for what in [Apply::Allocator, Apply::OomScore] {
+        for (what, name) in [(Apply::Allocator, "jemalloc-bg-thread"), (Apply::OomScore, "oom-score-adj")] {
             if let Err(why) = self.apply_one(what, host) {
-                self.log.warning("A parameter could not be applied", &[(keys::REASON, &why)]);
+                let place = self.sources.place_of(name).map_or_else(|| "default".to_owned(), Place::to_string);
+                self.log.warning(
+                    "A parameter could not be applied",
+                    &[(keys::PARAMETER, &name), (keys::REASON, &why), (keys::CONFIGURED_AT, &place)],
+                );
             }
         }
     }
@@ -180,6 +184,19 @@ impl Instance {
                 return self.log.warning("The configuration stays as it is: the file is wrong", &[(keys::ERROR, &why)]);
             }
         };
+        for row in &reload.kept {
+            self.log.warning(
+                "No line sets a parameter that protects any more: its value stays, unless reload-may-unprotect allows \
+                 to give it up",
+                &[(keys::PARAMETER, &row.name())],
+            );
+        }
+        for row in &reload.given_up {
+            self.log.warning(
+                "No line sets a parameter that protects any more: it is given up, as reload-may-unprotect allows",
+                &[(keys::PARAMETER, &row.name())],
+            );
+        }
         for row in &reload.needs_restart {
             self.log.warning("A changed parameter needs a restart", &[(keys::PARAMETER, &row.name())]);
         }
@@ -188,7 +205,10 @@ impl Instance {
         }
         let changed = reload.changes.rows().len();
         match self.apply(reload.changes, host) {
-            Ok(()) => self.log.notice("Configuration reloaded", &[("changed", &changed)]),
+            Ok(()) => {
+                self.sources.applied(reload.seen);
+                self.log.notice("Configuration reloaded", &[("changed", &changed)]);
+            }
             Err(Failed { row, why }) => self
                 .log
                 .warning("The configuration stays as it is", &[(keys::PARAMETER, &row.name()), (keys::REASON, &why)]),

@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::blocking::{Null, Wait, Waiting};
+use crate::blocking::ClientId;
 use crate::client::Client;
 use crate::config::Config;
 use crate::db::{DbMut, Key};
+use crate::exec::call::Origin;
 use crate::exec::instance::Instance;
+use crate::exec::room::ReplyRoom;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
@@ -32,10 +34,6 @@ pub struct DataCtx<'a> {
     pub command: &'static Command,
     /// Hash of the first key, computed when the batch was prefetched.
     pub(super) first_key_hash: Option<u64>,
-    /// Where a wish to wait goes.
-    pub(super) waiting: &'a mut Waiting,
-    /// Not in a transaction.
-    pub(super) may_wait: bool,
 }
 
 impl DataCtx<'_> {
@@ -49,28 +47,9 @@ impl DataCtx<'_> {
         }
     }
 
-    /// A reply of more bytes will be cut off with its client, so that making more of it is in vain. For replies whose
-    /// size the client chooses.
-    pub fn owed_bytes_max(&self) -> usize {
-        let limit = self.config.limits.client_output_buffer_limit.normal.hard_bytes;
-        if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) }
-    }
-
-    /// Whether this request may wait; in a transaction it may not.
-    pub fn may_block(&self) -> bool {
-        self.may_wait
-    }
-
-    /// Waits, instead of a reply: the request is run again when one of the keys may serve it. Where that is not
-    /// possible the reply is the command's null. Nothing may have been replied or changed before.
-    pub fn block(&mut self, wait: Wait) {
-        if self.may_wait {
-            return self.waiting.ask(wait);
-        }
-        match wait.null {
-            Null::Array => self.reply.null_array(),
-            Null::Bulk => self.reply.null(),
-        }
+    /// The room for a reply whose size the client chooses.
+    pub fn reply_room(&self) -> ReplyRoom {
+        ReplyRoom::new(self.reply, self.config)
     }
 }
 
@@ -84,6 +63,8 @@ pub struct AdminCtx<'a> {
     pub host: &'a mut dyn Host,
     /// The command being executed.
     pub command: &'static Command,
+    /// Who has it run.
+    pub origin: Origin<'a>,
 }
 
 impl AdminCtx<'_> {
@@ -129,6 +110,10 @@ pub trait Host {
 
     /// What the snapshot thread calls with its outcome: brings it to [`Instance::saved`].
     fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
+
+    /// What the thread that frees calls when it is done with what a client waits for: brings it to
+    /// [`Instance::memory_is_freed`].
+    fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send>;
 
     /// Does nothing for so long, and keeps everybody waiting: DEBUG SLEEP.
     fn sleep(&self, duration: Duration);

@@ -2,8 +2,6 @@
 //!
 //! DEBUG is for tests. What stands here does nothing that a server could not do anyway; it only does it now.
 
-use std::ops::ControlFlow;
-
 use crate::client::{Client, ClientFlags};
 use crate::config::choice::Allowed;
 use crate::db::{FlushMode, Keyspace};
@@ -11,7 +9,7 @@ use crate::exec::ctx::Host;
 use crate::exec::instance::{Instance, hex_id};
 use crate::observe::keys;
 use crate::observe::log::{Level, Logger};
-use crate::persist::{self, LoadEntry, LoadNote, LoadProgress, LoadSettings, LoadSink, Stored};
+use crate::persist::{self, LoadEntry, LoadNote, LoadSettings, LoadSink, Stored};
 use crate::rdb::{RdbError, RdbReader};
 use crate::sys::disk::RealDisk;
 use crate::types::value::Vetting;
@@ -62,7 +60,7 @@ impl Instance {
             databases: self.config.storage.databases,
             expired_before_ms: Some(self.now_ms),
             checksum: persistence.rdbchecksum && self.keyspace.options().payload_checksums,
-            work_every_bytes: persistence.loading_process_events_interval_bytes.max(1024),
+            step_bytes: persistence.loading_process_events_interval_bytes.max(1024),
             string_bytes_max: self.config.limits.proto_max_bulk_len,
         }
     }
@@ -76,8 +74,11 @@ impl Instance {
             self.keyspace.flush_all(FlushMode::Sync, self.now_ms);
         }
         let (path, settings) = (self.rdb_path(), self.load_settings());
+        self.keyspace.begin_load();
         let mut sink = Sink { keyspace: &mut self.keyspace, log: &self.log, merge: options.merge, now_ms: self.now_ms };
-        let failed = match persist::load_file(&RealDisk, &path, &settings, &mut sink) {
+        let result = persist::load_file(&RealDisk, &path, &settings, &mut sink);
+        self.keyspace.end_load();
+        let failed = match result {
             Ok(Some(loaded)) => {
                 self.loaded = loaded.counts;
                 None
@@ -123,9 +124,5 @@ impl LoadSink for Sink<'_> {
 
     fn note(&mut self, note: LoadNote) {
         self.log.log(Level::Notice, &note.to_string(), &[]);
-    }
-
-    fn work(&mut self, _progress: &LoadProgress) -> ControlFlow<()> {
-        ControlFlow::Continue(())
     }
 }

@@ -104,6 +104,8 @@ texts! {
     OFFSET_OUT_OF_RANGE = "ERR offset is out of range";
     /// A string would exceed proto-max-bulk-len.
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// A reply whose size the client chose would exceed reply-max-bytes.
+    REPLY_TOO_LARGE = "ERR reply exceeds maximum allowed size (reply-max-bytes)";
     /// SCAN with a bad cursor.
     INVALID_CURSOR = "ERR invalid cursor";
     /// RESTORE onto an existing key.

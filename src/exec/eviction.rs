@@ -16,8 +16,13 @@
 //!
 //! # What counts
 //!
-//! What the allocator has given out, less [`uncounted_bytes`](crate::db::Keyspace::uncounted_bytes): see `db/evict.rs`
-//! for why eviction under a snapshot would otherwise not end.
+//! The data, as the allocator counts it, with all that long strings share counted for each of them (`db/charge.rs`). So
+//! it is what the allocator has given out, and what is shared ([`Instance::used_memory`]), less
+//!
+//! * [`uncounted_bytes`](crate::db::Keyspace::uncounted_bytes): see `db/evict.rs` for why eviction under a snapshot
+//!   would otherwise not end;
+//! * what clients have sent and are owed: see `docs/adr/0005-what-clients-are-owed.md` for why that must not evict
+//!   data. What the request at hand has sent of a long value counts, for it is about to be stored.
 
 use crate::config::Config;
 use crate::config::choice::MaxmemoryPolicy;
@@ -37,6 +42,15 @@ pub enum Room {
     Running,
     /// There is none, and no key may go.
     None,
+}
+
+/// What is known of the request that room is made for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Demand {
+    /// Bytes that it may be about to store, and that are not data yet.
+    pub stores_bytes: u64,
+    /// What its client's buffers have grown by since they were counted, or shrunk.
+    pub uncounted_buffers: i64,
 }
 
 /// What eviction remembers from one time to the next.
@@ -92,25 +106,44 @@ impl Instance {
     /// There is a limit on memory, nothing else is remarkable, and memory is within the limit.
     #[inline]
     pub(super) fn is_within_memory(&self) -> bool {
-        self.alert == Alert::LIMITED_MEMORY && self.memory.now() <= self.config.storage.maxmemory
+        self.alert == Alert::LIMITED_MEMORY && self.used_memory() <= self.config.storage.maxmemory
+    }
+
+    /// Bytes in use, with what long strings share counted for each of them. What only snapshots and replies have of such
+    /// strings is in use too.
+    #[inline]
+    pub fn used_memory(&self) -> u64 {
+        self.memory.now() + self.shared_memory()
+    }
+
+    /// Bytes that would be in use as well if long strings shared nothing.
+    #[inline]
+    pub fn shared_memory(&self) -> u64 {
+        self.keyspace.shared_bytes().max(0) as u64
+    }
+
+    /// Bytes in use that `maxmemory` is not about.
+    pub fn uncounted_memory(&self) -> u64 {
+        self.keyspace.uncounted_bytes() + self.clients.buffers() as u64
     }
 
     /// Bytes in use as far as `maxmemory` is concerned.
     pub fn counted_memory(&self) -> u64 {
-        self.memory.now().saturating_sub(self.keyspace.uncounted_bytes())
+        self.used_memory().saturating_sub(self.uncounted_memory())
     }
 
-    fn is_over_memory(&self) -> bool {
-        self.counted_memory() > self.config.storage.maxmemory
+    fn is_over_memory(&self, demand: Demand) -> bool {
+        let wanted = self.counted_memory() + demand.stores_bytes;
+        wanted.saturating_add_signed(-demand.uncounted_buffers) > self.config.storage.maxmemory
     }
 
     /// Evicts until memory is within the limit, as far as policy and time allow.
-    pub fn make_room(&mut self, host: &dyn Host) -> Room {
-        let room = if !self.may_evict() || !self.is_over_memory() {
+    pub fn make_room(&mut self, host: &dyn Host, demand: Demand) -> Room {
+        let room = if !self.may_evict() || !self.is_over_memory(demand) {
             Room::Enough
         } else {
             match choice(&self.config) {
-                Some(choice) => self.evict(choice, host),
+                Some(choice) => self.evict(choice, host, demand),
                 None => Room::None,
             }
         };
@@ -123,7 +156,7 @@ impl Instance {
     pub fn continue_eviction(&mut self, host: &dyn Host) {
         if self.eviction.pending {
             self.eviction.pending = false;
-            self.make_room(host);
+            self.make_room(host, Demand::default());
         }
     }
 
@@ -134,7 +167,7 @@ impl Instance {
         self.config.storage.maxmemory > 0 && !self.alert.has(Alert::LOADING) && self.pause.is_over(self.now_ms)
     }
 
-    fn evict(&mut self, choice: Choice, host: &dyn Host) -> Room {
+    fn evict(&mut self, choice: Choice, host: &dyn Host, demand: Demand) -> Room {
         let began_ns = host.now_ns();
         let until_ns = began_ns.saturating_add(time_limit_ns(self.config.storage.maxmemory_eviction_tenacity));
         let is_monitored = self.config.observability.latency_monitor_threshold > 0;
@@ -142,7 +175,7 @@ impl Instance {
         let room = loop {
             // Whether there is room is looked at after each key, the time after each batch; and no less than a batch
             // goes, or a command that adds more than it may evict would let memory grow without end.
-            if !self.is_over_memory() {
+            if !self.is_over_memory(demand) {
                 break Room::Enough;
             }
             if evicted == BATCH && host.now_ns() > until_ns {

@@ -5,13 +5,15 @@
 //! ([`Attention`]) or the instance's ([`Alert`]).
 
 use crate::client::{Attention, Client};
+use crate::exec::call::{Origin, Request};
 use crate::exec::ctx::Host;
 use crate::exec::debug;
 use crate::exec::error::{self, CommandError};
-use crate::exec::eviction::Room;
+use crate::exec::eviction::{Demand, Room};
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
+use crate::resp::Args;
 
 /// What the gates decided.
 pub enum Verdict {
@@ -25,14 +27,19 @@ pub enum Verdict {
     Refuse(CommandError),
 }
 
-/// Names that end or steer a transaction, and so are run and not queued inside MULTI.
-const RUN_IN_MULTI: [&str; 6] = ["exec", "discard", "multi", "watch", "quit", "reset"];
-
-/// Passes a request through all gates.
-pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Command) -> Verdict {
-    // What a transaction would run counts when EXEC asks for leave to run it.
+/// Passes a request through all gates. They get the whole request, because permissions and redirection depend on its
+/// arguments, and its origin, because not every gate concerns everybody.
+pub fn check(
+    inst: &mut Instance,
+    client: &Client,
+    host: &dyn Host,
+    request: &Request<'_>,
+    origin: Origin<'_>,
+) -> Verdict {
+    let command = request.command;
+    // What a transaction would run counts when it is about to run.
     let mut flags = command.flags;
-    if command.spec.name == "exec"
+    if flags.has(Flags::RUNS_QUEUE)
         && let Some(transaction) = &client.transaction
     {
         for queued in transaction.queue() {
@@ -42,8 +49,8 @@ pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Co
     let refusal = authenticated(client, flags)
         .or_else(|| permitted(inst, client, command))
         .or_else(|| allowed_in_multi(client, flags))
-        .or_else(|| memory(inst, host, flags))
-        .or_else(|| disk(inst, command, flags))
+        .or_else(|| memory(inst, client, host, flags, request.args))
+        .or_else(|| disk(inst, flags))
         .or_else(|| replicas(inst, flags))
         .or_else(|| loaded(inst, flags))
         .or_else(|| away_from_keys(client, flags));
@@ -53,7 +60,8 @@ pub fn check(inst: &mut Instance, client: &Client, host: &dyn Host, command: &Co
     if paused(inst, client, flags) {
         return Verdict::Postpone;
     }
-    if client.attention.has(Attention::IN_MULTI) && !RUN_IN_MULTI.contains(&command.full_name.as_str()) {
+    let may_queue = matches!(origin, Origin::Client) && !flags.has(Flags::NOT_QUEUED);
+    if may_queue && client.attention.has(Attention::IN_MULTI) {
         return Verdict::Queue;
     }
     Verdict::Run
@@ -78,13 +86,22 @@ fn allowed_in_multi(client: &Client, flags: Flags) -> Option<CommandError> {
 }
 
 /// Any command at all makes room, so that whoever lowers the limit need not wait for a write.
-fn memory(inst: &mut Instance, host: &dyn Host, flags: Flags) -> Option<CommandError> {
-    let full = inst.alert.has(Alert::LIMITED_MEMORY) && inst.make_room(host) == Room::None;
-    (full && flags.has(Flags::DENYOOM)).then_some(error::OOM)
+fn memory(inst: &mut Instance, client: &Client, host: &dyn Host, flags: Flags, args: Args<'_>) -> Option<CommandError> {
+    if !inst.alert.has(Alert::LIMITED_MEMORY) {
+        return None;
+    }
+    let may_store = flags.has(Flags::DENYOOM);
+    let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.large_bytes());
+    let demand = Demand {
+        stores_bytes: if may_store { (args.large_bytes() + queued) as u64 } else { 0 },
+        uncounted_buffers: client.uncounted_buffers(),
+    };
+    let full = inst.make_room(host, demand) == Room::None;
+    (full && may_store).then_some(error::OOM)
 }
 
-fn disk(inst: &Instance, command: &Command, flags: Flags) -> Option<CommandError> {
-    let concerned = flags.has(Flags::WRITE) || command.spec.name == "ping";
+fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
+    let concerned = flags.has(Flags::WRITE.or(Flags::REPORTS_DISK_ERROR));
     (inst.alert.has(Alert::DISK_ERROR) && concerned).then_some(error::MISCONF)
 }
 

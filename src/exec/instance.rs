@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::blocking::Waiting;
-use crate::client::{Attention, Client, Clients, RecentBuffers};
+use crate::client::{Attention, Client, Clients, Outbox, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::debug::DebugSwitches;
+use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
 use crate::exec::rates::Rates;
 use crate::exec::slowlog::SlowLog;
@@ -45,6 +46,8 @@ impl Alert {
     pub const LIMITED_MEMORY: Alert = Alert(1 << 5);
     /// There are fewer replicas than `min-replicas-to-write` asks for.
     pub const FEW_REPLICAS: Alert = Alert(1 << 6);
+    /// DEBUG KEYSIZES-HIST-ASSERT: every command is followed by a look at the sizes of all values.
+    pub const SIZES_ASSERTED: Alert = Alert(1 << 7);
 
     /// No reason.
     #[inline]
@@ -237,6 +240,10 @@ pub struct Instance {
     pub waiting: Waiting,
     /// How many clients CLIENT PAUSE holds back.
     pub held_back: usize,
+    /// Clients in MONITOR mode, in the order in which they entered it.
+    pub monitors: Vec<ConnId>,
+    /// Pushes that wait for the end of the request at hand.
+    pub outbox: Outbox,
     /// What the server is asked to do.
     pub asks: Vec<Ask>,
     /// The slow log.
@@ -294,9 +301,9 @@ pub struct Instance {
     pub expire_stopped_early: u64,
     /// Memory at its limit.
     pub eviction: Eviction,
+    /// Moving memory.
+    pub defragmenter: Defragmenter,
     pub(super) crons: u64,
-    /// EXEC is running its queue: what must not happen in the middle of a transaction waits.
-    pub in_exec: bool,
     /// When a shutdown that waits will stop waiting, ms since 1970; 0 when none does.
     pub shutdown_deadline_ms: i64,
     /// `slowlog-log-slower-than` in ns, `u64::MAX` when off: what [`Instance::account`] compares with.
@@ -355,6 +362,8 @@ impl Instance {
             pause: Pause::default(),
             waiting: Waiting::default(),
             held_back: 0,
+            monitors: Vec::new(),
+            outbox: Outbox::default(),
             asks: Vec::new(),
             slowlog: SlowLog::default(),
             latency: Latency::default(),
@@ -384,8 +393,8 @@ impl Instance {
             snapshots: 0,
             expire_stopped_early: 0,
             eviction: Eviction::default(),
+            defragmenter: Defragmenter::default(),
             crons: 0,
-            in_exec: false,
             shutdown_deadline_ms: 0,
             slow_ns: u64::MAX,
             latency_ns: u64::MAX,
@@ -457,7 +466,7 @@ impl Instance {
         if duration_ns >= self.slow_ns && !command.flags.has(Flags::SKIP_SLOWLOG) {
             let about = &client.about;
             let len_max = self.config.observability.slowlog_max_len as usize;
-            let request = (command.full_name.as_str(), args);
+            let request = (command.spec, args);
             let who = (about.addr.as_str(), about.name.as_slice());
             self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, request, who, len_max);
         }
@@ -496,16 +505,26 @@ impl Instance {
     pub fn forget(&mut self, client: &mut Client, reason: CloseReason) {
         self.end_transaction(client);
         self.stop_waiting(client);
-        if client.attention.has(Attention::MONITOR) {
-            let others = self.clients.iter().any(|c| c.attention.has(Attention::MONITOR));
-            self.alert.put(Alert::MONITORED, others);
-        }
+        self.set_monitor(client, false);
         match reason {
             CloseReason::QueryBufferFull => self.metrics.query_limit_closed.inc(),
             CloseReason::OutputBufferFull => self.metrics.output_limit_closed.inc(),
             CloseReason::Evicted => self.metrics.evicted_clients.inc(),
             CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
         }
+    }
+
+    /// MONITOR, and its end.
+    pub fn set_monitor(&mut self, client: &mut Client, on: bool) {
+        if client.attention.has(Attention::MONITOR) == on {
+            return;
+        }
+        client.attention.put(Attention::MONITOR, on);
+        match on {
+            true => self.monitors.push(client.conn),
+            false => self.monitors.retain(|conn| *conn != client.conn),
+        }
+        self.alert.put(Alert::MONITORED, !self.monitors.is_empty());
     }
 
     /// Sets or clears the alert of CLIENT PAUSE by the clock.

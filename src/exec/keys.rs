@@ -1,7 +1,16 @@
 //! Which arguments of a request are keys, derived from the command's key specs: for COMMAND GETKEYS, and later for
 //! ACL and cluster routing.
 
-use crate::exec::spec::{Access, Begin, CommandSpec, Find, Group, KeySpec};
+#[cfg(debug_assertions)]
+use std::collections::HashMap;
+
+#[cfg(debug_assertions)]
+use crate::db::Declared;
+#[cfg(debug_assertions)]
+use crate::exec::spec::Flags;
+use crate::exec::spec::{Access, Begin, CommandSpec, Find, KeySpec};
+#[cfg(debug_assertions)]
+use crate::exec::table::Command;
 use crate::resp::Args;
 use crate::util::num;
 
@@ -18,12 +27,29 @@ pub struct FoundKey {
 pub fn find(spec: &CommandSpec, args: Args<'_>) -> Option<Vec<FoundKey>> {
     let mut found = Vec::new();
     for keys in spec.keys {
-        one(spec, keys, args, &mut found)?;
+        one(keys, args, &mut found)?;
     }
     Some(found)
 }
 
-fn one(command: &CommandSpec, spec: &KeySpec, args: Args<'_>, found: &mut Vec<FoundKey>) -> Option<()> {
+/// What a request's command has declared, for the keyspace to compare with what it does.
+#[cfg(debug_assertions)]
+pub fn declared(command: &Command, args: Args<'_>) -> Declared {
+    let changed = Access::READ_WRITE.and(Access::OVERWRITE).and(Access::REMOVE).and(Access::BOOKKEEPING);
+    let flags = command.flags;
+    let keys = (!flags.has(Flags::UNDECLARED_KEYS)).then(|| {
+        let mut keys = HashMap::new();
+        for key in find(command.spec, args).unwrap_or_default() {
+            *keys.entry(args[key.at].into()).or_insert(false) |= key.access.has(changed);
+        }
+        keys
+    });
+    let writes = Flags::WRITE.or(Flags::RUNS_QUEUE).or(Flags::MAY_REPLICATE);
+    let is_debug = flags.has(Flags::UNDECLARED_KEYS) && flags.has(Flags::ADMIN);
+    Declared { command: command.full_name.clone(), writes: flags.has(writes) || is_debug, keys }
+}
+
+fn one(spec: &KeySpec, args: Args<'_>, found: &mut Vec<FoundKey>) -> Option<()> {
     let argc = args.len();
     let begin = match spec.begin {
         Begin::Index(at) => usize::from(at),
@@ -59,43 +85,9 @@ fn one(command: &CommandSpec, spec: &KeySpec, args: Args<'_>, found: &mut Vec<Fo
         return None;
     }
     let places = (first..=last).step_by(step.max(1));
-    let access = settled(command, spec.access, args);
+    let access = spec.access_of.map_or(spec.access, |access_of| access_of(args));
     found.extend(places.map(|at| FoundKey { at, access }));
     Some(())
-}
-
-/// Access that depends on the options: SET reads the key only with GET or IFEQ; BITFIELD writes it with anything but
-/// GET.
-fn settled(command: &CommandSpec, access: Access, args: Args<'_>) -> Access {
-    if !access.has(Access::VARIABLE_FLAGS) {
-        return access;
-    }
-    if command.group == Group::Bitmap {
-        return if reads_only(args) {
-            Access::READ_ONLY.and(Access::ACCESS)
-        } else {
-            Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE)
-        };
-    }
-    let reads = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get") || arg.eq_ignore_ascii_case(b"ifeq"));
-    if reads {
-        Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE)
-    } else {
-        Access::OVERWRITE.and(Access::UPDATE)
-    }
-}
-
-/// Whether all operations from argument 2 on are `GET type offset` or `OVERFLOW how`.
-fn reads_only(args: Args<'_>) -> bool {
-    let mut at = 2;
-    while let Some(word) = args.get(at) {
-        at += match word {
-            _ if word.eq_ignore_ascii_case(b"get") && at + 2 < args.len() => 3,
-            _ if word.eq_ignore_ascii_case(b"overflow") && at + 1 < args.len() => 2,
-            _ => return false,
-        };
-    }
-    true
 }
 
 fn keyword(args: Args<'_>, word: &str, from: i16) -> Option<usize> {
@@ -116,13 +108,6 @@ mod tests {
         let spec = CommandSpec { keys, ..CommandSpec::BASE };
         let args = OwnedArgs::from_parts(request.split(' '));
         find(&spec, args.view()).map(|f| f.iter().map(|k| k.at).collect())
-    }
-
-    #[test]
-    fn what_bitfield_does_with_its_key() {
-        let reads = |request: &str| reads_only(OwnedArgs::from_parts(request.split(' ')).view());
-        assert!(reads("bitfield k") && reads("bitfield k GET u8 0 overflow SAT get u8 1"));
-        assert!(!reads("bitfield k get u8 0 set u8 0 1") && !reads("bitfield k foo") && !reads("bitfield k get u8"));
     }
 
     #[test]

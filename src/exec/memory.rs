@@ -20,8 +20,10 @@ pub struct DbMemory {
 pub struct MemoryReport {
     /// The allocator's view.
     pub allocator: MemoryStats,
-    /// Allocated.
+    /// Allocated, and shared by long strings: [`Instance::used_memory`].
     pub used: u64,
+    /// Of that, what is shared.
+    pub shared: u64,
     /// The most that was allocated.
     pub peak: u64,
     /// When that was, seconds since 1970.
@@ -92,7 +94,7 @@ impl MemoryReport {
 
     /// Resident memory over what is allocated.
     pub fn fragmentation(&self) -> Share {
-        share(self.rss, self.used)
+        share(self.rss, self.used - self.shared)
     }
 }
 
@@ -101,6 +103,7 @@ impl Instance {
     pub fn refresh_memory(&mut self) -> MemoryStats {
         self.keyspace.memory_is_counted();
         let stats = self.memory.refresh();
+        self.memory.note(self.used_memory());
         if self.memory.peak() > self.peak_noted {
             self.peak_noted = self.memory.peak();
             self.peak_ms = self.now_ms;
@@ -131,7 +134,8 @@ impl Instance {
         let indexes: usize = dbs.iter().map(|db| db.table + db.expiries).sum();
         MemoryReport {
             allocator,
-            used: allocator.used(),
+            used: self.used_memory(),
+            shared: self.shared_memory(),
             peak: self.memory.peak(),
             peak_s: self.peak_ms / 1000,
             startup: self.startup_bytes,

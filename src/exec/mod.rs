@@ -11,7 +11,7 @@
 //! **Architecture Invariant:** no socket, no clock. Time, and what has to happen outside, come through
 //! [`ctx::Host`] and [`instance::Ask`]; so the same code runs in a simulation.
 //!
-//! **Architecture Invariant:** no command is named here, but for the few that steer a transaction (`gate.rs`).
+//! **Architecture Invariant:** no command is named here: what is special about one stands in its declaration.
 //!
 //! # Map
 //!
@@ -19,10 +19,11 @@
 //! | --- | --- |
 //! | `spec.rs` | what a command declares |
 //! | `table.rs` | name -> command |
-//! | `call.rs` | one request: short way, long way, statistics |
+//! | `call.rs` | one request, whoever has it run: gates, handler, statistics |
 //! | `gate.rs` | what a request must pass, in order |
 //! | `ctx.rs` | what a handler sees |
 //! | `configure.rs` | a changed configuration takes effect |
+//! | `defrag.rs` | when memory is moved |
 //! | `eviction.rs` | memory at its limit |
 //! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
@@ -33,6 +34,7 @@
 //! | `memory.rs` | where memory goes |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
+//! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `statistics.rs` | CONFIG RESETSTAT |
 //! | `waiting.rs` | commands that wait |
 //! | `upkeep.rs` | what is done between commands |
@@ -47,6 +49,7 @@ pub mod configure;
 pub mod ctx;
 pub mod cursor;
 pub mod debug;
+pub mod defrag;
 pub mod error;
 pub mod eviction;
 pub mod gate;
@@ -57,7 +60,7 @@ pub mod memory;
 pub mod monitor;
 mod persistence;
 pub mod rates;
-pub mod secrets;
+pub mod room;
 pub mod slowlog;
 pub mod spec;
 mod statistics;

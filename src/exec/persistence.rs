@@ -51,7 +51,7 @@ impl Instance {
                 aux("redis-ver", self.config.server.redis_version.to_lossy()),
                 aux("redis-bits", "64".to_owned()),
                 aux("ctime", (self.now_ms / 1000).to_string()),
-                aux("used-mem", self.memory.now().to_string()),
+                aux("used-mem", self.used_memory().to_string()),
                 aux("aof-base", "0".to_owned()),
             ],
         }

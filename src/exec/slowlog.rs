@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::exec::secrets::{self, REDACTED};
+use crate::exec::spec::CommandSpec;
 use crate::resp::Args;
 
 /// Arguments kept of one entry; the last one kept then tells how many more there were.
@@ -35,12 +35,12 @@ pub struct SlowLog {
 }
 
 impl SlowLog {
-    /// Adds a request for the command of this full name, and drops the oldest entries beyond `len_max`.
+    /// Adds a request, and drops the oldest entries beyond `len_max`.
     pub fn add(
         &mut self,
         unix_s: i64,
         duration_us: u64,
-        (full_name, args): (&str, Args<'_>),
+        (spec, args): (&CommandSpec, Args<'_>),
         (addr, name): (&str, &[u8]),
         len_max: usize,
     ) {
@@ -53,7 +53,7 @@ impl SlowLog {
             id,
             unix_s,
             duration_us,
-            args: shortened(full_name, args),
+            args: shortened(spec, args),
             addr: addr.to_owned(),
             name: name.to_owned(),
         });
@@ -86,20 +86,20 @@ impl SlowLog {
     }
 }
 
-fn shortened(full_name: &str, args: Args<'_>) -> Vec<Vec<u8>> {
+fn shortened(spec: &CommandSpec, args: Args<'_>) -> Vec<Vec<u8>> {
     let kept = args.len().min(ARGS_MAX);
     let mut out = Vec::with_capacity(kept);
-    for (i, arg) in args.iter().take(kept).enumerate() {
+    for i in 0..kept {
         if i == ARGS_MAX - 1 && args.len() > ARGS_MAX {
             out.push(format!("... ({} more arguments)", args.len() - ARGS_MAX + 1).into_bytes());
-        } else if secrets::is_secret(full_name, args, i) {
-            out.push(REDACTED.to_vec());
-        } else if arg.len() > ARG_BYTES_MAX {
-            let mut short = arg[..ARG_BYTES_MAX].to_vec();
-            short.extend_from_slice(format!("... ({} more bytes)", arg.len() - ARG_BYTES_MAX).as_bytes());
-            out.push(short);
+        } else if spec.is_secret(args, i) {
+            out.push(spec.shown(args, i).to_vec());
         } else {
-            out.push(arg.to_vec());
+            let mut short = args.start_of(i, ARG_BYTES_MAX).into_owned();
+            if args.len_of(i) > ARG_BYTES_MAX {
+                short.extend_from_slice(format!("... ({} more bytes)", args.len_of(i) - ARG_BYTES_MAX).as_bytes());
+            }
+            out.push(short);
         }
     }
     out
@@ -114,7 +114,7 @@ mod tests {
     fn long_requests_are_shortened() {
         let mut log = SlowLog::default();
         let many = OwnedArgs::from_parts((0..40).map(|i| vec![b'x'; if i == 1 { 200 } else { 1 }]));
-        log.add(1, 2, ("mget", many.view()), ("a", b""), 10);
+        log.add(1, 2, (&CommandSpec::BASE, many.view()), ("a", b""), 10);
         let entry = log.latest(1).next().expect("one");
         assert_eq!(entry.args.len(), 32);
         assert!(entry.args[1].ends_with(b"... (72 more bytes)"));
@@ -126,11 +126,11 @@ mod tests {
         let mut log = SlowLog::default();
         let args = OwnedArgs::from_parts(["get"]);
         for _ in 0..3 {
-            log.add(1, 2, ("get", args.view()), ("a", b""), 2);
+            log.add(1, 2, (&CommandSpec::BASE, args.view()), ("a", b""), 2);
         }
         assert_eq!(log.len(), 2);
         log.reset();
-        log.add(1, 2, ("get", args.view()), ("a", b""), 2);
+        log.add(1, 2, (&CommandSpec::BASE, args.view()), ("a", b""), 2);
         assert_eq!(log.latest(9).map(|e| e.id).collect::<Vec<_>>(), [3]);
     }
 }

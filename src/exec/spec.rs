@@ -5,11 +5,15 @@
 //! labels of its metrics. A fact that is derivable is not a field here: categories follow from flags and group,
 //! the first/last/step triple follows from the key specs.
 
+use crate::blocking::Progress;
 use crate::config::Config;
 use crate::config::choice::Allowed;
 use crate::exec::ctx::{AdminCtx, DataCtx};
-use crate::exec::error::CommandResult;
+use crate::exec::error::{CommandError, CommandResult};
 use crate::resp::Args;
+
+/// Stands for a secret argument.
+const REDACTED: &[u8] = b"(redacted)";
 
 /// A command's declaration. Subcommands are declarations of their own, listed by their container.
 pub struct CommandSpec {
@@ -43,6 +47,8 @@ pub struct CommandSpec {
     pub element: u16,
     /// What the configuration says of who may call it; `None` where it says nothing.
     pub allowed: Option<Permission>,
+    /// Whether argument `i` of a request is a secret, which MONITOR and the slow log must not show; `None` where none is.
+    pub secret: Option<fn(Args<'_>, usize) -> bool>,
     /// What runs.
     pub handler: Handler,
     /// Subcommands, for a container.
@@ -67,6 +73,7 @@ impl CommandSpec {
         deprecated: None,
         element: 0,
         allowed: None,
+        secret: None,
         handler: Handler::Container,
         subcommands: &[],
     };
@@ -99,6 +106,16 @@ impl CommandSpec {
         c.or(if f.has(Flags::FAST) { Categories::FAST } else { Categories::SLOW })
     }
 
+    /// Argument `i` as operators may see it.
+    pub fn shown<'a>(&self, args: Args<'a>, i: usize) -> &'a [u8] {
+        if self.is_secret(args, i) { REDACTED } else { args.get(i).unwrap_or_default() }
+    }
+
+    /// Whether argument `i` is not to be shown.
+    pub fn is_secret(&self, args: Args<'_>, i: usize) -> bool {
+        self.secret.is_some_and(|is_secret| is_secret(args, i))
+    }
+
     /// True when this is only the head of subcommands.
     pub fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
@@ -119,8 +136,12 @@ pub struct Permission {
 pub enum Handler {
     /// Works on the data of the selected database: sees the narrow context, is safe in MULTI and (later) scripts.
     Data(fn(&mut DataCtx<'_>, Args<'_>) -> CommandResult),
+    /// As `Data`, and may ask for its client to be blocked instead of answering.
+    Blocking(fn(&mut DataCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
     /// Works on the instance: clients, configuration, persistence.
     Admin(fn(&mut AdminCtx<'_>, Args<'_>) -> CommandResult),
+    /// As `Admin`, and may ask for its client to be blocked instead of answering.
+    AdminBlocking(fn(&mut AdminCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
     /// Has subcommands only.
     Container,
 }
@@ -306,10 +327,26 @@ bit_set! {
     }
 }
 
+/// Facts that COMMAND INFO does not report.
+impl Access {
+    /// Changes what a value keeps about its readers, and counts as reading all the same.
+    pub const BOOKKEEPING: Access = Access(1 << 15);
+}
+
+/// Facts that COMMAND INFO does not report.
 impl Flags {
-    /// Reads for its client, and yet leaves something for replicas to hear of; COMMAND INFO keeps it to itself. CLIENT
-    /// PAUSE WRITE holds it back.
+    /// Reads for its client, and yet leaves something for replicas. CLIENT PAUSE WRITE holds it back.
     pub const MAY_REPLICATE: Flags = Flags(1 << 30);
+    /// Steers or ends a transaction: runs inside MULTI instead of being queued.
+    pub const NOT_QUEUED: Flags = Flags(1 << 29);
+    /// Runs what MULTI has queued: the gates look at the queue's flags, and being refused ends the transaction.
+    pub const RUNS_QUEUE: Flags = Flags(1 << 28);
+    /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.
+    pub const REPORTS_DISK_ERROR: Flags = Flags(1 << 27);
+    /// Touches keys that its arguments do not name, or not as keys.
+    pub const UNDECLARED_KEYS: Flags = Flags(1 << 25);
+    /// Counts as an access even for a client that said CLIENT NO-TOUCH.
+    pub const ALWAYS_TOUCHES: Flags = Flags(1 << 26);
 }
 
 bit_set! {
@@ -390,8 +427,10 @@ bit_set! {
 
 /// Where some of a command's keys are, in the terms of Redis's key specifications.
 pub struct KeySpec {
-    /// What the command does with them.
+    /// What the command does with them; the most that it may do, where that depends on the arguments.
     pub access: Access,
+    /// What a request with these arguments does with them, where that depends on the arguments.
+    pub access_of: Option<fn(Args<'_>) -> Access>,
     /// Where the search begins.
     pub begin: Begin,
     /// How it goes on from there.
@@ -437,22 +476,51 @@ pub enum Find {
 impl KeySpec {
     /// One key, at argument `index`.
     pub const fn at(index: u16, access: Access) -> KeySpec {
-        KeySpec { access, begin: Begin::Index(index), find: Find::Range { last: 0, step: 1, limit: 0 }, notes: "" }
+        KeySpec {
+            access,
+            access_of: None,
+            begin: Begin::Index(index),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            notes: "",
+        }
     }
 
     /// All arguments from `index` to the end, every `step`-th a key.
     pub const fn rest(index: u16, step: u16, access: Access) -> KeySpec {
-        KeySpec { access, begin: Begin::Index(index), find: Find::Range { last: -1, step, limit: 0 }, notes: "" }
+        KeySpec {
+            access,
+            access_of: None,
+            begin: Begin::Index(index),
+            find: Find::Range { last: -1, step, limit: 0 },
+            notes: "",
+        }
     }
 
     /// A key count at `index`, the keys right after it.
     pub const fn counted(index: u16, step: u16, access: Access) -> KeySpec {
-        KeySpec { access, begin: Begin::Index(index), find: Find::Counted { count_at: 0, first: 1, step }, notes: "" }
+        KeySpec {
+            access,
+            access_of: None,
+            begin: Begin::Index(index),
+            find: Find::Counted { count_at: 0, first: 1, step },
+            notes: "",
+        }
     }
 
     /// One key, where `search` finds it.
     pub const fn searched(search: fn(Args<'_>) -> Option<usize>, access: Access) -> KeySpec {
-        KeySpec { access, begin: Begin::Searched(search), find: Find::Range { last: 0, step: 1, limit: 0 }, notes: "" }
+        KeySpec {
+            access,
+            access_of: None,
+            begin: Begin::Searched(search),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            notes: "",
+        }
+    }
+
+    /// The same, with an access that depends on the arguments.
+    pub const fn varying(self, access_of: fn(Args<'_>) -> Access) -> KeySpec {
+        KeySpec { access: self.access.and(Access::VARIABLE_FLAGS), access_of: Some(access_of), ..self }
     }
 
     /// The same with a remark.

@@ -23,6 +23,7 @@ impl Instance {
         self.snapshots = 0;
         self.expire_stopped_early = 0;
         self.eviction.reset();
+        self.defragmenter.reset_time(self.stamp_ns);
         let stats = self.keyspace.stats_mut();
         stats.hits = 0;
         stats.misses = 0;

@@ -14,8 +14,6 @@
 //! The number of a command indexes every per-command array (statistics, latency histograms): it is dense, and stable
 //! for the life of the process.
 
-use std::sync::OnceLock;
-
 use super::spec::{Arity, Begin, CommandSpec, Find, Flags, Handler};
 use crate::resp::Args;
 
@@ -34,7 +32,7 @@ pub struct Command {
     /// The name with its container: `set`, `client|kill`.
     pub full_name: String,
     /// What it is called by: its name, unless it was renamed; empty when it cannot be called.
-    called: String,
+    called: Vec<u8>,
     /// Copied from the declaration, so that gates touch one line of memory.
     pub flags: Flags,
     /// Copied from the declaration.
@@ -68,7 +66,7 @@ impl Command {
             spec,
             id,
             full_name,
-            called: spec.name.to_owned(),
+            called: spec.name.into(),
             flags: spec.flags,
             arity: spec.arity,
             handler: spec.handler,
@@ -100,8 +98,6 @@ pub enum Lookup<'t> {
     /// The container exists, the subcommand does not.
     UnknownSubcommand(&'t Command),
 }
-
-static TABLE: OnceLock<CommandTable> = OnceLock::new();
 
 /// All commands.
 pub struct CommandTable {
@@ -160,6 +156,15 @@ impl Folded {
     }
 }
 
+/// A `rename-command` that cannot be: which one, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadRename {
+    /// Its place among all of them.
+    pub index: usize,
+    /// In Redis's words.
+    pub why: &'static str,
+}
+
 impl CommandTable {
     /// The table of the given declarations.
     ///
@@ -176,18 +181,17 @@ impl CommandTable {
     /// on. An empty new name makes it unknown.
     pub fn renamed<'n>(
         specs: impl IntoIterator<Item = &'static CommandSpec>,
-        renames: impl IntoIterator<Item = (&'n str, &'n str)>,
-    ) -> Result<CommandTable, String> {
+        renames: impl IntoIterator<Item = (&'n [u8], &'n [u8])>,
+    ) -> Result<CommandTable, BadRename> {
         let CommandTable { mut commands, places, .. } = CommandTable::new(specs);
-        for (from, to) in renames {
+        for (index, (from, to)) in renames.into_iter().enumerate() {
+            let command = commands.iter().position(|c| c.called.eq_ignore_ascii_case(from) && !from.is_empty());
+            let command = command.ok_or(BadRename { index, why: "No such command in rename-command" })?;
+            commands[command].called.clear();
             if !to.is_empty() && commands.iter().any(|c| c.called.eq_ignore_ascii_case(to)) {
-                return Err(format!("rename-command {from} {to}: Target command name already exists"));
+                return Err(BadRename { index, why: "Target command name already exists" });
             }
-            let command = commands.iter_mut().find(|c| c.called.eq_ignore_ascii_case(from));
-            match command.filter(|_| !from.is_empty()) {
-                Some(command) => to.clone_into(&mut command.called),
-                None => return Err(format!("rename-command {from} {to}: No such command in rename-command")),
-            }
+            to.clone_into(&mut commands[command].called);
         }
         Ok(CommandTable::of(commands, places.len() as u16))
     }
@@ -200,13 +204,14 @@ impl CommandTable {
             if command.called.is_empty() {
                 continue;
             }
-            let Some(folded) = Folded::of(command.called.as_bytes()) else {
+            let Some(folded) = Folded::of(&command.called) else {
                 long_names.push(index - 1);
                 continue;
             };
             let mut at = folded.slot();
             while slots[at].index != 0 {
-                assert!(slots[at].folded != folded, "two commands are called {}", command.called);
+                let other = &commands[usize::from(slots[at].index) - 1];
+                assert!(!other.called.eq_ignore_ascii_case(&command.called), "two commands have the same name");
                 at = (at + 1) % SLOTS;
             }
             slots[at] = Slot { folded, index };
@@ -221,14 +226,9 @@ impl CommandTable {
         CommandTable { commands, slots, long_names, places }
     }
 
-    /// The table of all commands of this program, made once.
-    pub fn global(specs: fn() -> Vec<&'static CommandSpec>) -> &'static CommandTable {
-        TABLE.get_or_init(|| CommandTable::new(specs()))
-    }
-
-    /// Makes the table of this program, before anybody asks for it.
-    pub fn set_global(table: CommandTable) -> &'static CommandTable {
-        TABLE.get_or_init(|| table)
+    /// The table for the rest of the process: an instance's commands are referred to from everywhere in it.
+    pub fn leak(self) -> &'static CommandTable {
+        Box::leak(Box::new(self))
     }
 
     /// The command of that name, in any case; containers, not subcommands.
@@ -245,7 +245,7 @@ impl CommandTable {
             }
             if slot.folded == folded {
                 let command = &self.commands[usize::from(slot.index) - 1];
-                if command.called.as_bytes().eq_ignore_ascii_case(name) {
+                if command.called.eq_ignore_ascii_case(name) {
                     return Some(command);
                 }
             }
@@ -256,7 +256,7 @@ impl CommandTable {
     #[cold]
     fn long(&self, name: &[u8]) -> Option<&Command> {
         let mut long = self.long_names.iter().map(|i| &self.commands[usize::from(*i)]);
-        long.find(|c| c.called.as_bytes().eq_ignore_ascii_case(name))
+        long.find(|c| c.called.eq_ignore_ascii_case(name))
     }
 
     /// What a request names: the command, or the subcommand of a container.
@@ -361,15 +361,40 @@ mod tests {
     #[test]
     fn renamed_commands_are_found_by_their_new_names_alone() {
         let specs: [&'static CommandSpec; 4] = [&GET, &SET, &LONG, &CLIENT];
-        let renames =
-            [("GET", "fetch"), ("set", "get"), ("georadiusbymember", ""), ("client", "averyveryverylongname")];
-        let t = CommandTable::renamed(specs, renames).expect("all names exist");
+        let renamed = |renames: &[(&str, &str)]| {
+            CommandTable::renamed(specs, renames.iter().map(|(from, to)| (from.as_bytes(), to.as_bytes())))
+        };
+        let t = renamed(&[
+            ("GET", "fetch"),
+            ("set", "get"),
+            ("georadiusbymember", ""),
+            ("client", "averyveryverylongname"),
+        ]);
+        let t = t.expect("all names exist");
         assert_eq!(t.command(b"Fetch").expect("renamed").full_name, "get");
         assert_eq!(t.command(b"get").expect("renamed").full_name, "set");
         assert!(t.command(b"set").is_none() && t.command(b"georadiusbymember").is_none() && t.command(b"").is_none());
         assert_eq!(t.command(b"AVeryVeryVeryLongName").expect("renamed").subcommands.len(), 1);
-        assert!(CommandTable::renamed(specs, [("nosuch", "x")]).is_err_and(|e| e.contains("No such command")));
-        assert!(CommandTable::renamed(specs, [("get", "SET")]).is_err_and(|e| e.contains("already exists")));
+        let why = |renames: &[(&str, &str)]| renamed(renames).err().map(|bad| (bad.index, bad.why));
+        const UNKNOWN: &str = "No such command in rename-command";
+        assert_eq!(why(&[("nosuch", "x")]), Some((0, UNKNOWN)));
+        assert_eq!(why(&[("", "x")]), Some((0, UNKNOWN)));
+        assert_eq!(why(&[("get", "x"), ("get", "y")]), Some((1, UNKNOWN)));
+        assert_eq!(why(&[("client", ""), ("get", "SET")]), Some((1, "Target command name already exists")));
+        assert_eq!(why(&[("get", "GET")]), None, "its own name is free once it has given it up");
+    }
+
+    /// Names that differ only in a bit that folding drops, and names that are no text.
+    #[test]
+    fn a_new_name_may_be_any_bytes() {
+        let specs: [&'static CommandSpec; 4] = [&GET, &SET, &LONG, &CLIENT];
+        let renames: [(&[u8], &[u8]); 4] =
+            [(b"get", b"a[b"), (b"set", b"a{b"), (b"client", b"\xff\x00"), (b"georadiusbymember", b"\xfe\x00")];
+        let t = CommandTable::renamed(specs, renames).expect("all names exist");
+        for (from, to) in renames {
+            assert_eq!(t.command(to).expect("renamed").full_name.as_bytes(), from);
+            assert!(t.command(from).is_none());
+        }
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Instance {
         self.metrics.allocator_allocated_bytes.set(allocator.allocated);
         self.metrics.allocator_active_bytes.set(allocator.active);
         self.metrics.allocator_resident_bytes.set(allocator.resident);
+        self.plan_defrag(&allocator);
         let totals = Totals {
             commands: self.commands_total,
             input: self.input_bytes,
@@ -86,7 +87,9 @@ impl Instance {
         m.evicted_keys.set(stats.evicted_keys);
         m.lazyfreed_objects.set(self.keyspace.lazyfree().freed_objects());
         m.lazyfree_pending.set(self.keyspace.lazyfree().pending_objects());
-        m.memory_used_bytes.set(self.memory.now());
+        m.defrag_running.set(u64::from(self.defragmenter.percent()));
+        m.defrag_ms.set(self.defragmenter.total_ms(self.stamp_ns));
+        m.memory_used_bytes.set(self.used_memory());
         m.memory_peak_bytes.set(self.memory.peak());
         m.memory_max_bytes.set(self.config.storage.maxmemory);
         m.slowlog_length.set(self.slowlog.len() as u64);

@@ -11,18 +11,18 @@
 //! A request that waits counts once, when it is over, with the time that all its tries took and none of the time it
 //! waited. MONITOR shows it when it is first tried.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::blocking::{ClientId, Waiter};
+use crate::blocking::{ClientId, Wait, WaitFor, Waiter};
 use crate::client::{Attention, Client};
-use crate::exec::call;
+use crate::exec::call::{self, Origin, Outcome, Request};
 use crate::exec::ctx::Host;
-use crate::exec::error::{CommandError, CommandResult};
+use crate::exec::error::CommandError;
 use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Alert, Ask, Instance};
 use crate::exec::monitor;
-use crate::exec::table::Command;
-use crate::resp::Args;
 use crate::util::gather::Mark;
 
 /// What a client is told that CLIENT UNBLOCK ... ERROR woke.
@@ -39,9 +39,10 @@ pub enum WaitEnd {
 
 impl Instance {
     /// Tells the clients whose time is over.
-    pub fn end_due_waits(&mut self, now_ns: u64) {
+    fn end_due_waits(&mut self, host: &mut dyn Host) {
+        let now_ns = host.now_ns();
         while let Some(id) = self.waiting.due(now_ns) {
-            if !self.end_wait(id, WaitEnd::Timeout) {
+            if !self.end_wait(host, id, WaitEnd::Timeout) {
                 // Somebody whose box is out cannot be waiting; but a loop must not hang on that.
                 self.waiting.remove(self.keyspace.wanted_mut(), id);
             }
@@ -53,35 +54,47 @@ impl Instance {
         if self.waiting.is_empty() {
             return;
         }
-        self.end_due_waits(host.now_ns());
+        self.end_due_waits(host);
         if self.keyspace.wanted().has_ready() {
             serve(self, host);
         }
+        if !self.outbox.is_empty() {
+            call::deliver(self, None);
+        }
     }
 
-    /// CLIENT UNBLOCK, and the end of a timeout; false for a client that does not wait.
-    pub fn end_wait(&mut self, id: ClientId, end: WaitEnd) -> bool {
-        if !self.waiting.has(id) {
-            return false;
+    /// What a client has waited for to be freed is freed. It may have gone, or been unblocked.
+    pub fn memory_is_freed(&mut self, host: &mut dyn Host, id: ClientId) {
+        if self.waiting.waiter(id).is_some_and(|waiter| waiter.wait.what == WaitFor::Memory) {
+            self.end_wait(host, id, WaitEnd::Timeout);
         }
+    }
+
+    /// CLIENT UNBLOCK, and the end of a timeout; false for a client that is not blocked.
+    pub fn end_wait(&mut self, host: &mut dyn Host, id: ClientId, end: WaitEnd) -> bool {
+        let Some(waiter) = self.waiting.waiter(id) else { return false };
         let Some(mut client) = self.clients.take_by_id(id) else { return false };
-        let mark = client.reply.out.mark();
+        let before = client.reply.out.mark();
         let result = match end {
+            WaitEnd::Timeout if waiter.wait.what == WaitFor::Memory => {
+                client.reply.ok();
+                Ok(())
+            }
             WaitEnd::Timeout => {
                 client.reply.null_array();
                 Ok(())
             }
             WaitEnd::Error => Err(UNBLOCKED),
         };
-        if let Some(waiter) = self.stop_waiting(&mut client) {
-            finish(self, &mut client, &waiter, result, mark, 0);
-        }
+        let request = again_request(self, &waiter);
+        call::finish(self, &mut client, host, &request, Origin::Unblocked(&waiter), result, 0);
+        unblock(self, &mut client, before);
         self.clients.put_back(client);
         true
     }
 
     /// Takes a client out of the queues, without a word.
-    pub fn stop_waiting(&mut self, client: &mut Client) -> Option<Waiter> {
+    pub fn stop_waiting(&mut self, client: &mut Client) -> Option<Rc<Waiter>> {
         if !client.attention.has(Attention::BLOCKED) {
             return None;
         }
@@ -98,31 +111,38 @@ impl Instance {
     }
 }
 
-/// The handler that has just run for `client` asked to wait.
+/// The handler that has just run for `client` found nothing and is to be tried again when a key changes.
 #[cold]
 #[inline(never)]
-pub(super) fn begin(
+pub(super) fn block(
     inst: &mut Instance,
     client: &mut Client,
     host: &mut dyn Host,
-    command: &'static Command,
-    args: Args<'_>,
+    request: &Request<'_>,
+    origin: Origin<'_>,
+    wait: Wait,
 ) {
-    let Some(wait) = inst.waiting.take_asked() else { return };
     let began_ns = inst.stamp_ns;
     inst.stamp_ns = host.now_ns();
+    let spent_ns = inst.stamp_ns.saturating_sub(began_ns);
+    let Request { command, args, .. } = *request;
     client.last_command = command.id;
+    if let Origin::Unblocked(waiter) = origin {
+        // In vain: it goes on waiting where it stood.
+        waiter.spent_ns.set(waiter.spent_ns.get() + spent_ns);
+        return;
+    }
     if inst.alert.has(Alert::MONITORED) {
         monitor::feed(inst, client, command, args, host.wall_us());
     }
     let as_ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let waiter = Waiter {
         deadline_ns: wait.timeout.map(|time| began_ns.saturating_add(as_ns(time))),
-        wait: *wait,
+        wait,
         db: client.db,
         command: command.id,
         request: args.into(),
-        spent_ns: inst.stamp_ns.saturating_sub(began_ns),
+        spent_ns: Cell::new(spent_ns),
     };
     client.attention.put(Attention::BLOCKED, true);
     inst.waiting.add(inst.keyspace.wanted_mut(), client.id, waiter);
@@ -163,61 +183,42 @@ fn again(inst: &mut Instance, host: &mut dyn Host, id: ClientId) {
 }
 
 fn try_again(inst: &mut Instance, host: &mut dyn Host, client: &mut Client) {
-    let Some(waiter) = inst.waiting.waiter_mut(client.id) else { return };
-    let request = waiter.again().clone();
-    let command = inst.table.by_id(waiter.command);
-    let mark = client.reply.out.mark();
-    match gate::check(inst, client, host, command) {
-        Verdict::Run => {}
+    let Some(waiter) = inst.waiting.waiter(client.id) else { return };
+    let (request, origin) = (again_request(inst, &waiter), Origin::Unblocked(&waiter));
+    let before = client.reply.out.mark();
+    match gate::check(inst, client, host, &request, origin) {
+        Verdict::Run => {
+            let ready = inst.keyspace.wanted().ready_len();
+            match call::execute(inst, client, host, &request, origin) {
+                Outcome::Done => unblock(inst, client, before),
+                Outcome::Blocked | Outcome::Postponed => inst.keyspace.wanted_mut().truncate_ready(ready),
+            }
+        }
         Verdict::Postpone => {
             // It arrives anew when the pause is over.
-            if let Some(waiter) = inst.stop_waiting(client) {
-                client.deferred.push_front(waiter.request);
-                client.attention.put(Attention::PAUSED, true);
-                inst.asks.push(Ask::HoldBack(client.conn));
-            }
-            return;
+            inst.stop_waiting(client);
+            client.deferred.push_front(waiter.request.clone());
+            client.attention.put(Attention::PAUSED, true);
+            inst.asks.push(Ask::HoldBack(client.conn));
         }
         Verdict::Refuse(error) => {
-            if let Some(waiter) = inst.stop_waiting(client) {
-                inst.metrics.commands[usize::from(command.id)].rejected.inc();
-                finish(inst, client, &waiter, Err(error), mark, 0);
-            }
-            return;
+            inst.metrics.commands[usize::from(request.command.id)].rejected.inc();
+            call::finish(inst, client, host, &request, origin, Err(error), 0);
+            unblock(inst, client, before);
         }
-        Verdict::Queue => return, // nobody waits inside MULTI
-    }
-    let began_ns = inst.stamp_ns;
-    let ready = inst.keyspace.wanted().ready_len();
-    let result = call::run(inst, client, host, command, request.view(), None);
-    inst.stamp_ns = host.now_ns();
-    let spent_ns = inst.stamp_ns.saturating_sub(began_ns);
-    if inst.waiting.take_asked().is_some() {
-        // In vain: it goes on waiting where it stood.
-        inst.keyspace.wanted_mut().truncate_ready(ready);
-        if let Some(waiter) = inst.waiting.waiter_mut(client.id) {
-            waiter.spent_ns += spent_ns;
-        }
-        return;
-    }
-    if let Some(waiter) = inst.stop_waiting(client) {
-        finish(inst, client, &waiter, result, mark, spent_ns);
+        Verdict::Queue => {} // nobody blocks inside MULTI
     }
 }
 
-/// The request is over: its reply, its statistics, and what the client sent meanwhile.
-fn finish(inst: &mut Instance, client: &mut Client, waiter: &Waiter, result: CommandResult, mark: Mark, last_ns: u64) {
-    let failed = result.is_err();
-    if let Err(error) = result {
-        client.reply.error_bytes(error.as_bytes());
-        inst.errors.count(error.code());
-    }
-    if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
-        client.reply.out.truncate_to(mark);
-    }
-    client.attention.put(Attention::REPLY_SKIP, false);
+/// What is run, or answered, for a blocked client.
+fn again_request<'w>(inst: &Instance, waiter: &'w Waiter) -> Request<'w> {
+    Request { command: inst.table.by_id(waiter.command), args: waiter.again().view(), first_key_hash: None }
+}
+
+/// A blocked client's request is over and answered: it goes on with what it sent meanwhile.
+fn unblock(inst: &mut Instance, client: &mut Client, before: Mark) {
+    inst.stop_waiting(client);
+    call::apply_reply_rules(client, before);
     client.commands += 1;
-    let command = inst.table.by_id(waiter.command);
-    inst.account(client, command, waiter.request.view(), waiter.spent_ns + last_ns, failed);
     inst.asks.push(Ask::GoOn(client.conn));
 }

@@ -86,7 +86,7 @@ fn resolve(entry: &str) -> io::Result<Vec<SocketAddr>> {
     let (host, port) = entry.rsplit_once(':').ok_or_else(bad)?;
     let port = port.parse().map_err(|_| bad())?;
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    sockets::resolve_bind(host, port)
+    sockets::resolve_bind(host.as_bytes(), port)
 }
 
 impl Handle {

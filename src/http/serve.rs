@@ -77,7 +77,7 @@ impl Observer {
                         self.log.warning("No connection for metrics accepted", &[(keys::ERROR, &Shown(error))]);
                     }
                     Event::Mail(Order::Stop) => return,
-                    Event::Signal(_) => {} // none are watched here
+                    Event::Signal(_) | Event::Connected { .. } => {} // none are watched here, and nobody connects out
                 }
             }
             self.close_overdue(now_ns);

@@ -14,6 +14,8 @@ pub const CLIENTS: &str = "clients";
 pub const CLOCK: &str = "clock";
 /// The name of a command.
 pub const COMMAND: &str = "command";
+/// The file and line that ask for something.
+pub const CONFIGURED_AT: &str = "configured_at";
 /// The number of a database.
 pub const DB: &str = "db";
 /// How long something took, in milliseconds.

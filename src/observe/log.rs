@@ -22,8 +22,9 @@
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -154,6 +155,8 @@ pub struct Options {
     pub role: Role,
     /// Reads the time.
     pub stamp: fn() -> Stamp,
+    /// Opens a file to write at its end, when the log starts and when it is opened again: must not wait for anybody.
+    pub open: fn(&Path) -> io::Result<File>,
 }
 
 impl Default for Options {
@@ -164,6 +167,7 @@ impl Default for Options {
             output: Output::Stdout,
             role: Role::Primary,
             stamp: Stamp::utc_now,
+            open: open_append,
         }
     }
 }
@@ -178,13 +182,16 @@ pub struct Logger {
 impl Logger {
     /// Opens the log.
     pub fn new(options: Options) -> io::Result<Logger> {
+        let sink = Sink::open(options.output, options.open)?;
         let root = Arc::new(Root {
             level: AtomicU8::new(options.level as u8),
             role: AtomicU8::new(options.role as u8),
             format: AtomicU8::new(options.format as u8),
             pid: std::process::id(),
             stamp: options.stamp,
-            sink: Mutex::new(Sink::open(options.output)?),
+            open: options.open,
+            descriptor: AtomicI32::new(sink.descriptor()),
+            sink: Mutex::new(sink),
         });
         Ok(Logger { slog: slog::Logger::root(Writer { root: root.clone(), worker: false }, o!()), root })
     }
@@ -266,6 +273,11 @@ impl Logger {
         }
     }
 
+    /// Where lines go, for who must not wait for the others that write there: crash reports.
+    pub fn descriptor(&self) -> i32 {
+        self.root.descriptor.load(Relaxed)
+    }
+
     /// The least level that is written.
     pub fn level(&self) -> Level {
         let level = self.root.level.load(Relaxed);
@@ -289,7 +301,7 @@ impl Logger {
 
     /// Sends the lines of all clones elsewhere. On an error everything stays as it was.
     pub fn set_output(&self, output: Output) -> io::Result<()> {
-        *self.root.sink() = Sink::open(output)?;
+        self.root.replace(&mut self.root.sink(), Sink::open(output, self.root.open)?);
         Ok(())
     }
 
@@ -297,7 +309,8 @@ impl Logger {
     pub fn reopen(&self) -> io::Result<()> {
         let mut sink = self.root.sink();
         let Sink::File { path, .. } = &*sink else { return Ok(()) };
-        *sink = Sink::open(Output::File(path.clone()))?;
+        let new = Sink::open(Output::File(path.clone()), self.root.open)?;
+        self.root.replace(&mut sink, new);
         Ok(())
     }
 }
@@ -333,10 +346,18 @@ struct Root {
     format: AtomicU8,
     pid: u32,
     stamp: fn() -> Stamp,
+    open: fn(&Path) -> io::Result<File>,
     sink: Mutex<Sink>,
+    /// That of `sink`.
+    descriptor: AtomicI32,
 }
 
 impl Root {
+    fn replace(&self, sink: &mut Sink, new: Sink) {
+        self.descriptor.store(new.descriptor(), Relaxed);
+        *sink = new;
+    }
+
     fn sink(&self) -> MutexGuard<'_, Sink> {
         // A panic while a line was written leaves at worst half a line.
         self.sink.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -349,10 +370,17 @@ enum Sink {
 }
 
 impl Sink {
-    fn open(output: Output) -> io::Result<Sink> {
+    fn open(output: Output, open: fn(&Path) -> io::Result<File>) -> io::Result<Sink> {
         match output {
             Output::Stdout => Ok(Sink::Stdout),
-            Output::File(path) => Ok(Sink::File { file: open_append(&path)?, path }),
+            Output::File(path) => Ok(Sink::File { file: open(&path)?, path }),
+        }
+    }
+
+    fn descriptor(&self) -> i32 {
+        match self {
+            Sink::Stdout => io::stdout().as_raw_fd(),
+            Sink::File { file, .. } => file.as_raw_fd(),
         }
     }
 

@@ -300,6 +300,12 @@ metrics! {
     Counter evicted_clients,         "evicted_clients",         "redis_evicted_clients_total",           1.0,   "Clients closed because of maxmemory-clients";
     Counter lazyfreed_objects,       "lazyfreed_objects",       "redis_lazyfreed_objects_total",         1.0,   "Values freed in the background";
     Gauge   lazyfree_pending,        "lazyfree_pending_objects", "redis_lazyfree_pending_objects",       1.0,   "Values that wait to be freed in the background";
+    Gauge   defrag_running,          "active_defrag_running",   "redis_active_defrag_running",           1.0,   "Share of a processor that moving memory may take just now, in percent";
+    Counter defrag_hits,             "active_defrag_hits",      "redis_defrag_hits",                     1.0,   "Allocations that were moved";
+    Counter defrag_misses,           "active_defrag_misses",    "redis_defrag_misses",                   1.0,   "Allocations that were looked at and not moved";
+    Counter defrag_key_hits,         "active_defrag_key_hits",  "redis_defrag_key_hits",                 1.0,   "Keys of which something was moved";
+    Counter defrag_key_misses,       "active_defrag_key_misses", "redis_defrag_key_misses",              1.0,   "Keys that were looked at and of which nothing was moved";
+    Counter defrag_ms,               "total_active_defrag_time", "redis_active_defrag_seconds_total",    0.001, "Time during which memory was moved, now and then";
     Gauge   memory_used_bytes,       "used_memory",             "redis_memory_used_bytes",               1.0,   "Memory allocated";
     Gauge   memory_rss_bytes,        "used_memory_rss",         "redis_memory_used_rss_bytes",           1.0,   "Memory resident, as the system counts it";
     Gauge   memory_peak_bytes,       "used_memory_peak",        "redis_memory_used_peak_bytes",          1.0,   "The most memory that was allocated";

@@ -110,7 +110,12 @@ fn print_fault(fault: &RdbError, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "--- RDB ERROR DETECTED ---")?;
     match &fault.why {
         // What Redis's tool says without ceremony; everything else is, there too, an internal error with its place.
-        Why::UnexpectedEof | Why::WrongSignature | Why::Version(_) | Why::UnknownOpcode(_) | Why::Checksum { .. } => {
+        Why::UnexpectedEof
+        | Why::WrongSignature
+        | Why::Version(_)
+        | Why::ValkeyVersion(_)
+        | Why::UnknownOpcode(_)
+        | Why::Checksum { .. } => {
             writeln!(out, "[offset {}] {}", fault.offset, fault.why)?;
         }
         _ => writeln!(out, "[offset {}] {fault}", fault.offset)?,

@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::sys::priority;
-
 /// The sleep after each key. One for the life of an instance; threads come and go.
 #[derive(Debug, Default)]
 pub struct KeyDelay {
@@ -55,9 +53,6 @@ impl KeyDelay {
         }
     }
 }
-
-/// Keys between two looks at whether the thread gets any time at all.
-const PACE_EVERY: u64 = 1024;
 
 /// Writing: may be aborted.
 const WRITING: u8 = 0;
@@ -129,12 +124,7 @@ impl SaveControl {
     pub(super) fn key_done(&self) {
         let keys = self.keys.load(Relaxed) + 1;
         self.keys.store(keys, Relaxed);
-        let delayed = self.delay.micros() != 0;
-        if delayed || keys.is_multiple_of(PACE_EVERY) {
-            // After every sleep a thread that gives way waits for the processor again.
-            priority::pace();
-        }
-        if delayed {
+        if self.delay.micros() != 0 {
             self.delay.sleep(keys, &self.phase);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The loader owns the order of things and the rules that concern the file as a whole: which keys are left out,
 //! that no key comes twice, that the checksum is right, that nothing is left over. A [`LoadSink`] gets the keys, each
-//! with a reader placed at its value; between keys it is called to let the rest of the server breathe.
+//! with a reader placed at its value. A [`Loader`] goes a step at a time, so that the loop can answer clients in between.
 //!
 //! A fault ends the load with an error that says where the file is damaged. What was stored until then is the
 //! caller's to throw away: a server that starts stops instead, and does not touch the file.
@@ -14,7 +14,6 @@ use crate::rdb::{
 use crate::sys::disk::Disk;
 use std::fmt;
 use std::io::{self, Read};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// How a file is read.
@@ -26,8 +25,8 @@ pub struct LoadSettings {
     pub expired_before_ms: Option<i64>,
     /// `rdbchecksum`.
     pub checksum: bool,
-    /// The sink is called after this many bytes (`loading-process-events-interval-bytes`).
-    pub work_every_bytes: u64,
+    /// What a step reads (`loading-process-events-interval-bytes`).
+    pub step_bytes: u64,
     /// The longest string accepted, if that is more than 512 MB: `proto-max-bulk-len`, which may have been higher
     /// when the file was written than it is now.
     pub string_bytes_max: u64,
@@ -39,7 +38,7 @@ impl Default for LoadSettings {
             databases: 16,
             expired_before_ms: None,
             checksum: true,
-            work_every_bytes: 2 << 20,
+            step_bytes: 2 << 20,
             string_bytes_max: 512 << 20,
         }
     }
@@ -159,11 +158,6 @@ pub trait LoadSink {
 
     /// A line for the log.
     fn note(&mut self, _note: LoadNote) {}
-
-    /// Called between keys, every so many bytes: answer clients, look at the time. `Break` ends the load.
-    fn work(&mut self, _progress: &LoadProgress) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }
 
 /// A file was loaded.
@@ -203,8 +197,13 @@ pub enum LoadError {
         /// Where and why.
         fault: RdbError,
     },
-    /// The sink had enough.
-    Stopped,
+}
+
+impl LoadError {
+    /// A file that cannot be used.
+    pub fn file(path: &Path, fault: RdbError) -> LoadError {
+        LoadError::File { path: path.to_owned(), fault }
+    }
 }
 
 impl fmt::Display for LoadError {
@@ -216,105 +215,139 @@ impl fmt::Display for LoadError {
             LoadError::File { path, fault } => {
                 write!(f, "Fatal error loading the DB, {}: {fault}", path.display())
             }
-            LoadError::Stopped => f.write_str("loading was stopped"),
         }
     }
 }
 
 impl std::error::Error for LoadError {}
 
-/// Loads a file. `Ok(None)`: there is none, which is how an empty server starts.
+/// Loads a file, all of it before anything else happens. `Ok(None)`: there is none, which is how an empty server starts.
 pub fn load_file(
     disk: &dyn Disk,
     path: &Path,
     settings: &LoadSettings,
     sink: &mut dyn LoadSink,
 ) -> Result<Option<Loaded>, LoadError> {
-    let failed = |fault| LoadError::Disk { path: path.to_owned(), fault };
-    let file = match disk.open(path) {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(failed)?,
-    };
-    let total = file.len().map_err(failed)?;
-    load_stream(file, Some(total), settings, sink).map(Some).map_err(|fault| match fault {
-        Fault::Stopped => LoadError::Stopped,
-        Fault::File(fault) => LoadError::File { path: path.to_owned(), fault },
-    })
-}
-
-/// Why a stream could not be loaded.
-#[derive(Debug)]
-pub enum Fault {
-    /// The sink had enough.
-    Stopped,
-    /// The bytes are damaged, or hold what this server cannot.
-    File(RdbError),
-}
-
-impl From<RdbError> for Fault {
-    fn from(fault: RdbError) -> Self {
-        Fault::File(fault)
+    let Some(mut loader) = Loader::open_file(disk, path, settings)? else { return Ok(None) };
+    loop {
+        if let Step::Done(loaded) = loader.step(sink).map_err(|fault| LoadError::file(path, fault))? {
+            return Ok(Some(loaded));
+        }
     }
 }
 
-/// Loads from any source that holds nothing but one file.
+/// Loads from any source that holds nothing but one file, all of it before anything else happens.
 pub fn load_stream(
     source: impl Read,
     total: Option<u64>,
     settings: &LoadSettings,
     sink: &mut dyn LoadSink,
-) -> Result<Loaded, Fault> {
-    let options = ReadOptions {
-        input_bytes: total,
-        string_bytes_max: settings.string_bytes_max.max(ReadOptions::default().string_bytes_max),
-        checksum: settings.checksum,
-    };
-    let mut file = FileReader::open(RdbReader::new(source, options))?;
-    let mut progress = LoadProgress { total_bytes: total.unwrap_or(0), ..LoadProgress::default() };
-    let mut db = 0;
-    let mut work_at = settings.work_every_bytes;
+) -> Result<Loaded, RdbError> {
+    let mut loader = Loader::open(source, total, settings)?;
     loop {
-        if file.offset() >= work_at {
-            progress.bytes = file.offset();
-            work_at = progress.bytes + settings.work_every_bytes;
-            if sink.work(&progress).is_break() {
-                return Err(Fault::Stopped);
+        if let Step::Done(loaded) = loader.step(sink)? {
+            return Ok(loaded);
+        }
+    }
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to read.
+    More,
+    /// That was all.
+    Done(Loaded),
+}
+
+/// A load, a step at a time: whoever drives it decides what happens between the steps.
+pub struct Loader<'r> {
+    file: FileReader<'r>,
+    settings: LoadSettings,
+    progress: LoadProgress,
+    db: u32,
+}
+
+impl Loader<'static> {
+    /// Opens a file; `Ok(None)` when there is none.
+    pub fn open_file(disk: &dyn Disk, path: &Path, settings: &LoadSettings) -> Result<Option<Self>, LoadError> {
+        let failed = |fault| LoadError::Disk { path: path.to_owned(), fault };
+        let file = match disk.open(path) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        let total = file.len().map_err(failed)?;
+        Loader::open(file, Some(total), settings).map(Some).map_err(|fault| LoadError::file(path, fault))
+    }
+}
+
+impl<'r> Loader<'r> {
+    /// Reads the header of a file of `total` bytes, where that is known.
+    pub fn open(source: impl Read + 'r, total: Option<u64>, settings: &LoadSettings) -> Result<Loader<'r>, RdbError> {
+        let options = ReadOptions {
+            input_bytes: total,
+            string_bytes_max: settings.string_bytes_max.max(ReadOptions::default().string_bytes_max),
+            checksum: settings.checksum,
+        };
+        let file = FileReader::open(RdbReader::new(source, options))?;
+        let progress = LoadProgress { total_bytes: total.unwrap_or(0), ..LoadProgress::default() };
+        Ok(Loader { file, settings: *settings, progress, db: 0 })
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> &LoadProgress {
+        &self.progress
+    }
+
+    /// Reads on for [`LoadSettings::step_bytes`], to the end of the key that they end in.
+    pub fn step(&mut self, sink: &mut dyn LoadSink) -> Result<Step, RdbError> {
+        let until = self.file.offset().saturating_add(self.settings.step_bytes.max(1));
+        while self.file.offset() < until {
+            if let Some(loaded) = self.event(sink)? {
+                return Ok(Step::Done(loaded));
             }
         }
+        self.progress.bytes = self.file.offset();
+        Ok(Step::More)
+    }
+
+    /// One record of the file; what was loaded, if it was the last.
+    fn event(&mut self, sink: &mut dyn LoadSink) -> Result<Option<Loaded>, RdbError> {
+        let Loader { file, settings, progress, db } = self;
         match file.next_event()? {
             Event::Key(info) => {
                 if info.expire_at_ms.zip(settings.expired_before_ms).is_some_and(|(at, now)| at < now) {
                     file.skip_value(info.kind)?;
                     progress.counts.expired += 1;
-                    continue;
+                    return Ok(None);
                 }
                 let (key, body) = file.key_and_body();
                 let entry =
-                    LoadEntry { db, key, kind: info.kind, expire_at_ms: info.expire_at_ms, access: info.access };
+                    LoadEntry { db: *db, key, kind: info.kind, expire_at_ms: info.expire_at_ms, access: info.access };
                 match sink.entry(&entry, body) {
                     Ok(Stored::Yes) => progress.counts.loaded += 1,
-                    Ok(Stored::Duplicate) => return Err(file.error(Why::DuplicateKey).into()),
+                    Ok(Stored::Duplicate) => return Err(file.error(Why::DuplicateKey)),
                     Err(fault) if fault.why == Why::EmptyValue => {
                         progress.counts.empty += 1;
                         if progress.counts.empty <= EMPTY_NAMED_MAX {
                             sink.note(LoadNote::EmptyKeySkipped { key: Printable(key).to_string() });
                         }
                     }
-                    Err(fault) => return Err(fault.in_key(key).into()),
+                    Err(fault) => return Err(fault.in_key(key)),
                 }
             }
             Event::SelectDb(index) => {
                 let known = u32::try_from(index).ok().filter(|&index| index < settings.databases);
-                db = known.ok_or_else(|| {
+                *db = known.ok_or_else(|| {
                     file.error(Why::Refused(format!(
                         "Data file was created with a Redis server configured to handle more than {} databases.",
                         settings.databases
                     )))
                 })?;
             }
-            Event::ResizeDb { keys, expiring } => sink.resize(db, keys, expiring),
+            Event::ResizeDb { keys, expiring } => sink.resize(*db, keys, expiring),
             Event::SlotInfo { .. } => {}
-            Event::Aux { key, value } => aux(&key, &value, &mut progress, sink),
+            Event::Aux { key, value } => aux(&key, &value, progress, sink),
             Event::Function(source) => {
                 if !sink.function(&source).map_err(|why| file.error(Why::Refused(why)))? {
                     let first_line = source.split(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -331,9 +364,10 @@ pub fn load_stream(
                 if checksum != Checksum::Verified {
                     sink.note(LoadNote::NoChecksum(checksum));
                 }
-                return Ok(Loaded { version: file.version(), checksum, counts: progress.counts, bytes });
+                return Ok(Some(Loaded { version: file.version(), checksum, counts: progress.counts, bytes }));
             }
         }
+        Ok(None)
     }
 }
 

@@ -22,7 +22,7 @@
 //! | `save.rs` | the stream of records; temporary file, sync, rename, sync |
 //! | `control.rs` | what the main thread shares with the snapshot thread: abort, delay, progress |
 //! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
-//! | `load.rs` | [`load_file`], [`LoadSink`] |
+//! | `load.rs` | [`Loader`], [`LoadSink`] |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
 //! | `status.rs` | INFO persistence |
 //! | `check.rs` | the tool |
@@ -44,8 +44,10 @@ mod tests;
 
 pub use control::{KeyDelay, SaveControl};
 pub use keyspace_sink::{load_entry, load_value};
-pub use load::{Fault, LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Stored, load_file, load_stream};
-pub use save::{SaveError, SaveSettings, Saved, save_file, temp_path, write_snapshot};
+pub use load::{
+    LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Loader, Step, Stored, load_file, load_stream,
+};
+pub use save::{SaveError, SaveSettings, Saved, remove_stale_temps, save_file, temp_path, write_snapshot};
 pub use saver::{Moment, SaveOutcome, Saver, StartError};
 pub use source::{DatabaseSize, Item, KeyspaceSource, SnapshotSource};
 pub use status::{LoadCounts, LoadProgress, SaveStatus};

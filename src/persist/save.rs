@@ -52,6 +52,27 @@ pub fn temp_path(path: &Path, who: &str) -> PathBuf {
     path.with_file_name(format!("temp-{who}{}.rdb", crate::sys::process::pid()))
 }
 
+/// Whether a file is the temporary one of a save by this process.
+fn written_by(name: &str) -> Option<u32> {
+    let who = name.strip_prefix("temp-")?.strip_suffix(".rdb")?;
+    let pid = who.strip_prefix("fg-").unwrap_or(who);
+    // No sign, no zeros in front: such names are somebody else's.
+    let own = pid.bytes().all(|byte| byte.is_ascii_digit()) && !pid.starts_with('0');
+    pid.parse().ok().filter(|_| own)
+}
+
+/// Removes what killed processes left of their saves in a directory, and gives the names. For the start: `pid`, which is
+/// ours, saves nothing yet, so that a file of that name is a former process's. `lives` says of other processes whether
+/// they may still be writing.
+pub fn remove_stale_temps(disk: &dyn Disk, dir: &Path, pid: u32, lives: impl Fn(u32) -> bool) -> Vec<String> {
+    let mut names = disk.list(dir).unwrap_or_default();
+    names.retain(|name| {
+        let stale = written_by(name).is_some_and(|writer| writer == pid || !lives(writer));
+        stale && disk.remove(&dir.join(name)).is_ok()
+    });
+    names
+}
+
 /// A file was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
@@ -224,5 +245,41 @@ impl Write for Sink<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::disk::RealDisk;
+
+    #[test]
+    fn what_killed_processes_left_is_removed() {
+        let dir = std::env::temp_dir().join(format!("kvstash-leftovers-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let stale = ["temp-100.rdb", "temp-7.rdb", "temp-fg-100.rdb"];
+        let others = [
+            "dump.rdb",
+            "temp-.rdb",
+            "temp-007.rdb",
+            "temp-100.rdb.bak",
+            "temp-100a.rdb",
+            "temp-99999999999.rdb",
+            "temp-bg-100.rdb",
+            "temp-fg-200.rdb",
+            "temp-200.rdb",
+            "xtemp-100.rdb",
+        ];
+        for name in stale.iter().chain(&others) {
+            std::fs::write(dir.join(name), "").unwrap();
+        }
+        std::fs::create_dir_all(dir.join("temp-300.rdb")).unwrap();
+        // 7 is ours now, whoever had it before; 200 lives; 300 is a directory.
+        assert_eq!(remove_stale_temps(&RealDisk, &dir, 7, |pid| [7, 200].contains(&pid)), stale);
+        let mut kept: Vec<&str> = others.iter().copied().chain(["temp-300.rdb"]).collect();
+        kept.sort_unstable();
+        assert_eq!(RealDisk.list(&dir).unwrap(), kept);
+        assert!(remove_stale_temps(&RealDisk, &dir.join("nowhere"), 7, |_| false).is_empty());
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

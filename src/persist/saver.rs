@@ -17,7 +17,7 @@ use super::source::SnapshotSource;
 use super::status::SaveStatus;
 use crate::config::special::SavePoint;
 use crate::sys::disk::Disk;
-use crate::sys::priority;
+use crate::sys::priority::Background;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -145,9 +145,10 @@ impl Saver {
         let run = self.saves;
         let report = Report { run, done: Some(done) };
         let thread = thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
-            priority::begin_background();
+            let background = Background::begin();
             let result = save::save_file(&*disk, &*source, &settings, &shared);
             drop(source);
+            drop(background);
             report.send(result);
         });
         match thread {

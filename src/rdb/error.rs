@@ -75,6 +75,8 @@ pub enum Why {
     WrongSignature,
     /// A version that this reader does not know.
     Version(u32),
+    /// A version of Valkey's format that this reader does not know.
+    ValkeyVersion(u32),
     /// A byte that opens no known record.
     UnknownOpcode(u8),
     /// A byte that is not the beginning of a length.
@@ -98,6 +100,8 @@ pub enum Why {
     },
     /// A well-formed value of a type that this server does not hold (yet).
     UnsupportedType(TypeOpcode),
+    /// A well-formed record of a kind that this server cannot make anything of.
+    Unsupported(&'static str),
     /// The key was there before, in the same database.
     DuplicateKey,
     /// A value without elements, which no key can have. It was read to its end: a file can be read on.
@@ -115,6 +119,7 @@ impl fmt::Display for Why {
             Why::UnexpectedEof => f.write_str("Unexpected EOF reading RDB file"),
             Why::WrongSignature => f.write_str("Wrong signature trying to load DB from file"),
             Why::Version(version) => write!(f, "Can't handle RDB format version {version}"),
+            Why::ValkeyVersion(version) => write!(f, "Can't handle Valkey's RDB format version {version}"),
             Why::UnknownOpcode(byte) => write!(f, "Invalid object type: {byte}"),
             Why::LengthEncoding(byte) => write!(f, "Unknown length encoding {byte}"),
             Why::NotALength => f.write_str("a specially encoded string where a length belongs"),
@@ -130,6 +135,7 @@ impl fmt::Display for Why {
             Why::UnsupportedType(kind) => {
                 write!(f, "values of type {} ({}) are not supported", kind.byte(), kind.name())
             }
+            Why::Unsupported(what) => write!(f, "not supported: {what}"),
             Why::EmptyValue => f.write_str("a value without elements"),
             Why::DuplicateKey => f.write_str("RDB has duplicated key"),
             Why::Corrupt(what) => f.write_str(what),

@@ -3,7 +3,7 @@
 //! # What this is
 //!
 //! Readers and writers for the format that Redis has used since 2.2, in versions 1 to 12 (written: 10 to 12), over
-//! `std::io`. They know records, lengths, strings, compression and the checksum; how a list or a hash is laid out
+//! `std::io`. Valkey's version 80 is read, too. They know records, lengths, strings, compression and the checksum; how a list or a hash is laid out
 //! is written by its type, with the elements offered here.
 //!
 //! Version 11 is written unless the data needs 12 (fields with expiries) or a parameter asks for another: 11 is
@@ -23,6 +23,7 @@
 //! | `opcodes.rs` | the bytes of the format, a drawing of a file, [`TypeOpcode`] |
 //! | `writer.rs`, `write_file.rs` | [`RdbWriter`]: elements; records of a file |
 //! | `reader.rs`, `read_file.rs` | [`RdbReader`]: elements; [`FileReader`]: records as [`Event`]s |
+//! | `long.rs` | long strings, part by part |
 //! | `skip.rs`, `blobs.rs` | passing over any value, its layout checked |
 //! | `payload.rs` | DUMP's footer |
 //! | `error.rs` | [`RdbError`] |
@@ -34,6 +35,7 @@
 mod access;
 mod blobs;
 mod error;
+mod long;
 pub mod opcodes;
 pub mod payload;
 mod read_file;
@@ -44,7 +46,7 @@ mod writer;
 
 pub use access::Access;
 pub use error::{Printable, RdbError, Section, Why};
-pub use opcodes::TypeOpcode;
+pub use opcodes::{Dialect, TypeOpcode};
 pub use read_file::{Checksum, Event, FileReader, KeyInfo};
 pub use reader::{RdbReader, RdbString, ReadOptions};
 pub use skip::{ModuleId, SkippedValue};

@@ -16,9 +16,15 @@
 //!    <type> <key string> <value>          a key
 //! FF <crc64>                              end; the checksum since version 5, zero when it was switched off
 //! ```
+//!
+//! Valkey went its own way from version 80 on: see [`Dialect`].
 
-/// The newest version of the format that is read, and that a payload given to RESTORE may carry.
+/// The newest version of Redis's format that is read, and that a payload given to RESTORE may carry.
 pub const VERSION_MAX: u32 = 12;
+/// Valkey's versions begin here. Up to 11 its format is Redis's.
+pub const VALKEY_VERSION_MIN: u32 = 80;
+/// The newest version of Valkey's format that is read: that of Valkey 9.0 and 9.1.
+pub const VALKEY_VERSION_MAX: u32 = 80;
 /// What is written unless the data or a parameter asks for something else: readable since Redis 7.2.
 pub const VERSION_DEFAULT: u32 = 11;
 /// The oldest version that can be asked for: readable since Redis 7.0.
@@ -26,6 +32,10 @@ pub const VERSION_MIN_WRITTEN: u32 = 10;
 /// Checksums exist since this version; an older file ends at its EOF byte.
 pub const VERSION_WITH_CHECKSUM: u32 = 5;
 
+/// `SLOT_IMPORT`, in Valkey's format: a migration of slots that was going on.
+pub const VALKEY_SLOT_IMPORT: u8 = 243;
+/// What stands for no expiry of a field in Valkey's format.
+pub const VALKEY_NO_EXPIRY: i64 = -1;
 /// `SLOT_INFO`: slot, number of keys in it, number of those with an expiry.
 pub const SLOT_INFO: u8 = 244;
 /// `FUNCTION2`: the source text of a function library.
@@ -74,9 +84,30 @@ pub(super) const MODULE_FLOAT: u64 = 3;
 pub(super) const MODULE_DOUBLE: u64 = 4;
 pub(super) const MODULE_STRING: u64 = 5;
 
+/// Whose format it is: both have bytes of their own, and use some of the same for different things.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Redis's; also all that Valkey wrote before its version 9. A file begins with `REDIS0012`.
+    #[default]
+    Redis,
+    /// That of Valkey since 9.0: a file begins with `VALKEY080`. The layout of hashes with field expiries is its own.
+    Valkey,
+}
+
+impl Dialect {
+    /// The format that a version belongs to, if it is one that is read.
+    pub fn of_version(version: u32) -> Option<Dialect> {
+        match version {
+            1..=VERSION_MAX => Some(Dialect::Redis),
+            VALKEY_VERSION_MIN..=VALKEY_VERSION_MAX => Some(Dialect::Valkey),
+            _ => None,
+        }
+    }
+}
+
 /// How a value is laid out in the file: its Redis type together with its encoding.
 ///
-/// The discriminants are the bytes of the format.
+/// The discriminants are the bytes of Redis's format; what is Valkey's own is [`OF_VALKEY`] above its byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum TypeOpcode {
@@ -130,11 +161,16 @@ pub enum TypeOpcode {
     HashMetadata = 24,
     /// A small hash with field expiries, in a listpack (since version 12).
     HashListpackEx = 25,
+    /// A hash with field expiries, as Valkey writes it.
+    HashValkey = OF_VALKEY + 22,
 }
+
+/// What sets the layouts of Valkey apart from those of Redis with the same byte.
+const OF_VALKEY: u8 = 128;
 
 impl TypeOpcode {
     /// All of them, in the order of their bytes.
-    pub const ALL: [TypeOpcode; 25] = [
+    pub const ALL: [TypeOpcode; 26] = [
         TypeOpcode::String,
         TypeOpcode::List,
         TypeOpcode::Set,
@@ -160,14 +196,16 @@ impl TypeOpcode {
         TypeOpcode::HashListpackExPreGa,
         TypeOpcode::HashMetadata,
         TypeOpcode::HashListpackEx,
+        TypeOpcode::HashValkey,
     ];
 
     /// The type that a byte of the file stands for.
-    pub fn from_byte(byte: u8) -> Option<TypeOpcode> {
+    pub fn from_byte(byte: u8, dialect: Dialect) -> Option<TypeOpcode> {
         // 8 was never assigned, so above it the table is one short.
-        let at = match byte {
-            0..=7 => byte as usize,
-            9..=25 => byte as usize - 1,
+        let at = match (byte, dialect) {
+            (0..=7, _) => byte as usize,
+            (9..=21, _) | (22..=25, Dialect::Redis) => byte as usize - 1,
+            (22, Dialect::Valkey) => return Some(TypeOpcode::HashValkey),
             _ => return None,
         };
         Some(TypeOpcode::ALL[at])
@@ -175,7 +213,7 @@ impl TypeOpcode {
 
     /// The byte in the file.
     pub fn byte(self) -> u8 {
-        self as u8
+        self as u8 & !OF_VALKEY
     }
 
     /// The name that Redis's own checker prints for it.
@@ -206,12 +244,14 @@ impl TypeOpcode {
             TypeOpcode::HashListpackExPreGa => "hash-listpack-md-pre-release",
             TypeOpcode::HashMetadata => "hash-hashtable-md",
             TypeOpcode::HashListpackEx => "hash-listpack-md",
+            TypeOpcode::HashValkey => "hash-hashtable-with-expiration",
         }
     }
 
     /// The oldest version of the format whose readers know this layout.
     pub fn since_version(self) -> u32 {
         match self {
+            TypeOpcode::HashValkey => VALKEY_VERSION_MIN,
             TypeOpcode::HashMetadataPreGa
             | TypeOpcode::HashListpackExPreGa
             | TypeOpcode::HashMetadata
@@ -236,15 +276,37 @@ mod tests {
 
     #[test]
     fn bytes_and_types_agree() {
-        for byte in 0..=255 {
-            if let Some(kind) = TypeOpcode::from_byte(byte) {
-                assert_eq!(kind.byte(), byte);
+        for dialect in [Dialect::Redis, Dialect::Valkey] {
+            for byte in 0..=255 {
+                if let Some(kind) = TypeOpcode::from_byte(byte, dialect) {
+                    assert_eq!(kind.byte(), byte);
+                }
             }
         }
         for kind in TypeOpcode::ALL {
-            assert_eq!(TypeOpcode::from_byte(kind.byte()), Some(kind));
+            let dialect = Dialect::of_version(kind.since_version()).unwrap();
+            assert_eq!(TypeOpcode::from_byte(kind.byte(), dialect), Some(kind));
         }
-        assert_eq!(TypeOpcode::from_byte(8), None);
-        assert_eq!(TypeOpcode::from_byte(26), None);
+        assert_eq!(TypeOpcode::from_byte(8, Dialect::Redis), None);
+        assert_eq!(TypeOpcode::from_byte(26, Dialect::Redis), None);
+    }
+
+    #[test]
+    fn valkey_shares_the_bytes_up_to_its_own_hash() {
+        for byte in 0..22 {
+            assert_eq!(TypeOpcode::from_byte(byte, Dialect::Valkey), TypeOpcode::from_byte(byte, Dialect::Redis));
+        }
+        assert_eq!(TypeOpcode::from_byte(22, Dialect::Valkey), Some(TypeOpcode::HashValkey));
+        for byte in 23..=255 {
+            assert_eq!(TypeOpcode::from_byte(byte, Dialect::Valkey), None, "{byte}");
+        }
+    }
+
+    #[test]
+    fn versions_belong_to_one_or_to_nobody() {
+        let dialects = [1, 11, 12, 13, 79, 80, 81].map(Dialect::of_version);
+        let (redis, valkey) = (Some(Dialect::Redis), Some(Dialect::Valkey));
+        assert_eq!(dialects, [redis, redis, redis, None, None, valkey, None]);
+        assert_eq!(Dialect::of_version(0), None);
     }
 }

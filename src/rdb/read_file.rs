@@ -90,17 +90,27 @@ impl<'r> FileReader<'r> {
         body.enter(Section::Header);
         let mut header = [0; 9];
         body.read_exact(&mut header)?;
-        let digits = header.strip_prefix(b"REDIS").ok_or_else(|| body.error_at(0, Why::WrongSignature))?;
+        let (dialect, digits) = match &header {
+            [b'R', b'E', b'D', b'I', b'S', digits @ ..] => (Dialect::Redis, &digits[..]),
+            [b'V', b'A', b'L', b'K', b'E', b'Y', digits @ ..] => (Dialect::Valkey, &digits[..]),
+            _ => return Err(body.error_at(0, Why::WrongSignature)),
+        };
+        let digits_at = (header.len() - digits.len()) as u64;
         let mut version = 0;
         for &digit in digits {
             if !digit.is_ascii_digit() {
-                return Err(body.error_at(5, Why::WrongSignature));
+                return Err(body.error_at(digits_at, Why::WrongSignature));
             }
             version = version * 10 + u32::from(digit - b'0');
         }
-        if !(1..=VERSION_MAX).contains(&version) {
-            return Err(body.error_at(5, Why::Version(version)));
+        if Dialect::of_version(version) != Some(dialect) {
+            let why = match dialect {
+                Dialect::Redis => Why::Version(version),
+                Dialect::Valkey => Why::ValkeyVersion(version),
+            };
+            return Err(body.error_at(digits_at, why));
         }
+        body.set_dialect(dialect);
         Ok(FileReader { body, version, key: Vec::new() })
     }
 
@@ -184,7 +194,7 @@ impl<'r> FileReader<'r> {
                     access = Access::Frequency(body.read_u8()?);
                 }
                 _ => {
-                    if let Some(kind) = TypeOpcode::from_byte(opcode) {
+                    if let Some(kind) = TypeOpcode::from_byte(opcode, body.dialect()) {
                         body.enter(Section::Key(kind));
                         body.read_bytes_into(&mut self.key)?;
                         body.enter(Section::Value(kind));
@@ -231,6 +241,9 @@ impl<'r> FileReader<'r> {
                 Ok(Event::ModuleAux { module: skip::module_aux(body)? })
             }
             EOF => self.end(),
+            VALKEY_SLOT_IMPORT if body.dialect() == Dialect::Valkey => {
+                Err(body.error_at(at, Why::Unsupported("Valkey's SLOT_IMPORT: a migration of slots was going on")))
+            }
             _ => Err(body.error_at(at, Why::UnknownOpcode(opcode))),
         }
     }
@@ -350,6 +363,61 @@ mod tests {
                 let _ = events(&damaged);
             }
         }
+    }
+
+    /// As Valkey 9.1.2 wrote it: two hashes, one of them with a field that has a deadline, a string and a list.
+    const OF_VALKEY: [&[u8]; 6] = [
+        b"VALKEY080\xfa\x0avalkey-ver\x059.1.2\xfa\x0ar",
+        b"edis-bits\xc0@\xfa\x05ctime\xc2\xfd\xe7\x0dk\xfa\x08used-",
+        b"mem\xc28\x05\x11\x00\xfa\x08aof-base\xc0\x00\xfe\x00\xfb\x04\x01\x16\x01h\x02\x01",
+        b"a\xc0\x01\x00\xd8\xc3,\xbb\x03\x00\x00\x01b\xc0\x02\xff\xff\xff\xff\xff\xff\xff\xff\x10\x02h2\x0c\x0c\x00",
+        b"\x00\x00\x02\x00\x81a\x02\x01\x01\xff\xfc\x89ya.\xa2\x01\x00\x00\x00\x01s\x01v\x12\x01l\x01\x02\x0b",
+        b"\x0b\x00\x00\x00\x02\x00\x01\x01\x02\x01\xff\xff\xd5\xe0\xc5\x01\xd0\xdc\xcdf",
+    ];
+
+    #[test]
+    fn a_file_of_valkey() {
+        let file = OF_VALKEY.concat();
+        let (events, keys) = events(&file).unwrap();
+        let kinds = events.iter().filter_map(|event| match event {
+            Event::Key(info) => Some(info.kind),
+            _ => None,
+        });
+        let kinds: Vec<_> = kinds.collect();
+        use TypeOpcode as T;
+        for kind in [T::HashValkey, T::HashListpack, T::String, T::ListQuicklist2] {
+            assert!(kinds.contains(&kind), "{kind:?}");
+        }
+        assert_eq!((kinds.len(), keys), (4, vec![(b"s".to_vec(), b"v".to_vec())]));
+        assert_eq!(events.last(), Some(&Event::Eof(Checksum::Verified)));
+        for at in 0..file.len() {
+            assert!(self::events(&file[..at]).is_err(), "cut at {at}");
+            for bit in 0..8 {
+                let mut damaged = file.clone();
+                damaged[at] ^= 1 << bit;
+                assert!(self::events(&damaged).is_err(), "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_of_valkeys_is_named() {
+        for (file, offset, why) in [
+            (&b"VALKEY081"[..], 6, Why::ValkeyVersion(81)),
+            (b"VALKEY011", 6, Why::ValkeyVersion(11)),
+            (b"VALKEY000", 6, Why::ValkeyVersion(0)),
+            (b"VALKEY08x", 6, Why::WrongSignature),
+            (b"REDIS0080", 5, Why::Version(80)),
+            (b"VALKEYS80", 6, Why::WrongSignature),
+            (b"VALKEY080\x17\x01k", 9, Why::UnknownOpcode(23)),
+            (b"REDIS0012\xf3", 9, Why::UnknownOpcode(243)),
+        ] {
+            let fault = events(file).unwrap_err();
+            assert_eq!((fault.offset, fault.why), (offset, why), "{}", file.escape_ascii());
+        }
+        let fault = events(b"VALKEY080\xf3\x28").unwrap_err();
+        assert!(fault.to_string().contains("SLOT_IMPORT"), "{fault}");
+        assert_eq!(fault.offset, 9);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 
 use super::error::{RdbError, Section, Why};
 use super::opcodes::*;
-use crate::util::crc64::crc64;
+use crate::collections::simd::crc64::crc64;
 use crate::util::lzf;
 
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -56,7 +56,7 @@ impl RdbString {
 }
 
 /// The first byte (or bytes) of a string or a number.
-enum Head {
+pub(super) enum Head {
     Len(u64),
     Encoded(u8),
 }
@@ -73,6 +73,7 @@ pub struct RdbReader<'r> {
     /// The buffer's bytes before this one are in `crc`.
     crc_to: usize,
     options: ReadOptions,
+    dialect: Dialect,
     section: Section,
 }
 
@@ -89,6 +90,7 @@ impl<'r> RdbReader<'r> {
             crc: 0,
             crc_to: 0,
             options,
+            dialect: Dialect::Redis,
             section: Section::Header,
         }
     }
@@ -107,6 +109,16 @@ impl<'r> RdbReader<'r> {
     /// What the reader may believe, and check.
     pub fn options(&self) -> ReadOptions {
         self.options
+    }
+
+    /// Whose format it reads.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Says whose format it reads: what a version at the one end or the other tells.
+    pub(super) fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
     }
 
     /// Names what is read next, for errors.
@@ -285,7 +297,18 @@ impl<'r> RdbReader<'r> {
         n as u64
     }
 
-    fn read_head(&mut self) -> Result<Head, RdbError> {
+    /// What is read ahead.
+    pub(super) fn buffered(&self) -> &[u8] {
+        &self.buf[self.pos..self.end]
+    }
+
+    /// Passes over a part of that.
+    pub(super) fn consume(&mut self, n: usize) {
+        debug_assert!(n <= self.end - self.pos);
+        self.pos += n;
+    }
+
+    pub(super) fn read_head(&mut self) -> Result<Head, RdbError> {
         let at = self.offset();
         let first = self.read_u8()?;
         match first >> 6 {
@@ -321,8 +344,15 @@ impl<'r> RdbReader<'r> {
 
     /// A string, numbers as numbers.
     pub fn read_string(&mut self) -> Result<RdbString, RdbError> {
+        let at = self.offset();
+        let head = self.read_head()?;
+        self.read_string_after(at, head)
+    }
+
+    /// The string whose head, at `at`, was just read.
+    pub(super) fn read_string_after(&mut self, at: u64, head: Head) -> Result<RdbString, RdbError> {
         let mut bytes = Vec::new();
-        Ok(match self.string_onto(&mut bytes)? {
+        Ok(match self.string_onto(&mut bytes, at, head)? {
             Some(number) => RdbString::Int(number),
             None => RdbString::Bytes(bytes),
         })
@@ -336,16 +366,17 @@ impl<'r> RdbReader<'r> {
     /// A string, numbers as text, in place of what `out` holds.
     pub fn read_bytes_into(&mut self, out: &mut Vec<u8>) -> Result<(), RdbError> {
         out.clear();
-        if let Some(number) = self.string_onto(out)? {
+        let at = self.offset();
+        let head = self.read_head()?;
+        if let Some(number) = self.string_onto(out, at, head)? {
             out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         }
         Ok(())
     }
 
     /// Reads a string: into `out` (empty), or as a number that leaves `out` empty.
-    fn string_onto(&mut self, out: &mut Vec<u8>) -> Result<Option<i64>, RdbError> {
-        let at = self.offset();
-        match self.read_head()? {
+    fn string_onto(&mut self, out: &mut Vec<u8>, at: u64, head: Head) -> Result<Option<i64>, RdbError> {
+        match head {
             Head::Len(len) => {
                 self.check_string_len(at, len)?;
                 self.read_onto(out, len)?;
@@ -355,23 +386,33 @@ impl<'r> RdbReader<'r> {
             Head::Encoded(ENC_INT16) => Ok(Some(i64::from(i16::from_le_bytes(self.read_array()?)))),
             Head::Encoded(ENC_INT32) => Ok(Some(i64::from(i32::from_le_bytes(self.read_array()?)))),
             Head::Encoded(ENC_LZF) => {
-                let packed_len = self.read_len()?;
-                let len = self.read_len()?;
-                self.check_string_len(at, packed_len)?;
-                self.check_string_len(at, len)?;
-                if len > packed_len.saturating_mul(lzf::RATIO_MAX) {
-                    return Err(self.error_at(at, Why::Lzf(lzf::LzfError::WrongLength)));
-                }
-                let mut packed = Vec::new();
-                self.read_onto(&mut packed, packed_len)?;
-                *out = lzf::decompress(&packed, len as usize).map_err(|why| self.error_at(at, Why::Lzf(why)))?;
+                let (packed_len, len) = self.read_packed_head(at)?;
+                *out = self.read_packed(at, packed_len, len)?;
                 Ok(None)
             }
             Head::Encoded(other) => Err(self.error_at(at, Why::StringEncoding(other))),
         }
     }
 
-    fn check_string_len(&self, at: u64, len: u64) -> Result<(), RdbError> {
+    /// The two lengths of a compressed string whose head is at `at`: of what is there, and of what it becomes.
+    pub(super) fn read_packed_head(&mut self, at: u64) -> Result<(u64, u64), RdbError> {
+        let packed_len = self.read_len()?;
+        let len = self.read_len()?;
+        self.check_string_len(at, packed_len)?;
+        self.check_string_len(at, len)?;
+        if len > packed_len.saturating_mul(lzf::RATIO_MAX) {
+            return Err(self.error_at(at, Why::Lzf(lzf::LzfError::WrongLength)));
+        }
+        Ok((packed_len, len))
+    }
+
+    pub(super) fn read_packed(&mut self, at: u64, packed_len: u64, len: u64) -> Result<Vec<u8>, RdbError> {
+        let mut packed = Vec::new();
+        self.read_onto(&mut packed, packed_len)?;
+        lzf::decompress(&packed, len as usize).map_err(|why| self.error_at(at, Why::Lzf(why)))
+    }
+
+    pub(super) fn check_string_len(&self, at: u64, len: u64) -> Result<(), RdbError> {
         if len > self.options.string_bytes_max || usize::try_from(len).is_err() {
             return Err(self.error_at(at, Why::StringTooLong(len)));
         }

@@ -106,6 +106,13 @@ impl RdbReader<'_> {
                     self.skip_string()?;
                 }
             }
+            T::HashValkey => {
+                for _ in 0..self.read_count()? {
+                    self.skip_string()?;
+                    self.skip_string()?;
+                    skipped.field_expiries += u64::from(self.read_ms()? != VALKEY_NO_EXPIRY);
+                }
+            }
             T::HashListpackEx | T::HashListpackExPreGa => {
                 if kind == T::HashListpackEx {
                     self.read_ms()?;
@@ -238,6 +245,8 @@ mod tests {
         assert_eq!(skip(TypeOpcode::List, b"\x02\x01a\xc0\x05"), Ok(true));
         assert_eq!(skip(TypeOpcode::Hash, b"\x01\x01a\x01b"), Ok(true));
         assert!(skip(TypeOpcode::Hash, b"\x01\x01a").is_err());
+        assert_eq!(skip(TypeOpcode::HashValkey, b"\x01\x01a\x01b\0\0\0\0\0\0\0\0"), Ok(true));
+        assert!(skip(TypeOpcode::HashValkey, b"\x01\x01a\x01b\0\0\0\0\0\0\0").is_err());
         assert_eq!(skip(TypeOpcode::ZsetText, b"\x01\x01a\x031.5"), Ok(true));
         assert_eq!(skip(TypeOpcode::Zset2, b"\x01\x01a\0\0\0\0\0\0\xf0\x3f"), Ok(true));
         assert!(skip(TypeOpcode::Zset2, b"\x01\x01a\0\0\0\0\0\0\xf8\x7f").is_err());

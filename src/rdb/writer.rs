@@ -18,7 +18,7 @@
 use std::io::{self, Write};
 
 use super::opcodes::*;
-use crate::util::crc64::crc64;
+use crate::collections::simd::crc64::crc64;
 use crate::util::lzf::Compressor;
 
 /// The buffer is handed to the sink when it reaches this.
@@ -210,6 +210,10 @@ impl<'w> RdbWriter<'w> {
             return self.write_packed(len);
         }
         self.write_len(len)?;
+        if self.sink.is_none() {
+            // All of it is going to lie there: it shall not move as it grows. Behind it comes a footer of ten bytes.
+            self.buf.reserve(len as usize + 16);
+        }
         let mut written = 0;
         for piece in pieces() {
             written += piece.len() as u64;

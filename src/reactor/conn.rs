@@ -46,8 +46,10 @@ pub(super) struct Conn {
     pub(super) generation: u32,
     /// An event mentioned a hang-up or an error that has not been read yet.
     hung_up: bool,
-    /// The last write was blocked, or a connect is under way: `Writable` is wanted.
+    /// The last write was blocked: `Writable` is wanted.
     blocked: bool,
+    /// A connect is under way: `Connected` is wanted, and nothing else.
+    connecting: bool,
 }
 
 impl Socket {
@@ -83,6 +85,17 @@ impl Socket {
         (asked, sent)
     }
 
+    /// How a connect went, once the kernel says that it is over.
+    fn connect_outcome(&self) -> io::Result<()> {
+        match self {
+            Socket::Unix(_) => Ok(()),
+            Socket::Tcp(stream) => match stream.take_error()? {
+                Some(error) => Err(error),
+                None => stream.peer_addr().map(drop),
+            },
+        }
+    }
+
     fn interest(&self, blocked: bool) -> Interest {
         match self {
             Socket::Unix(_) if !blocked => Interest::READABLE,
@@ -105,6 +118,19 @@ impl Conn {
     pub(super) fn notice<M>(&mut self, ready: &Ready, id: ConnId, out: &mut Vec<Event<M>>) {
         let ended = ready.is_read_closed() || ready.is_error();
         self.hung_up |= ended;
+        if self.connecting {
+            if !ready.is_writable() && !ended {
+                return;
+            }
+            self.connecting = false;
+            let outcome = self.socket.connect_outcome();
+            let failed = outcome.is_err();
+            out.push(Event::Connected { conn: id, outcome });
+            if failed {
+                return;
+            }
+            // What the other end has sent already is announced by this same event, and not again.
+        }
         if ready.is_readable() || ended {
             out.push(Event::Readable(id));
         }
@@ -188,22 +214,11 @@ impl<M> Reactor<M> {
         }
     }
 
-    /// Begins to connect. `Writable` comes when it is decided; ask [`Reactor::connect_outcome`] then.
+    /// Begins to connect. [`Event::Connected`] comes when it is decided.
     pub fn connect_tcp(&mut self, address: SocketAddr) -> io::Result<ConnId> {
         let socket = Socket::Tcp(TcpStream::connect(address)?);
         socket.prepare(0);
         self.add(socket, true)
-    }
-
-    /// How a connect went: `Err(NotConnected)` while it is undecided.
-    pub fn connect_outcome(&self, id: ConnId) -> io::Result<()> {
-        match &self.conn(id).ok_or_else(not_connected)?.socket {
-            Socket::Unix(_) => Ok(()),
-            Socket::Tcp(stream) => match stream.take_error()? {
-                Some(error) => Err(error),
-                None => stream.peer_addr().map(drop),
-            },
-        }
     }
 
     /// Probes the idle peer after so many seconds; 0 for never. Unix sockets have no such thing.
@@ -243,7 +258,7 @@ impl<M> Reactor<M> {
             Socket::Unix(stream) => registry.register(stream, conn_token(id), interest)?,
         }
         self.next_generation = self.next_generation.wrapping_add(1);
-        slot.insert(Conn { socket, generation: id.generation, hung_up: false, blocked: connecting });
+        slot.insert(Conn { socket, generation: id.generation, hung_up: false, blocked: false, connecting });
         Ok(id)
     }
 }

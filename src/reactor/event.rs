@@ -26,8 +26,16 @@ pub enum Event<M> {
     },
     /// There may be bytes, an end of stream or an error to read. Said once: read until drained.
     Readable(ConnId),
-    /// A connection whose last write was blocked can be written to again; or a connect has been decided.
+    /// A connection whose last write was blocked can be written to again.
     Writable(ConnId),
+    /// A connect that [`Reactor::connect_tcp`](super::Reactor::connect_tcp) began has been decided. Said once; a
+    /// connection that failed is still to be closed.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+        /// Whether the other end is there.
+        outcome: io::Result<()>,
+    },
     /// Nobody can be accepted for want of descriptors or memory; accepting rests for a moment. Said at most once a
     /// second, however long it lasts.
     AcceptFailed {

@@ -274,13 +274,48 @@ fn connecting_out() {
     let mut l = Loop::new();
     let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let conn = l.reactor.connect_tcp(peer.local_addr().unwrap()).unwrap();
-    l.until(|_, event| matches!(event, Event::Writable(id) if id == conn).then_some(()));
-    l.reactor.connect_outcome(conn).unwrap();
+    let connected = |wanted: ConnId| {
+        move |_: &mut Reactor<u32>, event| match event {
+            Event::Connected { conn, outcome } if conn == wanted => Some(outcome),
+            Event::Readable(conn) | Event::Writable(conn) if conn == wanted => panic!("not before it is connected"),
+            _ => None,
+        }
+    };
+    l.until(connected(conn)).unwrap();
+    // Now it is a connection as any other.
+    let (mut other, _) = peer.accept().unwrap();
+    other.write_all(b"hello").unwrap();
+    l.until(|_, event| matches!(event, Event::Readable(id) if id == conn).then_some(()));
+    let mut got = Vec::new();
+    assert!(matches!(l.reactor.read(conn, &mut got, 100), ReadOutcome::Data { n: 5, .. }));
     let gone = peer.local_addr().unwrap();
     drop(peer);
     let refused = l.reactor.connect_tcp(gone).unwrap();
-    l.until(|_, event| matches!(event, Event::Writable(id) if id == refused).then_some(()));
-    assert_eq!(l.reactor.connect_outcome(refused).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(l.until(connected(refused)).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+/// A peer that speaks first: its greeting may arrive with the end of the handshake.
+#[test]
+fn what_comes_with_the_handshake_is_announced() {
+    let mut l = Loop::new();
+    let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let conn = l.reactor.connect_tcp(peer.local_addr().unwrap()).unwrap();
+    let (mut other, _) = peer.accept().unwrap();
+    other.write_all(b"hello").unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let mut is_connected = false;
+    l.until(|_, event| match event {
+        Event::Connected { conn: id, outcome } if id == conn => {
+            outcome.unwrap();
+            is_connected = true;
+            None
+        }
+        Event::Readable(id) if id == conn => {
+            assert!(is_connected);
+            Some(())
+        }
+        _ => None,
+    });
 }
 
 #[test]

@@ -5,13 +5,14 @@
 //! the next read moves the query buffer; what has to live longer (a `MULTI` queue, a blocked client) is an
 //! [`OwnedArgs`].
 //!
-//! Arguments outside the buffer ("larges") are `Bytes`: a value of 32 KiB or more that arrived in pieces was received
-//! straight into its own allocation, and [`Args::take_large`] hands that allocation on without copying. They are
-//! shared rather than moved, because the view promises `&'a [u8]` for every argument for as long as it lives.
+//! Arguments outside the buffer ("larges") are [`LargeArg`]s: a value of 32 KiB or more that did not arrive at once was
+//! received into pieces, and [`Args::pieces`] hands these on without copying. They are shared rather than moved, because
+//! the view promises `&'a [u8]` for every argument for as long as it lives.
 
-use bytes::Bytes;
-
+use super::large::LargeArg;
 use super::request::LARGE_ARG_BYTES;
+use crate::util::piece::PieceBuf;
+use std::borrow::Cow;
 
 /// Spans are 32-bit: an [`OwnedArgs`] with so many bytes of small arguments keeps further ones outside.
 const SMALL_BYTES_MAX: usize = 1 << 31;
@@ -47,14 +48,14 @@ impl ArgSpan {
 pub struct Args<'a> {
     query: &'a [u8],
     spans: &'a [ArgSpan],
-    larges: &'a [Bytes],
+    larges: &'a [LargeArg],
 }
 
 impl<'a> Args<'a> {
     /// The view of `spans` in `query`, the slice the parser was given when it found them. `larges` is the whole
     /// vector the parser appended to, since spans hold indices into it.
     #[inline]
-    pub fn new(query: &'a [u8], spans: &'a [ArgSpan], larges: &'a [Bytes]) -> Self {
+    pub fn new(query: &'a [u8], spans: &'a [ArgSpan], larges: &'a [LargeArg]) -> Self {
         Self { query, spans, larges }
     }
 
@@ -79,7 +80,7 @@ impl<'a> Args<'a> {
     #[inline]
     fn at(&self, span: ArgSpan) -> &'a [u8] {
         if span.off == ArgSpan::OUTSIDE {
-            &self.larges[span.len as usize]
+            self.larges[span.len as usize].bytes()
         } else {
             let off = span.off as usize;
             &self.query[off..off + span.len as usize]
@@ -98,21 +99,52 @@ impl<'a> Args<'a> {
         Args { spans: self.spans.get(n..).unwrap_or(&[]), ..*self }
     }
 
-    /// Argument `i` as an allocation of its own, when it is one: at least [`LARGE_ARG_BYTES`] long and received
-    /// outside the query buffer. Nothing is copied. `None` means: copy from `args[i]`.
+    /// Argument `i`, when it lives outside the query buffer.
     #[inline]
-    pub fn take_large(&self, i: usize) -> Option<Bytes> {
+    fn large(&self, i: usize) -> Option<&'a LargeArg> {
         let span = self.spans.get(i)?;
-        if span.off != ArgSpan::OUTSIDE {
-            return None;
-        }
-        let large = &self.larges[span.len as usize];
-        (large.len() >= LARGE_ARG_BYTES).then(|| large.clone())
+        (span.off == ArgSpan::OUTSIDE).then(|| &self.larges[span.len as usize])
     }
 
-    /// The sum of the argument lengths, for accounting.
-    pub fn total_bytes(&self) -> usize {
-        self.iter().map(<[u8]>::len).sum()
+    /// Argument `i` in the pieces it was received in: at least [`LARGE_ARG_BYTES`]. Nothing is copied. `None` means:
+    /// copy from `args[i]`.
+    #[inline]
+    pub fn pieces(&self, i: usize) -> Option<PieceBuf> {
+        self.large(i).filter(|large| large.len() >= LARGE_ARG_BYTES)?.pieces()
+    }
+
+    /// False when none of them was received in pieces.
+    #[inline]
+    pub fn has_large(&self) -> bool {
+        !self.larges.is_empty() // perhaps another request's of the batch
+    }
+
+    /// Nobody reads the arguments after the handler that they are given to now: see [`LargeArg::release`].
+    pub fn release(&self) {
+        (0..self.len()).filter_map(|i| self.large(i)).for_each(LargeArg::release);
+    }
+
+    /// The length of argument `i`, which is not put together for it. Panics past the end.
+    #[inline]
+    pub fn len_of(&self, i: usize) -> usize {
+        self.large(i).map_or_else(|| self.spans[i].len as usize, LargeArg::len)
+    }
+
+    /// The first bytes of argument `i`, at most `max`; it is not put together for it. Panics past the end.
+    pub fn start_of(&self, i: usize, max: usize) -> Cow<'a, [u8]> {
+        match self.large(i) {
+            Some(large) => Cow::Owned(large.start(max)),
+            None => Cow::Borrowed(&self.at(self.spans[i])[..max.min(self.len_of(i))]),
+        }
+    }
+
+    /// Bytes of the arguments that were received in pieces.
+    #[inline]
+    pub fn large_bytes(&self) -> usize {
+        if !self.has_large() {
+            return 0;
+        }
+        (0..self.len()).filter_map(|i| self.large(i)).map(LargeArg::len).sum()
     }
 }
 
@@ -180,7 +212,7 @@ impl ExactSizeIterator for ArgsIter<'_> {}
 pub struct OwnedArgs {
     bytes: Vec<u8>,
     spans: Vec<ArgSpan>,
-    larges: Vec<Bytes>,
+    larges: Vec<LargeArg>,
 }
 
 impl OwnedArgs {
@@ -201,14 +233,14 @@ impl OwnedArgs {
     /// Appends one argument.
     pub fn push(&mut self, arg: &[u8]) {
         if arg.len() >= LARGE_ARG_BYTES || self.bytes.len() >= SMALL_BYTES_MAX {
-            return self.push_large(Bytes::copy_from_slice(arg));
+            return self.push_large(arg.to_vec().into());
         }
         self.spans.push(ArgSpan::inside(self.bytes.len(), arg.len()));
         self.bytes.extend_from_slice(arg);
     }
 
     /// Appends one argument that is an allocation of its own already.
-    pub fn push_large(&mut self, arg: Bytes) {
+    pub fn push_large(&mut self, arg: LargeArg) {
         self.spans.push(ArgSpan::outside(self.larges.len()));
         self.larges.push(arg);
     }
@@ -233,22 +265,22 @@ impl OwnedArgs {
     pub fn memory(&self) -> usize {
         self.bytes.capacity()
             + self.spans.capacity() * size_of::<ArgSpan>()
-            + self.larges.capacity() * size_of::<Bytes>()
-            + self.larges.iter().map(Bytes::len).sum::<usize>()
+            + self.larges.capacity() * size_of::<LargeArg>()
+            + self.larges.iter().map(LargeArg::memory).sum::<usize>()
     }
 }
 
 impl From<&Args<'_>> for OwnedArgs {
     fn from(args: &Args<'_>) -> Self {
         let mut owned = OwnedArgs {
-            bytes: Vec::with_capacity(args.iter().map(<[u8]>::len).filter(|n| *n < LARGE_ARG_BYTES).sum()),
+            bytes: Vec::with_capacity((0..args.len()).map(|i| args.len_of(i)).filter(|n| *n < LARGE_ARG_BYTES).sum()),
             spans: Vec::with_capacity(args.len()),
             larges: Vec::new(),
         };
-        for (i, arg) in args.iter().enumerate() {
-            match args.take_large(i) {
-                Some(large) => owned.push_large(large),
-                None => owned.push(arg),
+        for i in 0..args.len() {
+            match args.large(i).filter(|large| large.len() >= LARGE_ARG_BYTES) {
+                Some(large) => owned.push_large(large.clone()),
+                None => owned.push(&args[i]),
             }
         }
         owned
@@ -268,11 +300,20 @@ mod tests {
     #[test]
     fn a_view_reads_inside_and_outside() {
         let query = b"..SET.key";
-        let larges = [Bytes::from(vec![7; LARGE_ARG_BYTES]), Bytes::from_static(b"small")];
+        let mut received = PieceBuf::default();
+        received.push(&[7; LARGE_ARG_BYTES]);
+        let larges = [LargeArg::from(received), LargeArg::from(b"small".to_vec())];
         let spans = [ArgSpan::inside(2, 3), ArgSpan::inside(6, 3), ArgSpan::outside(0), ArgSpan::outside(1)];
         let args = Args::new(query, &spans, &larges);
         assert_eq!(args.len(), 4);
-        assert_eq!(&args[0], b"SET");
+        assert_eq!((&args[0], args.len_of(2), &args.start_of(2, 3)[..]), (&b"SET"[..], LARGE_ARG_BYTES, &[7; 3][..]));
+        assert_eq!(
+            (args.len_of(1), &args.start_of(1, 2)[..], args.large_bytes()),
+            (3, &b"ke"[..], LARGE_ARG_BYTES + 5)
+        );
+        assert!(args.pieces(1).is_none());
+        assert!(args.pieces(3).is_none(), "not large, whatever its place");
+        assert_eq!(args.pieces(2).map(|pieces| pieces.len()), Some(LARGE_ARG_BYTES));
         assert_eq!(args.get(1), Some(&b"key"[..]));
         assert_eq!(args.get(2).map(<[u8]>::len), Some(LARGE_ARG_BYTES));
         assert_eq!(&args[3], b"small");
@@ -280,23 +321,19 @@ mod tests {
         assert_eq!(args.skip(3).iter().collect::<Vec<_>>(), [b"small"]);
         assert_eq!(args.skip(9).len(), 0);
         assert_eq!(args.iter().next_back(), Some(&b"small"[..]));
-        assert!(args.take_large(1).is_none());
-        assert!(args.take_large(3).is_none(), "not large, whatever its place");
-        let taken = args.take_large(2).expect("it is large");
-        assert_eq!(taken.as_ptr(), larges[0].as_ptr(), "the same allocation");
+        assert!(args.pieces(2).is_none(), "it was put together");
     }
 
     #[test]
     fn owned_args_equal_their_view_and_share_the_large_ones() {
-        let larges = [Bytes::from(vec![7; LARGE_ARG_BYTES])];
+        let larges = [LargeArg::from(vec![7; LARGE_ARG_BYTES])];
         let spans = [ArgSpan::inside(0, 3), ArgSpan::outside(0), ArgSpan::inside(3, 0)];
         let args = Args::new(b"SET", &spans, &larges);
         let owned = OwnedArgs::from(&args);
         assert!(args.iter().eq(owned.view().iter()));
-        assert_eq!(owned.view()[1].as_ptr(), larges[0].as_ptr());
+        assert_eq!(owned.view()[1].as_ptr(), larges[0].bytes().as_ptr());
         assert!(owned.memory() >= LARGE_ARG_BYTES + 3);
-        let built = OwnedArgs::from_parts([&b"SET"[..], &larges[0], b""]);
+        let built = OwnedArgs::from_parts([&b"SET"[..], larges[0].bytes(), b""]);
         assert!(built.view().iter().eq(args.iter()));
-        assert!(built.view().take_large(1).is_some());
     }
 }

@@ -3,21 +3,29 @@
 //! Words are found in the query buffer itself when the line has no quoting. Quotes, and the bytes about which C's
 //! `isspace` and Redis's word loop disagree, go through `split_args`, which copies.
 
-use bytes::Bytes;
-
 use super::args::ArgSpan;
+use super::large::LargeArg;
+use super::protocol_error::ProtocolError;
 use crate::util::quote;
 
-/// Appends the words of `line`, which starts at `off` of the query slice; says how many there are, or `None` for
-/// unbalanced quotes. An empty line has no words.
-pub(super) fn words(line: &[u8], off: usize, spans: &mut Vec<ArgSpan>, larges: &mut Vec<Bytes>) -> Option<usize> {
+/// Appends the words of `line`, which starts at `off` of the query slice; says how many there are. An empty line has no
+/// words.
+pub(super) fn words(
+    line: &[u8],
+    off: usize,
+    spans: &mut Vec<ArgSpan>,
+    larges: &mut Vec<LargeArg>,
+) -> Result<usize, ProtocolError> {
     let before = spans.len();
-    if line.iter().any(|b| matches!(b, b'"' | b'\'' | 0 | 0x0b | 0x0c)) {
-        for word in quote::split_args(line)? {
+    if memchr::memchr(0, line).is_some() {
+        return Err(ProtocolError::NulInInline);
+    }
+    if line.iter().any(|b| matches!(b, b'"' | b'\'' | 0x0b | 0x0c)) {
+        for word in quote::split_args(line).ok_or(ProtocolError::UnbalancedQuotes)? {
             spans.push(ArgSpan::outside(larges.len()));
             larges.push(word.into());
         }
-        return Some(spans.len() - before);
+        return Ok(spans.len() - before);
     }
     let mut at = 0;
     while at < line.len() {
@@ -27,7 +35,7 @@ pub(super) fn words(line: &[u8], off: usize, spans: &mut Vec<ArgSpan>, larges: &
         }
         at += len + 1;
     }
-    Some(spans.len() - before)
+    Ok(spans.len() - before)
 }
 
 fn is_blank(b: u8) -> bool {
@@ -39,12 +47,12 @@ mod tests {
     use super::*;
     use crate::resp::Args;
 
-    fn check(line: &str, want: Option<&[&str]>) {
+    fn check(line: &str, want: Result<&[&str], ProtocolError>) {
         let (mut spans, mut larges) = (Vec::new(), Vec::new());
         let query = format!("????{line}");
         let n = words(line.as_bytes(), 4, &mut spans, &mut larges);
         assert_eq!(n, want.map(<[&str]>::len), "{line:?}");
-        if let Some(want) = want {
+        if let Ok(want) = want {
             let args = Args::new(query.as_bytes(), &spans, &larges);
             assert!(args.iter().eq(want.iter().map(|w| w.as_bytes())), "{line:?}");
         }
@@ -52,15 +60,19 @@ mod tests {
 
     #[test]
     fn words_and_quotes() {
-        check("", Some(&[]));
-        check(" \t ", Some(&[]));
-        check("PING", Some(&["PING"]));
-        check("  SET  a\tb ", Some(&["SET", "a", "b"]));
-        check("a\\x41b", Some(&["a\\x41b"]));
-        check("SET k \"a \\x41\\n\"", Some(&["SET", "k", "a A\n"]));
-        check("SET k 'it\\'s'", Some(&["SET", "k", "it's"]));
-        check("SET k \"\"", Some(&["SET", "k", ""]));
-        check("SET k \"open", None);
-        check("SET k \"a\"b", None);
+        check("", Ok(&[]));
+        check(" \t ", Ok(&[]));
+        check("PING", Ok(&["PING"]));
+        check("  SET  a\tb ", Ok(&["SET", "a", "b"]));
+        check("a\\x41b", Ok(&["a\\x41b"]));
+        check("SET k \"a \\x41\\n\"", Ok(&["SET", "k", "a A\n"]));
+        check("SET k 'it\\'s'", Ok(&["SET", "k", "it's"]));
+        check("SET k \"\"", Ok(&["SET", "k", ""]));
+        check("SET k \"open", Err(ProtocolError::UnbalancedQuotes));
+        check("SET k \"a\"b", Err(ProtocolError::UnbalancedQuotes));
+        check("SET k \"a\\x00b\"", Ok(&["SET", "k", "a\0b"]));
+        for line in ["DEL a\0b", "\0", "SET k \"a\0\"", "SET k 'open\0", "SET k v\0\"open"] {
+            check(line, Err(ProtocolError::NulInInline));
+        }
     }
 }

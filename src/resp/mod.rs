@@ -21,6 +21,7 @@
 //! | `inline` | one inline line into arguments |
 //! | `protocol_error` | what a client can do wrong, in Redis's words |
 //! | `args` | the arguments of a request: borrowed view and owned copy |
+//! | `large` | an argument in pieces |
 //! | `encode` | the reply encoder, RESP2 and RESP3 |
 //! | `reply` | the parser of replies, `Value` |
 //!
@@ -32,6 +33,7 @@
 mod args;
 mod encode;
 mod inline;
+mod large;
 mod protocol_error;
 mod reply;
 mod request;
@@ -40,6 +42,7 @@ mod request_tests;
 
 pub use args::{ArgSpan, Args, ArgsIter, OwnedArgs};
 pub use encode::{Deferred, Proto, Reply};
+pub use large::LargeArg;
 pub use protocol_error::ProtocolError;
 pub use reply::{ReplyError, ReplyLimits, ReplyParser, Value};
-pub use request::{LARGE_ARG_BYTES, LargeTarget, Limits, Parsed, RequestParser};
+pub use request::{LARGE_ARG_BYTES, Limits, Parsed, RequestParser};

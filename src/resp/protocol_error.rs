@@ -10,6 +10,9 @@ use std::fmt;
 pub enum ProtocolError {
     /// An inline request with a quote that is not closed, or a closing quote not followed by a space.
     UnbalancedQuotes,
+    /// An inline request with a NUL byte. Where C looks for the end of a line it ends at a NUL, so that such requests
+    /// never got to the end of theirs in Redis; to run what stands before the NUL would be to run another request.
+    NulInInline,
     /// More than the limit of bytes without a line end.
     TooBigInline,
     /// `*` and then more than the limit of bytes without a line end.
@@ -33,6 +36,7 @@ impl ProtocolError {
     fn reason(self) -> &'static str {
         match self {
             Self::UnbalancedQuotes => "unbalanced quotes in request",
+            Self::NulInInline => "NUL byte in inline request",
             Self::TooBigInline => "too big inline request",
             Self::TooBigMultibulkCount => "too big mbulk count string",
             Self::TooBigBulkCount => "too big bulk count string",

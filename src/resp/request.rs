@@ -23,24 +23,24 @@
 //!
 //! # Large arguments
 //!
-//! An argument of at least [`LARGE_ARG_BYTES`] that is not wholly in the slice gets a vector of its own. From then
-//! on the request no longer lives in the query buffer: the earlier arguments are copied out (they are few and small
-//! beside it), `Incomplete` consumes the whole slice, and [`RequestParser::large_target`] offers the vector, so that
-//! the socket is read straight into it. The vector grows with what arrived (at most fourfold), never on the word of
-//! the header, and becomes a `Bytes` without being copied.
+//! An argument of at least [`LARGE_ARG_BYTES`] that is not wholly in the slice is collected in pieces. From then on the
+//! request no longer lives in the query buffer: the earlier arguments are copied out (they are few and small beside
+//! it), and `Incomplete` consumes the whole slice, so that the buffer never holds more than one read of it. There are
+//! as many pieces as have arrived, whatever the header says; what a long value is made of are these very pieces.
 //!
 //! # Lenience
 //!
 //! Like Redis, the byte after a carriage return in a header and the two bytes after an argument are skipped
 //! unseen, and an error in a header is reported only when its line is complete.
 
-use bytes::Bytes;
 use memchr::memchr;
 
 use super::args::{ArgSpan, Args};
 use super::inline;
+use super::large::LargeArg;
 use super::protocol_error::ProtocolError;
 use crate::util::num::parse_i64;
+use crate::util::piece::PieceBuf;
 
 /// From this length on an argument may get an allocation of its own.
 pub const LARGE_ARG_BYTES: usize = 32 * 1024;
@@ -54,9 +54,6 @@ const SPANNED_BYTES_MAX: usize = 1 << 30;
 
 /// How far a number may be from its `*` or `$`, and a line end from the start of an inline request.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
-
-/// A large argument starts with room for this much, or for what already came if that is more.
-const LARGE_ROOM_MIN: usize = 64 * 1024;
 
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
@@ -104,17 +101,6 @@ pub enum Parsed {
     Error(ProtocolError),
 }
 
-/// A large argument being received: see [`RequestParser::large_target`].
-#[derive(Debug)]
-pub struct LargeTarget<'a> {
-    /// Append received bytes here.
-    pub into: &'a mut Vec<u8>,
-    /// How many bytes there is room for now without growing; at least 1.
-    pub room: usize,
-    /// How many bytes may be appended in all, the argument's closing CR LF included; at least `room`.
-    pub remaining: usize,
-}
-
 /// The parser of one connection. Small when idle: one pointer.
 #[derive(Debug, Default)]
 pub struct RequestParser {
@@ -127,13 +113,13 @@ struct Partial {
     at: Position,
     /// Arguments found so far. Offsets count from the first byte the next call will be shown.
     spans: Vec<ArgSpan>,
-    larges: Vec<Bytes>,
+    larges: Vec<LargeArg>,
     large: Option<Large>,
 }
 
 #[derive(Debug)]
 struct Large {
-    bytes: Vec<u8>,
+    pieces: PieceBuf,
     /// The length announced, with the closing CR LF.
     total: usize,
 }
@@ -172,7 +158,7 @@ impl RequestParser {
         query: &[u8],
         limits: &Limits,
         spans: &mut Vec<ArgSpan>,
-        larges: &mut Vec<Bytes>,
+        larges: &mut Vec<LargeArg>,
     ) -> Parsed {
         if self.partial.is_some() {
             return self.resume(query, limits, spans, larges);
@@ -197,22 +183,9 @@ impl RequestParser {
         }
     }
 
-    /// Where to read socket bytes directly, while a large argument is being received. Append at most `remaining`
-    /// bytes, then call `parse` with whatever the query buffer holds (normally nothing).
-    pub fn large_target(&mut self) -> Option<LargeTarget<'_>> {
-        let large = self.partial.as_mut()?.large.as_mut()?;
-        let remaining = large.total - large.bytes.len();
-        if remaining == 0 {
-            return None;
-        }
-        large.grow(1);
-        let room = (large.bytes.capacity() - large.bytes.len()).min(remaining);
-        Some(LargeTarget { into: &mut large.bytes, room, remaining })
-    }
-
     /// How many bytes of a large argument are still expected, its CR LF included; 0 when none is being received.
     pub fn large_remaining(&self) -> usize {
-        self.partial.as_ref().and_then(|p| p.large.as_ref()).map_or(0, |large| large.total - large.bytes.len())
+        self.partial.as_ref().and_then(|p| p.large.as_ref()).map_or(0, |large| large.total - large.pieces.len())
     }
 
     /// True in the middle of a request that is longer than a kilobyte or so (shorter ones leave no trace here).
@@ -225,16 +198,16 @@ impl RequestParser {
         self.partial.as_ref().map_or(0, |p| p.memory())
     }
 
-    /// Length and capacity of the large argument that is being received.
+    /// Length of the large argument that is being received, and what its pieces take.
     pub fn large_buffer(&self) -> (usize, usize) {
         let large = self.partial.as_ref().and_then(|partial| partial.large.as_ref());
-        large.map_or((0, 0), |large| (large.bytes.len(), large.bytes.capacity()))
+        large.map_or((0, 0), |large| (large.pieces.len(), large.pieces.memory().max(large.pieces.len())))
     }
 
     /// Bytes received of the unfinished request that are not in the query buffer any more.
     pub fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |p| {
-            p.larges.iter().map(Bytes::len).sum::<usize>() + p.large.as_ref().map_or(0, |large| large.bytes.len())
+            p.larges.iter().map(LargeArg::len).sum::<usize>() + p.large.as_ref().map_or(0, |large| large.pieces.len())
         })
     }
 
@@ -257,7 +230,13 @@ impl RequestParser {
         self.partial.insert(Box::new(partial)).keep(query, start)
     }
 
-    fn resume(&mut self, query: &[u8], limits: &Limits, spans: &mut Vec<ArgSpan>, larges: &mut Vec<Bytes>) -> Parsed {
+    fn resume(
+        &mut self,
+        query: &[u8],
+        limits: &Limits,
+        spans: &mut Vec<ArgSpan>,
+        larges: &mut Vec<LargeArg>,
+    ) -> Parsed {
         let partial = self.partial.as_mut().expect("the caller looked");
         let Some(fed) = partial.feed_large(query) else {
             return Parsed::Incomplete { consumed: query.len() };
@@ -327,11 +306,9 @@ impl Partial {
         self.detach(query);
         let consumed = match large {
             Some(len) => {
-                let came = &query[self.at.pos..];
-                let mut large = Large { bytes: Vec::new(), total: len + 2 };
-                large.grow(came.len());
-                large.bytes.extend_from_slice(came);
-                self.large = Some(large);
+                let mut pieces = PieceBuf::default();
+                pieces.push(&query[self.at.pos..]);
+                self.large = Some(Large { pieces, total: len + 2 });
                 query.len()
             }
             None => self.at.pos,
@@ -345,7 +322,7 @@ impl Partial {
     fn detach(&mut self, query: &[u8]) {
         for span in self.spans.iter_mut().filter(|span| span.off != ArgSpan::OUTSIDE) {
             let off = span.off as usize;
-            self.larges.push(Bytes::copy_from_slice(&query[off..off + span.len as usize]));
+            self.larges.push(query[off..off + span.len as usize].to_vec().into());
             *span = ArgSpan::outside(self.larges.len() - 1);
         }
     }
@@ -354,16 +331,15 @@ impl Partial {
     /// Otherwise how many bytes it took; the rest of the request goes on from there.
     fn feed_large(&mut self, query: &[u8]) -> Option<usize> {
         let Some(large) = &mut self.large else { return Some(0) };
-        let take = query.len().min(large.total - large.bytes.len());
-        large.grow(take);
-        large.bytes.extend_from_slice(&query[..take]);
-        if large.bytes.len() < large.total {
+        let take = query.len().min(large.total - large.pieces.len());
+        large.pieces.push(&query[..take]);
+        if large.pieces.len() < large.total {
             return None;
         }
-        let mut bytes = self.large.take().expect("matched above").bytes;
-        bytes.truncate(bytes.len() - 2);
+        let Large { mut pieces, total } = self.large.take().expect("matched above");
+        pieces.truncate(total - 2);
         self.spans.push(ArgSpan::outside(self.larges.len()));
-        self.larges.push(Bytes::from(bytes));
+        self.larges.push(pieces.into());
         self.at.bulk = None;
         self.at.args_left -= 1;
         self.at.pos = take;
@@ -371,7 +347,7 @@ impl Partial {
     }
 
     /// Moves the arguments to the caller's vectors.
-    fn finish(self, spans: &mut Vec<ArgSpan>, larges: &mut Vec<Bytes>) -> usize {
+    fn finish(self, spans: &mut Vec<ArgSpan>, larges: &mut Vec<LargeArg>) -> usize {
         let first_large = larges.len() as u32;
         spans.extend(self.spans.iter().map(|span| match span.off {
             ArgSpan::OUTSIDE => ArgSpan { len: span.len + first_large, ..*span },
@@ -384,21 +360,9 @@ impl Partial {
     fn memory(&self) -> usize {
         size_of::<Self>()
             + self.spans.capacity() * size_of::<ArgSpan>()
-            + self.larges.capacity() * size_of::<Bytes>()
-            + self.larges.iter().map(Bytes::len).sum::<usize>()
-            + self.large.as_ref().map_or(0, |large| large.bytes.capacity())
-    }
-}
-
-impl Large {
-    /// Makes room for `n` more bytes, and for more than that in proportion to what already came.
-    fn grow(&mut self, n: usize) {
-        let len = self.bytes.len();
-        if self.bytes.capacity() - len >= n {
-            return;
-        }
-        let goal = (len + n).max(len * 4).max(LARGE_ROOM_MIN).min(self.total);
-        self.bytes.reserve_exact(goal - len);
+            + self.larges.capacity() * size_of::<LargeArg>()
+            + self.larges.iter().map(LargeArg::memory).sum::<usize>()
+            + self.large.as_ref().map_or(0, |large| large.pieces.memory())
     }
 }
 
@@ -559,7 +523,13 @@ fn long_header(query: &[u8], at: &mut Position, limits: &Limits) -> Header {
 
 /// An inline request. `Done` without any new span is an empty line.
 #[inline(never)]
-fn line(query: &[u8], at: &mut Position, limits: &Limits, spans: &mut Vec<ArgSpan>, larges: &mut Vec<Bytes>) -> Stop {
+fn line(
+    query: &[u8],
+    at: &mut Position,
+    limits: &Limits,
+    spans: &mut Vec<ArgSpan>,
+    larges: &mut Vec<LargeArg>,
+) -> Stop {
     let rest = &query[at.pos..];
     let Some(found) = memchr(b'\n', &rest[at.searched..]) else {
         if rest.len() > limits.inline_bytes_max {
@@ -570,8 +540,8 @@ fn line(query: &[u8], at: &mut Position, limits: &Limits, spans: &mut Vec<ArgSpa
     };
     let end = at.searched + found;
     let words = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-    if inline::words(words, at.pos, spans, larges).is_none() {
-        return Stop::Error(ProtocolError::UnbalancedQuotes);
+    if let Err(error) = inline::words(words, at.pos, spans, larges) {
+        return Stop::Error(error);
     }
     at.pos += end + 1;
     at.searched = 0;
@@ -581,7 +551,7 @@ fn line(query: &[u8], at: &mut Position, limits: &Limits, spans: &mut Vec<ArgSpa
 impl<'a> Args<'a> {
     /// The view of the last `argc` spans appended, right after [`Parsed::Request`].
     #[inline]
-    pub fn last(query: &'a [u8], spans: &'a [ArgSpan], larges: &'a [Bytes], argc: usize) -> Self {
+    pub fn last(query: &'a [u8], spans: &'a [ArgSpan], larges: &'a [LargeArg], argc: usize) -> Self {
         Self::new(query, &spans[spans.len() - argc..], larges)
     }
 }

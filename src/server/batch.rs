@@ -4,19 +4,21 @@
 //! where it is until the batch is done. The first key of every request is hashed once; the hash goes with the
 //! request to the handler.
 
-use bytes::Bytes;
-
 use super::{Server, notes};
 use crate::client::{Attention, Client, ClientFlags};
-use crate::exec::call::{self, Ran};
+use crate::exec::call::{self, Outcome};
 use crate::exec::table::Lookup;
-use crate::resp::{ArgSpan, Args, Limits, OwnedArgs, Parsed, ProtocolError};
+use crate::resp::{ArgSpan, Args, LargeArg, Limits, OwnedArgs, Parsed, ProtocolError};
 
 /// Requests of one connection in one round.
 pub(super) const QUANTUM: usize = 64;
 
 /// Requests that are prefetched ahead of execution. Each brings in two or three cache lines.
 const PREFETCH_AHEAD: usize = 16;
+
+/// A client that is owed more than this, or than `client-output-buffer-limit` allows, is given no further command until
+/// it has read: its debt is bounded by this and one reply. See `docs/adr/0005-what-clients-are-owed.md`.
+const OWED_BYTES_MAX: usize = 1 << 20;
 
 /// A request of the batch.
 struct Request {
@@ -47,7 +49,7 @@ enum What {
 pub(super) struct Batch {
     requests: Vec<Request>,
     spans: Vec<ArgSpan>,
-    larges: Vec<Bytes>,
+    larges: Vec<LargeArg>,
     /// The most spans there were since [`Batch::shrink`].
     most_spans: usize,
 }
@@ -77,6 +79,16 @@ impl Server {
         group.retain(|&slot| self.parse(slot, &limits));
     }
 
+    /// From how much on a client is [`Attention::BEHIND`]. Where there is a limit, one that goes beyond it is closed.
+    pub(super) fn owed_bytes_max(&self) -> usize {
+        let limit = &self.inst.config.limits.client_output_buffer_limit.normal;
+        let bytes = match (limit.hard_bytes, limit.soft_bytes) {
+            (0, soft) => soft.max(OWED_BYTES_MAX as u64),
+            (hard, _) => hard,
+        };
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     fn limits(&self) -> Limits {
         Limits { bulk_bytes_max: self.inst.config.limits.proto_max_bulk_len, ..Limits::default() }
     }
@@ -87,6 +99,10 @@ impl Server {
         client.flags.put(ClientFlags::MORE_PARSEABLE, false);
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
         if client.attention.has(stopped) {
+            return false;
+        }
+        if client.attention.has(Attention::BEHIND) {
+            client.flags.put(ClientFlags::MORE_PARSEABLE, true); // nobody has looked
             return false;
         }
         let authenticated = !client.attention.has(Attention::UNAUTHENTICATED);
@@ -206,6 +222,7 @@ impl Server {
                     let listed = client.flags.has(ClientFlags::FLUSH_PENDING);
                     client.flags.put(ClientFlags::FLUSH_PENDING, listed || owes);
                     self.inst.clients.put_back(client);
+                    self.inst.clients.count(slot); // what it is owed must not evict keys for the next one
                     if owes && !listed {
                         self.to_flush.push(conn);
                     }
@@ -223,6 +240,7 @@ impl Server {
         }
         let query = std::mem::take(&mut client.query);
         client.lent = (query.len(), query.capacity());
+        let owed_bytes_max = self.owed_bytes_max();
         let mut ran = 0;
         for i in from..to {
             if i % PREFETCH_AHEAD == 0 {
@@ -233,10 +251,7 @@ impl Server {
                     self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
                 }
             }
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::BLOCKED)) {
-                if client.attention.has(Attention::BLOCKED) {
-                    self.keep(client, &query, i, to);
-                }
+            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 break; // by an earlier request, its own or another client's CLIENT KILL
             }
             let request = &self.batch.requests[i];
@@ -244,7 +259,10 @@ impl Server {
                 What::Command(found) => *found,
                 What::Broken(error) => {
                     let text = error.reply_text();
-                    client.reply.error_bytes(&text);
+                    // No replies were wanted: then the connection ends without a word, as after QUIT.
+                    if !client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
+                        client.reply.error_bytes(&text);
+                    }
                     self.inst.errors.count("ERR");
                     notes::protocol_error(&self.inst, client, &text);
                     client.consumed = request.end as usize;
@@ -255,11 +273,21 @@ impl Server {
             let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
             let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
             match call::request(&mut self.inst, client, &mut self.outside, found, args, request.hash) {
-                Ran::Done => {
+                Outcome::Done => {
                     client.consumed = request.end as usize;
                     ran += 1;
+                    if client.reply.out.len() > owed_bytes_max {
+                        self.keep(client, &query, i + 1, to);
+                        client.attention.put(Attention::BEHIND, true);
+                        break;
+                    }
                 }
-                Ran::Postponed => {
+                Outcome::Blocked => {
+                    client.consumed = request.end as usize;
+                    self.keep(client, &query, i + 1, to);
+                    break;
+                }
+                Outcome::Postponed => {
                     self.keep(client, &query, i, to);
                     client.attention.put(Attention::PAUSED, true);
                     self.hold_back(client.conn);
@@ -267,13 +295,13 @@ impl Server {
                 }
             }
         }
-        // One that waits counts when it is over.
-        client.commands += ran - u64::from(client.attention.has(Attention::BLOCKED));
+        client.commands += ran;
         client.query = query;
         client.lent = (0, 0);
     }
 
-    /// Copies the requests from `from` on out of the query buffer: they run when the client's wait is over.
+    /// Copies the requests from `from` on out of the query buffer: they run when the client's wait is over, or when it
+    /// has read what it is owed.
     #[cold]
     fn keep(&mut self, client: &mut Client, query: &[u8], from: usize, to: usize) {
         for request in &self.batch.requests[from..to] {
@@ -289,21 +317,26 @@ impl Server {
 
     /// Runs what was held back of a client, until it is held back again or waits.
     pub(super) fn resume(&mut self, slot: u32) {
+        let owed_bytes_max = self.owed_bytes_max();
         let Some(mut client) = self.inst.clients.take(slot) else { return };
         client.attention.put(Attention::PAUSED, false);
-        while let Some(owned) = client.deferred.pop_front() {
+        client.attention.put(Attention::BEHIND, client.reply.out.len() > owed_bytes_max);
+        while !client.attention.has(Attention::BEHIND)
+            && let Some(owned) = client.deferred.pop_front()
+        {
             let args = owned.view();
             let found = self.inst.table.lookup(args);
-            if call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) == Ran::Postponed {
-                client.deferred.push_front(owned);
-                client.attention.put(Attention::PAUSED, true);
-                self.hold_back(client.conn);
-                break;
+            match call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) {
+                Outcome::Done => client.commands += 1,
+                Outcome::Blocked => break,
+                Outcome::Postponed => {
+                    client.deferred.push_front(owned);
+                    client.attention.put(Attention::PAUSED, true);
+                    self.hold_back(client.conn);
+                    break;
+                }
             }
-            client.commands += u64::from(!client.attention.has(Attention::BLOCKED));
-            if client.attention.has(Attention::BLOCKED) {
-                break;
-            }
+            client.attention.put(Attention::BEHIND, client.reply.out.len() > owed_bytes_max);
             if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 client.deferred.clear();
                 break;
@@ -311,6 +344,7 @@ impl Server {
         }
         let conn = client.conn;
         self.inst.clients.put_back(client);
+        self.inst.clients.count(slot);
         self.flush_later(conn);
         self.make_ready(conn);
     }

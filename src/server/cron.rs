@@ -73,6 +73,14 @@ impl Server {
         self.inst.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
     }
 
+    /// Moves memory for a fraction of a millisecond.
+    pub(super) fn defrag(&mut self) {
+        let clock = self.outside.clock;
+        let began_ns = clock.mono_ns();
+        self.inst.defrag_step(|| clock.mono_ns());
+        self.inst.turns.cron_ns += clock.mono_ns().saturating_sub(began_ns);
+    }
+
     /// Looks at every client about once a second, a slice at a time: `timeout`, soft output limits of clients that take
     /// nothing, and the buffers of those that stopped in the middle of a request.
     fn check_clients(&mut self, hz: u64) {

@@ -1,6 +1,6 @@
 //! maxmemory-clients: when all clients together take too much memory, those that take the most are closed.
 //!
-//! While there is a limit each client is counted after its bytes were read, after its requests ran, and after its
+//! While there is a limit, on this or on the data, each client is counted after its bytes were read, after its requests ran, and after its
 //! replies were sent; so the sum is known without a walk over all of them. It is compared with the limit before requests
 //! run, so that they need not be refused and no key has to go for a client's sake, and before the wait.
 //!
@@ -16,7 +16,8 @@ impl Server {
     pub(super) fn evict_clients(&mut self) {
         let config = &self.inst.config;
         let limit = config.limits.maxmemory_clients.bytes_of(config.storage.maxmemory);
-        let sum = self.inst.clients.count_all(limit.is_some());
+        // Eviction of keys wants to know what belongs to clients, too.
+        let sum = self.inst.clients.count_all(limit.is_some() || config.storage.maxmemory > 0);
         if limit.is_some_and(|limit| sum as u64 >= limit) {
             self.evict_down_to(limit.unwrap_or(0));
         }

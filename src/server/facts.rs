@@ -5,13 +5,15 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::Config;
 use crate::config::choice::{LogFormat, Supervised};
+use crate::config::{Config, Place, Sources};
 use crate::observe::crash;
 use crate::observe::keys;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
-use crate::sys::{fault, process, sockets, supervisor};
+use crate::persist;
+use crate::sys::disk::RealDisk;
+use crate::sys::{fault, files, process, sockets, supervisor};
 
 /// Where Redis puts the process id when somebody must find it and nobody said where.
 const PIDFILE_DEFAULT: &str = "/var/run/redis.pid";
@@ -49,6 +51,13 @@ pub(super) fn warn_of_system(config: &Config, log: &Logger) {
     }
 }
 
+/// Removes what killed processes left of their saves in the working directory.
+pub(super) fn remove_leftovers(log: &Logger) {
+    for name in persist::remove_stale_temps(&RealDisk, Path::new(""), process::pid(), process::is_alive) {
+        log.notice("Removed what a killed process left of a save", &[(keys::PATH, &name)]);
+    }
+}
+
 /// Where the process id is to be written.
 fn pidfile(config: &Config) -> Option<PathBuf> {
     let server = &config.server;
@@ -60,18 +69,23 @@ fn pidfile(config: &Config) -> Option<PathBuf> {
 }
 
 /// Writes the file for whoever wants to signal us. Redis, too, serves without it.
-pub(super) fn write_pidfile(config: &Config, log: &Logger) {
+pub(super) fn write_pidfile(config: &Config, sources: &Sources, log: &Logger) {
     let Some(path) = pidfile(config) else { return };
-    if let Err(error) = std::fs::write(&path, format!("{}\n", process::pid())) {
-        let path = path.display().to_string();
-        log.warning("Failed to write PID file", &[(keys::PATH, &path), (keys::ERROR, &error.to_string())]);
+    if let Err(error) = files::write(&path, format!("{}\n", process::pid()).as_bytes()) {
+        let (path, error) = (path.display().to_string(), error.to_string());
+        let place = sources.place_of("pidfile").map_or_else(|| "default".to_owned(), Place::to_string);
+        log.warning(
+            "Failed to write PID file",
+            &[(keys::PATH, &path), (keys::ERROR, &error), (keys::CONFIGURED_AT, &place)],
+        );
     }
 }
 
 /// Removes it, unless another process has written its own there meanwhile.
 pub(super) fn remove_pidfile(config: &Config, log: &Logger) {
     let Some(path) = pidfile(config) else { return };
-    let ours = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == process::pid().to_string());
+    let ours =
+        |path: &Path| files::read(path).is_ok_and(|text| text.trim_ascii() == process::pid().to_string().as_bytes());
     if ours(&path) {
         log.notice("Removing the pid file.", &[]);
         let _ = std::fs::remove_file(path); // gone already is as good
@@ -112,8 +126,16 @@ pub(super) fn notify(config: &Config, log: &Logger, milestone: Milestone) {
 pub(super) fn report_crashes(log: &Logger, metrics: &Arc<Metrics>) -> std::io::Result<()> {
     let (for_panics, for_signals) = (Arc::clone(metrics), Arc::clone(metrics));
     crash::report_panics(log.clone(), move || facts(&for_panics));
-    let log = log.clone();
-    fault::on_fatal(move |fault| crash::report_signal(&log, fault.signal, fault.address, &facts(&for_signals)))
+    let (log, log_at_last) = (log.clone(), log.clone());
+    let report = move |fault: fault::Fault| {
+        let cause = match fault.out_of_memory {
+            Some(bytes) => crash::Cause::OutOfMemory(bytes),
+            None => crash::Cause::Signal(fault.signal, fault.address),
+        };
+        crash::report_end(&|text| fault::write(log.descriptor(), text.as_bytes()), cause, || facts(&for_signals));
+    };
+    let cut_short = move || crash::cut_short(&|text| fault::write(log_at_last.descriptor(), text.as_bytes()));
+    fault::on_fatal(report, cut_short)
 }
 
 /// What is known without taking a lock that the crash may have left taken.
@@ -144,12 +166,14 @@ mod tests {
         config.server.supervised = Supervised::Systemd;
         assert_eq!(pidfile(&config), Some(PathBuf::from(PIDFILE_DEFAULT)));
         config.server.pidfile = Text::from(path.to_str().expect("a path of ours"));
-        write_pidfile(&config, &log);
+        let loaded = crate::config::load(&crate::config::argv::split(&[]), [], || Ok(Vec::new())).unwrap();
+        let write = |config: &Config| write_pidfile(config, &loaded.sources, &log);
+        write(&config);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", process::pid()));
         std::fs::write(&path, "1\n").unwrap();
         remove_pidfile(&config, &log);
         assert!(path.exists(), "another process's file stays");
-        write_pidfile(&config, &log);
+        write(&config);
         remove_pidfile(&config, &log);
         assert!(!path.exists());
     }

@@ -27,6 +27,10 @@ impl Server {
         let mut list = std::mem::take(&mut self.to_flush);
         for conn in list.drain(..) {
             self.flush(conn);
+            let behind = self.inst.clients.of(conn).filter(|client| client.attention.has(Attention::BEHIND));
+            if behind.is_some_and(|client| client.reply.out.len() <= self.owed_bytes_max() / 2) {
+                self.resume(conn.index);
+            }
             self.inst.clients.count(conn.index);
         }
         if self.to_flush.is_empty() {

@@ -1,58 +1,114 @@
-//! The data set is read at the start, with the server answering meanwhile: `-LOADING` to most, the truth to INFO.
+//! The data set is read at the start, a step a turn, with the server answering meanwhile: `-LOADING` to most, the truth
+//! to INFO.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::Server;
-use super::start::NoStart;
-use crate::exec::instance::Alert;
+use super::facts::{self, Milestone};
+use crate::config::Config;
+use crate::exec::instance::{Alert, Instance};
 use crate::observe::keys;
-use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadProgress, LoadSink, Stored};
+use crate::observe::log::Level;
+use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadSink, Loaded, Loader, Step, Stored};
 use crate::rdb::{RdbError, RdbReader};
 use crate::sys::disk::RealDisk;
 use crate::types::value::Vetting;
 
+/// A load that is not done yet.
+pub(super) struct Loading {
+    loader: Loader<'static>,
+    began_ns: u64,
+    /// Keys so far, for `key-load-delay`.
+    keys: u64,
+}
+
 impl Server {
-    /// Reads the file of `dir` and `dbfilename`. `Err` when it is there and cannot be used: the server must not
-    /// start, for it would overwrite it at the next save.
-    pub(super) fn load(&mut self) -> Result<(), NoStart> {
+    /// Begins to read the file of `dir` and `dbfilename`, if there is one; without one the server is ready at once.
+    /// `Err` when it is there and cannot be used: the server must not start, for it would overwrite it at the next save.
+    pub(super) fn begin_load(&mut self) -> Result<(), String> {
+        facts::notify(&self.inst.config, &self.inst.log, Milestone::Loading);
         let path = self.inst.rdb_path();
         if matches!(path.try_exists(), Ok(false)) {
+            self.say_ready();
             return Ok(());
         }
-        let settings = self.inst.load_settings();
         self.inst.alert.put(Alert::LOADING, true);
         self.inst.metrics.loading.set(1);
         self.inst.loading_started_ms = self.inst.now_ms;
         self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
         let began_ns = self.outside.now_ns();
-        let result = persist::load_file(&RealDisk, &path, &settings, &mut Sink { server: self, keys: 0 });
-        self.inst.alert.put(Alert::LOADING, false);
-        self.inst.metrics.loading.set(0);
-        match result {
-            Ok(None) => Ok(()),
-            Ok(Some(loaded)) => {
-                self.inst.loaded = loaded.counts;
-                let duration_ms = (self.outside.now_ns() - began_ns) / 1_000_000;
-                self.inst.log.log(crate::observe::log::Level::Notice, &loaded.to_string(), &[]);
-                self.inst.log.notice("DB loaded from disk", &[(keys::DURATION_MS, &duration_ms)]);
-                self.inst.loaded_from_disk();
-                Ok(())
+        match Loader::open_file(&RealDisk, &path, &self.inst.load_settings()) {
+            Ok(Some(loader)) => {
+                self.inst.keyspace.begin_load();
+                self.loading = Some(Loading { loader, began_ns, keys: 0 });
             }
-            Err(LoadError::Stopped) => Err(NoStart::Stopped),
-            Err(error) => {
-                let why = error.to_string();
-                self.inst.log.log(crate::observe::log::Level::Warning, &why, &[]);
-                self.inst.log.warning("Terminating server after rdb file reading failure.", &[]);
-                Err(NoStart::Failed(why))
+            // It went away between the two looks.
+            Ok(None) => self.end_load(None),
+            Err(error) => return Err(cannot_load(&self.inst, &error)),
+        }
+        Ok(())
+    }
+
+    /// Reads on. `Some(code)` when the file cannot be used: the process ends with that exit code.
+    pub(super) fn load_step(&mut self) -> Option<i32> {
+        let mut loading = self.loading.take()?;
+        let mut sink = Sink { inst: &mut self.inst, keys: loading.keys };
+        let step = loading.loader.step(&mut sink);
+        loading.keys = sink.keys;
+        self.inst.load_progress = *loading.loader.progress();
+        match step {
+            Ok(Step::More) => self.loading = Some(loading),
+            Ok(Step::Done(loaded)) => self.end_load(Some((loaded, loading.began_ns))),
+            Err(fault) => {
+                let why = cannot_load(&self.inst, &LoadError::file(&self.inst.rdb_path(), fault));
+                self.inst.log.log(Level::Warning, &why, &[]);
+                self.inst.log.warning("Fatal error, can't start.", &[]);
+                return Some(1);
             }
         }
+        None
+    }
+
+    fn end_load(&mut self, loaded: Option<(Loaded, u64)>) {
+        self.inst.keyspace.end_load();
+        self.inst.alert.put(Alert::LOADING, false);
+        self.inst.metrics.loading.set(0);
+        if let Some((loaded, began_ns)) = loaded {
+            self.inst.loaded = loaded.counts;
+            let duration_ms = (self.outside.now_ns() - began_ns) / 1_000_000;
+            self.inst.log.log(Level::Notice, &loaded.to_string(), &[]);
+            self.inst.log.notice("DB loaded from disk", &[(keys::DURATION_MS, &duration_ms)]);
+            self.inst.loaded_from_disk();
+        }
+        self.say_ready();
+    }
+
+    /// Clients may come: tools wait for these lines, and service managers for the notification.
+    fn say_ready(&self) {
+        for kind in listening_kinds(&self.inst.config) {
+            self.inst.log.notice(kind, &[]);
+        }
+        facts::notify(&self.inst.config, &self.inst.log, Milestone::Ready);
     }
 }
 
+/// One line for each kind of socket we listen on.
+fn listening_kinds(config: &Config) -> impl Iterator<Item = &'static str> {
+    let tcp = (config.server.port != 0).then_some("Ready to accept connections tcp");
+    let unix = (!config.server.unixsocket.is_empty()).then_some("Ready to accept connections unix");
+    tcp.into_iter().chain(unix)
+}
+
+/// Says in the log that the file cannot be used; returns why.
+fn cannot_load(inst: &Instance, error: &LoadError) -> String {
+    let why = error.to_string();
+    inst.log.log(Level::Warning, &why, &[]);
+    inst.log.warning("Terminating server after rdb file reading failure.", &[]);
+    why
+}
+
 struct Sink<'a> {
-    server: &'a mut Server,
-    /// Keys so far, for `key-load-delay`.
+    inst: &'a mut Instance,
     keys: u64,
 }
 
@@ -60,7 +116,7 @@ impl Sink<'_> {
     /// `key-load-delay`: a load made slow on purpose, for tests of what happens during one. Read anew for each key.
     fn delay(&mut self) {
         self.keys += 1;
-        let micros = match self.server.inst.config.persistence.key_load_delay {
+        let micros = match self.inst.config.persistence.key_load_delay {
             0 => return,
             every if every < 0 => u64::from(self.keys.is_multiple_of(u64::from(every.unsigned_abs()))),
             micros => u64::from(micros.unsigned_abs()),
@@ -72,19 +128,10 @@ impl Sink<'_> {
 impl LoadSink for Sink<'_> {
     fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
         self.delay();
-        let inst = &mut self.server.inst;
-        persist::load_entry(&mut inst.keyspace, entry, from, Vetting::Trusted, inst.now_ms)
+        persist::load_entry(&mut self.inst.keyspace, entry, from, Vetting::Trusted, self.inst.now_ms)
     }
 
     fn note(&mut self, note: LoadNote) {
-        self.server.inst.log.log(crate::observe::log::Level::Notice, &note.to_string(), &[]);
-    }
-
-    fn work(&mut self, progress: &LoadProgress) -> ControlFlow<()> {
-        self.server.inst.load_progress = *progress;
-        match self.server.turn_while_loading() {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        }
+        self.inst.log.log(Level::Notice, &note.to_string(), &[]);
     }
 }

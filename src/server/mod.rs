@@ -2,8 +2,8 @@
 //!
 //! # What this is
 //!
-//! [`Server`] is an [`Instance`](crate::exec::instance::Instance) (Redis without sockets) with a reactor around it.
-//! Its [`turn`](turn) does the work of one wake-up in phases over *all* ready connections: read, parse, prefetch,
+//! [`Server`] is an [`Instance`] (Redis without sockets) with a reactor around it.
+//! Its [`turn`] does the work of one wake-up in phases over *all* ready connections: read, parse, prefetch,
 //! execute, before sleep. That is what makes one thread fast: cache misses are paid in parallel, each connection gets
 //! one read and one write.
 //!
@@ -61,6 +61,7 @@ use crate::exec::instance::Instance;
 use crate::reactor::{ConnId, Event};
 use batch::Batch;
 use busy_poll::BusyPoll;
+use loading::Loading;
 pub use outside::Mail;
 use outside::Outside;
 use pool::BufferPool;
@@ -88,6 +89,8 @@ pub struct Server {
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
     shutdown: shutdown::Progress,
+    /// While the data set is read.
+    loading: Option<Loading>,
 }
 
 impl Server {

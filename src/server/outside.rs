@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blocking::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
@@ -21,10 +22,15 @@ use crate::sys::{process, sockets};
 pub enum Mail {
     /// The snapshot thread has finished.
     Saved(SaveOutcome),
+    /// The lazy-free thread is done with what this client waits for.
+    Freed(ClientId),
 }
 
 /// Descriptors that are not clients: listeners, files, the poll itself.
-const RESERVED_DESCRIPTORS: u64 = 32;
+pub(super) const RESERVED_DESCRIPTORS: u64 = 32;
+
+/// How the complaint about a unix socket begins.
+pub(super) const UNIX_SOCKET_FAILED: &str = "Failed opening Unix socket";
 
 /// The reactor, the clock, and where we listen.
 pub(super) struct Outside {
@@ -75,9 +81,9 @@ impl Outside {
             return Ok(opened);
         }
         for entry in &config.server.bind.0 {
-            let (optional, address) = match entry.strip_prefix('-') {
+            let (optional, address) = match entry.as_bytes().strip_prefix(b"-") {
                 Some(rest) => (true, rest),
-                None => (false, entry.as_str()),
+                None => (false, entry.as_bytes()),
             };
             let result = sockets::resolve_bind(address, config.server.port).and_then(|addresses| {
                 for address in addresses {
@@ -92,7 +98,8 @@ impl Outside {
                     self.reactor.close_listener(id);
                 }
                 return Err(format!(
-                    "Could not create server TCP listening socket {address}:{}: {error}",
+                    "Could not create server TCP listening socket {}:{}: {error}",
+                    String::from_utf8_lossy(address),
                     config.server.port
                 ));
             }
@@ -155,7 +162,7 @@ impl Host for Outside {
                 let id = self
                     .reactor
                     .listen_unix(&path, mode, config.server.tcp_backlog)
-                    .map_err(|e| format!("Opening Unix socket: {e}"))?;
+                    .map_err(|e| format!("{UNIX_SOCKET_FAILED}: bind: {e}"))?;
                 self.listening.unix = Some((id, path));
             }
         }
@@ -204,6 +211,14 @@ impl Host for Outside {
         Box::new(move |outcome| {
             // Nobody takes mail any more only when the process is about to end.
             let _ = mailbox.send(Mail::Saved(outcome));
+        })
+    }
+
+    fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move || {
+            // As above.
+            let _ = mailbox.send(Mail::Freed(client));
         })
     }
 

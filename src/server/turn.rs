@@ -6,7 +6,7 @@
 //!
 //! # Fairness
 //!
-//! A connection gets one read and at most [`QUANTUM`](super::batch::QUANTUM) requests a round, in rounds until its
+//! A connection gets one read and at most [`QUANTUM`] requests a round, in rounds until its
 //! budget of the turn is used; what is left stays in its buffer or its socket, and the next turn does not wait. So a
 //! client with a million pipelined requests delays another one by one group's work, not by its own.
 
@@ -25,8 +25,8 @@ use crate::reactor::{ConnId, Event, ReadOutcome};
 /// brought in fall out of the cache before they are used.
 const GROUP: usize = 64;
 
-/// Beyond so many unsent bytes a client's further requests wait until it reads its replies.
-pub(super) const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The most one read asks for while a long argument comes in.
+const LONG_READ_BYTES: usize = 4 * BUFFER_BYTES;
 
 impl Server {
     /// One turn. `Some(code)` when the server is to end with that exit code.
@@ -43,6 +43,8 @@ impl Server {
                 Event::Accepted { conn, listener } => self.accept(conn, listener),
                 Event::Readable(conn) => self.note_readable(conn),
                 Event::Writable(conn) => self.flush_later(conn),
+                // No link to another instance exists that could have asked for it.
+                Event::Connected { conn, .. } => self.outside.reactor.close(conn),
                 Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(&self.inst, &error, suppressed),
                 Event::Signal(number) => self.on_signal(number),
                 Event::Mail(mail) => self.on_mail(mail),
@@ -57,17 +59,14 @@ impl Server {
         if self.outside.now_ns() >= self.next_cron_ns {
             self.cron();
         }
+        if self.outside.now_ns() >= self.inst.defragmenter.next_ns() {
+            self.defrag();
+        }
         let duration_ns = self.outside.now_ns().saturating_sub(began_ns);
         self.busy_poll.turned(duration_ns, commands > 0);
         self.inst.account_turn(duration_ns, commands);
         self.inst.metrics.eventloop_turn_us.set(0);
-        self.shutdown_step()
-    }
-
-    /// A turn in the middle of a load: does not wait.
-    pub(super) fn turn_while_loading(&mut self) -> Option<i32> {
-        self.next_cron_ns = self.next_cron_ns.min(self.outside.now_ns());
-        self.turn()
+        self.load_step().or_else(|| self.shutdown_step())
     }
 
     /// Waits for events, at first awake if that promises to be short.
@@ -104,6 +103,9 @@ impl Server {
         }
         let now_ns = self.outside.now_ns();
         let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
+        if self.inst.defragmenter.next_ns() != u64::MAX {
+            wait = wait.min(Duration::from_nanos(self.inst.defragmenter.next_ns().saturating_sub(now_ns)));
+        }
         if let Some(deadline_ns) = self.inst.waiting.next_deadline_ns() {
             wait = wait.min(Duration::from_nanos(deadline_ns.saturating_sub(now_ns)));
         }
@@ -180,7 +182,12 @@ impl Server {
     fn read(&mut self, slot: u32) -> bool {
         let Some(client) = self.inst.clients.at_mut(slot) else { return false };
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW);
-        if client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX {
+        if client.attention.has(stopped) {
+            return false;
+        }
+        let query_bytes_max = self.inst.config.limits.client_query_buffer_limit;
+        let behind = client.attention.has(Attention::BEHIND);
+        if behind && client.is_far_ahead(query_bytes_max) {
             return false;
         }
         // A client held back is read a little, to notice when it goes away; nothing of it is parsed.
@@ -188,21 +195,19 @@ impl Server {
             return false;
         }
         // What the last round left unparsed comes first. An unfinished request does not count: it needs more bytes.
-        if client.flags.has(ClientFlags::DRAINED.or(ClientFlags::MORE_PARSEABLE)) {
+        let parse_first = client.flags.has(ClientFlags::MORE_PARSEABLE) && !behind;
+        if client.flags.has(ClientFlags::DRAINED) || parse_first {
             return true;
         }
-        let outcome = if let Some(large) = client.parser.large_target() {
-            let room = large.room;
-            self.outside.reactor.read(client.conn, large.into, room)
-        } else {
-            if client.query.capacity() < BUFFER_BYTES {
-                let rest = std::mem::replace(&mut client.query, self.queries.get());
-                client.query.extend_from_slice(&rest);
-            }
-            client.query.reserve(BUFFER_BYTES / 2);
-            let room = (client.query.capacity() - client.query.len()).min(BUFFER_BYTES);
-            self.outside.reactor.read(client.conn, &mut client.query, room)
-        };
+        if client.query.capacity() < BUFFER_BYTES {
+            let rest = std::mem::replace(&mut client.query, self.queries.get());
+            client.query.extend_from_slice(&rest);
+        }
+        let is_long = client.parser.large_remaining() > BUFFER_BYTES;
+        let (most, least) = if is_long { (LONG_READ_BYTES, LONG_READ_BYTES) } else { (BUFFER_BYTES, BUFFER_BYTES / 2) };
+        client.query.reserve(least);
+        let room = (client.query.capacity() - client.query.len()).min(most);
+        let outcome = self.outside.reactor.read(client.conn, &mut client.query, room);
         match outcome {
             ReadOutcome::Data { n, drained } => {
                 client.input_bytes += n as u64;
@@ -211,8 +216,8 @@ impl Server {
                 self.inst.input_bytes += n as u64;
                 self.inst.metrics.reads_processed.inc();
                 let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.memory());
-                let held = client.query.len() + client.parser.held_bytes() + queued;
-                if held as u64 > self.inst.config.limits.client_query_buffer_limit {
+                let held = client.unread().len() + client.parser.held_bytes() + queued;
+                if held as u64 > query_bytes_max {
                     let conn = client.conn;
                     self.inst.close_later(conn, CloseReason::QueryBufferFull);
                     return false;
@@ -248,24 +253,31 @@ impl Server {
             client.consumed = 0;
             let buffer = std::mem::replace(&mut client.query, rest);
             self.queries.put(buffer);
-        } else if client.consumed > 0 {
+        } else if client.consumed > 0
+            && (client.consumed >= client.query.len() / 2 || !client.attention.has(Attention::BEHIND))
+        {
+            // The long queue of one that does not read is not moved for every few requests.
             client.query.drain(..client.consumed);
             client.consumed = 0;
         }
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
-        let waiting = client.attention.has(stopped) || client.reply.out.len() > UNSENT_BYTES_MAX;
+        let behind = client.attention.has(Attention::BEHIND);
+        let waiting = client.attention.has(stopped.or(Attention::BEHIND));
         // Nobody will read what is left before the end, and the end is not announced again.
         if client.attention.has(Attention::HELD) && self.outside.reactor.has_hung_up(client.conn) {
             client.flags.put(ClientFlags::INPUT_ENDED, true);
         }
         let more = client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED);
         let parseable = client.flags.has(ClientFlags::MORE_PARSEABLE) && !client.attention.has(Attention::HELD);
-        if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable {
+        // One that reads nothing may yet send all it has: only then would some clients begin to read.
+        let query_bytes_max = self.inst.config.limits.client_query_buffer_limit;
+        let sends_on = behind && !client.flags.has(ClientFlags::DRAINED) && !client.is_far_ahead(query_bytes_max);
+        if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind {
             client.close_after_reply();
             let conn = client.conn;
             client.flags.put(ClientFlags::READY, false);
             self.flush_later(conn);
-        } else if more && !waiting {
+        } else if (more && !waiting) || sends_on {
             self.ready.push(slot); // stays READY
         } else {
             client.flags.put(ClientFlags::READY, false);
@@ -277,6 +289,12 @@ impl Server {
 const LITTLE_BYTES: usize = 1024;
 
 impl Client {
+    /// It is owed replies, and has sent so much more that it must read before it can send the rest. Closing it for a
+    /// query buffer that is too long would punish it for our holding its requests back.
+    fn is_far_ahead(&self, query_bytes_max: u64) -> bool {
+        (self.unread().len() + self.parser.held_bytes()) as u64 > query_bytes_max / 2
+    }
+
     /// It has sent a small part of a request, and nothing more is there: a thousand such clients should not hold a
     /// thousand buffers. While bytes keep coming the buffer stays, so that a cut in a pipeline costs no copies.
     fn waits_for_little(&self) -> bool {

@@ -40,6 +40,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 
+use super::{fault, reserve};
 use tikv_jemalloc_ctl::{epoch, stats, thread, version};
 use tikv_jemalloc_sys as jemalloc;
 use tikv_jemallocator::Jemalloc as Plain;
@@ -85,34 +86,66 @@ impl Jemalloc {
     }
 }
 
+/// Where the memory of a thread that reports a crash comes from; `None` for all other threads.
+#[cold]
+fn from_reserve(layout: Layout) -> Option<*mut u8> {
+    reserve::is_mine().then(|| reserve::alloc(layout).unwrap_or_else(|| fault::reserve_exhausted()))
+}
+
+/// What an allocation gives that failed: nothing good. Reported here and not where the null arrives, because the
+/// standard library's way from there wants memory and a lock, and waits for itself when it gets neither.
+#[inline]
+fn or_report(pointer: *mut u8, bytes: usize) -> *mut u8 {
+    if pointer.is_null() {
+        fault::out_of_memory(bytes);
+    }
+    pointer
+}
+
 // SAFETY: up to the quantum this is `tikv_jemallocator`, which relies on no more there. Beyond it, the four functions
 // are jemalloc's counterparts of the trait's, always with the same alignment flag for the same layout, as `sdallocx`
-// requires; sizes are not zero by the trait's contract, which is what `mallocx` and `rallocx` require.
+// requires; sizes are not zero by the trait's contract, which is what `mallocx` and `rallocx` require. A thread that
+// reports a crash gets pieces of the reserve, zeroed, and frees nothing.
 unsafe impl GlobalAlloc for Jemalloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if reserve::is_open()
+            && let Some(pointer) = from_reserve(layout)
+        {
+            return pointer;
+        }
         // SAFETY: see above.
-        unsafe {
+        let pointer = unsafe {
             match beyond_quantum(layout.align()) {
                 None => Plain.alloc(layout),
                 Some(flags) => jemalloc::mallocx(layout.size(), flags).cast(),
             }
-        }
+        };
+        or_report(pointer, layout.size())
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if reserve::is_open()
+            && let Some(pointer) = from_reserve(layout)
+        {
+            return pointer;
+        }
         // SAFETY: see above.
-        unsafe {
+        let pointer = unsafe {
             match beyond_quantum(layout.align()) {
                 None => Plain.alloc_zeroed(layout),
                 Some(flags) => jemalloc::mallocx(layout.size(), flags | jemalloc::MALLOCX_ZERO).cast(),
             }
-        }
+        };
+        or_report(pointer, layout.size())
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if reserve::is_open() && reserve::is_mine() {
+            return;
+        }
         // SAFETY: see above.
         unsafe {
             match beyond_quantum(layout.align()) {
@@ -124,16 +157,23 @@ unsafe impl GlobalAlloc for Jemalloc {
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: see above.
-        unsafe {
-            if layout.size().max(new_size) <= MOVED_BY_HAND && layout.align() <= QUANTUM {
-                return self.move_by_hand(pointer, layout, new_size);
-            }
-            match beyond_quantum(layout.align()) {
-                None => Plain.realloc(pointer, layout, new_size),
-                Some(flags) => jemalloc::rallocx(pointer.cast(), new_size, flags).cast(),
-            }
+        if reserve::is_open() && reserve::is_mine() {
+            // SAFETY: the contract is the same.
+            return unsafe { reserve::realloc(pointer, layout, new_size) }
+                .unwrap_or_else(|| fault::reserve_exhausted());
         }
+        // SAFETY: see above.
+        let new = unsafe {
+            if layout.size().max(new_size) <= MOVED_BY_HAND && layout.align() <= QUANTUM {
+                self.move_by_hand(pointer, layout, new_size)
+            } else {
+                match beyond_quantum(layout.align()) {
+                    None => Plain.realloc(pointer, layout, new_size),
+                    Some(flags) => jemalloc::rallocx(pointer.cast(), new_size, flags).cast(),
+                }
+            }
+        };
+        or_report(new, new_size)
     }
 }
 
@@ -236,7 +276,12 @@ impl UsedMemory {
         if used > i64::MAX as u64 { 0 } else { used }
     }
 
-    /// The most that a refresh has seen.
+    /// The present figure, as its owner counts it: it may be a peak.
+    pub fn note(&mut self, used: u64) {
+        self.peak = self.peak.max(used);
+    }
+
+    /// The most that a refresh or [`UsedMemory::note`] has seen.
     pub fn peak(&self) -> u64 {
         self.peak
     }
@@ -256,6 +301,11 @@ impl Default for UsedMemory {
     fn default() -> UsedMemory {
         UsedMemory::new()
     }
+}
+
+/// Bytes that the calling thread has ever freed, in size classes.
+pub fn freed_bytes() -> u64 {
+    thread::deallocatedp::read().map_or(0, |freed| freed.get())
 }
 
 /// Gives unused pages back to the system at once (`MEMORY PURGE`).

@@ -17,10 +17,13 @@
 //! | --- | --- |
 //! | [`allocator`] | jemalloc: its configuration, statistics, `used_memory` without atomics, purge |
 //! | [`clock`] | [`clock::Clock`]: wall time, and a monotonic clock read in a few nanoseconds |
+//! | [`defrag`] | moving allocations out of sparse slabs |
 //! | [`disk`] | [`disk::Disk`]: files behind a trait, so that a crash can be simulated |
+//! | [`files`] | small files as a whole, without waiting for anybody |
 //! | [`fault`] | a report before a fatal signal ends the process |
 //! | [`priority`] | background threads that give way |
 //! | [`process`] | resident size, processor time, limits, names |
+//! | `reserve` | memory set aside for the report of a crash |
 //! | [`signals`] | what to do about signals that nobody waits for |
 //! | [`sockets`] | listeners and socket options |
 //! | [`supervisor`] | systemd's notification socket |
@@ -32,10 +35,13 @@
 
 pub mod allocator;
 pub mod clock;
+pub mod defrag;
 pub mod disk;
 pub mod fault;
+pub mod files;
 pub mod priority;
 pub mod process;
+mod reserve;
 pub mod signals;
 pub mod sockets;
 pub mod supervisor;

@@ -74,6 +74,13 @@ pub fn pid() -> u32 {
     std::process::id()
 }
 
+/// Whether there is a process of that number, ours to signal or not.
+pub fn is_alive(pid: u32) -> bool {
+    let Ok(number) = i32::try_from(pid) else { return false };
+    // Numbers that stand for groups of processes are nobody's.
+    number > 0 && nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), None) != Err(nix::errno::Errno::ESRCH)
+}
+
 /// The machine's name; empty when it has none that is text.
 pub fn hostname() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
@@ -138,6 +145,15 @@ pub fn name_this_thread(name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_lives() {
+        assert!(is_alive(pid()) && is_alive(1));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let number = child.id();
+        child.wait().unwrap();
+        assert!(!is_alive(number) && !is_alive(0) && !is_alive(u32::MAX));
+    }
 
     #[test]
     fn the_score_can_be_raised() {

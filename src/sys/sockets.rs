@@ -20,11 +20,15 @@ use nix::sys::socket::{
 
 /// The addresses that a `bind` entry and a port mean: `*` is every IPv4 address, `::*` every IPv6 one, anything
 /// else an address or a name (which is resolved, and may take its time).
-pub fn resolve_bind(entry: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub fn resolve_bind(entry: &[u8], port: u16) -> io::Result<Vec<SocketAddr>> {
     match entry {
-        "*" => Ok(vec![SocketAddr::from(([0, 0, 0, 0], port))]),
-        "::*" => Ok(vec![SocketAddr::from(([0u16; 8], port))]),
-        _ => Ok((entry, port).to_socket_addrs()?.collect()),
+        b"*" => Ok(vec![SocketAddr::from(([0, 0, 0, 0], port))]),
+        b"::*" => Ok(vec![SocketAddr::from(([0u16; 8], port))]),
+        _ => {
+            let unknown = |_| io::Error::new(io::ErrorKind::InvalidInput, "Name or service not known");
+            let name = std::str::from_utf8(entry).map_err(unknown)?;
+            Ok((name, port).to_socket_addrs()?.collect())
+        }
     }
 }
 
@@ -217,9 +221,10 @@ mod tests {
 
     #[test]
     fn bind_entries() {
-        assert_eq!(resolve_bind("*", 1).unwrap()[0].to_string(), "0.0.0.0:1");
-        assert_eq!(resolve_bind("::*", 1).unwrap()[0].to_string(), "[::]:1");
-        assert_eq!(resolve_bind("127.0.0.1", 7).unwrap()[0].to_string(), "127.0.0.1:7");
-        assert_eq!(resolve_bind("::1", 7).unwrap()[0].to_string(), "[::1]:7");
+        assert_eq!(resolve_bind(b"*", 1).unwrap()[0].to_string(), "0.0.0.0:1");
+        assert_eq!(resolve_bind(b"::*", 1).unwrap()[0].to_string(), "[::]:1");
+        assert_eq!(resolve_bind(b"127.0.0.1", 7).unwrap()[0].to_string(), "127.0.0.1:7");
+        assert_eq!(resolve_bind(b"::1", 7).unwrap()[0].to_string(), "[::1]:7");
+        assert!(resolve_bind(b"caf\xe9", 7).is_err());
     }
 }

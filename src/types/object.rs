@@ -9,7 +9,7 @@ use super::set::SetObject;
 use super::stream::StreamObject;
 use super::string::LargeString;
 use super::zset::ZsetObject;
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 
 /// The value behind an entry's pointer.
 pub enum Object {
@@ -99,5 +99,13 @@ impl CowValue for Object {
 
     fn memory(&self) -> usize {
         each!(self, value => value.memory())
+    }
+
+    fn elements(&self) -> usize {
+        each!(self, value => value.elements())
+    }
+
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        each!(self, value => value.defrag(defrag, progress))
     }
 }

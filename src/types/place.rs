@@ -34,6 +34,12 @@ impl Maker<'_> {
     }
 }
 
+/// Whether values of these sizes are [counted](crate::db::sizes) in different classes.
+#[inline(always)]
+pub fn sizes_differ(one: usize, other: usize) -> bool {
+    one.leading_zeros() != other.leading_zeros()
+}
+
 /// An entry whose value is read and changed. Its type, key and expiry stay.
 ///
 /// A compact value is a [`Buffer`]: `ListpackMut::new(place)` and `IntsetMut::new(place)` edit it in the entry, which
@@ -62,6 +68,10 @@ pub trait Place: Buffer {
 
     /// Changes what OBJECT ENCODING says, and nothing else.
     fn set_encoding(&mut self, encoding: Encoding);
+
+    /// A large value had this size before it was changed, and now [another class of sizes](sizes_differ) may be its own:
+    /// said by the type that changes it. Compact ones are looked after by the keyspace.
+    fn size_was(&mut self, size: usize);
 
     /// What it takes to build another form of the value.
     fn maker(&mut self) -> Maker<'_>;

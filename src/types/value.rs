@@ -11,11 +11,11 @@ use super::object::Object;
 use super::place::Maker;
 use super::set::{NewSet, SetRef};
 use super::stream::{NewStream, StreamRef};
-use super::string::{self, StringRef};
+use super::string::{NewString, StringRef};
 use super::zset::{NewZset, ZsetRef};
 use crate::cow::Epoch;
 use crate::dict::Payload;
-use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode};
+use crate::rdb::{RdbError, RdbReader, RdbWriter, TypeOpcode};
 use std::io;
 
 /// What an entry stores of a value that is no string.
@@ -82,6 +82,11 @@ impl<'a> ValueRef<'a> {
         self.len() == 0
     }
 
+    /// How many allocations freeing it takes, roughly.
+    pub fn free_effort(self) -> usize {
+        each!(ValueRef, self, value => value.free_effort())
+    }
+
     /// Bytes allocated for the value beyond its entry; at most `samples` elements are looked at, 0 for all.
     pub fn memory_usage(self, samples: usize) -> usize {
         each!(ValueRef, self, value => value.memory_usage(samples))
@@ -121,7 +126,7 @@ pub enum Vetting {
 /// A value that is not stored yet: read from a file, or made as the result of a command.
 #[derive(Debug)]
 pub enum NewValue {
-    String(RdbString),
+    String(NewString),
     List(NewList),
     Set(NewSet),
     Hash(NewHash),
@@ -138,7 +143,7 @@ impl NewValue {
         maker: &mut Maker<'_>,
     ) -> Result<Option<NewValue>, RdbError> {
         if kind == TypeOpcode::String {
-            return Ok(Some(NewValue::String(from.read_string()?)));
+            return Ok(Some(NewValue::String(NewString::load(from)?)));
         }
         if let Some(list) = NewList::load(kind, from, vetting, maker)? {
             return Ok(Some(NewValue::List(list)));
@@ -169,7 +174,7 @@ impl NewValue {
     /// Hands the form in which the value goes into an entry to `store`.
     pub(crate) fn with_payload<R>(self, now: Epoch, store: impl FnOnce(Encoding, Payload<'_, Object>) -> R) -> R {
         match self {
-            NewValue::String(text) => string::with_loaded_payload(text, now, store),
+            NewValue::String(text) => text.with_payload(now, store),
             NewValue::List(list) => list.with_payload(store),
             NewValue::Set(set) => set.with_payload(store),
             NewValue::Hash(hash) => hash.with_payload(store),
@@ -191,7 +196,7 @@ mod tests {
     #[test]
     fn strings_survive_a_file() {
         let long = b"0123456789".repeat(20_000);
-        let rope = Rope::from_vec(long.clone());
+        let rope = Rope::from(&long[..]);
         let cases = [
             StringRef::Int(0),
             StringRef::Int(-129),

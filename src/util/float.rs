@@ -14,11 +14,10 @@
 //!
 //! # Printing
 //!
-//! Whole numbers that fit an `i64` comfortably print as integers. Everything else prints the fewest digits that
-//! read back as the same double (from `zmij`), laid out as Redis lays them out: plainly while the exponent is
-//! moderate, else `1.5e+25`. Redis finds its digits with an algorithm that for about one double in a thousand gives
-//! one digit more than needed; here they are always the fewest. Both read back the same.
+//! Whole numbers up to half the range of an `i64` print as integers. Everything else prints the digits that Redis finds
+//! (`digits.rs`), laid out as Redis lays them out: plainly while the exponent is moderate, else `1.5e+25`.
 
+use super::digits::Digits;
 use rustc_apfloat::Float;
 use rustc_apfloat::ieee::Double;
 
@@ -144,25 +143,21 @@ pub fn push_f64(out: &mut Vec<u8>, value: f64) {
         super::num::push_i64(out, value as i64);
         return;
     }
-    push_shortest(out, value);
+    push_digits(out, value);
 }
 
-/// Appends `value` by its shortest digits alone: above 2^53 it may differ from [`push_f64`], which knows whole numbers.
+/// Appends `value` by its digits alone: above 2^53 it may differ from [`push_f64`], which prints whole numbers in full.
 /// Redis digests scores in this form.
-pub fn push_f64_shortest(out: &mut Vec<u8>, value: f64) {
-    if value.is_finite() && value != 0.0 { push_shortest(out, value) } else { push_f64(out, value) }
+pub fn push_f64_by_digits(out: &mut Vec<u8>, value: f64) {
+    if value.is_finite() && value != 0.0 { push_digits(out, value) } else { push_f64(out, value) }
 }
 
-/// The most significant digits a double needs.
-const DIGITS_MAX: usize = 17;
-
-fn push_shortest(out: &mut Vec<u8>, value: f64) {
+fn push_digits(out: &mut Vec<u8>, value: f64) {
     if value < 0.0 {
         out.push(b'-');
     }
-    let mut buffer = zmij::Buffer::new();
-    let (digits, count, power) = take_apart(buffer.format_finite(value.abs()).as_bytes());
-    let digits = &digits[..count];
+    let found = Digits::of(value.abs());
+    let (digits, count, power) = (found.text(), found.text().len(), found.power);
     // The value is 0.d1d2d3... times 10 to `point`: where the point stands among the digits.
     let point = power + count as i32;
     let magnitude = (point - 1).unsigned_abs() as usize;
@@ -189,40 +184,6 @@ fn push_shortest(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(if point - 1 < 0 { b"e-" } else { b"e+" });
         super::num::push_u64(out, magnitude as u64);
     }
-}
-
-/// Takes `12.5e-7` apart into the digits 125, their count, and the power of ten of the last one. Zeros at either
-/// end are no digits.
-fn take_apart(text: &[u8]) -> ([u8; DIGITS_MAX], usize, i32) {
-    let (mut digits, mut count, mut power) = ([0u8; DIGITS_MAX], 0, 0i32);
-    let (mut after_point, mut zeros) = (false, 0);
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        at += 1;
-        match byte {
-            b'.' => after_point = true,
-            b'e' => {
-                let exponent = std::str::from_utf8(&text[at..]).ok().and_then(|t| t.parse::<i32>().ok());
-                power += exponent.expect("zmij writes an exponent after its e");
-                break;
-            }
-            b'0' => {
-                zeros += i32::from(count > 0); // perhaps at the end
-                power -= i32::from(after_point);
-            }
-            digit => {
-                while zeros > 0 {
-                    digits[count] = b'0';
-                    count += 1;
-                    zeros -= 1;
-                }
-                digits[count] = digit;
-                count += 1;
-                power -= i32::from(after_point);
-            }
-        }
-    }
-    (digits, count, power + zeros)
 }
 
 /// Appends `value` with 17 significant digits at most, as C's `%.17g` prints it: digests are made of such texts.
@@ -343,6 +304,11 @@ mod tests {
             (1e19, "1e+19"),
             (1e21, "1e+21"),
             (1.2345e25, "1.2345e+25"),
+            (1e23, "99999999999999990000000"),
+            (-1501200421007884.8, "-1501200421007884.7"),
+            (123456789012345678901.0, "123456789012345680000"),
+            (1152921504606846976.0, "1152921504606846976"),
+            (9223372036854775807.0, "9223372036854776000"),
             (123456789.125, "123456789.125"),
             (f64::MAX, "1.7976931348623157e+308"),
             (5e-324, "5e-324"),
@@ -352,15 +318,6 @@ mod tests {
             (100000.5, "100000.5"),
         ] {
             assert_eq!(text(value), want);
-        }
-    }
-
-    #[test]
-    fn apart() {
-        assert_eq!(&take_apart(b"100.0").0[..1], b"1");
-        for (text, count, power) in [("100.0", 1, 2), ("0.00120", 2, -4), ("1.05e-7", 3, -9), ("20e+3", 1, 4)] {
-            let (_, c, p) = take_apart(text.as_bytes());
-            assert_eq!((c, p), (count, power), "{text}");
         }
     }
 

@@ -217,6 +217,12 @@ impl Gather {
         })
     }
 
+    /// Memory of the buffer alone, without the blobs: those may be others' too.
+    #[inline]
+    pub fn buffer_memory(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Memory held here: the buffer's room, the list, and the blobs as if they were held by this queue alone.
     pub fn memory(&self) -> usize {
         let splices = self

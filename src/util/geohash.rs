@@ -2,7 +2,7 @@
 //!
 //! Places that are near each other mostly have numbers that are, so a box on the map is a range of numbers, and a sorted
 //! set that has them as scores finds what is in it. The highest bit is longitude's. Latitudes end where the Mercator
-//! projection becomes a square; the text of [`text`] is the public geohash, which goes to the poles.
+//! projection becomes a square; the text form is the public geohash, which goes to the poles.
 
 use std::ops::Range;
 

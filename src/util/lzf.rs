@@ -221,6 +221,83 @@ pub fn decompress(input: &[u8], len: usize) -> Result<Vec<u8>, LzfError> {
     Ok(out)
 }
 
+/// No instruction has more bytes: a run of literals with its control byte.
+pub const INSTRUCTION_MAX: usize = LITERALS_MAX + 1;
+
+/// Bytes handed out at once by an [`Unpacker`].
+const PART_BYTES: usize = 32 * 1024;
+
+/// Decompresses a stream that comes in parts, into parts: for strings too long to be in memory twice.
+pub struct Unpacker {
+    /// The last bytes that were handed out, as far as an offset reaches back, and what comes next.
+    out: Vec<u8>,
+    /// Bytes of `out` that were handed out.
+    given: usize,
+    /// Bytes of the string that are still to come.
+    left: u64,
+}
+
+impl Unpacker {
+    /// For a string that is announced as `len` bytes long.
+    pub fn new(len: u64) -> Unpacker {
+        Unpacker { out: Vec::with_capacity(OFFSET_MAX + PART_BYTES + MATCH_MAX), given: 0, left: len }
+    }
+
+    /// Takes the whole instructions at the start of `input`, and says how many bytes they have; the rest is to be shown
+    /// again, with more behind it. What they yield goes to `sink`, now or later.
+    pub fn feed(&mut self, input: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<usize, LzfError> {
+        let mut rest = input;
+        loop {
+            if self.out.len() - self.given >= PART_BYTES {
+                self.give(sink);
+            }
+            let Some((&control, tail)) = rest.split_first() else { break };
+            let count = if control < 32 {
+                let run = usize::from(control) + 1;
+                let Some((literals, tail)) = tail.split_at_checked(run) else { break };
+                self.take(run)?;
+                self.out.extend_from_slice(literals);
+                rest = tail;
+                continue;
+            } else {
+                usize::from(control >> 5) + 2
+            };
+            let (count, tail) = match (count, tail.split_first()) {
+                (9, None) => break,
+                (9, Some((&more, tail))) => (9 + usize::from(more), tail),
+                _ => (count, tail),
+            };
+            let Some((&low, tail)) = tail.split_first() else { break };
+            self.take(count)?;
+            let offset = (usize::from(control & 31) << 8 | usize::from(low)) + 1;
+            let from = self.out.len().checked_sub(offset).ok_or(LzfError::OffsetTooFar)?;
+            repeat(&mut self.out, from, count);
+            rest = tail;
+        }
+        Ok(input.len() - rest.len())
+    }
+
+    /// The stream is over.
+    pub fn finish(mut self, sink: &mut dyn FnMut(&[u8])) -> Result<(), LzfError> {
+        self.give(sink);
+        if self.left == 0 { Ok(()) } else { Err(LzfError::WrongLength) }
+    }
+
+    fn take(&mut self, count: usize) -> Result<(), LzfError> {
+        self.left = self.left.checked_sub(count as u64).ok_or(LzfError::WrongLength)?;
+        Ok(())
+    }
+
+    fn give(&mut self, sink: &mut dyn FnMut(&[u8])) {
+        if self.given < self.out.len() {
+            sink(&self.out[self.given..]);
+        }
+        let kept = self.out.len().min(OFFSET_MAX);
+        self.out.drain(..self.out.len() - kept);
+        self.given = kept;
+    }
+}
+
 /// Appends `count` bytes starting at `from`, where the source may run into what is being appended.
 fn repeat(out: &mut Vec<u8>, from: usize, count: usize) {
     debug_assert!(from < out.len());
@@ -320,6 +397,29 @@ mod tests {
     }
 
     #[test]
+    fn parts_become_parts() {
+        let mut lzf = Compressor::new();
+        let mut all = samples();
+        all.push(b"0123456789abcdefghijklmnopqrstuvwxyz".iter().cycle().take(100_000).copied().collect());
+        for sample in all {
+            let mut packed = Vec::new();
+            assert!(lzf.compress(&sample, &mut packed, usize::MAX));
+            for step in [1, 3, 50, 10_000] {
+                let (mut unpacker, mut read) = (Unpacker::new(sample.len() as u64), Vec::new());
+                let mut waiting: Vec<u8> = Vec::new();
+                for part in packed.chunks(step) {
+                    waiting.extend_from_slice(part);
+                    let used = unpacker.feed(&waiting, &mut |part| read.extend_from_slice(part)).unwrap();
+                    waiting.drain(..used);
+                    assert!(waiting.len() < INSTRUCTION_MAX);
+                }
+                assert_eq!(unpacker.finish(&mut |part| read.extend_from_slice(part)), Ok(()));
+                assert_eq!(read, sample);
+            }
+        }
+    }
+
+    #[test]
     fn hostile_streams_are_refused() {
         assert_eq!(decompress(&[5, b'a'], 6), Err(LzfError::Truncated));
         assert_eq!(decompress(&[0, b'a', 0x20, 9], 4), Err(LzfError::OffsetTooFar));
@@ -329,5 +429,14 @@ mod tests {
         assert_eq!(decompress(&[1, b'a', b'b'], 1), Err(LzfError::WrongLength));
         assert_eq!(decompress(&[0, b'a'], usize::MAX), Err(LzfError::WrongLength));
         assert_eq!(decompress(&[], 0), Ok(Vec::new()));
+        let parts = |input: &[u8], len| {
+            let mut unpacker = Unpacker::new(len);
+            unpacker.feed(input, &mut |_| {})?;
+            unpacker.finish(&mut |_| {})
+        };
+        assert_eq!(parts(&[0, b'a', 0x20, 9], 4), Err(LzfError::OffsetTooFar));
+        assert_eq!(parts(&[0, b'a'], 2), Err(LzfError::WrongLength));
+        assert_eq!(parts(&[1, b'a', b'b'], 1), Err(LzfError::WrongLength));
+        assert_eq!(parts(&[0, b'a', 0x40, 0], 4), Err(LzfError::WrongLength));
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`bits`] | bits of byte strings: counting, finding, combining, integers of any width |
+//! | [`bits`] | bits of byte strings: parts of bytes, integers of any width |
 //! | [`crc16`] | the checksum behind cluster slots, and the slot of a key |
 //! | [`crc64`] | the checksum of RDB files |
 //! | [`gather`] | [`gather::Gather`]: bytes waiting to be written, with large blobs spliced in uncopied |
@@ -26,7 +26,8 @@
 //! | [`hash`] | [`hash::HashSeed`]: the seeded 64-bit hash of keys |
 //! | [`long_double`] | [`long_double::LongDouble`]: the 80-bit arithmetic of `INCRBYFLOAT` |
 //! | [`lzf`] | the compression of strings in files, and of the inner nodes of lists |
-//! | [`num`] | integers, floats (`float.rs`) and memory sizes, from text and to text |
+//! | [`num`] | integers, floats (`float.rs`, `digits.rs`) and memory sizes, from text and to text |
+//! | [`piece`] | [`piece::Piece`]: up to 8 KiB of a long string, shared; [`piece::PieceBuf`] |
 //! | [`quote`] | quoted text: lines into arguments, bytes into something readable |
 //! | [`rng`] | [`rng::Rng`]: a small seeded generator |
 //!
@@ -38,6 +39,7 @@ pub mod bits;
 pub mod crc16;
 pub mod crc64;
 
+mod digits;
 mod float;
 pub mod gather;
 pub mod geohash;
@@ -46,5 +48,6 @@ pub mod hash;
 pub mod long_double;
 pub mod lzf;
 pub mod num;
+pub mod piece;
 pub mod quote;
 pub mod rng;

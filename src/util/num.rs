@@ -4,7 +4,7 @@
 //! very bytes the client sent. So there is exactly one accepted text per number: no sign but a minus, no leading
 //! zero, no blanks, no `-0`. Floats are read generously and printed in one way: see `float.rs`.
 
-pub use super::float::{parse_decimal_f64, parse_f64, push_f64, push_f64_17, push_f64_shortest};
+pub use super::float::{parse_decimal_f64, parse_f64, push_f64, push_f64_17, push_f64_by_digits};
 
 /// The integer that `text` spells, if `text` is the one way to spell it.
 #[inline]

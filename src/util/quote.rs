@@ -2,9 +2,8 @@
 
 /// Splits a line at blanks. `"..."` understands `\n \r \t \b \a \xHH` and takes any other escaped byte as it is;
 /// `'...'` knows `\'` only. A closing quote must be followed by a blank or the end. `None` when the quotes do not
-/// close. The line ends at a NUL byte, if it has one.
+/// close. A NUL is a byte like others: a line is never cut.
 pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let line = &line[..memchr::memchr(0, line).unwrap_or(line.len())];
     let mut args = Vec::new();
     let mut at = 0;
     loop {
@@ -138,7 +137,7 @@ mod tests {
         check(r#"'\n\''"#, Some(&["\\n'"]));
         check(r#"ab"cd""#, Some(&["abcd"]));
         check(r#""\x4g""#, Some(&["x4g"]));
-        check("a\0b c", Some(&["a"]));
+        check("a\0b c", Some(&["a\0b", "c"]));
         check("a\x0bb \x0bc", Some(&["a\x0bb", "c"]));
         for bad in [r#""a"#, "'a", r#""a"b"#, "'a'b", r#""a\"#, r#""a\""#, "'a\\'"] {
             check(bad, None);

@@ -7,6 +7,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod memory; // what fits in memory can be loaded again
+
 use std::fs;
 use std::time::{Duration, Instant};
 use support::{Conn, Server, TempDir, under_test, wait_for};
@@ -77,6 +79,36 @@ fn kill_9_during_bgsave() {
         assert!(loaded == completed || loaded == generation, "round {round}: generation {loaded}");
         assert!(!server.log().contains("panicked"), "round {round}");
     }
+}
+
+/// What a kill leaves of a save is gone after the next start, and nothing else is.
+#[test]
+fn what_kills_leave_is_removed() {
+    let mut server = Server::start(&[]);
+    let mut kv = server.connect();
+    write_generation(&mut kv, 1, 1000);
+    kv.ok("SAVE");
+    kv.ok("CONFIG SET rdb-key-save-delay 10000");
+    let temporary = |server: &Server| {
+        let names =
+            fs::read_dir(server.dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.starts_with("temp-")).collect();
+        names.sort();
+        names
+    };
+    // Files of a process that lives, and of nobody, stay.
+    let others = [format!("temp-{}.rdb", std::process::id()), "temp-mine.rdb".to_owned()];
+    for name in &others {
+        fs::write(server.dir.join(name), "").unwrap();
+    }
+    kv.line("BGSAVE");
+    wait_for("the save to begin", Duration::from_secs(10), || temporary(&server).len() == 3);
+    server.kill_9();
+    assert_eq!(temporary(&server).len(), 3);
+    server.start_again();
+    assert_eq!(temporary(&server), others);
+    assert!(server.log().contains("Removed what a killed process left of a save"));
+    assert_eq!(generation_of(&mut server.connect(), 1000), 1);
 }
 
 /// The same with foreground saves and a client that writes all the time.
@@ -198,4 +230,63 @@ fn kill_9_while_loading() {
     }
     server.start_again();
     assert_eq!(digest(&mut server.connect()), before);
+}
+
+/// Memory ends: the process says so and is gone within a second, every time, also when somebody has asked for
+/// backtraces, which want memory and a lock.
+#[test]
+fn the_end_of_memory_is_the_end_of_the_process() {
+    let dir = TempDir::new();
+    let mut ended = 0;
+    // KVSTASH_TEST_ROUNDS=20 for a longer look.
+    let rounds = std::env::var("KVSTASH_TEST_ROUNDS").map_or(6, |text| text.parse().expect("a number of rounds"));
+    for round in 0..rounds {
+        let (port, log) = (support::free_port(), dir.join(&format!("log.{round}")));
+        // Address space for the program itself and a little more, never the same.
+        let limit_kb = 150_000 + noise(round) % 60_000;
+        let mut child = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(format!(
+                "ulimit -v {limit_kb}; exec \"$0\" --port {port} --bind 127.0.0.1 --save '' --enable-debug-command yes \
+                 --dir \"$1\" --logfile \"$2\""
+            ))
+            .arg(under_test())
+            .arg(dir.path())
+            .arg(&log)
+            .env("RUST_BACKTRACE", if round % 4 == 3 { "0" } else { "1" })
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let read = || fs::read_to_string(&log).unwrap_or_default();
+        wait_for("the start", Duration::from_secs(20), || {
+            read().contains("Ready to accept connections") || child.try_wait().unwrap().is_some()
+        });
+        assert!(child.try_wait().unwrap().is_none(), "round {round}: {limit_kb} kb are too few:\n{}", read());
+        // Large values, many small ones, a large table: memory ends in different places.
+        let lines: &[&str] = match round % 3 {
+            0 => &["DEBUG POPULATE 100000 a 3000"],
+            1 => &["DEBUG POPULATE 10000000 b 10"],
+            _ => &["SETRANGE c 20000000 x", "DEBUG POPULATE 100000 d 20000"],
+        };
+        let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        for line in lines {
+            use std::io::Write;
+            client.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        }
+        wait_for("the report", Duration::from_secs(60), || {
+            read().contains("BUG REPORT START") || child.try_wait().unwrap().is_some()
+        });
+        let since = Instant::now();
+        wait_for("the end", Duration::from_secs(5), || child.try_wait().unwrap().is_some());
+        assert!(since.elapsed() < Duration::from_secs(1), "round {round}: {:?}\n{}", since.elapsed(), read());
+        let (status, log) = (child.wait().unwrap(), read());
+        assert!(!status.success(), "round {round}");
+        assert!(log.contains("OUT OF MEMORY. Allocating ") && log.contains("BUG REPORT END"), "round {round}:\n{log}");
+        assert!(log.contains("used_memory:"), "round {round}:\n{log}");
+        ended += 1;
+    }
+    assert_eq!(ended, rounds);
 }

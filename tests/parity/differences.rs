@@ -13,11 +13,11 @@ pub const COMMANDS: &[(&str, &str)] = &[
 ];
 
 /// INFO: `section name`, or `Section: field`.
-pub const INFO: &[(&str, &str)] = &[
-    ("Server: atomicvar_api", "how Redis was compiled"),
-    ("Server: gcc_version", "how Redis was compiled"),
-    ("section Keysizes", "made from a walk over all keys, so only when it is asked for by its name"),
-];
+pub const INFO: &[(&str, &str)] =
+    &[("Server: atomicvar_api", "how Redis was compiled"), ("Server: gcc_version", "how Redis was compiled")];
 
 /// Parameters: `name: missing`, or `name: "value", not "default"`.
-pub const PARAMETERS: &[(&str, &str)] = &[];
+pub const PARAMETERS: &[(&str, &str)] = &[
+    ("activedefrag: \"yes\", not \"no\"", "moving memory costs little here"),
+    ("active-defrag-ignore-bytes: \"1048576\", not \"104857600\"", "moving memory costs little here"),
+];

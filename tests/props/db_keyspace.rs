@@ -267,7 +267,7 @@ impl Pair {
                 let k = d.key(&key);
                 match bytes.len() % 2 {
                     0 => d.set_bytes(k, &bytes, update),
-                    _ => d.set_large(k, bytes.clone().into(), update),
+                    _ => d.set_rope(k, bytes[..].into(), update),
                 }
                 let encoding = encoding_of(&bytes);
                 self.put(*db, &key, bytes, encoding, deadline);

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-use kvstash::cow::{Blob, CowValue, Epoch, Heap, HeapStats, SnapshotTicket};
-use kvstash::dict::{Entry, EntryHead, EntryRef, Payload, PayloadRef, Slot, SnapshotView, Table};
+use kvstash::cow::{Blob, CowValue, Epoch, Heap, HeapStats, Progress, SnapshotTicket};
+use kvstash::dict::{Entry, EntryHead, EntryRef, Payload, PayloadRef, Slot, SnapshotView, Table, Visits};
+use kvstash::sys::defrag::Mover;
 use kvstash::util::hash::HashSeed;
 use kvstash::util::rng::Rng;
 use quickcheck::{Arbitrary, Gen, quickcheck};
@@ -82,6 +83,8 @@ pub enum Op {
     Rename(u16, u16),
     Touch(u16, u32),
     TakeAll,
+    /// In steps of so many nodes.
+    Defrag(u8),
     OpenSnapshot,
     ReadSnapshot(u8),
     DropSnapshot(u8),
@@ -104,7 +107,7 @@ impl Op {
     pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
         let (k, n) = (next() as u16 % KEYS, next() as u8);
         let expiry = (next() % 2 == 1).then(|| next() as i64);
-        match next() % 24 {
+        match next() % 25 {
             0 => Op::Set(k, Value::Bytes(vec![n; n as usize]), expiry),
             1 => Op::Set(k, Value::Int(next() as i64), expiry),
             2 => Op::Set(k, Value::Note(vec![n; 3]), expiry),
@@ -123,6 +126,7 @@ impl Op {
             20 => Op::ReadSnapshot(n),
             21 => Op::DropSnapshot(n),
             22 => Op::Reclaim(n),
+            23 => Op::Defrag(n),
             _ => [Op::TakeGarbage, Op::Recode(k)][n as usize % 2].clone(),
         }
     }
@@ -219,6 +223,7 @@ impl World {
                 drop(self.table.take_all(&mut self.heap));
                 self.rows.clear();
             }
+            Op::Defrag(step) => self.defrag(usize::from(step) + 1),
             Op::OpenSnapshot if self.snapshots.len() < 4 => {
                 let opening = self.heap.open_snapshot();
                 let view = self.table.view(&opening);
@@ -239,6 +244,26 @@ impl World {
             Op::Reclaim(n) => drop(self.heap.reclaim(n as usize)),
             Op::TakeGarbage => drop(self.heap.take_garbage()),
             other => self.edit(other),
+        }
+    }
+
+    /// Moves every node, in steps of a few, unless a snapshot lives.
+    fn defrag(&mut self, step: usize) {
+        let (mut next, mut visits, mut mover) = (Some(0), Visits::default(), Mover::of_all(step));
+        while let Some(position) = next {
+            let Some(mut defrag) = self.heap.defrag(&mut mover) else {
+                assert!(!self.snapshots.is_empty());
+                return;
+            };
+            next = self.table.defrag(&mut defrag, position, usize::MAX, &mut visits);
+            assert!(next.is_none_or(|next| next > position));
+            mover.allow(step);
+        }
+        assert_eq!((visits.moved as usize + visits.later.len(), visits.left), (self.rows.len(), 0));
+        // Values that the budget of a step was too small for.
+        let mut defrag = self.heap.defrag(&mut mover).expect("no snapshot was opened");
+        for (key, moved) in visits.later {
+            assert!(moved && self.table.defrag_value(&mut defrag, &key, &mut Progress::default()));
         }
     }
 

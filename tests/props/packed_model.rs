@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kvstash::collections::packed::{Element, Keys, KeysWithValues, KeysWithWords, PackedTable, Shape, ValueShape};
-use kvstash::cow::{CowValue, Epoch, Heap, HeapStats, SnapshotTicket, Unshared};
-use kvstash::dict::{Entry, EntryHead, OccupiedSlot, Payload, PayloadRef, Slot, SnapshotView, Table};
+use kvstash::cow::{CowValue, Defrag, Epoch, Heap, HeapStats, Progress, SnapshotTicket, Unshared};
+use kvstash::dict::{Entry, EntryHead, OccupiedSlot, Payload, PayloadRef, Slot, SnapshotView, Table, Visits};
+use kvstash::sys::defrag::Mover;
 use kvstash::util::hash::HashSeed;
 use kvstash::util::rng::Rng;
 use quickcheck::{Arbitrary, Gen, quickcheck};
@@ -41,6 +42,12 @@ impl<S: Shape> CowValue for Nest<S> {
     fn memory(&self) -> usize {
         self.table.memory()
     }
+    fn elements(&self) -> usize {
+        self.table.len()
+    }
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        self.table.defrag(defrag, &mut progress.at)
+    }
 }
 
 type Rows = BTreeMap<Vec<u8>, (Vec<u8>, bool)>;
@@ -57,8 +64,12 @@ pub enum Op {
     Remove(u16),
     RemoveRange(u16, u16),
     TakeRandom(u8),
+    Retain(u8),
+    RemoveAll(u16, u16),
     Duplicate,
     Clear,
+    /// In steps of so many nodes.
+    Defrag(u8),
     OpenSnapshot,
     ReadSnapshot(u8),
     DropSnapshot(u8),
@@ -84,7 +95,9 @@ impl Op {
     /// An operation out of numbers: from chance here, from a fuzzer in tools/fuzz.
     pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
         let (k, n) = (next() as u16 % KEYS, next() as u8);
-        match next() % 20 {
+        match next() % 25 {
+            20 | 21 => Op::Retain(n),
+            22 => Op::RemoveAll(k, next() as u16 % (KEYS / 2)),
             0 | 1 => Op::Insert(k, n, next() % 2 == 1),
             2 => Op::InsertNew(k, n),
             3..=6 => Op::Fill(k, next() as u16 % (KEYS / 2), n),
@@ -96,7 +109,8 @@ impl Op {
             16 => Op::ReadSnapshot(n),
             17 => Op::DropSnapshot(n),
             18 => Op::Reclaim(n),
-            _ => Op::TakeGarbage,
+            19 => Op::TakeGarbage,
+            _ => Op::Defrag(n),
         }
     }
 }
@@ -222,6 +236,27 @@ impl<S: Shape> World<S> {
                     self.rng = rng;
                 }
             }
+            Op::Retain(n) => {
+                // Which stay, and what is told beforehand of how many that will be: a guess.
+                let stays = |key: &[u8]| {
+                    !(key.len() + usize::from(*key.last().unwrap_or(&0))).is_multiple_of(1 + usize::from(n) % 5)
+                };
+                let guess = self.rows.keys().filter(|key| stays(key)).count() * usize::from(n) / 128;
+                let (mut asked, rows) = (0, self.rows.len());
+                self.edit(|table, heap| {
+                    table.retain(heap, guess.min(rows), |element| {
+                        asked += 1;
+                        stays(element.key)
+                    });
+                });
+                assert_eq!(asked, rows, "each is asked about once");
+                self.rows.retain(|key, _| stays(key));
+            }
+            Op::RemoveAll(n, more) => {
+                let keys: Vec<Vec<u8>> = (n..n + more).map(key).collect();
+                let removed = self.edit(|table, heap| table.remove_all(heap, keys.iter().map(|key| &key[..])));
+                assert_eq!(removed, keys.iter().filter(|key| self.rows.remove(*key).is_some()).count());
+            }
             Op::Duplicate => {
                 let epoch = self.heap.epoch();
                 let copy = self.read(|table| table.duplicate(epoch));
@@ -233,6 +268,7 @@ impl<S: Shape> World<S> {
                 self.store(PackedTable::new(SEED, epoch));
                 self.rows.clear();
             }
+            Op::Defrag(step) => self.defrag(usize::from(step) + 1),
             Op::OpenSnapshot if self.snapshots.len() < 4 => {
                 let opening = self.heap.open_snapshot();
                 let view = self.dict.view(&opening);
@@ -252,6 +288,23 @@ impl<S: Shape> World<S> {
             }
             Op::Reclaim(n) => drop(self.heap.reclaim(n as usize)),
             Op::TakeGarbage => drop(self.heap.take_garbage()),
+        }
+    }
+
+    /// Moves every node, in steps of a few, unless a snapshot lives.
+    fn defrag(&mut self, step: usize) {
+        let (mut progress, mut visits, mut mover) = (Progress::default(), Visits::default(), Mover::of_all(1));
+        let Some(mut defrag) = self.heap.defrag(&mut mover) else {
+            assert!(!self.snapshots.is_empty());
+            return;
+        };
+        assert_eq!(self.dict.defrag(&mut defrag, 0, 0, &mut visits), None);
+        assert_eq!(visits.moved as usize + visits.later.len(), 1);
+        for (key, _) in visits.later {
+            while !self.dict.defrag_value(&mut defrag, &key, &mut progress) {
+                mover.allow(step);
+                defrag = self.heap.defrag(&mut mover).expect("no snapshot was opened");
+            }
         }
     }
 

@@ -2,8 +2,9 @@
 
 use kvstash::collections::listpack::Item;
 use kvstash::collections::quicklist::{Fill, Quicklist, Shape, Side};
-use kvstash::cow::{CowValue, Epoch, Heap, SnapshotTicket, Unshared};
-use kvstash::dict::{Entry, EntryHead, Payload, PayloadRef, Slot, SnapshotView, Table};
+use kvstash::cow::{CowValue, Defrag, Epoch, Heap, Progress, SnapshotTicket, Unshared};
+use kvstash::dict::{Entry, EntryHead, Payload, PayloadRef, Slot, SnapshotView, Table, Visits};
+use kvstash::sys::defrag::Mover;
 use kvstash::util::hash::HashSeed;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 use std::collections::VecDeque;
@@ -30,6 +31,9 @@ impl CowValue for List {
     }
     fn memory(&self) -> usize {
         self.0.memory()
+    }
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        self.0.defrag(defrag, &mut progress.at)
     }
 }
 
@@ -60,12 +64,13 @@ enum Op {
     EndSnapshot(u8),
     Copy,
     Destroy(u8),
+    Defrag,
 }
 
 impl Arbitrary for Op {
     fn arbitrary(g: &mut Gen) -> Op {
         let (n, at) = (u8::arbitrary(g), u16::arbitrary(g));
-        match u8::arbitrary(g) % 24 {
+        match u8::arbitrary(g) % 26 {
             0..=6 => Op::Push(n % 2 == 0, Vec::arbitrary(g)),
             7..=9 => Op::Pop(n % 2 == 0, n % 16),
             10..=13 => Op::Insert(at, n % 2 == 0, Text::arbitrary(g)),
@@ -75,7 +80,8 @@ impl Arbitrary for Op {
             20 => Op::Snapshot,
             21 => Op::EndSnapshot(n),
             22 => Op::Copy,
-            _ => Op::Destroy(n),
+            23 => Op::Destroy(n),
+            _ => Op::Defrag,
         }
     }
 }
@@ -186,6 +192,13 @@ fn run(fill: Fill, depth: u32, ops: &[Op]) -> bool {
                 drop((view, ticket));
                 world.heap.reap();
                 while world.heap.reclaim(3) {}
+            }
+            Op::Defrag => {
+                let (mut visits, mut mover) = (Visits::default(), Mover::of_all(usize::MAX));
+                if let Some(mut defrag) = world.heap.defrag(&mut mover) {
+                    assert_eq!(world.table.defrag(&mut defrag, 0, usize::MAX, &mut visits), None);
+                    assert_eq!((visits.moved, visits.later.len()), (1, 0));
+                }
             }
             Op::Copy => {
                 let birth = world.heap.epoch();

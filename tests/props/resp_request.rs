@@ -1,7 +1,6 @@
 //! The request parser against the obvious one: any requests, cut anywhere, are the requests that were written; any
 //! bytes at all end in requests or an error, and never in a panic.
 
-use bytes::Bytes;
 use kvstash::resp::{Args, LARGE_ARG_BYTES, Limits, OwnedArgs, Parsed, RequestParser};
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
@@ -99,27 +98,16 @@ impl Item {
     }
 }
 
-/// Reads `input` in pieces of the given sizes (in turn), through `large_target` when it is offered and `direct`.
-/// The requests, and whether they ended in an error.
-fn read(input: &[u8], pieces: &[u16], direct: bool) -> (Vec<Vec<Vec<u8>>>, bool) {
+/// Reads `input` in pieces of the given sizes (in turn). The requests, and whether they ended in an error.
+fn read(input: &[u8], pieces: &[u16]) -> (Vec<Vec<Vec<u8>>>, bool) {
     let (mut parser, limits) = (RequestParser::new(), Limits::default());
-    let (mut spans, mut larges, mut query, mut requests) = (Vec::new(), Vec::<Bytes>::new(), Vec::new(), Vec::new());
+    let (mut spans, mut larges, mut query, mut requests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut rest = input;
     let sizes = pieces.iter().map(|p| usize::from(*p) + 1).chain([usize::MAX]).cycle();
     for size in sizes {
-        let n = match parser.large_target() {
-            Some(target) if direct => {
-                let n = size.min(rest.len()).min(target.room);
-                target.into.extend_from_slice(&rest[..n]);
-                n
-            }
-            _ => {
-                let n = size.min(rest.len());
-                query.extend_from_slice(&rest[..n]);
-                n
-            }
-        };
-        rest = &rest[n..];
+        let (now, later) = rest.split_at(size.min(rest.len()));
+        query.extend_from_slice(now);
+        rest = later;
         let mut start = 0;
         loop {
             spans.clear();
@@ -148,14 +136,14 @@ fn read(input: &[u8], pieces: &[u16], direct: bool) -> (Vec<Vec<Vec<u8>>>, bool)
 }
 
 quickcheck! {
-    fn requests_survive_any_cutting(items: Vec<Item>, pieces: Vec<u16>, direct: bool) -> bool {
+    fn requests_survive_any_cutting(items: Vec<Item>, pieces: Vec<u16>) -> bool {
         let mut input = Vec::new();
         items.iter().for_each(|item| item.write(&mut input));
         let want: Vec<_> = items.iter().filter_map(Item::args).collect();
         let small: Vec<u16> = pieces.iter().map(|p| p % 500).collect();
-        read(&input, &[], direct) == (want.clone(), false)
-            && read(&input, &pieces, direct) == (want.clone(), false)
-            && read(&input, &small, direct) == (want, false)
+        read(&input, &[]) == (want.clone(), false)
+            && read(&input, &pieces) == (want.clone(), false)
+            && read(&input, &small) == (want, false)
     }
 
     fn broken_requests_are_broken_alike(items: Vec<Item>, pieces: Vec<u16>, at: usize, byte: u8, cut: bool) -> bool {
@@ -171,7 +159,7 @@ quickcheck! {
         }
         // A line that is too long is an error only if its end is not there yet, so where it is cut matters.
         let longest = input.split(|b| *b == b'\n').map(<[u8]>::len).max().unwrap_or(0);
-        longest > 60_000 || read(&input, &pieces, true) == read(&input, &[], false)
+        longest > 60_000 || read(&input, &pieces) == read(&input, &[])
     }
 
     fn any_bytes_are_safe(bytes: Vec<u8>, pieces: Vec<u16>, star: bool) -> bool {
@@ -179,6 +167,6 @@ quickcheck! {
         let input: Vec<u8> = star.then_some(b'*').into_iter()
             .chain(bytes.iter().map(|b| alphabet[usize::from(*b) % alphabet.len()]))
             .collect();
-        read(&input, &pieces, true) == read(&input, &[], false)
+        read(&input, &pieces) == read(&input, &[])
     }
 }

@@ -38,7 +38,7 @@ fn text(rope: &Rope) -> Vec<u8> {
 quickcheck! {
     fn a_rope_is_a_buffer(start: u32, ops: Vec<Op>) -> bool {
         let mut model = vec![7; start as usize % (4 * PIECE)];
-        let mut rope = Rope::from_vec(model.clone());
+        let mut rope = Rope::from(&model[..]);
         let mut clones: Vec<(Rope, Vec<u8>)> = vec![];
         let mut sent: Vec<(Vec<Bytes>, Vec<u8>)> = vec![];
         for op in ops.into_iter().take(25) {

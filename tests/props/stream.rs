@@ -2,8 +2,10 @@
 //! taken, kept, compared on another thread, and dropped; and while streams go through files and back.
 
 use kvstash::cow::{CowValue, Heap};
+use kvstash::db::defrag::DefragPass;
 use kvstash::db::{KeySlot, Keyspace, KeyspaceSnapshot, Options};
 use kvstash::rdb::{Access, RdbReader, RdbWriter, WriteOptions};
+use kvstash::sys::defrag::Mover;
 use kvstash::types::Object;
 use kvstash::types::place::Place;
 use kvstash::types::stream::chunk::ChunkLimits;
@@ -24,7 +26,8 @@ enum Op {
     Add(u8, u8),
     Delete(u8),
     Trim(u8, u8),
-    TrimBelow(u8, bool),
+    /// Below the entry at this place; how.
+    TrimBelow(u8, u8),
     CreateGroup(u8, u8),
     DestroyGroup(u8),
     CreateConsumer(u8, u8),
@@ -39,17 +42,18 @@ enum Op {
     OpenSnapshot,
     CloseSnapshot(usize),
     Reap,
+    Defrag(u8),
 }
 
 impl Arbitrary for Op {
     fn arbitrary(g: &mut Gen) -> Op {
         let mut byte = || u8::arbitrary(g);
         let (a, b, c) = (byte(), byte(), byte());
-        match byte() % 64 {
+        match byte() % 66 {
             0..16 => Op::Add(a, b),
             16..22 => Op::Delete(a),
             22..24 => Op::Trim(a, b),
-            24..26 => Op::TrimBelow(a, b % 2 == 0),
+            24..26 => Op::TrimBelow(a, b),
             26..29 => Op::CreateGroup(a, b),
             29 => Op::DestroyGroup(a),
             30..33 => Op::CreateConsumer(a, b),
@@ -62,7 +66,8 @@ impl Arbitrary for Op {
             52..54 => Op::Reload(a % 2 == 0),
             54..57 => Op::OpenSnapshot,
             57..61 => Op::CloseSnapshot(a.into()),
-            _ => Op::Reap,
+            61..64 => Op::Reap,
+            _ => Op::Defrag(a),
         }
     }
 }
@@ -200,27 +205,39 @@ impl Pair {
             Op::Trim(keep, how) => self.both(|stream, heap, model| {
                 let keep = model.entries.len().saturating_sub(keep as usize % 40);
                 let approximate = how % 2 == 0;
+                let references = if how % 4 < 2 { References::Keep } else { References::Delete };
                 let to = Threshold::Length(keep as u64);
-                let gone = stream.trim(heap, Trim { to, approximate, limit: 0, references: References::Keep });
+                let gone = stream.trim(heap, Trim { to, approximate, limit: 0, references });
                 let left = model.entries.len() - gone as usize;
                 assert!(left >= keep.min(model.entries.len()) && (approximate || left == keep));
                 while model.entries.len() > left {
                     model.entries.pop_first();
                 }
+                if gone > 0 && references == References::Delete {
+                    let first = model.entries.keys().next().copied().unwrap_or(StreamId::MAX);
+                    model.groups.values_mut().for_each(|g| g.pending.retain(|pending, _| *pending >= first));
+                }
             }),
-            Op::TrimBelow(at, forget) => self.both(|stream, heap, model| {
+            Op::TrimBelow(at, how) => self.both(|stream, heap, model| {
                 let id = model.entries.keys().nth(at as usize % 40).copied().unwrap_or(StreamId::MIN);
+                let (forget, approximate) = (how % 2 == 0, how % 4 < 2);
                 let references = if forget { References::Delete } else { References::Acked };
-                stream.trim(heap, Trim { to: Threshold::Id(id), approximate: false, limit: 0, references });
-                let below: Vec<StreamId> = model.entries.range(..id).map(|(id, _)| *id).collect();
-                for id in below {
-                    let needed = |g: &Group| g.last_id < id || g.pending.contains_key(&id);
-                    if forget {
-                        model.groups.values_mut().for_each(|g| drop(g.pending.remove(&id)));
-                    } else if model.groups.values().any(needed) {
-                        continue;
-                    }
-                    model.entries.remove(&id);
+                // Approximately: only chunks of which every entry is below.
+                let end = match stream.entries().chunks().find(|chunk| chunk.last_id() >= id) {
+                    Some(chunk) if approximate => chunk.id().min(id),
+                    _ => id,
+                };
+                let gone = stream.trim(heap, Trim { to: Threshold::Id(id), approximate, limit: 0, references });
+                let before = model.entries.len();
+                let groups = &model.groups;
+                model.entries.retain(|entry, _| {
+                    let needed = |g: &Group| g.last_id < *entry || g.pending.contains_key(entry);
+                    *entry >= end || (!forget && groups.values().any(needed))
+                });
+                assert_eq!(gone as usize, before - model.entries.len());
+                if forget {
+                    let left = model.entries.keys().next().map_or(id, |first| id.min(*first));
+                    model.groups.values_mut().for_each(|g| g.pending.retain(|pending, _| *pending >= left));
                 }
             }),
             Op::CreateGroup(name, at) => self.both(|stream, heap, model| {
@@ -323,6 +340,14 @@ impl Pair {
                 }
             }
             Op::Reap => drop(self.real.reap_snapshots()),
+            Op::Defrag(step) => {
+                // One entry after which everything goes on in parts; or all of it at once.
+                let (mut pass, elements_max) = (DefragPass::default(), usize::from(step) % 2 * 1000);
+                while !self.real.has_snapshot()
+                    && !self.real.defrag(&mut pass, &mut Mover::of_all(usize::from(step) + 1), elements_max)
+                {
+                }
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 
 use kvstash::collections::tree::{CowTree, Items, Path, Place};
 use kvstash::cow::{Heap, SnapshotTicket};
+use kvstash::sys::defrag::Mover;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 use std::collections::BTreeSet;
 
@@ -82,6 +83,23 @@ impl Set {
         true
     }
 
+    /// Removes the numbers of these ranks: whole leaves at once, the rest one by one.
+    fn cut(&mut self, heap: &mut Heap, ranks: std::ops::Range<usize>, model: &mut BTreeSet<u32>) {
+        let gone: Vec<u32> = model.iter().copied().take(ranks.end).skip(ranks.start).collect();
+        let before = self.tree.len();
+        let cut = self.tree.cut(heap, ranks.clone());
+        assert_eq!(self.tree.len(), before - cut);
+        self.tree.check_invariants(heap);
+        let rest: BTreeSet<u32> = Set::all(&self.tree).into_iter().collect();
+        assert!(model.iter().filter(|n| !rest.contains(n)).all(|n| gone.binary_search(n).is_ok()));
+        let left: Vec<u32> = gone.iter().copied().filter(|n| rest.contains(n)).collect();
+        assert_eq!(left.len(), gone.len() - cut);
+        assert!(left.len() <= 2 * LEAF_MAX / 4, "what is left of it shares at most two leaves with what stays");
+        assert!(left.is_empty() || gone.len() < before);
+        left.into_iter().for_each(|n| assert!(self.remove(heap, n)));
+        gone.into_iter().for_each(|n| assert!(model.remove(&n)));
+    }
+
     fn all(tree: &CowTree<Numbers>) -> Vec<u32> {
         tree.iter().flat_map(|leaf| leaf.chunks(4)).map(number).collect()
     }
@@ -106,6 +124,7 @@ pub enum Op {
     InsertBackwards(u16, u8),
     Remove(u16),
     RemoveRange(u16, u8),
+    Cut(u16, u8),
     Rank(u16),
     Open,
     Read,
@@ -113,13 +132,14 @@ pub enum Op {
     Reclaim(u8),
     Rebuild,
     Clear,
+    Defrag(u8),
 }
 
 impl Op {
     /// An operation out of numbers: from chance here, from a fuzzer in tools/fuzz.
     pub fn draw(next: &mut dyn FnMut() -> u64) -> Op {
         let (n, size) = (next() as u16 % 4096, next() as u8);
-        match next() % 24 {
+        match next() % 28 {
             0..4 => Op::Insert(n),
             4..8 => Op::InsertRange(n, size),
             8..10 => Op::InsertBackwards(n, size),
@@ -131,6 +151,8 @@ impl Op {
             20 => Op::Close(size),
             21 => Op::Reclaim(size),
             22 => Op::Rebuild,
+            23 | 24 => Op::Cut(n, size),
+            25 | 26 => Op::Defrag(size),
             _ if size < 20 => Op::Clear,
             _ => Op::Read,
         }
@@ -140,6 +162,22 @@ impl Op {
 impl Arbitrary for Op {
     fn arbitrary(g: &mut Gen) -> Op {
         Op::draw(&mut || u64::arbitrary(g))
+    }
+}
+
+/// Moves every node, in steps of a few; false if a snapshot forbids it.
+fn defrag<I: Items>(tree: &mut CowTree<I>, heap: &Heap, step: u8) -> bool {
+    let (mut at, mut mover, mut moved) = (0, Mover::of_all(1), 0);
+    loop {
+        let Some(mut defrag) = heap.defrag(&mut mover) else { return false };
+        let done = tree.defrag(&mut defrag, &mut at);
+        assert!(defrag.moved() > moved || tree.is_empty() || done, "a step moves something");
+        moved = defrag.moved();
+        if done {
+            assert!(moved as usize >= tree.leaves(), "every leaf, and the nodes above them");
+            return true;
+        }
+        mover.allow(usize::from(step) + 1);
     }
 }
 
@@ -162,6 +200,13 @@ pub fn ordered(ops: Vec<Op>, check_every: usize) {
             Op::RemoveRange(n, size) => (0..4 * u32::from(size)).map(|i| u32::from(n) + i).for_each(|n| {
                 assert_eq!(set.remove(&mut heap, n), model.remove(&n));
             }),
+            Op::Cut(n, size) => {
+                let start = usize::from(n) % (model.len() + 1);
+                // Now and then from the first or to the last.
+                let start = if size % 5 == 0 { 0 } else { start };
+                let end = if size % 7 == 0 { usize::MAX } else { start + usize::from(size) * 8 };
+                set.cut(&mut heap, start..end, &mut model);
+            }
             Op::Rank(n) => {
                 let expected = model.range(..u32::from(n)).count();
                 let (path, at) = set.find(n.into());
@@ -191,6 +236,7 @@ pub fn ordered(ops: Vec<Op>, check_every: usize) {
                 let copy = set.tree.duplicate(heap.epoch());
                 std::mem::replace(&mut set.tree, copy).discard(&mut heap);
             }
+            Op::Defrag(step) => assert!(defrag(&mut set.tree, &heap, step) || !snapshots.is_empty()),
             Op::Clear => {
                 set.tree.clear(&mut heap);
                 model.clear();
@@ -237,6 +283,7 @@ pub enum Edit {
     PushFront(u8),
     PushBack(u8),
     RemoveRange(u16, u16),
+    Defrag(u8),
     Snapshot,
     End,
 }
@@ -244,12 +291,13 @@ pub enum Edit {
 impl Edit {
     /// As [`Op::draw`].
     pub fn draw(next: &mut dyn FnMut() -> u64) -> Edit {
-        match next() % 12 {
+        match next() % 13 {
             0..3 => Edit::Insert(next() as u16, next() as u8),
             3..6 => Edit::PushFront(next() as u8),
             6..9 => Edit::PushBack(next() as u8),
             9 => Edit::RemoveRange(next() as u16, next() as u16 % 300),
             10 => Edit::Snapshot,
+            11 => Edit::Defrag(next() as u8),
             _ => Edit::End,
         }
     }
@@ -290,6 +338,7 @@ pub fn sequence(edits: Vec<Edit>, check_every: usize) {
                     tree.insert(&mut heap, Place::After(path), tail);
                 }
             }
+            Edit::Defrag(step) => assert!(defrag(&mut tree, &heap, step) || heap.has_snapshot()),
             Edit::PushFront(size) => (0..size).for_each(|n| {
                 tree.insert(&mut heap, Place::First, vec![n; 3]);
                 model.splice(0..0, [n; 3]);

@@ -102,6 +102,11 @@ impl Conn {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Says that nothing more is to come; replies can still be read.
+    pub fn say_no_more(&mut self) {
+        self.stream.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Reads one reply.
     #[track_caller]
     pub fn read(&mut self) -> Value {

@@ -22,7 +22,7 @@ mod temp;
 mod transcript;
 
 pub use conn::{Conn, Proto};
-pub use peer::{Peer, real_redis, real_servers};
+pub use peer::{Peer, real_redis, real_servers, real_valkey};
 pub use resp::Value;
 pub use server::{Server, free_port, under_test};
 pub use temp::TempDir;

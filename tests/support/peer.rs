@@ -56,14 +56,27 @@ fn numbers(version: &str) -> (u32, u32) {
 
 /// A real Redis of the reference kind, to exchange files with: `KVSTASH_TEST_REDIS`, or `redis-server` on the PATH.
 pub fn real_redis() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("KVSTASH_TEST_REDIS") {
+    named_or_on_path("KVSTASH_TEST_REDIS", "redis-server")
+}
+
+fn named_or_on_path(variable: &str, program: &str) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(variable) {
         return Some(named.into());
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join("redis-server")).find(|file| Path::new(file).exists())
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| Path::new(file).exists())
 }
 
-/// Every real server there is to exchange files with: that one, and those that `KVSTASH_TEST_REDIS_ALL` names (paths
+/// A real Valkey, to exchange files with: `KVSTASH_TEST_VALKEY`, or `valkey-server` on the PATH.
+pub fn real_valkey() -> Option<PathBuf> {
+    let found = named_or_on_path("KVSTASH_TEST_VALKEY", "valkey-server");
+    if found.is_none() {
+        eprintln!("skipped: no valkey-server");
+    }
+    found
+}
+
+/// Every real Redis there is to exchange files with: that one, and those that `KVSTASH_TEST_REDIS_ALL` names (paths
 /// joined with ':').
 pub fn real_servers() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = real_redis().into_iter().collect();

@@ -73,7 +73,6 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("foldhash", &["util"]),
     ("rustc_apfloat", &["util"]),
     ("fast_float2", &["util", "resp"]),
-    ("zmij", &["util", "resp"]),
     ("getrandom", &["util"]),
 ];
 

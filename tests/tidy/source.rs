@@ -7,8 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+/// The repository: this package is two folders below it.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    const HERE: &str = env!("CARGO_MANIFEST_DIR");
+    Path::new(HERE).ancestors().nth(2).expect("tests/tidy is in the repository")
 }
 
 /// Files below `folder` with one of these endings, by path from the root.
@@ -61,6 +63,40 @@ impl Source {
         let mut parts = self.path.iter().skip(1);
         let first = parts.next()?.to_string_lossy().into_owned();
         parts.next().is_some().then_some(first)
+    }
+
+    /// The string literals outside of comments and test items, with the offset of their opening quote.
+    pub fn literals(&self) -> impl Iterator<Item = (usize, &str)> {
+        let is_code = |at: usize| self.tests_end(at).is_none();
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            loop {
+                let open = at + self.text.get(at..)?.find(['"', '/', '\''])?;
+                let rest = &self.text[open..];
+                if rest.starts_with("//") {
+                    at = open + rest.find('\n').unwrap_or(rest.len());
+                } else if let Some(inside) = rest.strip_prefix('"') {
+                    let mut end = 0;
+                    while let Some(byte) = inside.as_bytes().get(end).filter(|byte| **byte != b'"') {
+                        end += if *byte == b'\\' { 2 } else { 1 };
+                    }
+                    let end = end.min(inside.len());
+                    at = open + 1 + end + 1;
+                    if is_code(open) {
+                        return Some((open, &inside[..end]));
+                    }
+                } else if rest.starts_with("'\"'") {
+                    at = open + 3;
+                } else {
+                    at = open + 1;
+                }
+            }
+        })
+    }
+
+    /// The end of the test item that `at` lies in, if it lies in one.
+    fn tests_end(&self, at: usize) -> Option<usize> {
+        test_items(&self.bare).find(|item| item.contains(&at)).map(|item| item.end)
     }
 
     pub fn at(&self, line: usize, what: impl std::fmt::Display) -> String {
@@ -173,9 +209,9 @@ fn find(bytes: &[u8], from: usize, needle: &[u8]) -> Option<usize> {
     bytes[from..].windows(needle.len()).position(|w| w == needle).map(|n| n + from)
 }
 
-fn blank_tests(bare: &str) -> String {
-    let mut out = bare.as_bytes().to_vec();
-    for (at, _) in bare.match_indices("#[cfg(test)]") {
+/// The items under `#[cfg(test)]`.
+fn test_items(bare: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    bare.match_indices("#[cfg(test)]").map(|(at, _)| {
         // The item ends with its braces, or with a semicolon before any.
         let rest = &bare[at..];
         let mut depth = 0usize;
@@ -197,7 +233,14 @@ fn blank_tests(bare: &str) -> String {
                 _ => {}
             }
         }
-        for byte in &mut out[at..at + end] {
+        at..at + end
+    })
+}
+
+fn blank_tests(bare: &str) -> String {
+    let mut out = bare.as_bytes().to_vec();
+    for item in test_items(bare) {
+        for byte in &mut out[item] {
             if *byte != b'\n' {
                 *byte = b' ';
             }

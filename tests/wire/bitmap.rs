@@ -230,3 +230,46 @@ fn integers_inside_a_string() {
         );
     });
 }
+
+/// What has gaps is combined without filling them, and what results share is nobody's to write.
+#[test]
+fn long_strings_with_gaps() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.talk(
+            r#"
+            FLUSHALL                                 => OK
+            SETBIT p 8000000 1                       => 0
+            SETBIT q 3999999 1                       => 0
+            BITOP OR d p q                           => 1000001
+            BITCOUNT d                               => 2
+            BITPOS d 1                               => 3999999
+            BITPOS d 1 4000000 -1 BIT                => 8000000
+            BITOP AND d p q                          => 1000001
+            BITCOUNT d                               => 0
+            BITOP NOT d p                            => 1000001
+            BITCOUNT d                               => 8000007
+            BITPOS d 0                               => 8000000
+            SETBIT d 5 0                             => 1
+            SETBIT d 7000000 0                       => 1
+            BITCOUNT d                               => 8000005
+            BITOP NOT e q                            => 500000
+            BITCOUNT e                               => 3999999
+            BITCOUNT p                               => 1
+            BITOP XOR d q p q                        => 1000001
+            BITCOUNT d                               => 1
+            SETBIT d 9 1                             => 0
+            BITCOUNT p                               => 1
+            BITCOUNT q                               => 1
+            BITOP DIFF d p q                         => 1000001
+            BITCOUNT d                               => 1
+            BITOP DIFF1 d p q                        => 1000001
+            BITPOS d 1                               => 3999999
+            BITOP ONE d p q p                        => 1000001
+            BITPOS d 1                               => 3999999
+            BITOP ANDOR d p q p                      => 1000001
+            BITPOS d 1                               => 8000000
+            "#,
+        );
+    });
+}

@@ -1,7 +1,7 @@
 //! Waiting as such, whichever command waits: order, timeouts, CLIENT UNBLOCK, transactions, pauses, what INFO, CLIENT
 //! LIST, SLOWLOG and MONITOR say of it, and clients that go away.
 
-use crate::support::{Conn, Server, TempDir, Value, each_proto, wait_for};
+use crate::support::{Conn, Peer, Server, TempDir, Value, each_proto, wait_for};
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -316,6 +316,55 @@ fn replies_that_are_not_wanted() {
         wait(kv, &mut conn, &["XREAD", "BLOCK", "0", "STREAMS", "s", "$"]);
         kv.line("XADD s 1-1 a b");
         conn.expect("PING", "PONG");
+    });
+}
+
+/// Whatever makes a key what clients wait for wakes them: also what writes over a value of another type, and XGROUP
+/// SETID, where Redis leaves them asleep.
+#[test]
+fn whatever_fills_a_key_wakes() {
+    let server = Server::start(&[]);
+    if server.peer != Peer::Kvstash {
+        return;
+    }
+    each_proto(&server, |kv| {
+        for (request, fills) in [
+            ("BLPOP k 0", &["SORT l STORE k", "SORT l GET # STORE k", "COPY l k REPLACE", "RENAME l k"][..]),
+            (
+                "BZPOPMIN k 0",
+                &[
+                    "ZUNIONSTORE k 1 z",
+                    "ZINTERSTORE k 1 z",
+                    "ZDIFFSTORE k 1 z",
+                    "ZRANGESTORE k z 0 -1",
+                    "GEOSEARCHSTORE k geo FROMLONLAT 1 1 BYRADIUS 9 km",
+                    "GEORADIUS geo 1 1 9 km STORE k",
+                    "GEORADIUSBYMEMBER geo a 9 km STOREDIST k",
+                    "COPY z k REPLACE",
+                    "RENAME z k",
+                ],
+            ),
+            ("XREAD BLOCK 0 STREAMS k 0", &["COPY x k REPLACE", "RENAME x k"]),
+        ] {
+            for fill in fills {
+                kv.ok("FLUSHALL");
+                for line in ["RPUSH l 1", "ZADD z 1 a", "GEOADD geo 1 1 a", "XADD x 1-1 a b"] {
+                    kv.line(line);
+                }
+                let mut conn = kv.another();
+                wait(kv, &mut conn, &request.split(' ').collect::<Vec<_>>());
+                kv.ok("SET k of-another-type");
+                assert!(!kv.line(fill).is_error(), "{fill}");
+                assert!(told(&mut conn).contains("\"k\""), "{request} after {fill}");
+            }
+        }
+        kv.ok("FLUSHALL");
+        kv.line("XADD x 1-1 a b");
+        kv.ok("XGROUP CREATE x g $");
+        let mut conn = kv.another();
+        wait(kv, &mut conn, &["XREADGROUP", "GROUP", "g", "me", "BLOCK", "0", "STREAMS", "x", ">"]);
+        kv.ok("XGROUP SETID x g 0");
+        assert!(told(&mut conn).contains("1-1"));
     });
 }
 

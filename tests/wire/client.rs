@@ -1,6 +1,6 @@
 //! CLIENT and its subcommands.
 
-use crate::support::{Conn, Server, Value, each_proto, wait_for};
+use crate::support::{Conn, Peer, Server, Value, each_proto, wait_for};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -210,6 +210,8 @@ fn info_and_list() {
             CLIENT LIST TYPE pubsub    =~ *""
             CLIENT LIST TYPE bad       => (error) ERR Unknown client type 'bad'
             @redis CLIENT LIST ID x    => (error) ERR Invalid client ID
+            @redis CLIENT LIST ID 1 9223372036854775808 => (error) ERR Invalid client ID
+            @redis CLIENT LIST ID -1 999999 => "" || (txt) ""
             CLIENT LIST BAD            => (error) ERR syntax error
             CLIENT LIST ID             => (error) ERR syntax error
             CLIENT INFO x              => (error) ERR wrong number of arguments for 'client|info' command
@@ -302,6 +304,34 @@ fn reply_modes() {
         kv.expect("CLIENT REPLY bad", "(error) ERR syntax error");
         kv.expect("CLIENT REPLY", "(error) ERR wrong number of arguments for 'client|reply' command");
     });
+}
+
+/// Whoever wants no replies gets none when its connection ends, and it ends. In Redis it stays open for ever, as it is
+/// closed only after a reply.
+#[test]
+fn the_end_without_replies() {
+    let server = Server::start(&[]);
+    if server.peer != Peer::Kvstash {
+        return;
+    }
+    let mut kv = server.connect();
+    for (before, last) in [
+        (&b"CLIENT REPLY OFF\r\nSET a 1\r\n"[..], &b"QUIT\r\n"[..]),
+        (b"CLIENT REPLY OFF\r\n", b"*x\r\n"),
+        (b"CLIENT REPLY OFF\r\n", b"SET a \"open\r\n"),
+        (b"CLIENT REPLY SKIP\r\n", b"QUIT\r\n"),
+        (b"CLIENT REPLY SKIP\r\n", b"*1\r\n!\r\n"),
+    ] {
+        let mut conn = server.connect();
+        conn.raw(&[before, last, b"SET after 1\r\n"].concat());
+        assert!(conn.try_read().is_err(), "no reply to {}", last.escape_ascii());
+        assert!(conn.is_closed(), "after {}", last.escape_ascii());
+        kv.expect("EXISTS after", "0");
+    }
+    let mut conn = server.connect();
+    conn.raw(b"CLIENT REPLY SKIP\r\nPING\r\n*x\r\n");
+    assert_eq!(conn.read().text(), "(error) ERR Protocol error: invalid multibulk length", "only one is skipped");
+    assert!(conn.is_closed());
 }
 
 #[test]

@@ -244,6 +244,12 @@ fn values_with_deadlines() {
             HSETEX h PERSIST FIELDS 1 f y  => (error) ERR unknown argument: PERSIST
             HSETEX h FIELDS 2 f y          => (error) ERR wrong number of arguments for 'hsetex' command
             HSETEX h FIELDS 0 f y          => (error) ERR invalid number of fields
+            HSETEX h FIELDS -1 f y         => (error) ERR invalid number of fields
+            HSETEX h FIELDS 2147483647 f y => (error) ERR wrong number of arguments for 'hsetex' command
+            HSETEX h FIELDS 2147483648 f y => (error) ERR invalid number of fields
+            HSETEX h FIELDS 4294967297 f y => (error) ERR invalid number of fields
+            HSETEX h FIELDS 9223372036854775807 f y => (error) ERR invalid number of fields
+            HSETEX h FIELDS 9223372036854775808 f y => (error) ERR invalid number of fields
             SET s 1
             HSETEX s FIELDS 1 f y          =~ (error) WRONGTYPE *
             HGETEX s FIELDZ 1 f            =~ (error) WRONGTYPE *

@@ -206,7 +206,53 @@ fn protected_mode_lets_the_loopback_in() {
     kv.talk("PING => PONG\n CONFIG GET protected-mode => [\"protected-mode\" \"yes\"]");
 }
 
-/// A client asks for a billion random elements: the reply ends where its limit is, and so does the client.
+/// A reply whose size only its client chooses has a limit by default, and what is beyond is refused before it is made.
+#[test]
+fn replies_that_nothing_bounds() {
+    let server = Server::start(&[]);
+    if server.peer != crate::support::Peer::Kvstash {
+        return;
+    }
+    let too_large = "(error) ERR reply exceeds maximum allowed size (reply-max-bytes)";
+    let mut kv = server.connect();
+    kv.expect("HSET h a b", "1");
+    kv.expect("SADD s a b", "2");
+    kv.expect("ZADD z 1 a", "1");
+    let before = used_memory(&mut kv);
+    for count in [-9_223_372_036_854_775_807i64, -4_611_686_018_427_387_903, -999_999_999_999, -100_000_000] {
+        for command in ["SRANDMEMBER s", "HRANDFIELD h", "ZRANDMEMBER z"] {
+            kv.expect(&format!("{command} {count}"), too_large);
+        }
+    }
+    for command in ["HRANDFIELD h -4611686018427387903 WITHVALUES", "ZRANDMEMBER z -4611686018427387903 WITHSCORES"] {
+        kv.expect(command, too_large);
+    }
+    assert!(used_memory(&mut kv) < before + (1 << 20));
+    kv.expect("SRANDMEMBER none -9223372036854775807", "[]");
+
+    // One that is found to be too large on the way is taken back, in a transaction, too.
+    kv.ok("CONFIG SET reply-max-bytes 3000");
+    kv.ok(&format!("SET w_a {}", "x".repeat(1000)));
+    kv.expect("RPUSH l a a a", "3");
+    kv.ok("MULTI");
+    kv.expect("SRANDMEMBER s -490", "QUEUED");
+    kv.expect("SORT l BY nosort GET w_*", "QUEUED");
+    kv.expect("SORT l BY nosort GET w_* GET w_* STORE d", "QUEUED");
+    kv.expect("SORT_RO l BY nosort GET # GET #", "QUEUED");
+    kv.expect("PING", "QUEUED");
+    let all = kv.cmd(&["EXEC"]);
+    let told: Vec<String> = all.items().iter().map(Value::text).collect();
+    assert_eq!(told, [too_large, too_large, too_large, r#"["a" "a" "a" "a" "a" "a"]"#, "PONG"]);
+    kv.expect("EXISTS d", "0");
+    kv.expect("SORT l BY nosort GET w_* LIMIT 0 2 STORE d", "2");
+    assert_eq!(kv.cmd(&["SRANDMEMBER", "s", "-400"]).items().len(), 400);
+
+    // 0 is no limit.
+    kv.ok("CONFIG SET reply-max-bytes 0");
+    assert_eq!(kv.cmd(&["SRANDMEMBER", "s", "-90000"]).items().len(), 90_000);
+}
+
+/// A client asks for ten million random elements: the reply ends where its limit is, and so does the client.
 #[test]
 fn replies_as_large_as_a_client_likes() {
     let server = Server::start(&["--client-output-buffer-limit", "normal 100000 0 0"]);
@@ -214,7 +260,7 @@ fn replies_as_large_as_a_client_likes() {
     kv.expect("HSET h a b", "1");
     kv.expect("SADD s a", "1");
     kv.expect("ZADD z 1 a", "1");
-    for command in ["HRANDFIELD h -999999999", "SRANDMEMBER s -999999999", "ZRANDMEMBER z -999999999 WITHSCORES"] {
+    for command in ["HRANDFIELD h -9999999", "SRANDMEMBER s -9999999", "ZRANDMEMBER z -9999999 WITHSCORES"] {
         let mut greedy = server.connect();
         let asked = Instant::now();
         greedy.send(&command.split(' ').collect::<Vec<_>>());

@@ -13,6 +13,7 @@ mod command; // COMMAND and its subcommands
 mod config; // CONFIG, configuration files, arguments
 mod connection; // PING ECHO SELECT QUIT RESET HELLO AUTH
 mod counter; // INCR DECR INCRBY DECRBY INCRBYFLOAT
+mod defrag; // active defragmentation, memory given back
 mod dump; // DUMP RESTORE
 mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families
@@ -24,7 +25,9 @@ mod keyspace; // DEL EXISTS KEYS RENAME COPY MOVE OBJECT SCAN TOUCH TYPE ...
 mod libraries; // redis-rs, redis-py, redis-cli as their users run them
 mod limits; // hostile clients: bounded memory, nobody else waits
 mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
+mod long; // long arguments, in any command
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
+mod owed; // clients that ask for more than they read
 mod protocol; // requests cut, malformed, inline, pipelined
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis

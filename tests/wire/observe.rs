@@ -167,6 +167,27 @@ fn monitor() {
     assert!(kv.line("MONITOR x").is_error());
 }
 
+/// What a monitor is shown never comes into the middle of its own replies: its transaction's array is whole, and the
+/// lines of what ran stand behind it.
+#[test]
+fn lines_stand_behind_the_replies_of_the_monitor_itself() {
+    let server = Server::start(&[]);
+    each_proto(&server, |kv| {
+        kv.ok("MONITOR");
+        let replies: Vec<String> =
+            kv.pipeline(&["MULTI", "PING a", "PING b", "EXEC"]).iter().map(Value::string).collect();
+        let line = |reply: &String, words: &str| reply.ends_with(words);
+        assert!(replies[0] == "OK" && line(&replies[1], "\"MULTI\""), "{replies:?}");
+        assert!(replies[2] == "QUEUED" && replies[3] == "QUEUED", "{replies:?}");
+        assert_eq!(kv.read().text(), r#"["a" "b"]"#);
+        for words in [r#""PING" "a""#, r#""PING" "b""#, "\"EXEC\""] {
+            let shown = kv.read().string();
+            assert!(line(&shown, words), "{shown} is not {words}");
+        }
+        kv.line("RESET");
+    });
+}
+
 /// A client in MONITOR mode keeps away from keys, and gets no lines when it wants no replies.
 #[test]
 fn what_a_monitor_may_do() {

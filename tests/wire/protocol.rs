@@ -1,6 +1,6 @@
 //! Requests as bytes: inline, cut at every place, pipelined, malformed.
 
-use crate::support::{Conn, Server, Value};
+use crate::support::{Conn, Peer, Proto, Server, Value};
 
 #[test]
 fn inline_commands() {
@@ -64,6 +64,112 @@ fn malformed_requests_close_the_connection() {
         assert!(conn.is_closed(), "after {:?}", String::from_utf8_lossy(request));
     }
     kv.expect("EXISTS after-error", "0");
+}
+
+/// A line with a NUL is no request: what stands before the NUL is not run. Redis waits for the end of such a line.
+#[test]
+fn inline_requests_with_a_nul() {
+    let server = Server::start(&[]);
+    if server.peer != Peer::Kvstash {
+        return;
+    }
+    let mut kv = server.connect();
+    kv.ok("SET a 1");
+    for request in [
+        &b"DEL a\0b\r\n"[..],
+        b"FLUSHALL\0 NOT\r\n",
+        b"SET a new\0tail\r\n",
+        b"DEL a \0\r\n",
+        b"\0DEL a\r\n",
+        b"SET a \"\0\"\r\n",
+        b"DEL a\r\0\n",
+        b"DEL a\0",
+    ] {
+        let mut conn = server.connect();
+        conn.raw(request);
+        conn.try_raw(b"\r\nDEL a\r\n").ok();
+        let shown = request.escape_ascii();
+        assert_eq!(conn.read().text(), "(error) ERR Protocol error: NUL byte in inline request", "to {shown}");
+        assert!(conn.is_closed(), "after {shown}");
+        kv.expect("GET a", "\"1\"");
+    }
+    let mut conn = server.connect();
+    conn.raw(b"SET a \"x\\x00y\"\r\n");
+    assert_eq!(conn.read().text(), "OK", "one that is written as an escape is a byte like others");
+    assert_eq!(kv.cmd(&["GET", "a"]).bytes(), b"x\0y");
+}
+
+/// What has nothing in it has the type in RESP3 that it has with something in it, and is null only where Redis says so.
+#[test]
+fn empty_replies_have_types() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect_with(Proto::Resp3);
+    for line in [
+        "RPUSH l a",
+        "SADD s a",
+        "ZADD z 1 a",
+        "HSET h f v",
+        "XADD em 1-0 f v",
+        "XDEL em 1-0",
+        "XGROUP CREATE em g $",
+        "GEOADD geo 1 1 a",
+    ] {
+        kv.line(line);
+    }
+    for (kind, lines) in [
+        ('%', &["HGETALL none", "CONFIG GET none", "COMMAND DOCS none", "LATENCY HISTOGRAM none"][..]),
+        ('~', &["SMEMBERS none", "SINTER s none", "SUNION none", "SDIFF s s", "SPOP none 2", "SPOP s 0"]),
+        (
+            '*',
+            &[
+                "SRANDMEMBER none 2",
+                "SRANDMEMBER s 0",
+                "HRANDFIELD none 2 WITHVALUES",
+                "HRANDFIELD h 0 WITHVALUES",
+                "ZRANDMEMBER none 2 WITHSCORES",
+                "ZRANGE none 0 -1 WITHSCORES",
+                "ZDIFF 2 z z WITHSCORES",
+                "ZINTER 2 z none",
+                "ZUNION 1 none",
+                "ZPOPMIN none",
+                "ZPOPMAX z 0",
+                "LPOP l 0",
+                "LPOS l x COUNT 0",
+                "LRANGE none 0 -1",
+                "HKEYS none",
+                "HVALS none",
+                "SORT none",
+                "KEYS none",
+                "XRANGE em - +",
+                "XPENDING em g - + 10",
+                "XINFO CONSUMERS em g",
+                "XCLAIM em g c 0 1-0",
+                "GEOSEARCH none FROMLONLAT 1 1 BYRADIUS 5 m",
+                "GEOPOS geo",
+                "GEOHASH geo",
+                "BITFIELD none",
+                "COMMAND LIST FILTERBY PATTERN none",
+                "LATENCY HISTORY none",
+                "LATENCY LATEST",
+                "SLOWLOG GET 0",
+            ],
+        ),
+        (
+            '_',
+            &["ZMPOP 1 none MIN", "LMPOP 1 none LEFT", "LPOP none 2", "XREAD STREAMS em 0", "ZRANK z none WITHSCORE"],
+        ),
+    ] {
+        for line in lines {
+            let reply = kv.line(line);
+            let right = match (kind, &reply) {
+                ('%', Value::Map(pairs)) => pairs.is_empty(),
+                ('~', Value::Set(items)) | ('*', Value::Array(items)) => items.is_empty(),
+                ('_', reply) => *reply == Value::Null,
+                _ => false,
+            };
+            assert!(right, "{line}: {kind} expected, not {reply:?}");
+        }
+    }
 }
 
 /// What came before the malformed request is answered.

@@ -315,7 +315,6 @@ fn digest_equals_redis() {
     );
 }
 
-/// A section of its own, only by its name: it looks at every key.
 #[test]
 fn info_keysizes() {
     let server = Server::start(&[]);
@@ -330,8 +329,107 @@ fn info_keysizes() {
         let expected = "# Keysizes\r\ndb0_distrib_strings_sizes:0=1,1=1,2=1,4=1,1M=1\r\ndb0_distrib_lists_items:2=1\r\n\
                         db3_distrib_sets_items:1=1\r\n";
         assert_eq!(kv.line("INFO keysizes").string(), expected);
-        assert!(!kv.line("INFO").string().contains("Keysizes"));
+        assert!(kv.line("INFO").string().contains(&expected.replace("# Keysizes\r\n", "\r\n# Keysizes\r\n")));
     });
+}
+
+/// The server looks at all keys after every command, and crashes if the counts that it keeps are not right.
+#[test]
+fn sizes_are_counted_after_every_command() {
+    let limits = ["list-max-listpack-size", "hash-max-listpack-entries", "set-max-listpack-entries"];
+    let args: Vec<&str> = limits.iter().flat_map(|name| [*name, "4"]).collect();
+    let args: Vec<String> = args.chunks(2).flat_map(|pair| [format!("--{}", pair[0]), pair[1].to_owned()]).collect();
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    args.extend(["--zset-max-listpack-entries", "4", "--set-max-intset-entries", "4", "--enable-debug-command", "yes"]);
+    let server = Server::start(&args);
+    let mut kv = server.connect();
+    kv.ok("DEBUG KEYSIZES-HIST-ASSERT 1");
+    let mut seed = 7u64;
+    let mut below = move |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % n
+    };
+    for step in 0..6000 {
+        let (kind, n, m) = (step / 20 % 6, below(40), below(40));
+        let many = |prefix: &str, pairs: bool, count: u64| {
+            let each = |at: u64| if pairs { format!(" {at} {prefix}{at}") } else { format!(" {prefix}{at}") };
+            (n..n + count).map(each).collect::<String>()
+        };
+        let (few, key) = (1 + m % 9, below(2));
+        let line = match (kind, below(15)) {
+            (0, 0..4) => format!("SET s{key} {}", "x".repeat(n as usize)),
+            (0, 4) => format!("APPEND s{key} {}", "y".repeat(m as usize)),
+            (0, 5) => format!("SETRANGE s{key} {n} {m}"),
+            (0, 6) => format!("SETBIT s{key} {} 1", n * 8),
+            (0, 7) => format!("SET s{key} {}", 10u64.pow(n as u32 % 18) - 1),
+            (0, 8) => format!("INCRBY s{key} 1"),
+            (0, 9) => format!("PFADD p{key} {n}"),
+            (0, 10) => format!("BITFIELD s{key} SET u8 {n} {m}"),
+            (0, 11) => format!("GETDEL s{key}"),
+            (0, 12) => format!("COPY s{key} c{key} REPLACE"),
+            (0, _) => format!("SET s{key} - PX 1"),
+            (1, 0..5) => format!("RPUSH l{key}{}", many("e", false, few)),
+            (1, 5) => format!("LPUSH l{key}{}", many("e", false, few)),
+            (1, 6..8) => format!("LPOP l{key} {few}"),
+            (1, 8) => format!("RPOP l{key}"),
+            (1, 9) => format!("LTRIM l{key} {} {}", m % 5, n),
+            (1, 10) => format!("LREM l{key} {few} e{n}"),
+            (1, 11) => format!("LINSERT l{key} BEFORE e{n} e{m}"),
+            (1, 12) => format!("LMOVE l{key} l{} LEFT RIGHT", below(2)),
+            (1, _) => format!("SORT l{key} ALPHA STORE l{}", below(2)),
+            (2, 0..6) => format!("SADD t{key}{}", many(if m % 2 == 0 { "" } else { "m" }, false, few)),
+            (2, 6..8) => format!("SREM t{key}{}", many("m", false, few)),
+            (2, 8) => format!("SPOP t{key}"),
+            (2, 9..11) => format!("SPOP t{key} {few}"),
+            (2, 11) => format!("SMOVE t0 t1 m{n}"),
+            (2, _) => format!("SUNIONSTORE t{key} t0 t1"),
+            (3, 0..6) => format!("ZADD z{key}{}", many("m", true, few)),
+            (3, 6) => format!("ZREM z{key}{}", many("m", false, few)),
+            (3, 7) => format!("ZPOPMIN z{key}"),
+            (3, 8) => format!("ZPOPMAX z{key} {few}"),
+            (3, 9) => format!("ZREMRANGEBYRANK z{key} {} {n}", m % 4),
+            (3, 10) => format!("ZINCRBY z{key} 1 m{n}"),
+            (3, 11) => format!("ZREMRANGEBYSCORE z{key} {n} {}", n + few),
+            (3, _) => format!("ZUNIONSTORE z{key} 2 z0 z1"),
+            (4, 0..6) => format!("HSET h{key}{}", many("v", true, few)),
+            (4, 6..8) => format!("HDEL h{key}{}", many("", false, few)),
+            (4, 8) => format!("HEXPIRE h{key} 0 FIELDS 1 {n}"),
+            (4, 9) => format!("HPEXPIRE h{key} 1 FIELDS 2 {n} {m}"),
+            (4, 10) => format!("HGETDEL h{key} FIELDS 2 {n} {m}"),
+            (4, 11) => format!("HINCRBY h{key} new{n} 1"),
+            (4, _) => format!("HSETEX h{key} PX 1 FIELDS 1 {n} v"),
+            (_, 0) => format!("RENAME {} moved", ["s0", "l0", "t0", "z0", "h0"][n as usize % 5]),
+            (_, 1) => format!("MOVE {} 1", ["s1", "l1", "t1", "z1", "h1"][n as usize % 5]),
+            (_, 2) => "SWAPDB 0 1".to_owned(),
+            (_, 3) => format!("XADD x{key} * a b"),
+            (_, 4) => format!("DEL moved x{key}"),
+            (_, 5) => "DEBUG RELOAD".to_owned(),
+            (_, 6) if n == 0 => "FLUSHDB".to_owned(),
+            _ => "PING".to_owned(),
+        };
+        kv.line(&line);
+    }
+    kv.expect("PING", "PONG");
+}
+
+/// Only who asks for it waits until all is freed, and what it sends meanwhile.
+#[test]
+fn flushing_much_with_sync() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut kv = server.connect();
+    for flush in ["FLUSHALL SYNC", "FLUSHDB SYNC", "FLUSHALL", "FLUSHDB"] {
+        kv.ok("DEBUG POPULATE 50000");
+        kv.ok("SET small 1");
+        kv.ok(flush);
+        kv.expect("DBSIZE", "0");
+        assert_eq!(kv.info("lazyfree_pending_objects"), "0", "{flush}");
+    }
+    kv.ok("DEBUG POPULATE 50000");
+    kv.ok("MULTI");
+    kv.line("FLUSHALL SYNC");
+    kv.line("DBSIZE");
+    kv.expect("EXEC", "[OK 0]");
+    assert_eq!(kv.info("blocked_clients"), "0");
 }
 
 /// After a command the loop looks for the next one before it sleeps, if it may.

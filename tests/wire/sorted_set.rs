@@ -245,6 +245,37 @@ fn those_who_wait() {
     });
 }
 
+/// The digits are those that Redis's algorithm finds, and not always the fewest, or the nearest.
+#[test]
+fn digits_of_scores() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let many: String = (0..200).map(|i| format!(" 0 member:{i}")).collect();
+    each_proto(&server, |kv| {
+        for encoding in ["listpack", "skiplist"] {
+            kv.line("DEL z");
+            if encoding == "skiplist" {
+                kv.line(&format!("ZADD z{many}"));
+            }
+            kv.talk(
+                r#"
+                ZADD z 1501200421007884.75 a 1e23 b 123456789012345678901 c -1152921504606846976 d 4611686018427440000 f => 5
+                ZMSCORE z a b                            => ["1501200421007884.7" "99999999999999990000000"] || [(double) 1501200421007884.7 (double) 99999999999999990000000]
+                ZMSCORE z c d                            => ["123456789012345680000" "-1152921504606846976"] || [(double) 123456789012345680000 (double) -1152921504606846976]
+                ZINCRBY z 1e22 b                         => "109999999999999990000000" || (double) 109999999999999990000000
+                ZSCORE z f                               => "4611686018427440000" || (double) 4611686018427440000
+                "#,
+            );
+            assert_eq!(kv.line("OBJECT ENCODING z").text(), format!("\"{encoding}\""));
+        }
+        kv.talk(
+            r#"
+            ZADD digest 1501200421007884.75 a 1e23 b 123456789012345678901 c -1152921504606846976 d 0.3 e 4611686018427440000 f => 6
+            DEBUG DIGEST-VALUE digest                => [6dd1bc3f4c74dbbd9288bf242f7d7b8c4a49390b]
+            "#,
+        );
+    });
+}
+
 /// ZSCAN writes scores of large sets with seventeen digits, and those of small ones as they are stored.
 #[test]
 fn scores_in_iterations() {

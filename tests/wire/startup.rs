@@ -50,7 +50,7 @@ fn tools() {
 fn a_wrong_configuration() {
     for (args, line) in [
         (&["--port", "abc"][..], ">>> 'port \"abc\"'"),
-        (&["--nonsense", "1"], ">>> 'nonsense \"1\"'"),
+        (&["--nonsense", "1"], if is_kvstash() { ">>> 'nonsense (redacted)'" } else { ">>> 'nonsense \"1\"'" }),
         (&["--dir", "/does/not/exist"], ">>> 'dir \"/does/not/exist\"'"),
     ] {
         let (code, _, err) = run("redis-server", args);
@@ -59,6 +59,186 @@ fn a_wrong_configuration() {
     }
     let (code, _, err) = run("redis-server", &["/does/not/exist.conf"]);
     assert!(code == Some(1) && err.contains("can't open config file '/does/not/exist.conf'"), "{err}");
+}
+
+/// Writes a configuration file and starts with it, which must fail; gives what was said.
+fn refused(dir: &TempDir, text: &str) -> String {
+    let file = dir.join("kv.conf");
+    std::fs::write(&file, text).unwrap();
+    let (status, log) = Server::refuse(dir.path(), &[file.to_str().unwrap()]);
+    assert_eq!(status.code(), Some(1), "{text}: {log}");
+    log
+}
+
+/// What is found out only after everything has been read is reported with its file and line as well.
+#[test]
+fn what_is_wrong_has_a_place() {
+    for (text, line, reason) in [
+        ("# one\nrename-command NOSUCH x\n", 2, "No such command in rename-command"),
+        ("rename-command GET a\n\nrename-command GET b\n", 3, "No such command in rename-command"),
+        ("hz 20\nrename-command GET set\n", 2, "Target command name already exists"),
+        ("hz 20\nlogfile /tmp\n", 2, "Can't open the log file: Is a directory"),
+        ("logfile /no/such/directory/log\n", 1, "Can't open the log file: No such file or directory"),
+        ("hz 20\nappendfilename \"\"\n", 2, "appendfilename can't be empty"),
+    ] {
+        let log = refused(&TempDir::new(), text);
+        assert!(log.contains("*** FATAL CONFIG FILE ERROR (Redis ") && log.contains(reason), "{text}: {log}");
+        if is_kvstash() {
+            assert!(log.contains(&format!("at line {line} of ")) && log.contains("kv.conf"), "{text}: {log}");
+        }
+    }
+    if !is_kvstash() {
+        return;
+    }
+    for (text, line, reason) in [
+        ("hz 20\ndbfilename ..\n", 2, "dbfilename can't be a path, just a filename"),
+        ("pidfile /tmp/\n", 1, "argument must be the name of a file"),
+        ("hz 20\nunixsocket /no/such/directory/sock\n", 2, "Failed opening Unix socket: bind: "),
+        ("\nhttp-listen 192.0.2.1:1\n", 2, "can't listen for metrics"),
+    ] {
+        let log = refused(&TempDir::new(), text);
+        assert!(log.contains(reason) && log.contains(&format!("line {line}")), "{text}: {log}");
+    }
+    let server = Server::start(&["--pidfile", "/does/not/exist/kv.pid"]);
+    assert!(server.log().contains("the command line, line "), "{}", server.log());
+}
+
+/// Passwords are in no message: not at the start, not at a reload, not after a change.
+#[test]
+fn secrets_stay_out_of_messages() {
+    if !is_kvstash() {
+        return;
+    }
+    for text in [
+        "requirepass \"hunter2\n",
+        "requirepas hunter2\n",
+        "requirepass hunter2 extra\n",
+        "user default on >hunter2\n",
+        "rename-command CONFIG hunter2\nrename-command CONFIG hunter2\n",
+        "port 1 requirepass hunter2\n",
+    ] {
+        let log = refused(&TempDir::new(), text);
+        assert!(log.contains("line 1 of") || log.contains("line 2 of"), "{log}");
+        assert!(!log.contains("hunter2"), "{text}: {log}");
+    }
+    let dir = TempDir::new();
+    let file = dir.join("kv.conf");
+    std::fs::write(&file, "requirepass hunter2\nmasterauth hunter2\nloglevel debug\n").unwrap();
+    let server = Server::start_in(dir, &under_test(), &[file.to_str().unwrap(), "--requirepass", "hunter2"]);
+    let mut kv = server.connect();
+    kv.ok("AUTH hunter2");
+    for (text, told) in [
+        ("requirepass \"hunter2\n", "the file is wrong"),
+        ("requirepas hunter2\n", "the file is wrong"),
+        ("masterauth hunter23\n", "Configuration reloaded"),
+    ] {
+        let before = server.log().matches(told).count();
+        std::fs::write(&file, text).unwrap();
+        server.signal("HUP");
+        wait_for(told, Duration::from_secs(10), || server.log().matches(told).count() > before);
+    }
+    kv.ok("CONFIG SET requirepass hunter24 slowlog-log-slower-than 0");
+    kv.line("CONFIG SET requirepas hunter2");
+    kv.line("CONFIG SET requirepass");
+    kv.line("CONFIG SET maxmemory 1 masterauth hunter2");
+    kv.line("AUTH default hunter2");
+    kv.line("AUTH a b hunter2");
+    kv.line("HELLO 3 AUTH default hunter2");
+    kv.line("HELLO 3 AUTH hunter2");
+    let shown = format!("{:?}{:?}", kv.line("SLOWLOG GET -1"), kv.line("CLIENT LIST"));
+    assert!(!shown.contains("hunter2"), "{shown}");
+    kv.send(&["DEBUG", "SEGFAULT"]);
+    wait_for("the report", Duration::from_secs(60), || server.log().contains("BUG REPORT END"));
+    assert!(!server.log().contains("hunter2"), "{}", server.log());
+}
+
+/// A reload takes no protection away because a line has gone, and a file that is not whole changes nothing.
+#[test]
+fn a_reload_keeps_what_protects() {
+    if !is_kvstash() {
+        return;
+    }
+    let dir = TempDir::new();
+    let file = dir.join("kv.conf");
+    let whole = "requirepass secret\nmaxmemory 100mb\ntimeout 300\n";
+    std::fs::write(&file, whole).unwrap();
+    let server = Server::start_in(dir, &under_test(), &[file.to_str().unwrap()]);
+    let mut kv = server.connect();
+    kv.ok("AUTH secret");
+    let reload = |text: &[u8], told: &str| {
+        let before = server.log().matches(told).count();
+        std::fs::write(&file, text).unwrap();
+        server.signal("HUP");
+        wait_for(told, Duration::from_secs(10), || server.log().matches(told).count() > before);
+        server.connect().line("PING").text().contains("NOAUTH")
+    };
+    for torn in [&b""[..], b"# all gone\n", &[0; 80], b"requirepass secret\nmaxmem"] {
+        assert!(reload(torn, "The configuration stays as it is: the file is wrong"));
+        kv.talk("CONFIG GET maxmemory => [\"maxmemory\" \"104857600\"]\n CONFIG GET timeout => [\"timeout\" \"300\"]");
+    }
+    assert!(reload(b"timeout 200\n", "its value stays, unless reload-may-unprotect"));
+    assert!(server.log().contains("parameter=requirepass") && server.log().contains("parameter=maxmemory"));
+    kv.talk("CONFIG GET maxmemory => [\"maxmemory\" \"104857600\"]\n CONFIG GET timeout => [\"timeout\" \"200\"]");
+    assert!(reload(b"maxmemory 0\nrequirepass other\n", "Configuration reloaded"));
+    kv.talk("CONFIG GET maxmemory => [\"maxmemory\" \"0\"]");
+    assert!(!reload(b"reload-may-unprotect yes\n", "it is given up"));
+}
+
+/// The configuration may come from a process's output; a pipe in its place later does not stop the server.
+#[test]
+fn a_configuration_from_a_pipe() {
+    let dir = TempDir::new();
+    let file = dir.join("kv.conf");
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let file = file.clone();
+        move || std::fs::write(file, "timeout 77\n").unwrap()
+    });
+    let server = Server::start_in(dir, &under_test(), &[file.to_str().unwrap()]);
+    writer.join().unwrap();
+    let mut kv = server.connect();
+    kv.talk("CONFIG GET timeout => [\"timeout\" \"77\"]");
+    if is_kvstash() {
+        server.signal("HUP");
+        wait_for("a word", Duration::from_secs(10), || server.log().contains("Not a regular file"));
+        kv.talk("CONFIG REWRITE =~ (error) *Not a regular file*\n PING => PONG");
+    }
+}
+
+/// What the system lets us open bounds the clients; below the server's own needs it does not start.
+#[test]
+fn few_descriptors() {
+    // Who may raise the limit does, and serves: not a machine to test this on.
+    if Command::new("sh").arg("-c").arg("ulimit -n 12; ulimit -n 64 2> /dev/null").status().unwrap().success() {
+        return;
+    }
+    let dir = TempDir::new();
+    let start = |limit: u32| {
+        let port = free_port().to_string();
+        let command = format!("ulimit -n {limit}; exec \"$0\" --save '' --bind 127.0.0.1 --port {port} --dir \"$1\"");
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(command).arg(under_test()).arg(dir.path()).stdin(std::process::Stdio::null());
+        (shell, port)
+    };
+    for limit in [12, 32] {
+        let out = start(limit).0.output().unwrap();
+        let text = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+        assert_eq!(out.status.code(), Some(1), "{text}");
+        let told = format!(
+            "Your current 'ulimit -n' of {limit} is not enough for the server to start. Please increase your open file \
+             limit to at least 10032. Exiting."
+        );
+        assert!(text.contains(&told), "{text}");
+    }
+    let log = dir.join("out");
+    let (mut shell, _) = start(35);
+    let mut child = shell.stdout(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let read = || std::fs::read_to_string(&log).unwrap();
+    wait_for("the start", Duration::from_secs(30), || read().contains("Ready to accept connections"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let told = "Current maximum open files is 35. maxclients has been reduced to 3 to compensate for low ulimit.";
+    assert!(read().contains(told), "{}", read());
 }
 
 #[test]

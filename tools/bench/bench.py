@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kvstash against Redis and Valkey: `make bench`.
 
-    bench.py [--quick] [--rounds N] [--only throughput,memory,collections,pause,large,holding] [--servers kvstash,redis,valkey] [--no-file]
+    bench.py [--quick] [--rounds N] [--only throughput,memory,collections,pause,busy,large,holding] [--servers kvstash,redis,valkey] [--no-file]
 
 Servers that cannot be had are named and left out. The figures are printed and written to docs/perf/<date>.md with the
 commit and the machine's shape. `BENCH_KVSTASH`, `BENCH_REDIS7`, `BENCH_REDIS8` and `BENCH_VALKEY` name other binaries.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import busy_save
 import collections_bench
 import holding
 import large_keys
@@ -26,7 +27,7 @@ import pause
 import peers
 import throughput
 
-SECTIONS = ["throughput", "memory", "collections", "pause", "large", "holding"]
+SECTIONS = ["throughput", "memory", "collections", "pause", "busy", "large", "holding"]
 
 
 def markdown(rows):
@@ -109,6 +110,11 @@ def main():
         text = f"{int(pause.KEYS * scale):,} keys, {pause.WRITES_PER_SECOND:,} writes a second; a client that writes one key "
         text += f"after another and waits for each reply. Before: {pause.BASELINE_SECONDS} seconds of the same without a save."
         section("Pauses during BGSAVE", text, pause.tables(results, names))
+    if "busy" in only:
+        keys = int(busy_save.KEYS * scale)
+        results = busy_save.measure(binaries, rounds, keys, progress=progress)
+        text = f"{2 * os.cpu_count()} processes spin beside the server. A client writes one key after another, a millisecond between."
+        section("BGSAVE on a busy machine", text, busy_save.table(results, names, keys))
     if "large" in only:
         results = large_keys.measure(binaries, scale=scale, progress=progress)
         text = f"One key of {int(large_keys.ELEMENTS * scale):,} elements or a string of {int(large_keys.STRING_BYTES * scale) >> 20} MiB, "

@@ -31,7 +31,7 @@ def find(wanted):
     candidates = [("kvstash", kvstash if kvstash.exists() else None)]
     system = os.environ.get("BENCH_REDIS7") or shutil.which("redis-server")
     candidates.append(("redis 7.0", system))
-    candidates += [(name, packaged(*rest)) for name, *rest in PACKAGED if not wanted or name.split()[0] in wanted]
+    candidates += [(name, packaged(*rest)) for name, *rest in PACKAGED if not wanted or name in wanted or name.split()[0] in wanted]
     for name, binary in candidates:
         if wanted and name not in wanted and name.split()[0] not in wanted:
             continue

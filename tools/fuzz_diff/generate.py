@@ -369,6 +369,11 @@ class Generator:
         while name == "geosearchstore" and b"COUNT" in upper:
             at = upper.index(b"COUNT")
             del out[at : at + 2], upper[at : at + 2]
+        if name in ("xadd", "xtrim"):
+            # 8.2.3 trims nothing by ~ with DELREF and ACKED, and lets be pending what was deleted before.
+            out[:] = [b"ACKED" if word == b"DELREF" else arg for word, arg in zip(upper, out)]
+            if b"ACKED" in [arg.upper() for arg in out]:
+                out[:] = [b"=" if arg == b"~" else arg for arg in out]
         if name == "restore" and len(out) > 2 and (whole(out[2]) or 0) > 1 << 62:
             # Added to the clock it overflows, in Redis to a time long past.
             out[2] = b"-1"

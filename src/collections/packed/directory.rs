@@ -15,7 +15,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
 use super::leaf::{Leaf, prefetch};
-use crate::cow::{Epoch, Heap, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
 
 const BITS: u32 = 8;
 const FANOUT: usize = 1 << BITS;
@@ -200,6 +200,23 @@ impl Directory {
                 }
                 edge = node(*edge).slot(digit(index, level));
             }
+        }
+    }
+
+    /// Moves a leaf to where it lies better, and before it the nodes that begin with it.
+    pub unsafe fn defrag(&mut self, defrag: &mut Defrag<'_>, index: usize) {
+        let mut edge: *mut *mut u8 = &raw mut self.root;
+        // SAFETY: the nodes live, were allocated with these layouts, and what points to one is written at once.
+        unsafe {
+            for level in (0..self.height).rev() {
+                if is_first(index, level) {
+                    let old = node(*edge);
+                    *edge = defrag.settle(old.0, layout(old.capacity())).as_ptr();
+                }
+                edge = node(*edge).slot(digit(index, level));
+            }
+            let leaf = Leaf::from_raw(NonNull::new_unchecked(*edge));
+            *edge = leaf.settled(defrag).raw().as_ptr();
         }
     }
 

@@ -26,7 +26,7 @@ use std::ptr::{self, NonNull};
 
 use super::outside::Outside;
 use super::shape::{Element, Shape, ValueShape};
-use crate::cow::{Epoch, Heap, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
 
 const HEADER: usize = 16;
 const ALIGN: usize = 8;
@@ -343,6 +343,24 @@ impl Leaf {
         unsafe { self.data().add(place.offset).cast::<Outside>().write_unaligned(node) }
     }
 
+    /// The leaf where it lies better, and with it what lies outside.
+    pub unsafe fn settled(self, defrag: &mut Defrag<'_>) -> Leaf {
+        // SAFETY: the leaf lives and was allocated with its size; the caller points to the result instead.
+        unsafe {
+            let leaf = Leaf(defrag.settle(self.0, Leaf::layout(self.size())));
+            let words = leaf.lengths().cast::<u64>();
+            let any = (0..slots(leaf.count()) / 8).any(|word| u64::from_le(*words.add(word)) & !LENGTHS != 0);
+            if any {
+                for place in leaf.places() {
+                    if let Some(node) = leaf.outside(place) {
+                        leaf.set_outside(place, node.settled(defrag));
+                    }
+                }
+            }
+            leaf
+        }
+    }
+
     /// The element to be read, for as long as the caller can vouch for the leaf.
     #[inline]
     pub unsafe fn element<'a, S: Shape>(self, place: Place) -> Element<'a> {
@@ -600,6 +618,53 @@ pub(super) fn prefetch(address: *const u8) {
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 #[inline(always)]
 pub(super) fn prefetch(_address: *const u8) {}
+
+/// A leaf that is being put together out of elements of others.
+#[derive(Default)]
+pub(super) struct Parts {
+    tags: Vec<u8>,
+    lengths: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl Parts {
+    pub fn clear(&mut self) {
+        self.tags.clear();
+        self.lengths.clear();
+        self.data.clear();
+    }
+
+    /// Copies an element; what lies outside is shared.
+    ///
+    /// # Safety
+    /// The leaf lives, and has an element in that place.
+    #[inline]
+    pub unsafe fn push(&mut self, from: Leaf, place: Place) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.tags.push(*from.tags().add(place.index));
+            self.lengths.push(place.length);
+            self.data.extend_from_slice(std::slice::from_raw_parts(from.data().add(place.offset), place.bytes()));
+        }
+    }
+
+    /// The leaf.
+    pub fn leaf(&self, birth: Epoch) -> Leaf {
+        let (count, used) = (self.tags.len(), self.data.len());
+        let leaf = Leaf::new(birth, count, used);
+        // SAFETY: the leaf is new, and has room for so many slots and bytes.
+        unsafe {
+            let header = leaf.0.cast::<Header>().as_ptr();
+            (*header).count = u32::try_from(count).expect("a leaf is far below 4 GiB");
+            (*header).used = u32::try_from(used).expect("a leaf is far below 4 GiB");
+            ptr::write_bytes(leaf.tags(), 0, front(count) - HEADER);
+            ptr::copy_nonoverlapping(self.tags.as_ptr(), leaf.tags(), count);
+            ptr::copy_nonoverlapping(self.lengths.as_ptr(), leaf.lengths(), count);
+            ptr::copy_nonoverlapping(self.data.as_ptr(), leaf.data(), used);
+        }
+        leaf
+    }
+}
 
 /// The places of a leaf's elements. Its maker vouches for the leaf.
 pub(super) struct Places {

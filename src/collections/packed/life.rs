@@ -8,8 +8,12 @@ use super::leaf::{Leaf, tag_of};
 use super::outside::Outside;
 use super::shape::Shape;
 use super::table::{LEAF_MEAN, PackedTable};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
+use crate::sys::priority;
 use crate::util::hash::HashSeed;
+
+/// Leaves freed between two looks at the clock, by a thread that gives way.
+pub(super) const PACE_LEAVES: usize = 64;
 
 impl<S: Shape> PackedTable<S> {
     /// The table of a forked value: shares all nodes, each to be copied before it is changed. Only as safe as the
@@ -56,6 +60,19 @@ impl<S: Shape> PackedTable<S> {
         self.directory.leaves()
     }
 
+    /// Moves nodes to where they lie closer together, from the leaf of number `at` on: one at least. True at the end.
+    pub fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        while *at < self.directory.leaves() {
+            // SAFETY: the nodes of a table live.
+            unsafe { self.directory.defrag(defrag, *at) };
+            *at += 1;
+            if !defrag.may_go_on() {
+                break;
+            }
+        }
+        *at >= self.directory.leaves()
+    }
+
     /// Frees leaves worth `budget` (and lowers it) from the end: for a large table that is destroyed in slices. True
     /// when nothing is left. What remains is of no use as a table.
     pub fn destroy_some(&mut self, budget: &mut usize, _proof: &Unshared) -> bool {
@@ -66,6 +83,9 @@ impl<S: Shape> PackedTable<S> {
             // SAFETY: nobody else reads the table's nodes, and this leaf is unlinked.
             unsafe {
                 let leaf = self.directory.pop_unshared();
+                if self.directory.leaves().is_multiple_of(PACE_LEAVES) {
+                    priority::pace();
+                }
                 *budget = budget.saturating_sub(1 + free_leaf(leaf));
             }
         }

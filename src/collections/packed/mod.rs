@@ -32,6 +32,7 @@
 //! | --- | --- |
 //! | `table` | [`PackedTable`]: lookup, insertion, removal |
 //! | `grow` | which leaf a hash belongs to; splits and merges |
+//! | `retain` | bulk removal |
 //! | `scan` | SCAN, iteration, random elements |
 //! | `life` | forks, copies, destruction, memory |
 //! | `leaf`, `outside` | the bytes of a leaf; elements too long for one |
@@ -47,11 +48,13 @@ mod grow;
 mod leaf;
 mod life;
 mod outside;
+mod retain;
 mod scan;
 mod shape;
 mod table;
 
 pub use life::FreshTable;
+pub use retain::is_many;
 pub use scan::Iter;
 pub use shape::{Element, Keys, KeysWithValues, KeysWithWords, Shape, ValueShape};
 pub use table::{LEAF_MEAN, PackedTable};

@@ -9,7 +9,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
-use crate::cow::{Epoch, Heap, KNOWN_SIZE_MAX, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Retired, free_memory};
 
 const ALIGN: usize = 8;
 
@@ -100,6 +100,12 @@ impl Outside {
     pub unsafe fn size(self) -> usize {
         // SAFETY: the node lives.
         unsafe { layout(self.header().key as usize, self.header().value as usize).size() }
+    }
+
+    /// The node where it lies better.
+    pub unsafe fn settled(self, defrag: &mut Defrag<'_>) -> Outside {
+        // SAFETY: the node lives and was allocated with this layout; the caller points to the result instead.
+        unsafe { Outside(defrag.settle(self.0, layout(self.header().key as usize, self.header().value as usize))) }
     }
 
     /// Ends the node's life.

@@ -109,7 +109,7 @@ impl<S: Shape> PackedTable<S> {
     }
 
     #[inline(always)]
-    fn locate(&self, hash: u64, key: &[u8]) -> Option<(usize, Leaf, Place)> {
+    pub(super) fn locate(&self, hash: u64, key: &[u8]) -> Option<(usize, Leaf, Place)> {
         if self.len == 0 {
             return None;
         }
@@ -269,7 +269,7 @@ impl<S: Shape> PackedTable<S> {
 
     /// As many leaves as the data wants.
     #[inline(always)]
-    fn spread(&mut self, heap: &mut Heap) {
+    pub(super) fn spread(&mut self, heap: &mut Heap) {
         let leaves = self.directory.leaves();
         if self.load > leaves * LEAF_MEAN {
             self.split(heap);

@@ -1,9 +1,11 @@
 //! What commands do to a list's elements. Where a node is full, the rules are those of Redis's quicklist, case by case.
 
+use super::end::End;
 use super::node;
 use super::read::At;
-use super::{NODE_MAX, Quicklist, Side};
+use super::{NODE_MAX, Nodes, Quicklist, Side};
 use crate::collections::listpack::{HEADER, Item, ListpackMut, ListpackRef};
+use crate::collections::tree::Cursor;
 use crate::cow::Heap;
 
 impl Quicklist {
@@ -21,6 +23,12 @@ impl Quicklist {
                 Side::Head => lp.push_front(item),
                 Side::Tail => lp.push_back(item),
             };
+        }
+        if let Item::Bytes(text) = item
+            && self.shape.fill.is_large(text.len())
+        {
+            // As much as a client may send: it is copied once.
+            return self.push_end(heap, side, End::joined(heap.epoch(), &node::PLAIN_HEAD, text));
         }
         let node = node::single(item, self.shape.fill);
         self.push_node(heap, side, &node);
@@ -165,6 +173,7 @@ impl Quicklist {
     pub fn remove_range(&mut self, heap: &mut Heap, start: usize, count: usize) -> usize {
         let mut left = count.min(self.len().saturating_sub(start));
         let removed = left;
+        left -= self.cut_nodes(heap, start, left);
         while left > 0 {
             let (at, offset) = self.place_of(start).expect("the range was cut to what there is");
             let here = left.min(node::count(self.node(at)) - offset);
@@ -172,6 +181,23 @@ impl Quicklist {
             left -= here;
         }
         removed
+    }
+
+    /// Takes out, at once, the nodes between the ends whose elements all go; returns how many elements that were.
+    fn cut_nodes(&mut self, heap: &mut Heap, start: usize, count: usize) -> usize {
+        let before = if self.head.is_none() { 0 } else { node::count(self.head.bytes()) };
+        let first = start.saturating_sub(before);
+        let last = (start + count).saturating_sub(before).min(self.middle.len());
+        // Within one node there is nothing to cut, and no way to it to be made the writer's own.
+        let reaches_behind = |(at, inside): (Cursor<'_, Nodes>, usize)| last - first > at.count() - inside;
+        if first >= last || !self.middle.seek_index(first).is_some_and(reaches_behind) {
+            return 0;
+        }
+        let cut = self.middle.cut(heap, first..last);
+        if cut > 0 {
+            self.settle_compression(heap);
+        }
+        cut
     }
 
     /// Removes the first `limit` elements that equal this one, or the last. Returns how many.

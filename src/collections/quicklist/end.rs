@@ -13,7 +13,7 @@ use std::ptr::{self, NonNull};
 
 use super::node::NODE_MAX;
 use crate::collections::buffer::Buffer;
-use crate::cow::{Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
 
 /// A node, or none. Dropping it leaks: the list frees it, or gives it to the heap.
 pub(super) struct End {
@@ -54,12 +54,21 @@ impl End {
 
     /// A copy of a node's bytes, with no room beside them.
     pub fn new(now: Epoch, bytes: &[u8]) -> End {
-        let capacity = bytes.len().next_multiple_of(8);
-        let len = u32::try_from(capacity).map(|_| bytes.len() as u32).expect("a node is smaller than 4 GiB");
+        End::joined(now, bytes, &[])
+    }
+
+    /// A copy of a node's bytes that are in two parts.
+    pub fn joined(now: Epoch, first: &[u8], rest: &[u8]) -> End {
+        let bytes = first.len() + rest.len();
+        let capacity = bytes.next_multiple_of(8);
+        let len = u32::try_from(capacity).map(|_| bytes as u32).expect("a node is smaller than 4 GiB");
         assert!(len > 0, "a node has bytes");
         let data = allocate(capacity);
-        // SAFETY: the allocation is new and large enough.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), data.as_ptr(), bytes.len()) };
+        // SAFETY: the allocation is new and large enough for both.
+        unsafe {
+            ptr::copy_nonoverlapping(first.as_ptr(), data.as_ptr(), first.len());
+            ptr::copy_nonoverlapping(rest.as_ptr(), data.as_ptr().add(first.len()), rest.len());
+        }
         End { data, start: 0, len, capacity: capacity as u32, birth: now }
     }
 
@@ -78,6 +87,14 @@ impl End {
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
         self.capacity as usize
+    }
+
+    /// Moves the node to where it lies better.
+    pub fn settle(&mut self, defrag: &mut Defrag<'_>) {
+        if !self.is_none() {
+            // SAFETY: allocated with this layout, and this is the live data's only pointer to it.
+            self.data = unsafe { defrag.settle(self.data, layout(self.memory())) };
+        }
     }
 
     /// The same node for a fork of the list.

@@ -14,6 +14,8 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const PLAIN: [u8; 4] = [0xFF; 4];
+/// What comes before the text of a plain node.
+pub(super) const PLAIN_HEAD: [u8; MARK] = [0xFF, 0xFF, 0xFF, 0xFF, 1, 0];
 const COMPRESSED: [u8; 4] = [0xFE, 0xFF, 0xFF, 0xFF];
 const MARK: usize = 6;
 const COMPRESSED_HEADER: usize = 10;
@@ -179,8 +181,7 @@ pub(super) fn read(node: &[u8]) -> Node<'_> {
 /// A node of one large element.
 pub(super) fn plain(text: &[u8]) -> Vec<u8> {
     let mut node = Vec::with_capacity(MARK + text.len());
-    node.extend_from_slice(&PLAIN);
-    node.extend_from_slice(&[1, 0]);
+    node.extend_from_slice(&PLAIN_HEAD);
     node.extend_from_slice(text);
     node
 }

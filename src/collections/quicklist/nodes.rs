@@ -12,7 +12,11 @@ use crate::cow::Heap;
 impl Quicklist {
     /// A new outermost node; the one that was it goes inside.
     pub(super) fn push_node(&mut self, heap: &mut Heap, side: Side, node: &[u8]) {
-        let new = End::new(heap.epoch(), node);
+        self.push_end(heap, side, End::new(heap.epoch(), node));
+    }
+
+    /// The same of a node that is an end already.
+    pub(super) fn push_end(&mut self, heap: &mut Heap, side: Side, new: End) {
         if self.head.is_none() {
             self.head = new;
             return;
@@ -210,7 +214,7 @@ impl Quicklist {
     }
 
     /// After nodes came or went: the first and last few are as they are read, and the next ones inside compressed.
-    fn settle_compression(&mut self, heap: &mut Heap) {
+    pub(super) fn settle_compression(&mut self, heap: &mut Heap) {
         let depth = self.shape.depth as usize;
         if depth == 0 || self.middle.is_empty() {
             return;

@@ -29,6 +29,7 @@ fn nodes(list: &Quicklist) -> Vec<usize> {
 fn end_of(mut heap: Heap, list: Quicklist) {
     list.check_invariants(&heap);
     list.discard(&mut heap);
+    while heap.reclaim(10) {}
     assert_eq!(heap.stats(), Default::default());
 }
 
@@ -113,18 +114,29 @@ fn inner_nodes_are_compressed() {
 }
 
 #[test]
-fn a_part_is_cut_as_removing_the_rest_would() {
+fn a_range_is_cut_as_removing_one_by_one_would() {
     let large = "L".repeat(9000);
-    let all: Vec<String> = (0..40).map(|n| if n % 9 == 5 { large.clone() } else { format!("{n}") }).collect();
+    let all: Vec<String> = (0..400).map(|n| if n % 29 == 5 { large.clone() } else { format!("{n}") }).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    for (start, end) in [(0, 40), (0, 0), (3, 4), (5, 6), (7, 30), (39, 40), (1, 39), (40, 40)] {
-        let (mut heap, mut list) = list(Fill::Count(4), 1, &all);
-        let part = list.slice(start..end, heap.epoch());
-        list.remove_range(&mut heap, end, 40);
-        list.remove_range(&mut heap, 0, start);
-        assert_eq!((texts(&part), nodes(&part)), (texts(&list), nodes(&list)));
-        list.discard(&mut heap);
-        end_of(heap, part);
+    for (start, end) in [(0, 400), (0, 0), (3, 4), (5, 6), (7, 390), (399, 400), (1, 399), (0, 399), (1, 400), (30, 65)]
+    {
+        for depth in [0, 2] {
+            let (mut heap, mut list) = list(Fill::Count(4), depth, &all);
+            let snapshot = list.fork(&heap);
+            let ticket = heap.open_snapshot().ticket();
+            let (mut other_heap, mut one_by_one) = self::list(Fill::Count(4), depth, &all);
+            assert_eq!(list.remove_range(&mut heap, start, end - start), end - start);
+            (start..end).for_each(|_| assert_eq!(one_by_one.remove_range(&mut other_heap, start, 1), 1));
+            list.check_invariants(&heap);
+            assert_eq!((texts(&list), nodes(&list)), (texts(&one_by_one), nodes(&one_by_one)));
+            assert_eq!(texts(&snapshot), all, "a snapshot sees what there was");
+            drop(ticket);
+            heap.reap();
+            list.discard(&mut heap);
+            while heap.reclaim(10) {}
+            assert_eq!(heap.stats().retired_nodes, 0);
+            end_of(other_heap, one_by_one);
+        }
     }
 }
 

@@ -3,10 +3,8 @@
 use super::end::End;
 use super::node::{self, Fill};
 use super::{Quicklist, Shape};
-use crate::collections::listpack::ListpackMut;
 use crate::collections::tree::CowTree;
-use crate::cow::{Epoch, Heap, Unshared};
-use std::ops::Range;
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 
 impl Quicklist {
     /// A list without elements.
@@ -59,34 +57,6 @@ impl Quicklist {
         list
     }
 
-    /// A list of its own with the elements of these numbers, in nodes as removing all others would leave them.
-    pub fn slice(&self, numbers: Range<usize>, now: Epoch) -> Quicklist {
-        let mut nodes = Vec::new();
-        let (mut spot, mut first) = match self.locate(numbers.start) {
-            Some((spot, offset)) => (Some(spot), numbers.start - offset),
-            None => (None, 0),
-        };
-        while let Some(here) = spot
-            && first < numbers.end
-        {
-            let bytes = here.bytes(self);
-            let count = node::count(bytes);
-            match node::read(bytes) {
-                node::Node::Plain(_) => nodes.push(bytes.to_vec()),
-                node::Node::Packed(lp) => {
-                    let mut lp = lp.into_owned();
-                    let mut edit = ListpackMut::new(&mut lp);
-                    edit.remove_indices(numbers.end.saturating_sub(first)..count);
-                    edit.remove_indices(0..numbers.start.saturating_sub(first));
-                    nodes.push(lp);
-                }
-            }
-            first += count;
-            spot = here.beside(self, false);
-        }
-        Quicklist::of(now, self.shape, nodes)
-    }
-
     pub fn birth(&self) -> Epoch {
         self.birth
     }
@@ -128,6 +98,15 @@ impl Quicklist {
             middle: self.middle.duplicate(now),
             tail: copy(&self.tail),
         }
+    }
+
+    /// Moves nodes to where they lie closer together, from the element of number `at` in the tree on; true at the end.
+    pub fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        if *at == 0 {
+            self.head.settle(defrag);
+            self.tail.settle(defrag);
+        }
+        self.middle.defrag(defrag, at)
     }
 
     /// Frees nodes worth `budget` (and lowers it); true when only the root and its ends are left.

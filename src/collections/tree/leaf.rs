@@ -3,11 +3,12 @@
 //! Its facts lie in the twig above, so a search reads a leaf's length without touching it, and its memory is exactly
 //! what a `Vec` would own: an edit puts the `Vec` together, hands it to the user, and takes it apart again.
 
+use std::alloc::Layout;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::node::Child;
-use crate::cow::{Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
 
 /// A leaf as its twig knows it.
 #[derive(Clone, Copy)]
@@ -100,6 +101,18 @@ impl Leaf {
         let bytes = unsafe { Vec::from_raw_parts(self.data.as_ptr(), self.len as usize, self.capacity as usize) };
         let mut open = Open(self, ManuallyDrop::new(bytes));
         f(&mut open.1)
+    }
+
+    /// Moves the bytes to where they lie better.
+    ///
+    /// # Safety
+    /// The leaf lives, and this is the writer's only record of it.
+    pub unsafe fn settle(&mut self, defrag: &mut Defrag<'_>) {
+        if self.capacity > 0 {
+            let layout = Layout::array::<u8>(self.capacity()).expect("a leaf is smaller than 4 GiB");
+            // SAFETY: allocated by a vector, with this layout; the rest is the caller's promise.
+            self.data = unsafe { defrag.settle(self.data, layout) };
+        }
     }
 
     /// Ends the life of a leaf that was unlinked: frees or retires it.

@@ -49,6 +49,7 @@
 //! | `read` | [`Path`], [`Cursor`], seeking |
 //! | `edit` | changing one leaf |
 //! | `splice` | leaves that come and go; splits and merges of nodes |
+//! | `cut` | many neighbouring leaves that go at once |
 //! | `whole` | making, copying, freeing whole trees |
 //! | `check` | the invariants |
 //!
@@ -57,6 +58,7 @@
 //! `node`, then `edit`.
 
 mod check;
+mod cut;
 mod edit;
 mod leaf;
 mod node;

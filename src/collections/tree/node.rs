@@ -10,7 +10,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use crate::cow::{Epoch, Heap, Retired, free_memory};
+use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
 
 /// Bytes of the largest node.
 const NODE_MAX: usize = 1024;
@@ -221,6 +221,19 @@ impl<C: Child, B: Copy> Node<C, B> {
         }
     }
 
+    /// Takes several neighbouring children out.
+    pub unsafe fn drain(self, range: std::ops::Range<usize>) {
+        // SAFETY: the range is within the columns.
+        unsafe {
+            let len = self.len();
+            assert!(range.start <= range.end && range.end <= len);
+            let (children, bounds, rest) = (self.first_child(), self.first_bound(), len - range.end);
+            ptr::copy(children.add(range.end), children.add(range.start), rest);
+            ptr::copy(bounds.add(range.end), bounds.add(range.start), rest);
+            self.set_len(range.start + rest);
+        }
+    }
+
     /// Appends a part of another node's children; there must be room.
     pub unsafe fn extend(self, from: Self, range: std::ops::Range<usize>) {
         // SAFETY: the nodes are two, `range` is within the one, and fits the other.
@@ -263,6 +276,13 @@ impl<C: Child, B: Copy> Node<C, B> {
             self.release(heap);
             copy
         }
+    }
+
+    /// The node where it lies better.
+    pub unsafe fn settled(self, defrag: &mut Defrag<'_>) -> Self {
+        // SAFETY: the node lives and was allocated with this layout; the caller points to the result instead.
+        let at = unsafe { defrag.settle(self.at.cast(), Self::layout(self.capacity())) };
+        Node { at: at.cast(), columns: PhantomData }
     }
 
     /// Ends the life of a node that was unlinked (not of its children): frees or retires it.

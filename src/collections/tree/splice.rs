@@ -201,7 +201,7 @@ impl<I: Items> CowTree<I> {
     ///
     /// # Safety
     /// The root is the writer's own.
-    unsafe fn lower(&mut self, heap: &mut Heap) {
+    pub(super) unsafe fn lower(&mut self, heap: &mut Heap) {
         // SAFETY: the caller's promise; a child may be shared, it is only moved.
         unsafe {
             while self.height > 1 {
@@ -254,7 +254,7 @@ impl<I: Items> CowTree<I> {
     ///
     /// # Safety
     /// The branch and the child, whose children are `C`, are the writer's own.
-    unsafe fn settle<C: Child>(&mut self, heap: &mut Heap, branch: Node<Limb, I::Bound>, at: usize) {
+    pub(super) unsafe fn settle<C: Child>(&mut self, heap: &mut Heap, branch: Node<Limb, I::Bound>, at: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             let child = Node::<C, I::Bound>::at(*branch.child(at));

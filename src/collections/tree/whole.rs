@@ -3,7 +3,11 @@
 use super::leaf::Leaf;
 use super::node::{Child, Limb, Node};
 use super::{CowTree, Items, Path};
-use crate::cow::{Epoch, Heap, Reclaim, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Reclaim, Unshared};
+use crate::sys::priority;
+
+/// A tree of more leaves is not freed while somebody waits.
+const FREED_AT_ONCE_MAX: usize = 64;
 
 impl<I: Items> CowTree<I> {
     /// A tree of these leaves, in this order, its nodes full. Leaves without items are left out.
@@ -76,6 +80,58 @@ impl<I: Items> CowTree<I> {
         })
     }
 
+    /// Moves nodes and leaves to where they lie closer together, from the item of number `at` on, a twig with its leaves
+    /// at a time, and one at least. True at the end.
+    pub fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        while *at < self.len() {
+            // SAFETY: the nodes and leaves of a tree live.
+            *at = unsafe { self.defrag_twig(defrag, *at) };
+            if !defrag.may_go_on() {
+                break;
+            }
+        }
+        *at >= self.len()
+    }
+
+    /// Moves what lies below the twig that has the item `at`, and the nodes above that begin with it. Returns the number
+    /// of the item after the twig's last one.
+    ///
+    /// # Safety
+    /// The nodes live, and there is such an item.
+    unsafe fn defrag_twig(&mut self, defrag: &mut Defrag<'_>, at: usize) -> usize {
+        // SAFETY: whoever points to a node that was moved is told at once, and reached by a fresh pointer afterwards.
+        unsafe {
+            if self.height == 0 {
+                self.sole.settle(defrag);
+                return self.len();
+            }
+            let (mut limb, mut before): (*mut Limb, usize) = (&raw mut self.root, 0);
+            for _ in 1..self.height {
+                let mut branch = Node::<Limb, I::Bound>::at(*limb);
+                if before == at {
+                    branch = branch.settled(defrag);
+                    (*limb).node = branch.pointer();
+                }
+                let mut next = 0;
+                while before + branch.children()[next].count as usize <= at {
+                    before += branch.children()[next].count as usize;
+                    next += 1;
+                }
+                limb = branch.child(next);
+            }
+            let twig = Node::<Leaf, I::Bound>::at(*limb).settled(defrag);
+            (*limb).node = twig.pointer();
+            for next in 0..twig.len() {
+                let leaf = twig.child(next);
+                before += (*leaf).count as usize;
+                if before > at {
+                    (*leaf).settle(defrag);
+                }
+            }
+            before
+        }
+    }
+
     /// Frees leaves worth `budget` (one each, which lowers it), and nodes with them; true when nothing is left. What
     /// remains is of no use as a tree.
     pub fn destroy_some(&mut self, budget: &mut usize, _proof: &Unshared) -> bool {
@@ -87,6 +143,7 @@ impl<I: Items> CowTree<I> {
             let freed = unsafe { self.free_last_twig() };
             self.leaves = self.leaves.saturating_sub(freed);
             *budget = budget.saturating_sub(freed);
+            priority::pace();
         }
         let sole = std::mem::replace(&mut self.sole, Leaf::NONE);
         // SAFETY: as above.
@@ -130,11 +187,12 @@ impl<I: Items> CowTree<I> {
         self.destroy_some(&mut { usize::MAX }, proof);
     }
 
-    /// Ends the life of a tree that left its value: frees it, or leaves it to the snapshots that may read it.
+    /// Ends the life of a tree that left its value: frees it, now if it is small, or leaves it to the snapshots that may
+    /// read it.
     pub fn discard(self, heap: &mut Heap) {
-        if heap.is_shared(self.origin) && self.leaves > 0 {
+        if self.leaves > FREED_AT_ONCE_MAX || (heap.is_shared(self.origin) && self.leaves > 0) {
             let (origin, bytes) = (self.origin, self.bytes);
-            heap.retire_deep(Box::new(Discarded(self)), origin, bytes);
+            heap.free_later(Box::new(Discarded(self)), origin, bytes);
         } else {
             // SAFETY: no node is older than the origin, and that is younger than all snapshots (rule R).
             self.destroy(&unsafe { Unshared::proven() });

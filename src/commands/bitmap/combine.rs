@@ -1,16 +1,15 @@
 //! BITOP: several strings become one, bit by bit.
 //!
-//! The sources are read a piece at a time, all of them at the same place, so that what is combined is in the
-//! cache and no long string is put together for it.
+//! What is done to the bytes is in [`crate::collections::bitop`].
 
-use crate::collections::rope::PIECE;
+use crate::collections::bitop::{Source, combined_flat, combined_rope};
+use crate::collections::simd::combine::Combine;
 use crate::db::{ExpiryUpdate, Key};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
-use crate::types::string::{Flat, Spelling, StringRef};
-use crate::util::bits::Combine;
+use crate::types::string::{BLOB_MAX, Flat, Rope, Spelling, StringRef};
 
 pub(super) static BITOP: CommandSpec = CommandSpec {
     name: "bitop",
@@ -80,51 +79,47 @@ fn bitop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             entry.string()?;
         }
     }
-    let result = combined(ctx, how, &sources);
-    let len = result.len();
+    let (len, result) = combined(ctx, how, &sources);
     let to = ctx.key(args, 2);
-    if result.is_empty() {
-        ctx.db.remove(to);
-    } else {
-        ctx.db.entry(to).set_large(result.into(), Spelling::Raw, ExpiryUpdate::Clear);
+    match result {
+        _ if len == 0 => {
+            ctx.db.remove(to);
+        }
+        Combined::Short(text) => ctx.db.entry(to).set_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear),
+        Combined::Long(rope) => ctx.db.entry(to).set_rope(rope, Spelling::Raw, ExpiryUpdate::Clear),
     }
     ctx.reply.int(len as i64);
     Ok(())
 }
 
-/// The result, as long as the longest source. All of them are strings, or missing.
-fn combined(ctx: &DataCtx<'_>, how: Combine, sources: &[Key<'_>]) -> Vec<u8> {
-    let values: Vec<StringRef<'_>> = sources
-        .iter()
-        .map(|key| match ctx.db.peek(*key).map(|entry| entry.string()) {
-            Some(Ok(value)) => value,
-            _ => StringRef::Bytes(b""),
-        })
-        .collect();
-    let mut rooms: Vec<Flat> = values.iter().map(|_| Flat::default()).collect();
-    // What is no rope is short: its text is one piece.
-    let texts: Vec<Option<&[u8]>> = values
-        .iter()
-        .zip(&mut rooms)
-        .map(|(value, room)| match value {
-            StringRef::Rope(_) => None,
-            flat => Some(flat.flat(room)),
-        })
-        .collect();
-    let len = values.iter().map(|value| value.len()).max().unwrap_or(0);
-    let mut out = vec![0; len];
-    let mut room = vec![0; len.min(PIECE)];
-    for (i, piece) in out.chunks_mut(PIECE).enumerate() {
-        let (at, n) = (i * PIECE, piece.len());
-        let parts = values.iter().zip(&texts).map(|(value, text)| {
-            let range = at.min(value.len())..(at + n).min(value.len());
-            match (value, text) {
-                (_, Some(text)) => &text[range],
-                (StringRef::Rope(rope), None) => rope.slices(range).next().unwrap_or(b""),
-                _ => b"",
-            }
+enum Combined {
+    Short(Vec<u8>),
+    Long(Rope),
+}
+
+/// The result, as long as the longest source, and how long that is. All of them are strings, or missing.
+fn combined(ctx: &DataCtx<'_>, how: Combine, keys: &[Key<'_>]) -> (usize, Combined) {
+    let value = |key: &Key<'_>| match ctx.db.peek(*key).map(|entry| entry.string()) {
+        Some(Ok(value)) => value,
+        _ => StringRef::Bytes(b""),
+    };
+    let values: Vec<StringRef<'_>> = keys.iter().map(value).collect();
+    // Numbers are spelled out; there are rarely any.
+    let has_numbers = values.iter().any(|value| matches!(value, StringRef::Int(_)));
+    let mut rooms: Vec<Flat> = if has_numbers { values.iter().map(|_| Flat::default()).collect() } else { Vec::new() };
+    let mut room = rooms.iter_mut();
+    let mut sources = Vec::with_capacity(values.len());
+    for value in &values {
+        sources.push(match *value {
+            StringRef::Rope(rope) => Source::Rope(rope),
+            StringRef::Bytes(text) => Source::Flat(text),
+            number => Source::Flat(number.flat(room.next().expect("as many rooms as values"))),
         });
-        how.into(piece, &mut room[..n], parts);
     }
-    out
+    let len = sources.iter().map(|source| source.len()).max().unwrap_or(0);
+    if len > BLOB_MAX {
+        (len, Combined::Long(combined_rope(how, &sources)))
+    } else {
+        (len, Combined::Short(combined_flat(how, &sources)))
+    }
 }

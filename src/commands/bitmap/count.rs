@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use crate::collections::rope::is_gap;
+use crate::collections::simd::bits::{count_ones, find_bit};
+use crate::collections::simd::prefetch_start;
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -111,7 +114,9 @@ fn bitcount(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let range = if part.is_turned() { 0..0 } else { part.bits(value.len()) };
     let mut count = 0;
     each_slice(value, &range, false, |_, slice| {
-        count += bits::count_ones(slice);
+        if !is_gap(slice) {
+            count += count_ones(slice);
+        }
         true
     });
     ctx.reply.int(count as i64);
@@ -145,7 +150,9 @@ fn bitpos(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let range = part.bits(value.len());
     let mut found = None;
     each_slice(value, &range, !bit, |at, slice| {
-        found = bits::find(slice, bit).map(|bit_at| at * 8 + bit_at);
+        if !bit || !is_gap(slice) {
+            found = find_bit(slice, bit).map(|bit_at| at * 8 + bit_at);
+        }
         found.is_none()
     });
     // Unless the range has an end, clear bits follow it.
@@ -170,11 +177,17 @@ fn each_slice(value: StringRef<'_>, range: &Range<u64>, outside: bool, mut f: im
     let inner = first as usize + 1..last as usize;
     let mut at = first + 1;
     let whole = match value {
-        StringRef::Rope(rope) => rope.slices(inner).all(|slice| {
-            let go_on = f(at, slice);
-            at += slice.len() as u64;
-            go_on
-        }),
+        StringRef::Rope(rope) => {
+            let mut slices = rope.slices(inner).peekable();
+            loop {
+                let Some(slice) = slices.next() else { break true };
+                slices.peek().copied().filter(|next| !is_gap(next)).inspect(|next| prefetch_start(next));
+                if !f(at, slice) {
+                    break false;
+                }
+                at += slice.len() as u64;
+            }
+        }
         flat => f(at, &flat.flat(&mut room)[inner]),
     };
     if whole {
@@ -202,7 +215,7 @@ mod tests {
     #[test]
     fn slices_of_a_rope_are_those_of_its_bytes() {
         let text: Vec<u8> = (0..3 * PIECE + 100).map(|i| ((i * 31) >> 3) as u8).collect();
-        let rope = Rope::from_vec(text.clone());
+        let rope = Rope::from(&text[..]);
         let views = [StringRef::Rope(&rope), StringRef::Bytes(&text)];
         let end = text.len() as u64 * 8;
         for range in [0..end, 3..end - 3, 5..6, 0..8, 7..17, 8 * PIECE as u64 - 1..8 * PIECE as u64 + 1, 8..16, 9..9] {
@@ -218,7 +231,7 @@ mod tests {
             });
             assert!(a == b, "{range:?}");
             let ones = range.clone().filter(|at| text[(at / 8) as usize] >> (7 - at % 8) & 1 == 1).count();
-            assert_eq!(bits::count_ones(&a.1), ones as u64);
+            assert_eq!(count_ones(&a.1), ones as u64);
         }
     }
 }

@@ -26,7 +26,8 @@ pub(super) static BITFIELD: CommandSpec = CommandSpec {
     group: Group::Bitmap,
     arity: Arity::AtLeast(2),
     flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE).and(Access::VARIABLE_FLAGS))
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))
+        .varying(access_of_bitfield)
         .note("GET alone only reads")],
     args: &[
         ArgSpec::key("key"),
@@ -208,6 +209,28 @@ fn field_type(text: &[u8]) -> Option<(bool, u32)> {
     (1..=most).contains(&width).then_some((signed, width as u32))
 }
 
+/// BITFIELD only reads when all its operations do.
+fn access_of_bitfield(args: Args<'_>) -> Access {
+    if only_reads(args) {
+        Access::READ_ONLY.and(Access::ACCESS)
+    } else {
+        Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE)
+    }
+}
+
+/// Whether all operations from argument 2 on are `GET type offset` or `OVERFLOW how`.
+fn only_reads(args: Args<'_>) -> bool {
+    let mut at = 2;
+    while let Some(word) = args.get(at) {
+        at += match word {
+            _ if word.eq_ignore_ascii_case(b"get") && at + 2 < args.len() => 3,
+            _ if word.eq_ignore_ascii_case(b"overflow") && at + 1 < args.len() => 2,
+            _ => return false,
+        };
+    }
+    true
+}
+
 fn bitfield(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let operations = parse(ctx, args)?;
     if operations.iter().any(Operation::is_write) {
@@ -297,6 +320,13 @@ fn put(slot: KeySlot<'_>, at: usize, bytes: &[u8]) -> CommandResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_it_does_with_its_key() {
+        let reads = |request: &str| super::only_reads(crate::resp::OwnedArgs::from_parts(request.split(' ')).view());
+        assert!(reads("bitfield k") && reads("bitfield k GET u8 0 overflow SAT get u8 1"));
+        assert!(!reads("bitfield k get u8 0 set u8 0 1") && !reads("bitfield k foo") && !reads("bitfield k get u8"));
+    }
 
     #[test]
     fn types() {

@@ -4,7 +4,6 @@ use crate::client::Attention;
 use crate::exec::args;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandResult};
-use crate::exec::instance::Alert;
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 
@@ -13,7 +12,7 @@ pub(super) static PING: CommandSpec = CommandSpec {
     summary: "Answers PONG, or the argument given.",
     group: Group::Connection,
     arity: Arity::AtLeast(1),
-    flags: Flags::FAST,
+    flags: Flags::FAST.and(Flags::REPORTS_DISK_ERROR),
     args: &[ArgSpec::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     handler: Handler::Admin(ping),
@@ -48,6 +47,7 @@ pub(super) static QUIT: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::AtLeast(1),
     flags: Flags::NOSCRIPT
+        .and(Flags::NOT_QUEUED)
         .and(Flags::LOADING)
         .and(Flags::STALE)
         .and(Flags::FAST)
@@ -65,6 +65,7 @@ pub(super) static RESET: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::Exactly(1),
     flags: Flags::NOSCRIPT
+        .and(Flags::NOT_QUEUED)
         .and(Flags::LOADING)
         .and(Flags::STALE)
         .and(Flags::FAST)
@@ -106,11 +107,7 @@ fn quit(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 fn reset(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     let client = &mut *ctx.client;
     ctx.inst.end_transaction(client);
-    if client.attention.has(Attention::MONITOR) {
-        client.attention.put(Attention::MONITOR, false);
-        let others = ctx.inst.clients.iter().any(|c| c.attention.has(Attention::MONITOR));
-        ctx.inst.alert.put(Alert::MONITORED, others);
-    }
+    ctx.inst.set_monitor(client, false);
     client.attention.put(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT).or(Attention::NO_TOUCH), false);
     client.attention.put(Attention::UNAUTHENTICATED, !ctx.inst.config.server.requirepass.is_empty());
     client.flags.put(crate::client::ClientFlags::NO_EVICT, false);

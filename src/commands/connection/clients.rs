@@ -8,6 +8,7 @@ use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::exec::waiting::WaitEnd;
 use crate::resp::Args;
 use crate::util::num;
+use std::collections::HashSet;
 
 pub(super) static CLIENT_LIST: CommandSpec = CommandSpec {
     name: "list",
@@ -159,15 +160,16 @@ fn kind(word: &[u8]) -> Result<Kind, CommandError> {
 }
 
 fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let mut only: Option<Vec<ClientId>> = None;
+    let mut only: Option<HashSet<ClientId>> = None;
     let mut nobody = false;
     match args.get(2) {
         None => {}
         Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"type") => nobody = kind(&args[3])? != Kind::Normal,
         Some(word) if args.len() > 3 && word.eq_ignore_ascii_case(b"id") => {
-            let ids = args.iter().skip(3).map(|id| num::parse_i64(id).and_then(|n| u64::try_from(n).ok()));
-            let ids: Option<Vec<ClientId>> = ids.collect();
-            only = Some(ids.ok_or(CommandError::fixed("ERR Invalid client ID"))?);
+            let ids: Option<Vec<i64>> = args.iter().skip(3).map(num::parse_i64).collect();
+            let ids = ids.ok_or(CommandError::fixed("ERR Invalid client ID"))?;
+            // No client has a negative one.
+            only = Some(ids.into_iter().filter_map(|id| ClientId::try_from(id).ok()).collect());
         }
         Some(_) => return Err(error::SYNTAX),
     }
@@ -187,7 +189,7 @@ fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 
 /// Which clients CLIENT KILL means.
 struct Filter<'a> {
-    ids: Option<Vec<ClientId>>,
+    ids: Option<HashSet<ClientId>>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
     user: Option<&'a [u8]>,
@@ -208,7 +210,7 @@ impl<'a> Filter<'a> {
             if is("id") {
                 let id = num::parse_i64(value).filter(|n| *n > 0);
                 let id = id.ok_or(CommandError::fixed("ERR client-id should be greater than 0"))?;
-                filter.ids.get_or_insert_default().push(id as ClientId);
+                filter.ids.get_or_insert_default().insert(id as ClientId);
             } else if is("maxage") {
                 let age = num::parse_i64(value);
                 let age = age.ok_or(CommandError::fixed("ERR maxage is not an integer or out of range"))?;
@@ -339,7 +341,7 @@ fn client_unblock(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(CommandError::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
-    let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(id, end));
+    let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(ctx.host, id, end));
     ctx.reply().int(i64::from(woken));
     Ok(())
 }

@@ -30,6 +30,7 @@ pub(super) static HELLO: CommandSpec = CommandSpec {
         ],
     )
     .optional()],
+    secret: Some(hello_secret),
     handler: Handler::Admin(hello),
     ..CommandSpec::BASE
 };
@@ -46,6 +47,7 @@ pub(super) static AUTH: CommandSpec = CommandSpec {
         .and(Flags::NO_AUTH)
         .and(Flags::ALLOW_BUSY),
     args: &[ArgSpec::string("username").optional().since("6.0.0"), ArgSpec::string("password")],
+    secret: Some(|_, i| i >= 1),
     handler: Handler::Admin(auth),
     ..CommandSpec::BASE
 };
@@ -63,6 +65,12 @@ const HELLO_UNAUTHENTICATED: CommandError = CommandError::fixed(
     "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> \
      option can be used to authenticate the client and select the RESP protocol version at the same time",
 );
+
+/// User and password, wherever AUTH stands.
+fn hello_secret(args: Args<'_>, i: usize) -> bool {
+    let auth = (2..args.len()).find(|&at| args[at].eq_ignore_ascii_case(b"auth"));
+    auth.is_some_and(|at| i == at + 1 || i == at + 2)
+}
 
 fn auth(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     match args.len() {

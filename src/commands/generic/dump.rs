@@ -14,9 +14,10 @@ use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::observe::keys;
 use crate::observe::log::Logger;
-use crate::rdb::{self, RdbWriter, WriteOptions, payload};
+use crate::rdb::{self, RdbError, RdbReader, RdbWriter, WriteOptions, payload};
 use crate::resp::Args;
 use crate::types::place::Maker;
+use crate::types::string::BLOB_MAX;
 use crate::types::value::{NewValue, ValueRef, Vetting};
 
 pub(super) static DUMP: CommandSpec = CommandSpec {
@@ -62,7 +63,11 @@ fn dump(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     match ctx.db.lookup_read(key) {
         Some(entry) => {
             let dumped = write(entry.value(), ctx.config);
-            ctx.reply.bulk(&dumped);
+            if dumped.len() > BLOB_MAX {
+                ctx.reply.shared_bulk(dumped.len(), [dumped.into()]);
+            } else {
+                ctx.reply.bulk(&dumped);
+            }
         }
         None => ctx.reply.null(),
     }
@@ -97,7 +102,11 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if ttl < 0 {
         return Err(BAD_TTL);
     }
-    let value = read(&args[3], checksums, ctx.log, &mut slot.maker())?;
+    let payload = match args.pieces(3) {
+        Some(pieces) => payload::unwrap_pieces(pieces, checksums),
+        None => payload::unwrap(&args[3], checksums),
+    };
+    let value = read(payload, ctx.log, &mut slot.maker())?;
     let from = if options.absolute { 0 } else { now_ms };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
     match slot {
@@ -111,16 +120,18 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// The value of a payload. Why it is none is in the log, in the words that Redis has for it.
-fn read(text: &[u8], checksums: bool, log: &Logger, maker: &mut Maker<'_>) -> Result<NewValue, CommandError> {
-    let mut reader = payload::unwrap(text, checksums).map_err(|_| error::BAD_PAYLOAD)?;
+fn read(
+    payload: Result<RdbReader<'_>, RdbError>,
+    log: &Logger,
+    maker: &mut Maker<'_>,
+) -> Result<NewValue, CommandError> {
+    let refused = |why: RdbError, error| {
+        log.warning("A payload was refused", &[(keys::REASON, &why.to_string())]);
+        error
+    };
+    let mut reader = payload.map_err(|why| refused(why, error::BAD_PAYLOAD))?;
     let value = reader.read_type().and_then(|kind| NewValue::load(kind, &mut reader, Vetting::Hostile, maker));
-    match value {
-        Ok(value) => value.ok_or(BAD_FORMAT),
-        Err(why) => {
-            log.warning("A payload was refused", &[(keys::REASON, &why.to_string())]);
-            Err(BAD_FORMAT)
-        }
-    }
+    value.map_err(|why| refused(why, BAD_FORMAT))?.ok_or(BAD_FORMAT)
 }
 
 struct Options {

@@ -59,7 +59,7 @@ pub(super) static TOUCH: CommandSpec = CommandSpec {
     since: "3.2.1",
     group: Group::Generic,
     arity: Arity::AtLeast(2),
-    flags: Flags::READONLY.and(Flags::FAST),
+    flags: Flags::READONLY.and(Flags::FAST).and(Flags::ALWAYS_TOUCHES),
     keys: &[KeySpec::rest(1, 1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key").multiple()],
     tips: &["request_policy:multi_shard", "response_policy:agg_sum"],

@@ -21,7 +21,7 @@
 //! | `rename.rs` | RENAME, RENAMENX, MOVE, COPY |
 //! | `object.rs` | OBJECT and its subcommands |
 //! | `dump.rs` | DUMP, RESTORE |
-//! | `sort.rs` | SORT, SORT_RO |
+//! | `sort.rs` | SORT, SORT_RO; `sorting.rs` is how |
 //!
 //! # Read first
 //!
@@ -34,6 +34,7 @@ mod object;
 mod rename;
 mod scan;
 mod sort;
+mod sorting;
 mod ttl;
 
 use crate::exec::spec::CommandSpec;

@@ -7,19 +7,20 @@
 //! A pattern names a key for each element: the element takes the place of the first `*`. `weight_*` is a string;
 //! `user_*->age` is a field of a hash; `#` is the element itself. A BY pattern without `*` means: do not sort.
 
-use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
+use super::sorting::{self, Named, Pattern, Texts, Weights};
 use crate::collections::listpack::Item;
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::room::ELEMENT_BYTES_MIN;
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::contract::DataType;
 use crate::types::list::{NewList, Side};
+use crate::types::string::StringRef;
 use crate::types::value::{NewValue, ValueRef};
-use crate::util::num;
 
 const ON_TYPES: Categories =
     Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS);
@@ -41,7 +42,7 @@ pub(super) static SORT: CommandSpec = CommandSpec {
     complexity: "O(N+M*log(M)), N the elements, M those returned",
     group: Group::Generic,
     arity: Arity::AtLeast(2),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::UNDECLARED_KEYS),
     categories: ON_TYPES,
     keys: &[
         KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS)),
@@ -68,7 +69,7 @@ pub(super) static SORT_RO: CommandSpec = CommandSpec {
     since: "7.0.0",
     group: Group::Generic,
     arity: Arity::AtLeast(2),
-    flags: Flags::READONLY,
+    flags: Flags::READONLY.and(Flags::UNDECLARED_KEYS),
     categories: ON_TYPES,
     keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS)), PATTERN_KEYS],
     args: &[ArgSpec::key("key"), BY, LIMIT, GET, ORDER, ALPHA],
@@ -155,141 +156,45 @@ impl<'a> Wish<'a> {
     }
 }
 
-/// What an element is sorted by.
-enum Weight {
-    Nothing,
-    Number(f64),
-    Text(Vec<u8>),
-}
-
-/// The elements: their texts one after the other in one buffer.
-#[derive(Default)]
-struct Elements {
-    texts: Vec<u8>,
-    places: Vec<(Range<usize>, Weight)>,
-}
-
-impl Elements {
-    fn push(&mut self, item: Item<'_>) {
-        let start = self.texts.len();
-        item.push_to(&mut self.texts);
-        self.places.push((start..self.texts.len(), Weight::Nothing));
-    }
-
-    fn text(&self, at: usize) -> &[u8] {
-        &self.texts[self.places[at].0.clone()]
-    }
-
-    /// Loads all elements of a value in its own order; only those of `range`, in the order wanted, when they are not
-    /// going to be sorted and have an order.
-    fn load(&mut self, value: ValueRef<'_>, wish: &Wish<'_>, as_they_are: bool) -> Result<Range<usize>, CommandError> {
-        let len = match value {
-            ValueRef::List(list) => list.len(),
-            ValueRef::Set(set) => set.len(),
-            ValueRef::Zset(zset) => DataType::len(&zset),
-            _ => return Err(error::WRONG_TYPE),
-        };
-        let range = wish.range(len);
-        match value {
-            ValueRef::List(list) if as_they_are => {
-                let mut left = range.len();
-                if left > 0 {
-                    let start = if wish.descending { len - 1 - range.start } else { range.start };
-                    list.walk(start, wish.descending, |item| {
-                        self.push(item);
-                        left -= 1;
-                        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                    });
-                }
-                return Ok(0..range.len());
-            }
-            ValueRef::Zset(zset) if as_they_are => {
-                let ranks = if wish.descending { len - range.end..len - range.start } else { range.clone() };
-                zset.walk(ranks, wish.descending, |item, _| self.push(item));
-                return Ok(0..range.len());
-            }
-            ValueRef::List(list) => list.each(|item| self.push(item)),
-            ValueRef::Zset(zset) => zset.for_each(|item, _| self.push(item)),
-            ValueRef::Set(set) => set.iter().for_each(|item| self.push(item)),
-            _ => {}
-        }
-        Ok(range)
-    }
-
-    /// Finds out what each is sorted by. False when one that should be a number is none.
-    fn weigh(&mut self, ctx: &mut DataCtx<'_>, by: Option<&[u8]>, alpha: bool) -> bool {
-        let mut all_numbers = true;
-        for at in 0..self.places.len() {
-            let found = match by {
-                Some(pattern) => named(ctx, pattern, self.text(at)),
-                None if alpha => continue,
-                None => Some(self.text(at).to_vec()),
-            };
-            self.places[at].1 = match found {
-                None => Weight::Nothing,
-                Some(text) if alpha => Weight::Text(text),
-                Some(text) => {
-                    let number = number(&text);
-                    all_numbers &= number.is_some();
-                    Weight::Number(number.unwrap_or(0.0))
-                }
-            };
-        }
-        all_numbers
-    }
-
-    fn sort(&mut self, by: bool, alpha: bool, descending: bool) {
-        let texts = &self.texts;
-        self.places.sort_by(|(a, a_weight), (b, b_weight)| {
-            let by_text = || texts[a.clone()].cmp(&texts[b.clone()]);
-            let order = match (a_weight, b_weight) {
-                _ if alpha && !by => by_text(),
-                (Weight::Text(a), Weight::Text(b)) => a.cmp(b),
-                (Weight::Nothing, Weight::Nothing) if alpha => Ordering::Equal,
-                (Weight::Nothing, _) if alpha => Ordering::Less,
-                (_, Weight::Nothing) if alpha => Ordering::Greater,
-                _ => {
-                    let value = |weight: &Weight| match weight {
-                        Weight::Number(number) => *number,
-                        _ => 0.0,
-                    };
-                    value(a_weight).partial_cmp(&value(b_weight)).unwrap_or(Ordering::Equal).then_with(by_text)
-                }
-            };
-            if descending { order.reverse() } else { order }
-        });
-    }
-}
-
-/// A weight as a number; no text at all is 0.
-fn number(text: &[u8]) -> Option<f64> {
-    let text = error::until_nul(text);
-    if text.is_empty() { Some(0.0) } else { num::parse_decimal_f64(text) }
-}
-
-/// The value that a pattern names for an element.
-fn named(ctx: &mut DataCtx<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
-    if pattern == b"#" {
-        return Some(element.to_vec());
-    }
-    let star = pattern.iter().position(|byte| *byte == b'*')?;
-    let rest = &pattern[star + 1..];
-    let arrow = rest.windows(2).position(|two| two == b"->").filter(|at| at + 2 < rest.len());
-    let (after, field) = match arrow {
-        Some(at) => (&rest[..at], Some(&rest[at + 2..])),
-        None => (rest, None),
+/// Loads all elements of a value in its own order; only those of the range wanted, in the order wanted, when they are
+/// not going to be sorted and have an order. Which of those that were loaded are wanted, then.
+fn load(
+    elements: &mut Texts,
+    value: ValueRef<'_>,
+    wish: &Wish<'_>,
+    as_they_are: bool,
+) -> Result<Range<usize>, CommandError> {
+    let len = match value {
+        ValueRef::List(list) => list.len(),
+        ValueRef::Set(set) => set.len(),
+        ValueRef::Zset(zset) => DataType::len(&zset),
+        _ => return Err(error::WRONG_TYPE),
     };
-    let name = [&pattern[..star], element, after].concat();
-    let key = ctx.db.key(&name);
-    let now_ms = ctx.db.now_ms();
-    if let Some(field) = field {
-        ctx.db.forget_if_lapsed(key, field);
+    let range = wish.range(len);
+    match value {
+        ValueRef::List(list) if as_they_are => {
+            let mut left = range.len();
+            if left > 0 {
+                let start = if wish.descending { len - 1 - range.start } else { range.start };
+                list.walk(start, wish.descending, |item| {
+                    elements.push(item);
+                    left -= 1;
+                    if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+            }
+            return Ok(0..range.len());
+        }
+        ValueRef::Zset(zset) if as_they_are => {
+            let ranks = if wish.descending { len - range.end..len - range.start } else { range.clone() };
+            zset.walk(ranks, wish.descending, |item, _| elements.push(item));
+            return Ok(0..range.len());
+        }
+        ValueRef::List(list) => list.each(|item| elements.push(item)),
+        ValueRef::Zset(zset) => zset.for_each(|item, _| elements.push(item)),
+        ValueRef::Set(set) => set.iter().for_each(|item| elements.push(item)),
+        _ => {}
     }
-    match (ctx.db.lookup_read(key)?.value(), field) {
-        (ValueRef::String(text), None) => Some(text.to_vec()),
-        (ValueRef::Hash(hash), Some(field)) => hash.get(field, now_ms).map(|field| field.value.to_vec()),
-        _ => None,
-    }
+    Ok(range)
 }
 
 fn sort(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -304,7 +209,7 @@ fn run(ctx: &mut DataCtx<'_>, args: Args<'_>, may_store: bool) -> CommandResult 
     let mut wish = Wish::parse(args, may_store)?;
     let key = ctx.key(args, 1);
     let found = if wish.store.is_some() { ctx.db.lookup_write(key) } else { ctx.db.lookup_read(key) };
-    let mut elements = Elements::default();
+    let mut elements = Texts::default();
     let mut range = 0..0;
     let mut sorts = !wish.is_unsorted();
     if let Some(entry) = found {
@@ -313,43 +218,80 @@ fn run(ctx: &mut DataCtx<'_>, args: Args<'_>, may_store: bool) -> CommandResult 
             // A set has no order of its own; what is stored should not depend on how it lies in memory.
             (sorts, wish.alpha, wish.by) = (true, true, None);
         }
-        range = elements.load(value, &wish, !sorts)?;
+        range = load(&mut elements, value, &wish, !sorts)?;
     }
-    if sorts {
-        if !elements.weigh(ctx, wish.by, wish.alpha) {
-            return Err(NOT_NUMBERS);
-        }
-        elements.sort(wish.by.is_some(), wish.alpha, wish.descending);
-    }
+    let chosen: Vec<usize> = if sorts {
+        let weights = Weights::of(&mut ctx.db, &elements, wish.by.map(Pattern::of), wish.alpha).ok_or(NOT_NUMBERS)?;
+        weights.order(&elements, wish.descending, range)
+    } else {
+        range.collect()
+    };
+    let gets: Vec<Pattern<'_>> = wish.gets.iter().map(|pattern| Pattern::of(pattern)).collect();
     match wish.store {
-        Some(to) => store(ctx, args, to, &elements, range, &wish.gets),
-        None => reply(ctx, &elements, range, &wish.gets),
+        Some(to) => store(ctx, args, to, &elements, &chosen, &gets),
+        None => reply(ctx, &elements, &chosen, &gets),
     }
-    Ok(())
 }
 
-fn reply(ctx: &mut DataCtx<'_>, elements: &Elements, range: Range<usize>, gets: &[&[u8]]) {
-    ctx.reply.array(range.len() * gets.len().max(1));
-    for at in range {
-        let element = elements.text(at);
-        if gets.is_empty() {
-            ctx.reply.bulk(element);
+/// What patterns name for each element can be more than all data: the same element may be there many times, and name a
+/// large value with each of many patterns. So there is a limit to it.
+fn reply(ctx: &mut DataCtx<'_>, elements: &Texts, chosen: &[usize], gets: &[Pattern<'_>]) -> CommandResult {
+    let texts = chosen.iter().map(|at| elements.text(*at));
+    if gets.is_empty() {
+        ctx.reply.array(chosen.len());
+        texts.for_each(|text| ctx.reply.bulk(text));
+        return Ok(());
+    }
+    let (room, len) = (ctx.reply_room(), chosen.len().saturating_mul(gets.len()));
+    room.admit(len, ELEMENT_BYTES_MIN)?;
+    let reply = &mut *ctx.reply;
+    reply.array(len);
+    let ended = sorting::each_named(&mut ctx.db, gets, texts, |found| {
+        match found {
+            None => reply.null(),
+            Some(Named::Field(item)) => match item {
+                Item::Int(n) => reply.bulk_int(n),
+                Item::Bytes(text) => reply.bulk(text),
+            },
+            Some(Named::String(text)) => match text {
+                StringRef::Int(n) => reply.bulk_int(n),
+                StringRef::Bytes(text) => reply.bulk(text),
+                StringRef::Rope(rope) => reply.shared_bulk(rope.len(), rope.pieces(0..rope.len())),
+            },
         }
-        for pattern in gets {
-            match named(ctx, pattern, element) {
-                Some(value) => ctx.reply.bulk(&value),
-                None => ctx.reply.null(),
+        match room.goes_on(reply) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(Ok(())),
+            Err(error) => ControlFlow::Break(Err(error)),
+        }
+    });
+    ended.break_value().unwrap_or(Ok(()))
+}
+
+fn store(
+    ctx: &mut DataCtx<'_>,
+    args: Args<'_>,
+    to: usize,
+    elements: &Texts,
+    chosen: &[usize],
+    gets: &[Pattern<'_>],
+) -> CommandResult {
+    let len = chosen.len().saturating_mul(gets.len().max(1));
+    let texts = chosen.iter().map(|at| elements.text(*at));
+    let mut values = Texts::default();
+    if !gets.is_empty() {
+        // As much as could be replied.
+        let room = ctx.reply_room();
+        room.admit(len, ELEMENT_BYTES_MIN)?;
+        let ended = sorting::each_named(&mut ctx.db, gets, texts.clone(), |found| {
+            values.push_with(|bytes| found.into_iter().for_each(|found| found.push_to(bytes)));
+            match room.admit_bytes(values.memory()) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
             }
-        }
-    }
-}
-
-fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, to: usize, elements: &Elements, range: Range<usize>, gets: &[&[u8]]) {
-    let len = range.len() * gets.len().max(1);
-    let mut values = Vec::new();
-    for at in range.clone() {
-        for pattern in gets {
-            values.push(named(ctx, pattern, elements.text(at)).unwrap_or_default());
+        });
+        if let ControlFlow::Break(error) = ended {
+            return Err(error);
         }
     }
     let to = ctx.db.key(&args[to]);
@@ -358,37 +300,20 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, to: usize, elements: &Elements, 
     } else {
         let mut maker = ctx.db.maker();
         let list = if gets.is_empty() {
-            NewList::pushed(range.map(|at| Item::of(elements.text(at))), Side::Tail, &mut maker)
+            NewList::pushed(texts.map(Item::of), Side::Tail, &mut maker)
         } else {
-            NewList::pushed(values.iter().map(|value| Item::of(value)), Side::Tail, &mut maker)
+            NewList::pushed(values.iter().map(Item::of), Side::Tail, &mut maker)
         };
         ctx.db.entry(to).set_value(NewValue::List(list));
     }
     ctx.reply.int(len as i64);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::resp::OwnedArgs;
-
-    #[test]
-    fn numbers() {
-        for (text, expected) in [
-            ("", 0.0),
-            ("+5", 5.0),
-            ("1e3", 1e3),
-            (".5", 0.5),
-            ("1.", 1.0),
-            ("-inf", f64::NEG_INFINITY),
-            ("1e400", f64::INFINITY),
-        ] {
-            assert_eq!(number(text.as_bytes()), Some(expected), "{text:?}");
-        }
-        for text in ["5 ", " 5", "x", "nan", " ", "0x10", "+-5", "-", "."] {
-            assert_eq!(number(text.as_bytes()), None, "{text:?}");
-        }
-    }
 
     #[test]
     fn limits() {

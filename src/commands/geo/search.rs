@@ -57,6 +57,7 @@ const READS: KeySpec = KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS));
 const fn stores(word: &'static str, from: i16) -> KeySpec {
     KeySpec {
         access: Access::OVERWRITE.and(Access::UPDATE),
+        access_of: None,
         begin: Begin::Keyword(word, from),
         find: Find::Range { last: 0, step: 1, limit: 0 },
         notes: "",

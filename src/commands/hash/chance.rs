@@ -7,6 +7,7 @@ use super::reply_item;
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::room::BULK_BYTES_MIN;
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::{Args, Proto, Reply};
 use crate::types::hash::{Field, HashRef};
@@ -50,7 +51,7 @@ fn hrandfield(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if values && count.is_some_and(|count| count.abs() > i64::MAX / 2) {
         return Err(error::OUT_OF_RANGE);
     }
-    let (mut rng, now_ms, owed_max) = (ctx.db.chance(), ctx.db.now_ms(), ctx.owed_bytes_max());
+    let (mut rng, now_ms, room) = (ctx.db.chance(), ctx.db.now_ms(), ctx.reply_room());
     let key = ctx.key(args, 1);
     if ctx.db.peek(key).is_some_and(|entry| entry.hash().is_ok_and(|hash| hash.has_lapsed(now_ms))) {
         ctx.db.delete_lapsed_fields(key);
@@ -70,10 +71,11 @@ fn hrandfield(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     };
     if count < 0 {
         let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+        room.admit(count, BULK_BYTES_MIN * (1 + usize::from(values)))?;
         begin(reply, count, values);
         for _ in 0..count {
             reply_field(reply, choice.random(&mut rng), values);
-            if reply.out.len() > owed_max {
+            if !room.goes_on(reply)? {
                 break;
             }
         }

@@ -4,7 +4,7 @@ use super::expire::{FIELDS, deadline, no_hash};
 use super::fields::open;
 use super::{COUNT_NOT_POSITIVE, named_fields, remove_if_empty, reply_item};
 use crate::db::KeySlot;
-use crate::exec::args::ExpiryUnit;
+use crate::exec::args::{ELEMENTS_AHEAD, ExpiryUnit};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -114,7 +114,10 @@ fn hgetdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let reply = &mut *ctx.reply;
     let mut removed = 0;
     place.edit_hash(|place| {
-        for name in fields.iter() {
+        for (at, name) in fields.iter().enumerate() {
+            if let Some(later) = fields.get(at + ELEMENTS_AHEAD) {
+                place.prefetch(later);
+            }
             match place.get().hash().ok().and_then(|hash| hash.get(name, now_ms)) {
                 Some(field) => reply_item(reply, field.value),
                 None => reply.null(),
@@ -217,9 +220,9 @@ fn hsetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             if args.len() - at < 3 {
                 return Err(error::wrong_arity(&ctx.command.full_name));
             }
-            let count = args.get(at).and_then(num::parse_i64).filter(|&count| count > 0).ok_or(BAD_COUNT)?;
-            let given = args.len() - at - 1;
-            if u64::try_from(count).is_ok_and(|count| count.checked_mul(2) == Some(given as u64)) {
+            let count = args.get(at).and_then(num::parse_i64).and_then(|count| i32::try_from(count).ok());
+            let count = count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+            if count.ok_or(BAD_COUNT)? * 2 == args.len() - at - 1 {
                 break args.skip(at + 1);
             }
             return Err(error::wrong_arity(&ctx.command.full_name));

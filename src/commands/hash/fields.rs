@@ -5,6 +5,7 @@
 
 use super::{remove_if_empty, reply_item};
 use crate::db::{DbMut, Key, KeySlot, Occupied};
+use crate::exec::args::ELEMENTS_AHEAD;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -275,7 +276,10 @@ fn hdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if let KeySlot::Occupied(mut place) = ctx.db.entry(key) {
         let mut left = place.get().hash()?.len();
         place.edit_hash(|place| {
-            for name in args.skip(2).iter() {
+            for (at, name) in (2..).zip(args.skip(2).iter()) {
+                if let Some(later) = args.get(at + ELEMENTS_AHEAD) {
+                    place.prefetch(later);
+                }
                 if hash::remove(place, name) {
                     removed += 1;
                     left -= 1;

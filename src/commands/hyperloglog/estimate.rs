@@ -155,9 +155,7 @@ fn pfmerge(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if dense {
         hll::to_dense(&mut text)?;
     }
-    for (index, rank) in union.iter().enumerate().filter(|(_, rank)| **rank > 0) {
-        hll::add(&mut text, (index, *rank), sparse_max)?;
-    }
+    hll::raise(&mut text, &mut union, sparse_max)?;
     hll::forget_count(&mut text);
     match slot {
         KeySlot::Occupied(mut entry) => {

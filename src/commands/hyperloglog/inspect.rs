@@ -73,7 +73,7 @@ fn pfdebug(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// Redis can turn its vector code off. Ours is what the compiler makes of plain loops, so there is nothing to turn.
+/// Redis can turn its vector code off. Ours gives the same bytes at every width, so there is nothing to turn.
 fn simd(ctx: &mut DataCtx<'_>, word: &[u8]) -> CommandResult {
     match word {
         w if w.eq_ignore_ascii_case(b"on") => ctx.reply.simple("enabled"),

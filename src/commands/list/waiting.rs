@@ -6,11 +6,11 @@
 use super::ends::{Several, pop_into};
 use super::moves::move_element;
 use super::side_of;
-use crate::blocking::{Wait, WaitFor};
+use crate::blocking::{Progress, Wait, WaitFor};
 use crate::db::Key;
 use crate::exec::args::timeout_seconds;
 use crate::exec::ctx::DataCtx;
-use crate::exec::error::CommandResult;
+use crate::exec::error::CommandError;
 use crate::exec::spec::{Access, ArgSpec, Arity, Begin, CommandSpec, Find, Flags, Group, Handler, KeySpec};
 use crate::resp::{Args, Reply};
 use crate::types::list::Side;
@@ -19,6 +19,7 @@ use std::time::Duration;
 /// BLPOP and BRPOP: every argument but the last is a key.
 const ALL_BUT_TIMEOUT: KeySpec = KeySpec {
     access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+    access_of: None,
     begin: Begin::Index(1),
     find: Find::Range { last: -2, step: 1, limit: 0 },
     notes: "",
@@ -34,7 +35,7 @@ pub(super) static BLPOP: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::BLOCKING),
     keys: &[ALL_BUT_TIMEOUT],
     args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
-    handler: Handler::Data(blpop),
+    handler: Handler::Blocking(blpop),
     ..CommandSpec::BASE
 };
 
@@ -48,7 +49,7 @@ pub(super) static BRPOP: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::BLOCKING),
     keys: &[ALL_BUT_TIMEOUT],
     args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
-    handler: Handler::Data(brpop),
+    handler: Handler::Blocking(brpop),
     ..CommandSpec::BASE
 };
 
@@ -68,7 +69,7 @@ pub(super) static BLMPOP: CommandSpec = CommandSpec {
         ArgSpec::one_of("where", &[ArgSpec::word("left", "LEFT"), ArgSpec::word("right", "RIGHT")]),
         ArgSpec::integer("count").token("COUNT").optional(),
     ],
-    handler: Handler::Data(blmpop),
+    handler: Handler::Blocking(blmpop),
     ..CommandSpec::BASE
 };
 
@@ -90,7 +91,7 @@ pub(super) static BLMOVE: CommandSpec = CommandSpec {
         ArgSpec::one_of("whereto", &[ArgSpec::word("left", "LEFT"), ArgSpec::word("right", "RIGHT")]),
         ArgSpec::double("timeout"),
     ],
-    handler: Handler::Data(blmove),
+    handler: Handler::Blocking(blmove),
     ..CommandSpec::BASE
 };
 
@@ -107,19 +108,19 @@ pub(super) static BRPOPLPUSH: CommandSpec = CommandSpec {
     ],
     args: &[ArgSpec::key("source"), ArgSpec::key_of("destination", 1), ArgSpec::double("timeout")],
     deprecated: Some(("6.2.0", "BLMOVE with the RIGHT and LEFT arguments")),
-    handler: Handler::Data(brpoplpush),
+    handler: Handler::Blocking(brpoplpush),
     ..CommandSpec::BASE
 };
 
-fn blpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn blpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     pop_or_wait(ctx, args, Side::Head)
 }
 
-fn brpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn brpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     pop_or_wait(ctx, args, Side::Tail)
 }
 
-fn pop_or_wait(ctx: &mut DataCtx<'_>, args: Args<'_>, side: Side) -> CommandResult {
+fn pop_or_wait(ctx: &mut DataCtx<'_>, args: Args<'_>, side: Side) -> Result<Progress, CommandError> {
     let last = args.len() - 1;
     let timeout = timeout_seconds(&args[last], ctx.db.now_ms())?;
     for at in 1..last {
@@ -129,31 +130,30 @@ fn pop_or_wait(ctx: &mut DataCtx<'_>, args: Args<'_>, side: Side) -> CommandResu
             reply.bulk(key.bytes);
         };
         if pop_into(ctx, key, side, 1, open)? {
-            return Ok(());
+            return Ok(Progress::Done);
         }
     }
     let keys = (1..last).map(|at| &args[at]);
-    ctx.block(Wait::on(WaitFor::List, keys, timeout));
-    Ok(())
+    Ok(Wait::on(WaitFor::List, keys, timeout).blocked())
 }
 
-fn blmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn blmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let request = Several::parse(args, 2)?;
     let timeout = timeout_seconds(&args[1], ctx.db.now_ms())?;
-    if !request.pop(ctx, args)? {
-        let keys = request.keys.clone().map(|at| &args[at]);
-        ctx.block(Wait::on(WaitFor::List, keys, timeout));
+    if request.pop(ctx, args)? {
+        return Ok(Progress::Done);
     }
-    Ok(())
+    let keys = request.keys.clone().map(|at| &args[at]);
+    Ok(Wait::on(WaitFor::List, keys, timeout).blocked())
 }
 
-fn blmove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn blmove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let (from, to) = (side_of(&args[3])?, side_of(&args[4])?);
     let timeout = timeout_seconds(&args[5], ctx.db.now_ms())?;
     move_or_wait(ctx, (ctx.key(args, 1), ctx.key(args, 2)), (from, to), timeout)
 }
 
-fn brpoplpush(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn brpoplpush(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let timeout = timeout_seconds(&args[3], ctx.db.now_ms())?;
     move_or_wait(ctx, (ctx.key(args, 1), ctx.key(args, 2)), (Side::Tail, Side::Head), timeout)
 }
@@ -163,9 +163,9 @@ fn move_or_wait(
     (source, target): (Key<'_>, Key<'_>),
     (from, to): (Side, Side),
     timeout: Option<Duration>,
-) -> CommandResult {
-    if !move_element(ctx, source, target, from, to)? {
-        ctx.block(Wait::on(WaitFor::List, [source.bytes], timeout).or_null_bulk());
+) -> Result<Progress, CommandError> {
+    if move_element(ctx, source, target, from, to)? {
+        return Ok(Progress::Done);
     }
-    Ok(())
+    Ok(Wait::on(WaitFor::List, [source.bytes], timeout).or_null_bulk().blocked())
 }

@@ -201,7 +201,7 @@ fn info(reply: &mut Reply, command: &Command) {
     reply.set(spec.keys.len());
     spec.keys.iter().for_each(|keys| key_spec(reply, keys));
     if command.subcommands.is_empty() {
-        reply.set(0);
+        reply.set(0); // not the type of the full list, but Redis's answer
     } else {
         reply.array(command.subcommands.len());
         command.subcommands.iter().for_each(|sub| info(reply, sub));

@@ -3,7 +3,7 @@
 //! The parameters are rows of `config/`, which also words the refusals; what a change leads to is
 //! `exec/configure.rs`. A change of several parameters happens as a whole or not at all.
 
-use crate::config::{Caller, SetError};
+use crate::config::{self, Caller, SetError};
 use crate::exec::configure::Failed;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -82,9 +82,17 @@ static CONFIG_SET: CommandSpec = CommandSpec {
     flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
     args: &[ArgSpec::block("data", &[ArgSpec::string("parameter"), ArgSpec::string("value")]).multiple()],
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    secret: Some(value_is_secret),
     handler: Handler::Admin(config_set),
     ..CommandSpec::BASE
 };
+
+/// `CONFIG SET name value name value`: values stand at odd places. What has a name that does not exist may be a secret
+/// with its name misspelt.
+fn value_is_secret(args: Args<'_>, i: usize) -> bool {
+    let named = i >= 3 && i % 2 == 1;
+    named && config::rows::find(&args[i - 1]).is_none_or(|row| row.is(config::Flags::SENSITIVE))
+}
 
 fn config_get(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let found = ctx.inst.config.get(args.iter().skip(2));

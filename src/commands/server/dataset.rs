@@ -1,11 +1,13 @@
 //! The data set as a whole: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB; and the time.
 
+use crate::blocking::{Progress, Wait};
 use crate::db::FlushMode;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::util::num;
+use std::ops::Range;
 
 pub(super) static DBSIZE: CommandSpec = CommandSpec {
     name: "dbsize",
@@ -33,7 +35,7 @@ pub(super) static FLUSHALL: CommandSpec = CommandSpec {
     )
     .optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-    handler: Handler::Admin(flushall),
+    handler: Handler::AdminBlocking(flushall),
     ..CommandSpec::BASE
 };
 
@@ -51,7 +53,7 @@ pub(super) static FLUSHDB: CommandSpec = CommandSpec {
     )
     .optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-    handler: Handler::Admin(flushdb),
+    handler: Handler::AdminBlocking(flushdb),
     ..CommandSpec::BASE
 };
 
@@ -99,21 +101,38 @@ fn flush_mode(ctx: &AdminCtx<'_>, args: Args<'_>) -> Result<FlushMode, CommandEr
     }
 }
 
-fn flushdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+fn flushdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let mode = flush_mode(ctx, args)?;
-    ctx.inst.keyspace.flush_db(ctx.client.db as usize, mode, ctx.inst.now_ms);
-    ctx.reply().ok();
-    Ok(())
+    let db = ctx.client.db as usize;
+    Ok(flush(ctx, mode, db..db + 1))
+}
+
+/// Removes all keys of these databases. Where SYNC would keep everybody waiting for the memory to be freed, only the
+/// client that asked for it waits; in a transaction nobody can, but all do.
+fn flush(ctx: &mut AdminCtx<'_>, mode: FlushMode, dbs: Range<usize>) -> Progress {
+    let AdminCtx { inst, client, host, origin, .. } = ctx;
+    let long = mode == FlushMode::Sync && dbs.clone().any(|db| inst.keyspace.takes_long_to_free(db));
+    let waits = long && origin.may_block();
+    let mode = if waits { FlushMode::Async } else { mode };
+    for db in dbs {
+        inst.keyspace.flush_db(db, mode, inst.now_ms);
+    }
+    if waits {
+        inst.keyspace.when_freed(host.when_freed(client.id));
+        return Wait::for_memory().blocked();
+    }
+    client.reply.ok();
+    Progress::Done
 }
 
 /// Also ends a running BGSAVE: its snapshot is of data nobody wants any more. When there are save points, the file
 /// is replaced at once, so that a crash does not bring the data back.
-fn flushall(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+fn flushall(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let mode = flush_mode(ctx, args)?;
-    ctx.inst.keyspace.flush_all(mode, ctx.inst.now_ms);
+    let dbs = 0..ctx.inst.keyspace.databases();
+    let progress = flush(ctx, mode, dbs);
     ctx.inst.after_flushall();
-    ctx.reply().ok();
-    Ok(())
+    Ok(progress)
 }
 
 fn swapdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {

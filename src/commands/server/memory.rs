@@ -273,6 +273,7 @@ mod tests {
         MemoryReport {
             allocator,
             used,
+            shared: 0,
             peak: used,
             peak_s: 0,
             startup: 0,

@@ -4,7 +4,6 @@ use crate::client::Attention;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::help;
-use crate::exec::instance::Alert;
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::util::num;
@@ -130,14 +129,13 @@ fn slowlog_help(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 }
 
 fn monitor(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    if ctx.inst.in_exec {
+    if ctx.origin.is_exec() {
         return Err(CommandError::fixed("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
     if ctx.client.attention.has(Attention::MONITOR) {
         return Ok(()); // without a reply: it would be taken for a line
     }
-    ctx.client.attention.put(Attention::MONITOR, true);
-    ctx.inst.alert.put(Alert::MONITORED, true);
+    ctx.inst.set_monitor(ctx.client, true);
     ctx.reply().ok();
     Ok(())
 }

@@ -94,7 +94,7 @@ fn bgsave(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if ctx.inst.saver.is_running() {
         return Err(IN_PROGRESS);
     }
-    if ctx.inst.in_exec {
+    if ctx.origin.is_exec() {
         ctx.inst.saver.schedule();
         ctx.reply().simple("Background saving scheduled");
         return Ok(());

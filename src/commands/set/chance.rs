@@ -8,6 +8,7 @@ use crate::db::{KeySlot, Occupied};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::room::BULK_BYTES_MIN;
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::{Args, Reply};
 use crate::types::Encoding;
@@ -92,6 +93,11 @@ fn spop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 /// Pops members, but not all.
 fn pop_some(place: &mut Occupied<'_>, count: usize, left: usize, rng: &mut Rng, reply: &mut Reply) -> CommandResult {
+    let remains_large = left * REBUILD_BELOW > count || left as u64 > place.maker().limits.set_entries;
+    if place.encoding() == Encoding::Hashtable && remains_large {
+        set::pop_many(place, count, rng, |member| reply_member(reply, member));
+        return Ok(());
+    }
     if left * REBUILD_BELOW > count || place.encoding() == Encoding::Listpack {
         for _ in 0..count {
             set::pop_random(place, rng, |member| reply_member(reply, member));
@@ -121,7 +127,7 @@ fn srandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if count == Some(i64::MIN) {
         return Err(COUNT_OUT_OF_RANGE);
     }
-    let (mut rng, key, owed_max) = (ctx.db.chance(), ctx.key(args, 1), ctx.owed_bytes_max());
+    let (mut rng, key, room) = (ctx.db.chance(), ctx.key(args, 1), ctx.reply_room());
     let Some(entry) = ctx.db.lookup_read(key) else {
         if count.is_some() {
             ctx.reply.array(0)
@@ -139,10 +145,12 @@ fn srandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             choose(set, count, &mut rng, |member| reply_member(ctx.reply, member));
         }
         Some(count) => {
-            ctx.reply.array(count.unsigned_abs() as usize);
-            for _ in 0..count.unsigned_abs() {
+            let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+            room.admit(count, BULK_BYTES_MIN)?;
+            ctx.reply.array(count);
+            for _ in 0..count {
                 reply_member(ctx.reply, set.random(&mut rng));
-                if ctx.reply.out.len() > owed_max {
+                if !room.goes_on(ctx.reply)? {
                     break;
                 }
             }

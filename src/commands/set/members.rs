@@ -3,6 +3,7 @@
 use super::reply_member;
 use crate::collections::listpack::Item;
 use crate::db::{KeySlot, Vacant};
+use crate::exec::args::ELEMENTS_AHEAD;
 use crate::exec::ctx::DataCtx;
 use crate::exec::cursor::{self, Filter, Knows};
 use crate::exec::error::CommandResult;
@@ -168,7 +169,10 @@ fn srem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut removed = 0;
     if let KeySlot::Occupied(mut place) = ctx.db.entry(key) {
         let mut left = place.get().set()?.len();
-        for member in args.skip(2).iter() {
+        for (at, member) in (2..).zip(args.skip(2).iter()) {
+            if let Some(later) = args.get(at + ELEMENTS_AHEAD) {
+                place.prefetch(later);
+            }
             if set::remove(&mut place, member) {
                 removed += 1;
                 left -= 1;

@@ -4,6 +4,7 @@ use super::{reply_begin, reply_element, reply_member};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::room::BULK_BYTES_MIN;
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::contract::DataType;
@@ -44,7 +45,7 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if scores && count.is_some_and(|count| count.abs() > i64::MAX / 2) {
         return Err(error::OUT_OF_RANGE);
     }
-    let (mut chance, owed_max) = (ctx.db.chance(), ctx.owed_bytes_max());
+    let (mut chance, room) = (ctx.db.chance(), ctx.reply_room());
     let key = ctx.key(args, 1);
     let set = ctx.db.lookup_read(key).map(|entry| entry.zset()).transpose()?;
     let Some(set) = set else {
@@ -62,11 +63,12 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     };
     if count < 0 {
         let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+        room.admit(count, BULK_BYTES_MIN)?;
         reply_begin(ctx.reply, count, scores);
         for _ in 0..count {
             let rank = chance.index(len);
             set.walk(rank..rank + 1, false, |member, score| reply_element(ctx.reply, member, scores.then_some(score)));
-            if ctx.reply.out.len() > owed_max {
+            if !room.goes_on(ctx.reply)? {
                 break;
             }
         }

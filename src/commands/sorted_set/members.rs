@@ -2,6 +2,7 @@
 
 use super::{reply_member, zset_of};
 use crate::db::KeySlot;
+use crate::exec::args::ELEMENTS_AHEAD;
 use crate::exec::ctx::DataCtx;
 use crate::exec::cursor::{self, Filter, Knows};
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -267,7 +268,10 @@ fn zrem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut removed = 0;
     if let KeySlot::Occupied(mut entry) = ctx.db.entry(key) {
         let mut left = entry.get().zset()?.len();
-        for member in args.skip(2).iter() {
+        for (at, member) in (2..).zip(args.skip(2).iter()) {
+            if let Some(later) = args.get(at + ELEMENTS_AHEAD) {
+                entry.prefetch(later);
+            }
             if zset::remove(&mut entry, member) {
                 removed += 1;
                 left -= 1;

@@ -1,7 +1,7 @@
 //! ZPOPMIN, ZPOPMAX, ZMPOP take elements from one end of a sorted set; BZPOPMIN, BZPOPMAX, BZMPOP wait for some.
 
 use super::{reply_element, reply_member};
-use crate::blocking::{Wait, WaitFor};
+use crate::blocking::{Progress, Wait, WaitFor};
 use crate::collections::listpack::Item;
 use crate::db::{Key, KeySlot};
 use crate::exec::args;
@@ -70,12 +70,13 @@ pub(super) static BZPOPMIN: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::FAST),
     keys: &[KeySpec {
         access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+        access_of: None,
         begin: Begin::Index(1),
         find: Find::Range { last: -2, step: 1, limit: 0 },
         notes: "",
     }],
     args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
-    handler: Handler::Data(bzpopmin),
+    handler: Handler::Blocking(bzpopmin),
     ..CommandSpec::BASE
 };
 
@@ -89,12 +90,13 @@ pub(super) static BZPOPMAX: CommandSpec = CommandSpec {
     flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::FAST),
     keys: &[KeySpec {
         access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+        access_of: None,
         begin: Begin::Index(1),
         find: Find::Range { last: -2, step: 1, limit: 0 },
         notes: "",
     }],
     args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
-    handler: Handler::Data(bzpopmax),
+    handler: Handler::Blocking(bzpopmax),
     ..CommandSpec::BASE
 };
 
@@ -114,7 +116,7 @@ pub(super) static BZMPOP: CommandSpec = CommandSpec {
         ArgSpec::one_of("where", &[ArgSpec::word("min", "MIN"), ArgSpec::word("max", "MAX")]),
         ArgSpec::integer("count").token("COUNT").optional(),
     ],
-    handler: Handler::Data(bzmpop),
+    handler: Handler::Blocking(bzmpop),
     ..CommandSpec::BASE
 };
 
@@ -248,25 +250,25 @@ fn zmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn bzmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn bzmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let (keys, end, count) = many(args, 2)?;
     let timeout = args::timeout_seconds(&args[1], ctx.db.now_ms())?;
-    if !pop_many(ctx, args, keys.clone(), end, count)? {
-        let names = keys.map(|at| args.get(at).expect("they were just looked at"));
-        ctx.block(Wait::on(WaitFor::Zset, names, timeout));
+    if pop_many(ctx, args, keys.clone(), end, count)? {
+        return Ok(Progress::Done);
     }
-    Ok(())
+    let names = keys.map(|at| args.get(at).expect("they were just looked at"));
+    Ok(Wait::on(WaitFor::Zset, names, timeout).blocked())
 }
 
-fn bzpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn bzpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     wait_and_pop(ctx, args, End::First)
 }
 
-fn bzpopmax(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn bzpopmax(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     wait_and_pop(ctx, args, End::Last)
 }
 
-fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResult {
+fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> Result<Progress, CommandError> {
     let keys = 1..args.len() - 1;
     let timeout = args::timeout_seconds(&args[keys.end], ctx.db.now_ms())?;
     for at in keys.clone() {
@@ -280,10 +282,9 @@ fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> CommandResul
             reply.double(score);
         })?;
         if found {
-            return Ok(());
+            return Ok(Progress::Done);
         }
     }
     let names = keys.map(|at| args.get(at).expect("they were just looked at"));
-    ctx.block(Wait::on(WaitFor::Zset, names, timeout));
-    Ok(())
+    Ok(Wait::on(WaitFor::Zset, names, timeout).blocked())
 }

@@ -6,7 +6,7 @@ use crate::db::{KeySlot, Occupied};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
-use crate::resp::{Args, Reply};
+use crate::resp::Args;
 use crate::types::stream::StreamObject;
 use crate::types::stream::groups::{self, Consumer};
 use crate::types::stream::id::StreamId;
@@ -163,13 +163,15 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let (mut consumer, is_new) = seen_consumer(stream, heap, &group, &args[3], now_ms);
     let head = ctx.reply.array_deferred();
     let (mut n, mut gone) = (0, 0);
+    let (entries, groups) = stream.entries_and_groups(heap);
+    let mut finder = entries.finder();
     for id in wanted {
-        let pending = stream.groups().and_then(|groups| groups.pending(&group, id));
-        if stream.entries().get(id).is_none() {
+        let pending = groups.pending(&group, id);
+        let Some(entry) = finder.find(id) else {
             // What is pending of an entry that is gone goes too.
-            gone += usize::from(stream.groups_mut(heap).acknowledge(heap, &group, id));
+            gone += usize::from(groups.acknowledge(heap, &group, id));
             continue;
-        }
+        };
         let deliveries = match pending {
             Some(pending) if pending.idle_ms(now_ms) < idle_ms && idle_ms > 0 => continue,
             Some(pending) => pending.deliveries,
@@ -177,8 +179,12 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             None => continue,
         };
         let deliveries = claim.deliveries.unwrap_or(deliveries.wrapping_add(u64::from(!claim.just_id)));
-        stream.groups_mut(heap).deliver(heap, &consumer, id, delivered_ms, deliveries);
-        reply_claimed(ctx.reply, stream, id, claim.just_id);
+        groups.deliver(heap, &consumer, id, delivered_ms, deliveries);
+        if claim.just_id {
+            replies::id(ctx.reply, id);
+        } else {
+            replies::entry(ctx.reply, &entry);
+        }
         n += 1;
     }
     ctx.reply.set_array_len(head, n);
@@ -192,13 +198,6 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         place.changed_aside(changes);
     }
     Ok(())
-}
-
-fn reply_claimed(reply: &mut Reply, stream: &StreamObject, id: StreamId, just_id: bool) {
-    match stream.entries().get(id) {
-        Some(entry) if !just_id => replies::entry(reply, &entry),
-        _ => replies::id(reply, id),
-    }
 }
 
 fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -226,30 +225,41 @@ fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let (mut consumer, is_new) = seen_consumer(stream, heap, &group, &args[3], now_ms);
     let (mut claimed, mut gone) = (vec![], vec![]);
     let mut tries = count.saturating_mul(TRIES_PER_ENTRY);
-    let mut next = Some(start);
-    loop {
-        let from = next.and_then(|next| stream.groups().and_then(|groups| groups.pending_from(&group, next).next()));
-        next = from.map(|pending| pending.id);
-        let Some(pending) = from.filter(|_| tries > 0 && count > 0) else { break };
-        tries -= 1;
+    let mut next = StreamId::MIN;
+    let (entries, groups) = stream.entries_and_groups(heap);
+    let mut finder = entries.finder();
+    groups.claim(heap, &group, &consumer, start, |pending| {
         let id = pending.id;
-        next = id.next();
-        if stream.entries().get(id).is_none() {
-            stream.groups_mut(heap).acknowledge(heap, &group, id);
+        if tries == 0 || count == 0 {
+            next = id;
+            return groups::Claim::Stop;
+        }
+        tries -= 1;
+        if finder.find(id).is_none() {
             gone.push(id);
             count -= 1;
+            groups::Claim::Forget
         } else if idle_ms == 0 || pending.idle_ms(now_ms) >= idle_ms {
-            let deliveries = pending.deliveries.wrapping_add(u64::from(!just_id));
-            stream.groups_mut(heap).deliver(heap, &consumer, id, now_ms, deliveries);
             claimed.push(id);
             count -= 1;
+            let deliveries = pending.deliveries.wrapping_add(u64::from(!just_id));
+            groups::Claim::Take { delivered_ms: now_ms, deliveries }
+        } else {
+            groups::Claim::Leave
         }
-    }
+    });
     let reply = &mut *ctx.reply;
     reply.array(3);
-    replies::id(reply, next.unwrap_or(StreamId::MIN));
+    replies::id(reply, next);
     reply.array(claimed.len());
-    claimed.iter().for_each(|id| reply_claimed(reply, stream, *id, just_id));
+    let mut finder = stream.entries().finder();
+    for id in &claimed {
+        let entry = if just_id { None } else { finder.find(*id) };
+        match entry {
+            Some(entry) => replies::entry(reply, &entry),
+            None => replies::id(reply, *id),
+        }
+    }
     reply.array(gone.len());
     gone.iter().for_each(|id| replies::id(reply, *id));
     if !claimed.is_empty() {

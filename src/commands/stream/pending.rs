@@ -68,7 +68,7 @@ fn xack(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let ids = ids::ids(args, 3)?;
     let (stream, heap) = stream_mut(&mut place);
     let groups = stream.groups_mut(heap);
-    let count = ids.into_iter().filter(|id| groups.acknowledge(heap, &group, *id)).count();
+    let count = groups.acknowledge_all(heap, &group, ids);
     if count > 0 {
         place.changed_aside(count);
     }

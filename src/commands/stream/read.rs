@@ -5,7 +5,7 @@
 
 use super::claim::seen_consumer;
 use super::{count_lookup, ids, refusal, replies, stream_mut};
-use crate::blocking::{Wait, WaitFor};
+use crate::blocking::{Progress, Wait, WaitFor};
 use crate::db::KeySlot;
 use crate::exec::args::{int, timeout_millis};
 use crate::exec::ctx::DataCtx;
@@ -26,6 +26,7 @@ pub(super) static XREAD: CommandSpec = CommandSpec {
     flags: Flags::READONLY.and(Flags::BLOCKING),
     keys: &[KeySpec {
         access: Access::READ_ONLY.and(Access::ACCESS),
+        access_of: None,
         begin: Begin::Keyword("STREAMS", 1),
         find: Find::Range { last: -1, step: 1, limit: 2 },
         notes: "",
@@ -35,7 +36,7 @@ pub(super) static XREAD: CommandSpec = CommandSpec {
         ArgSpec::integer("milliseconds").token("BLOCK").optional(),
         ArgSpec::block("streams", &[ArgSpec::key("key").multiple(), ArgSpec::string("id").multiple()]).token("STREAMS"),
     ],
-    handler: Handler::Data(xread),
+    handler: Handler::Blocking(xread),
     ..CommandSpec::BASE
 };
 
@@ -48,7 +49,8 @@ pub(super) static XREADGROUP: CommandSpec = CommandSpec {
     arity: Arity::AtLeast(7),
     flags: Flags::WRITE.and(Flags::BLOCKING),
     keys: &[KeySpec {
-        access: Access::READ_ONLY.and(Access::ACCESS),
+        access: Access::READ_ONLY.and(Access::ACCESS).and(Access::BOOKKEEPING),
+        access_of: None,
         begin: Begin::Keyword("STREAMS", 4),
         find: Find::Range { last: -1, step: 1, limit: 2 },
         notes: "",
@@ -60,7 +62,7 @@ pub(super) static XREADGROUP: CommandSpec = CommandSpec {
         ArgSpec::word("noack", "NOACK").optional(),
         ArgSpec::block("streams", &[ArgSpec::key("key").multiple(), ArgSpec::string("id").multiple()]).token("STREAMS"),
     ],
-    handler: Handler::Data(xreadgroup),
+    handler: Handler::Blocking(xreadgroup),
     ..CommandSpec::BASE
 };
 
@@ -149,9 +151,12 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// Nothing is there: wait, if that was asked for.
-    fn wait(&self, ctx: &mut DataCtx<'_>, args: Args<'_>, froms: &[StreamId]) {
-        let Some(timeout) = self.wait else { return ctx.reply.null_array() };
+    /// There is nothing: blocks, if that was asked for.
+    fn nothing(&self, ctx: &mut DataCtx<'_>, args: Args<'_>, froms: &[StreamId]) -> Progress {
+        let Some(timeout) = self.wait else {
+            ctx.reply.null_array();
+            return Progress::Done;
+        };
         let what = if self.reader.is_some() { WaitFor::StreamGroup } else { WaitFor::Stream };
         let keys = args.skip(self.keys_at).iter().take(self.keys);
         let mut wait = Wait::on(what, keys, timeout);
@@ -167,7 +172,7 @@ impl<'a> Request<'a> {
             }
             wait = wait.then(again);
         }
-        ctx.block(wait);
+        wait.blocked()
     }
 }
 
@@ -213,7 +218,7 @@ impl Streams {
     }
 }
 
-fn xread(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn xread(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let request = Request::parse(args, false, ctx.db.now_ms())?;
     let mut froms = Vec::with_capacity(request.keys);
     for at in request.keys_at..request.keys_at + request.keys {
@@ -241,10 +246,7 @@ fn xread(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         streams.add(ctx.reply, key.bytes);
         replies::entries(ctx.reply, entries.range(start, StreamId::MAX), request.limit, |_| {});
     }
-    if !streams.end(ctx.reply) {
-        request.wait(ctx, args, &froms);
-    }
-    Ok(())
+    if streams.end(ctx.reply) { Ok(Progress::Done) } else { Ok(request.nothing(ctx, args, &froms)) }
 }
 
 /// What a consumer asks for.
@@ -256,7 +258,7 @@ enum Asked {
     History(StreamId),
 }
 
-fn xreadgroup(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn xreadgroup(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let request = Request::parse(args, true, ctx.db.now_ms())?;
     let Some(reader) = request.reader else { return Err(NO_GROUP_OPTION) };
     let mut asked = Vec::with_capacity(request.keys);
@@ -281,10 +283,7 @@ fn xreadgroup(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     for (i, asked) in asked.into_iter().enumerate() {
         read_one(ctx, args, request.keys_at + i, (reader, asked, request.limit), &mut streams)?;
     }
-    if !streams.end(ctx.reply) {
-        request.wait(ctx, args, &[]);
-    }
-    Ok(())
+    if streams.end(ctx.reply) { Ok(Progress::Done) } else { Ok(request.nothing(ctx, args, &[])) }
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {

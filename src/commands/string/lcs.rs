@@ -11,7 +11,7 @@ use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, Begin, CommandSpec, Find, Flags, Group, Handler, KeySpec};
 use crate::resp::{Args, Reply};
-use crate::types::string::{Rope, StringRef};
+use crate::types::string::{Flat, Rope, StringRef};
 
 pub(super) static LCS: CommandSpec = CommandSpec {
     name: "lcs",
@@ -23,6 +23,7 @@ pub(super) static LCS: CommandSpec = CommandSpec {
     flags: Flags::READONLY,
     keys: &[KeySpec {
         access: Access::READ_ONLY.and(Access::ACCESS),
+        access_of: None,
         begin: Begin::Index(1),
         find: Find::Range { last: 1, step: 1, limit: 0 },
         notes: "",
@@ -71,7 +72,7 @@ fn text(ctx: &mut DataCtx<'_>, args: Args<'_>, i: usize) -> Result<Rope, Command
     let Some(entry) = ctx.db.lookup_read(key) else { return Ok(Rope::default()) };
     Ok(match entry.string()? {
         StringRef::Rope(rope) => rope.clone(),
-        short => Rope::from_vec(short.to_vec()),
+        short => Rope::from(short.flat(&mut Flat::default())),
     })
 }
 

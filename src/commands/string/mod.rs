@@ -80,11 +80,11 @@ fn reply_value(reply: &mut Reply, value: StringRef<'_>) {
     }
 }
 
-/// Argument `i` becomes the value. One that was received into an allocation of its own stays there.
+/// Argument `i` becomes the value. One that was received in pieces is made of them.
 #[inline]
 fn store(slot: KeySlot<'_>, args: Args<'_>, i: usize, expiry: ExpiryUpdate) {
-    match args.take_large(i) {
+    match args.pieces(i) {
         None => slot.set_bytes(&args[i], Spelling::Value, expiry),
-        Some(large) => slot.set_large(large, Spelling::Value, expiry),
+        Some(pieces) => slot.set_rope(pieces.into(), Spelling::Value, expiry),
     }
 }

@@ -1,7 +1,7 @@
 //! Several strings at once: MGET, MSET, MSETNX, MSETEX.
 //!
 //! Their keys are known together, so the memory of a whole block of them is fetched at once (see
-//! [`each_key`](crate::exec::args::each_key)): a long MGET runs at the speed of the memory's bandwidth, not of its
+//! [`each_key`]): a long MGET runs at the speed of the memory's bandwidth, not of its
 //! latency.
 
 use super::options::{Condition, Options, Takes};

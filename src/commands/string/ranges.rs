@@ -72,16 +72,18 @@ pub(super) static SUBSTR: CommandSpec = CommandSpec {
 };
 
 fn append(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let more = &args[2];
     let key = ctx.key(args, 1);
     let len = match ctx.db.entry(key) {
         KeySlot::Occupied(mut entry) => {
-            check_len(ctx.config, entry.string()?.len() as u64, more)?;
-            entry.append(more)?
+            check_len(ctx.config, entry.string()?.len() as u64, args.len_of(2))?;
+            match args.pieces(2) {
+                Some(more) => entry.append_buffer(more)?,
+                None => entry.append(&args[2])?,
+            }
         }
         vacant @ KeySlot::Vacant(_) => {
             store(vacant, args, 2, ExpiryUpdate::Clear);
-            more.len()
+            args.len_of(2)
         }
     };
     ctx.reply.int(len as i64);
@@ -90,30 +92,31 @@ fn append(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn setrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let offset = u64::try_from(int(&args[2])?).map_err(|_| error::OFFSET_OUT_OF_RANGE)?;
-    let bytes = &args[3];
     let key = ctx.key(args, 1);
     let slot = ctx.db.entry(key);
     let old_len = match slot.get() {
         Some(entry) => entry.string()?.len(),
         None => 0,
     };
-    if bytes.is_empty() {
+    if args.len_of(3) == 0 {
         ctx.reply.int(old_len as i64);
         return Ok(());
     }
-    check_len(ctx.config, offset, bytes)?;
+    check_len(ctx.config, offset, args.len_of(3))?;
     let offset = offset as usize;
-    let len = match slot {
-        KeySlot::Occupied(mut entry) => entry.write_at(offset, bytes)?,
-        KeySlot::Vacant(place) => place.insert_at(offset, bytes),
+    let len = match (slot, args.pieces(3)) {
+        (KeySlot::Occupied(mut entry), Some(pieces)) => entry.write_buffer_at(offset, pieces)?,
+        (KeySlot::Occupied(mut entry), None) => entry.write_at(offset, &args[3])?,
+        (KeySlot::Vacant(place), Some(pieces)) => place.insert_buffer_at(offset, pieces),
+        (KeySlot::Vacant(place), None) => place.insert_at(offset, &args[3]),
     };
     ctx.reply.int(len as i64);
     Ok(())
 }
 
 /// `more` after `offset` bytes stays within the longest string allowed.
-fn check_len(config: &Config, offset: u64, more: &[u8]) -> CommandResult {
-    let end = offset.checked_add(more.len() as u64);
+fn check_len(config: &Config, offset: u64, more: usize) -> CommandResult {
+    let end = offset.checked_add(more as u64);
     if end.is_some_and(|end| end <= config.limits.proto_max_bulk_len) { Ok(()) } else { Err(error::STRING_TOO_LONG) }
 }
 

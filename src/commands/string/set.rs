@@ -21,14 +21,22 @@ pub(super) static SET: CommandSpec = CommandSpec {
     group: Group::String,
     arity: Arity::AtLeast(3),
     flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE).and(Access::VARIABLE_FLAGS))
+    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))
+        .varying(access_of_set)
         .note("RW and ACCESS for the option GET, UPDATE for all")],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("value"),
-        ArgSpec::one_of("condition", &[ArgSpec::word("nx", "NX"), ArgSpec::word("xx", "XX")])
-            .optional()
-            .since("2.6.12"),
+        ArgSpec::one_of(
+            "condition",
+            &[
+                ArgSpec::word("nx", "NX"),
+                ArgSpec::word("xx", "XX"),
+                ArgSpec::string("comparison-value").token("IFEQ").since("8.1.0"),
+            ],
+        )
+        .optional()
+        .since("2.6.12"),
         ArgSpec::word("get", "GET").optional().since("6.2.0"),
         ArgSpec::one_of(
             "expiration",
@@ -99,6 +107,16 @@ pub(super) static DELIFEQ: CommandSpec = CommandSpec {
     handler: Handler::Data(delifeq),
     ..CommandSpec::BASE
 };
+
+/// SET overwrites without looking, unless an option makes it read the value.
+fn access_of_set(args: Args<'_>) -> Access {
+    let reads = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get") || arg.eq_ignore_ascii_case(b"ifeq"));
+    if reads {
+        Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE)
+    } else {
+        Access::OVERWRITE.and(Access::UPDATE)
+    }
+}
 
 fn set(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {

@@ -32,7 +32,7 @@ group! {
         enabled: bool = false => Spec::bool("cluster-enabled").at_start().refused(Needs::Cluster);
 
         /// The file in which a node keeps what it knows of the cluster.
-        config_file: Text = Text::from("nodes.conf") => Spec::text("cluster-config-file").at_start().waits(Needs::Cluster);
+        config_file: Text = Text::from("nodes.conf") => Spec::file("cluster-config-file").at_start().waits(Needs::Cluster);
 
         /// The port of the cluster bus. 0: the TCP port plus 10000.
         port: u16 = 0 => Spec::int("cluster-port", 0, 65535).at_start().waits(Needs::Cluster);

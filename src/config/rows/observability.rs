@@ -19,6 +19,13 @@ fn an_address(text: &[u8]) -> Result<(), String> {
     }
 }
 
+fn a_word(text: &[u8]) -> Result<(), String> {
+    match text.iter().all(u8::is_ascii_graphic) {
+        true => Ok(()),
+        false => Err("argument must be a word of printable ASCII, or empty".to_owned()),
+    }
+}
+
 group! {
     /// Logs, the slow log, latency, metrics.
     Observability in observability of Observability {
@@ -26,7 +33,7 @@ group! {
         loglevel: LogLevel = LogLevel::Notice => Spec::choice("loglevel", LogLevel::WORDS).apply(Apply::Log);
 
         /// The file that the log is appended to. Empty: standard output.
-        logfile: Text = Text::default() => Spec::text("logfile").at_start();
+        logfile: Text = Text::default() => Spec::file("logfile").at_start();
 
         /// The form of a log line: Redis's, or JSON.
         log_format: LogFormat = LogFormat::Line => Spec::choice("log-format", LogFormat::WORDS).apply(Apply::Log);
@@ -64,6 +71,10 @@ group! {
         /// The percentiles that INFO shows of it.
         latency_tracking_info_percentiles: Percentiles = Percentiles(vec![50.0, 99.0, 99.9])
             => Spec::special("latency-tracking-info-percentiles", "numbers from 0 to 100").multi();
+
+        /// The mem_allocator that INFO gives. Empty: the name of the allocator. Redis's own test suite tries jemalloc's
+        /// controls where it finds that word, and those are not offered here.
+        info_mem_allocator: Text = Text::default() => Spec::checked_text("info-mem-allocator", a_word).hidden();
 
         /// Write a report when the process crashes.
         crash_log_enabled: bool = true => Spec::bool("crash-log-enabled").no_effect("a crash is always reported");

@@ -2,28 +2,24 @@
 
 use super::{I32, group};
 use crate::config::choice::{AppendFsync, SanitizeDumpPayload};
+use crate::config::names;
 use crate::config::row::{Apply, Flags, Needs, Spec};
 use crate::config::special::{Directory, SavePoints};
 use crate::config::value::Text;
 
-fn a_file_name(text: &[u8]) -> Result<(), String> {
-    if text.contains(&b'/') { Err("dbfilename can't be a path, just a filename".to_owned()) } else { Ok(()) }
+fn db_file_name(text: &[u8]) -> Result<(), String> {
+    names::within(text, "dbfilename", "filename", 0)
 }
 
+/// What is added to the names of append-only files: a number, a kind, `temp-`.
+const AOF_NAME_BYTES_ADDED: usize = 40;
+
 fn append_file_name(text: &[u8]) -> Result<(), String> {
-    match text {
-        b"" => Err("appendfilename can't be empty".to_owned()),
-        _ if text.contains(&b'/') => Err("appendfilename can't be a path, just a filename".to_owned()),
-        _ => Ok(()),
-    }
+    names::within(text, "appendfilename", "filename", AOF_NAME_BYTES_ADDED)
 }
 
 fn append_directory_name(text: &[u8]) -> Result<(), String> {
-    match text {
-        b"" => Err("appenddirname can't be empty".to_owned()),
-        _ if text.contains(&b'/') => Err("appenddirname can't be a path, just a dirname".to_owned()),
-        _ => Ok(()),
-    }
+    names::within(text, "appenddirname", "dirname", 0)
 }
 
 group! {
@@ -41,7 +37,7 @@ group! {
 
         /// The name of the RDB file.
         dbfilename: Text = Text::from("dump.rdb")
-            => Spec::checked_text("dbfilename", a_file_name).flag(Flags::PROTECTED);
+            => Spec::checked_text("dbfilename", db_file_name).flag(Flags::PROTECTED);
 
         /// Refuse writes while the last save has failed.
         stop_writes_on_bgsave_error: bool = true => Spec::bool("stop-writes-on-bgsave-error");
@@ -79,7 +75,7 @@ group! {
                 .no_effect("whatever this instance did not write itself is always validated");
 
         /// Append every write to a file.
-        appendonly: bool = false => Spec::bool("appendonly").flag(Flags::NOT_WHILE_LOADING).refused(Needs::Aof);
+        appendonly: bool = false => Spec::bool("appendonly").flag(Flags::NOT_WHILE_LOADING).refused(Needs::Aof).protects();
 
         /// The stem of the append-only files' names.
         appendfilename: Text = Text::from("appendonly.aof")

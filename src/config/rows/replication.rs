@@ -29,7 +29,7 @@ group! {
 
         /// Refuse writes on a replica.
         replica_read_only: bool = true
-            => Spec::bool("replica-read-only").alias(&["slave-read-only"]).waits(Needs::Replication);
+            => Spec::bool("replica-read-only").alias(&["slave-read-only"]).waits(Needs::Replication).protects_by_default();
 
         /// Whether Sentinel shows this replica.
         replica_announced: bool = true => Spec::bool("replica-announced").waits(Needs::Replication);
@@ -64,11 +64,11 @@ group! {
 
         /// How many replicas must be there for writes to be taken.
         min_replicas_to_write: u32 = 0
-            => Spec::int("min-replicas-to-write", 0, I32).alias(&["min-slaves-to-write"]);
+            => Spec::int("min-replicas-to-write", 0, I32).alias(&["min-slaves-to-write"]).protects();
 
         /// How many seconds a replica may lag and still count.
         min_replicas_max_lag: u32 = 10
-            => Spec::int("min-replicas-max-lag", 0, I32).alias(&["min-slaves-max-lag"]);
+            => Spec::int("min-replicas-max-lag", 0, I32).alias(&["min-slaves-max-lag"]).protects();
 
         /// How much of the stream is kept for replicas that come back.
         repl_backlog_size: u64 = 1 << 20 => Spec::signed_memory("repl-backlog-size", 1).waits(Needs::Replication);

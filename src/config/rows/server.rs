@@ -2,6 +2,7 @@
 
 use super::{I32, group};
 use crate::config::choice::{AclPubsubDefault, Allowed, OomScoreAdj, ShutdownOptions, Supervised, TlsAuthClients};
+use crate::config::names;
 use crate::config::row::{Apply, Needs, Spec};
 use crate::config::special::{BindAddresses, OomScores};
 use crate::config::value::Text;
@@ -10,18 +11,25 @@ const NO_FORK: &str = "no child process is ever made";
 const ONE_THREAD: &str = "commands run on one thread, and sockets are read and written on it";
 const FOREGROUND: &str = "the server stays in the foreground: a service manager starts it and keeps track of it";
 
+/// `{name}` stands for something, `{{` for a brace. What is left must be more than blanks.
 fn title_template(text: &[u8]) -> Result<(), String> {
-    let wrong = || Err("template format is invalid or contains unknown variables".to_owned());
-    let Ok(mut rest) = std::str::from_utf8(text) else { return wrong() };
-    const KNOWN: [&str; 7] = ["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
-    while let Some(open) = rest.find('{') {
-        let Some(close) = rest[open..].find('}') else { return wrong() };
-        if !KNOWN.contains(&&rest[open + 1..open + close]) {
-            return wrong();
+    const KNOWN: [&[u8]; 7] =
+        [b"title", b"listen-addr", b"server-mode", b"port", b"tls-port", b"unixsocket", b"config-file"];
+    let wrong = || "template format is invalid or contains unknown variables".to_owned();
+    let mut rest = text;
+    while let Some(open) = memchr::memchr(b'{', rest) {
+        rest = &rest[open + 1..];
+        if let Some(after) = rest.strip_prefix(b"{") {
+            rest = after;
+            continue;
         }
-        rest = &rest[open + close + 1..];
+        let close = memchr::memchr(b'}', rest).ok_or_else(wrong)?;
+        if !KNOWN.contains(&&rest[..close]) {
+            return Err(wrong());
+        }
+        rest = &rest[close + 1..];
     }
-    Ok(())
+    if text.iter().all(|&b| b == b' ') { Err(wrong()) } else { Ok(()) }
 }
 
 fn locale(text: &[u8]) -> Result<(), String> {
@@ -36,20 +44,20 @@ group! {
     Server in server of Server {
         /// Addresses to listen on. `*` is every IPv4 address, `::*` every IPv6 one; a leading `-` makes an address
         /// optional; an empty list listens on no TCP address.
-        bind: BindAddresses = BindAddresses(vec!["*".to_owned(), "-::*".to_owned()])
-            => Spec::special("bind", "up to 16 addresses").multi().apply(Apply::Listeners);
+        bind: BindAddresses = BindAddresses(vec![Text::from("*"), Text::from("-::*")])
+            => Spec::special("bind", "up to 16 addresses").multi().apply(Apply::Listeners).protects();
 
         /// The TCP port. 0 listens on no TCP port.
-        port: u16 = 6379 => Spec::int("port", 0, 65535).apply(Apply::Listeners);
+        port: u16 = 6379 => Spec::int("port", 0, 65535).apply(Apply::Listeners).protects();
 
         /// The address that outgoing connections come from.
         bind_source_addr: Text = Text::default() => Spec::text("bind-source-addr").waits(Needs::Replication);
 
         /// A path to listen on as a Unix socket.
-        unixsocket: Text = Text::default() => Spec::text("unixsocket").at_start();
+        unixsocket: Text = Text::default() => Spec::checked_text("unixsocket", names::socket).at_start().protects();
 
         /// Permissions of the Unix socket, in octal. 0 leaves them to the umask.
-        unixsocketperm: u32 = 0 => Spec::octal("unixsocketperm", 0o777).at_start();
+        unixsocketperm: u32 = 0 => Spec::octal("unixsocketperm", 0o777).at_start().protects();
 
         /// How many connections may wait to be accepted. The kernel's somaxconn caps it.
         tcp_backlog: u32 = 511 => Spec::int("tcp-backlog", 0, I32).at_start();
@@ -66,7 +74,7 @@ group! {
         tcp_keepalive: u32 = 300 => Spec::int("tcp-keepalive", 0, I32);
 
         /// Refuse clients from other machines while the default user has no password and no address was chosen.
-        protected_mode: bool = true => Spec::bool("protected-mode");
+        protected_mode: bool = true => Spec::bool("protected-mode").protects_by_default();
 
         /// Mark the listening sockets for the kernel's packet filter.
         socket_mark_id: u32 = 0
@@ -74,28 +82,33 @@ group! {
                 .no_effect("sockets are not marked on Linux");
 
         /// The password of the default user. Empty: none is asked for.
-        requirepass: Text = Text::default() => Spec::text("requirepass").secret().apply(Apply::Password);
+        requirepass: Text = Text::default() => Spec::text("requirepass").secret().apply(Apply::Password).protects();
 
         /// A file with ACL users.
-        aclfile: Text = Text::default() => Spec::text("aclfile").at_start().refused(Needs::Acl);
+        aclfile: Text = Text::default() => Spec::file("aclfile").at_start().refused(Needs::Acl).protects();
 
         /// How many refused commands ACL LOG remembers.
         acllog_max_len: u64 = 128 => Spec::int("acllog-max-len", 0, super::I64).waits(Needs::Acl);
 
         /// The channels that a new ACL user may use.
         acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::Resetchannels
-            => Spec::choice("acl-pubsub-default", AclPubsubDefault::WORDS).waits(Needs::Acl);
+            => Spec::choice("acl-pubsub-default", AclPubsubDefault::WORDS).waits(Needs::Acl).protects_by_default();
 
         /// Whether DEBUG may be called.
-        enable_debug_command: Allowed = Allowed::No => Spec::choice("enable-debug-command", Allowed::WORDS).at_start();
+        enable_debug_command: Allowed = Allowed::No => Spec::choice("enable-debug-command", Allowed::WORDS).at_start().protects_by_default();
 
         /// Whether MODULE may be called.
         enable_module_command: Allowed = Allowed::No
-            => Spec::choice("enable-module-command", Allowed::WORDS).at_start().no_effect("there are no modules");
+            => Spec::choice("enable-module-command", Allowed::WORDS).at_start().no_effect("there are no modules").protects_by_default();
 
         /// Whether CONFIG SET may change protected parameters: dir and dbfilename.
         enable_protected_configs: Allowed = Allowed::No
-            => Spec::choice("enable-protected-configs", Allowed::WORDS).at_start();
+            => Spec::choice("enable-protected-configs", Allowed::WORDS).at_start().protects_by_default();
+
+        /// Whether a reload (SIGHUP) may give up a protection because no line sets it any more: a password, addresses,
+        /// limits and what else is marked *protects*. Otherwise the value stays, and the log says so. What a line says
+        /// is always followed.
+        reload_may_unprotect: bool = false => Spec::bool("reload-may-unprotect").protects_by_default();
 
         /// How often a second the background work runs: expiry, closing of idle clients, statistics.
         hz: u32 = 10 => Spec::int("hz", 0, I32).clamped(1, 500).apply(Apply::Hz);
@@ -137,7 +150,7 @@ group! {
         supervised: Supervised = Supervised::No => Spec::choice("supervised", Supervised::WORDS).at_start();
 
         /// A file for the process id.
-        pidfile: Text = Text::default() => Spec::text("pidfile").at_start();
+        pidfile: Text = Text::default() => Spec::file("pidfile").at_start();
 
         /// The locale whose order SORT ALPHA uses. Empty: the environment's, which is always the order of bytes here.
         locale_collate: Text = Text::default()
@@ -201,57 +214,57 @@ group! {
             => Spec::bool("vset-force-single-threaded-execution").no_effect(ONE_THREAD);
 
         /// The TLS port. 0 listens on none.
-        tls_port: u16 = 0 => Spec::int("tls-port", 0, 65535).refused(Needs::Tls);
+        tls_port: u16 = 0 => Spec::int("tls-port", 0, 65535).refused(Needs::Tls).protects();
 
         /// The certificate.
-        tls_cert_file: Text = Text::default() => Spec::text("tls-cert-file").waits(Needs::Tls);
+        tls_cert_file: Text = Text::default() => Spec::file("tls-cert-file").waits(Needs::Tls).protects();
 
         /// Its key.
-        tls_key_file: Text = Text::default() => Spec::text("tls-key-file").waits(Needs::Tls);
+        tls_key_file: Text = Text::default() => Spec::file("tls-key-file").waits(Needs::Tls).protects();
 
         /// The key's password.
-        tls_key_file_pass: Text = Text::default() => Spec::text("tls-key-file-pass").secret().waits(Needs::Tls);
+        tls_key_file_pass: Text = Text::default() => Spec::text("tls-key-file-pass").secret().waits(Needs::Tls).protects();
 
         /// The certificate for outgoing connections, if it is another.
-        tls_client_cert_file: Text = Text::default() => Spec::text("tls-client-cert-file").waits(Needs::Tls);
+        tls_client_cert_file: Text = Text::default() => Spec::file("tls-client-cert-file").waits(Needs::Tls);
 
         /// Its key.
-        tls_client_key_file: Text = Text::default() => Spec::text("tls-client-key-file").waits(Needs::Tls);
+        tls_client_key_file: Text = Text::default() => Spec::file("tls-client-key-file").waits(Needs::Tls);
 
         /// That key's password.
         tls_client_key_file_pass: Text = Text::default()
             => Spec::text("tls-client-key-file-pass").secret().waits(Needs::Tls);
 
         /// Diffie-Hellman parameters.
-        tls_dh_params_file: Text = Text::default() => Spec::text("tls-dh-params-file").waits(Needs::Tls);
+        tls_dh_params_file: Text = Text::default() => Spec::file("tls-dh-params-file").waits(Needs::Tls);
 
         /// A file with the authorities that clients' certificates must come from.
-        tls_ca_cert_file: Text = Text::default() => Spec::text("tls-ca-cert-file").waits(Needs::Tls);
+        tls_ca_cert_file: Text = Text::default() => Spec::file("tls-ca-cert-file").waits(Needs::Tls).protects();
 
         /// A directory with such authorities.
-        tls_ca_cert_dir: Text = Text::default() => Spec::text("tls-ca-cert-dir").waits(Needs::Tls);
+        tls_ca_cert_dir: Text = Text::default() => Spec::checked_text("tls-ca-cert-dir", names::directory).waits(Needs::Tls).protects();
 
         /// Whether clients must show a certificate.
         tls_auth_clients: TlsAuthClients = TlsAuthClients::Yes
-            => Spec::choice("tls-auth-clients", TlsAuthClients::WORDS).waits(Needs::Tls);
+            => Spec::choice("tls-auth-clients", TlsAuthClients::WORDS).waits(Needs::Tls).protects_by_default();
 
         /// TLS for links to the primary and from replicas.
-        tls_replication: bool = false => Spec::bool("tls-replication").waits(Needs::Tls);
+        tls_replication: bool = false => Spec::bool("tls-replication").waits(Needs::Tls).protects();
 
         /// TLS for the cluster bus.
-        tls_cluster: bool = false => Spec::bool("tls-cluster").waits(Needs::Tls);
+        tls_cluster: bool = false => Spec::bool("tls-cluster").waits(Needs::Tls).protects();
 
         /// The versions of TLS.
-        tls_protocols: Text = Text::default() => Spec::text("tls-protocols").waits(Needs::Tls);
+        tls_protocols: Text = Text::default() => Spec::text("tls-protocols").waits(Needs::Tls).protects();
 
         /// Ciphers up to TLS 1.2.
-        tls_ciphers: Text = Text::default() => Spec::text("tls-ciphers").waits(Needs::Tls);
+        tls_ciphers: Text = Text::default() => Spec::text("tls-ciphers").waits(Needs::Tls).protects();
 
         /// Ciphers of TLS 1.3.
-        tls_ciphersuites: Text = Text::default() => Spec::text("tls-ciphersuites").waits(Needs::Tls);
+        tls_ciphersuites: Text = Text::default() => Spec::text("tls-ciphersuites").waits(Needs::Tls).protects();
 
         /// The server chooses the cipher.
-        tls_prefer_server_ciphers: bool = false => Spec::bool("tls-prefer-server-ciphers").waits(Needs::Tls);
+        tls_prefer_server_ciphers: bool = false => Spec::bool("tls-prefer-server-ciphers").waits(Needs::Tls).protects();
 
         /// Let clients resume sessions.
         tls_session_caching: bool = true => Spec::bool("tls-session-caching").waits(Needs::Tls);

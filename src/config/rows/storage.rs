@@ -5,8 +5,6 @@ use crate::config::choice::MaxmemoryPolicy;
 use crate::config::row::{Apply, Needs, Spec};
 use crate::config::special::KeyspaceEvents;
 
-const NO_DEFRAG: &str = "memory is not moved";
-
 group! {
     /// Databases, memory and eviction, the encodings of small values.
     Storage in storage of Storage {
@@ -14,12 +12,13 @@ group! {
         databases: u32 = 16 => Spec::int("databases", 1, I32).at_start();
 
         /// The limit on memory. Above it keys are evicted, as the policy says; if none may be, commands that need
-        /// memory are refused. What only a running snapshot needs does not count. 0 sets none.
-        maxmemory: u64 = 0 => Spec::memory("maxmemory", 0).apply(Apply::Memory);
+        /// memory are refused. What only a running snapshot needs does not count, nor what clients have sent and are
+        /// owed; what long strings share counts for each of them. 0 sets none.
+        maxmemory: u64 = 0 => Spec::memory("maxmemory", 0).apply(Apply::Memory).protects();
 
         /// Which keys go when memory is full. LRU and LFU keep what keys like it are used for most often, for the room they take; then LRU looks at the time without use, LFU counts the counter of uses besides.
         maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction
-            => Spec::choice("maxmemory-policy", MaxmemoryPolicy::WORDS);
+            => Spec::choice("maxmemory-policy", MaxmemoryPolicy::WORDS).protects();
 
         /// Among how many keys of each database the victim is chosen, besides the best seen before. Measured, more than 5 gain nothing.
         maxmemory_samples: u32 = 5 => Spec::int("maxmemory-samples", 1, 64);
@@ -56,30 +55,30 @@ group! {
         /// Let the allocator return memory from a thread of its own.
         jemalloc_bg_thread: bool = true => Spec::bool("jemalloc-bg-thread").apply(Apply::Allocator);
 
-        /// Move memory to defragment it.
-        activedefrag: bool = false => Spec::bool("activedefrag").no_effect(NO_DEFRAG);
+        /// Move what lies in sparse memory closer together, so that the system gets pages back.
+        activedefrag: bool = true => Spec::bool("activedefrag");
 
-        /// Fragmentation in bytes below which nothing is moved.
-        active_defrag_ignore_bytes: u64 = 100 << 20
-            => Spec::memory("active-defrag-ignore-bytes", 1).no_effect(NO_DEFRAG);
+        /// Fragmentation in bytes (`allocator_frag_bytes`) below which nothing is moved.
+        active_defrag_ignore_bytes: u64 = 1 << 20
+            => Spec::memory("active-defrag-ignore-bytes", 1);
 
         /// Fragmentation in percent from which memory is moved.
         active_defrag_threshold_lower: u32 = 10
-            => Spec::int("active-defrag-threshold-lower", 0, 1000).no_effect(NO_DEFRAG);
+            => Spec::int("active-defrag-threshold-lower", 0, 1000);
 
         /// Fragmentation in percent from which the greatest effort is made.
         active_defrag_threshold_upper: u32 = 100
-            => Spec::int("active-defrag-threshold-upper", 0, 1000).no_effect(NO_DEFRAG);
+            => Spec::int("active-defrag-threshold-upper", 0, 1000);
 
-        /// The least effort, in percent of a processor.
-        active_defrag_cycle_min: u32 = 1 => Spec::int("active-defrag-cycle-min", 1, 99).no_effect(NO_DEFRAG);
+        /// The least effort of a pass, in percent of a processor.
+        active_defrag_cycle_min: u32 = 1 => Spec::int("active-defrag-cycle-min", 1, 99);
 
-        /// The greatest effort, in percent of a processor.
-        active_defrag_cycle_max: u32 = 25 => Spec::int("active-defrag-cycle-max", 1, 99).no_effect(NO_DEFRAG);
+        /// The greatest effort of a pass, in percent of a processor.
+        active_defrag_cycle_max: u32 = 25 => Spec::int("active-defrag-cycle-max", 1, 99);
 
-        /// How many parts of one large value are moved on end.
+        /// A value of more elements is gone through in parts, by itself.
         active_defrag_max_scan_fields: u64 = 1000
-            => Spec::int("active-defrag-max-scan-fields", 1, I64).no_effect(NO_DEFRAG);
+            => Spec::int("active-defrag-max-scan-fields", 1, I64);
 
         /// Up to how many fields a hash is a listpack.
         hash_max_listpack_entries: u64 = 512

@@ -87,9 +87,7 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
                 if came_from_elsewhere && let Some(oldest) = payload::oldest::<V>(new) {
                     self.table.note_age(self.heap, oldest);
                 }
-                if !shared && same_shape && head.size_with(&new) == entry.size() {
-                    let done = entry.replace_payload(new);
-                    debug_assert!(done, "the size was compared");
+                if !shared && same_shape && entry.replace_payload(new) {
                     entry.set_meta(head.meta);
                     entry.set_encoding(encoding);
                     if let Some(expiry_ms) = expiry_ms {

@@ -24,7 +24,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cow::{Epoch, KNOWN_SIZE_MAX};
+use crate::cow::{Defrag, Epoch, KNOWN_SIZE_MAX};
 
 const META_AT: usize = 4;
 const FLAGS_AT: usize = 8;
@@ -340,6 +340,24 @@ impl<'a> RawEntry<'a> {
                 0b100 => Raw::Blob(self.at(at).cast::<NonNull<u8>>().read_unaligned()),
                 _ => Raw::Node(self.at(at).cast::<NonNull<u8>>().read_unaligned()),
             }
+        }
+    }
+
+    /// Exchanges the pointer of a payload that is one for another to the same.
+    pub unsafe fn set_pointer(self, pointer: NonNull<u8>) {
+        // SAFETY: the entry lives, is the writer's, and its payload is a pointer.
+        unsafe {
+            debug_assert!(matches!(self.payload(), Raw::Blob(_) | Raw::Node(_)));
+            self.at(self.payload_at()).cast::<NonNull<u8>>().write_unaligned(pointer);
+        }
+    }
+
+    /// The entry where it lies better.
+    pub unsafe fn settled(self, defrag: &mut Defrag<'_>) -> RawEntry<'a> {
+        // SAFETY: the entry lives and was allocated with this layout; the caller points to the result instead.
+        unsafe {
+            let layout = Layout::from_size_align_unchecked(self.size(), ALIGN);
+            RawEntry::new(defrag.settle(self.0, layout))
         }
     }
 

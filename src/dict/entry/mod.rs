@@ -14,6 +14,7 @@ mod edit;
 mod layout;
 mod payload;
 
+use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -22,7 +23,7 @@ use layout::{Head, Raw, RawEntry, TYPE_BITS, TYPE_MASK, meta_of};
 pub use payload::{Leftover, MovedPayload, Payload, PayloadRef};
 
 use super::element::Element;
-use crate::cow::{Blob, CowValue, Epoch, Heap, Retired};
+use crate::cow::{Blob, CowValue, Defrag, Epoch, Heap, Progress, Retired};
 use crate::util::hash::HashSeed;
 
 /// A key, its expiry and its value. Dropping an entry frees all of it.
@@ -134,6 +135,39 @@ unsafe impl<V: CowValue> Element for Entry<V> {
         unsafe {
             let entry = RawEntry::new(raw);
             payload::oldest::<V>(entry.payload()).map_or(entry.birth(), |oldest| oldest.min(entry.birth()))
+        }
+    }
+
+    unsafe fn defrag(raw: NonNull<u8>, defrag: &mut Defrag<'_>, elements_max: usize) -> (NonNull<u8>, bool) {
+        // SAFETY: the entry lives, and whoever points to what was moved is told at once.
+        unsafe {
+            let entry = RawEntry::new(raw).settled(defrag);
+            let whole = match entry.payload() {
+                Raw::Inline(_) | Raw::Int(_) => true,
+                Raw::Blob(blob) => {
+                    entry.set_pointer(Blob::settle(blob, defrag));
+                    true
+                }
+                Raw::Node(node) => {
+                    let node = defrag.settle(node, Layout::new::<V>());
+                    entry.set_pointer(node);
+                    let value = node.cast::<V>().as_mut();
+                    // What the budget is too small for is gone through later, too.
+                    value.elements() <= elements_max
+                        && defrag.may_go_on()
+                        && value.defrag(defrag, &mut Progress::default())
+                }
+            };
+            (entry.pointer(), whole)
+        }
+    }
+
+    unsafe fn defrag_value(raw: NonNull<u8>, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        // SAFETY: the entry lives, and owns its value.
+        match unsafe { RawEntry::new(raw).payload() } {
+            Raw::Inline(_) | Raw::Int(_) | Raw::Blob(_) => true,
+            // SAFETY: as above.
+            Raw::Node(node) => unsafe { node.cast::<V>().as_mut().defrag(defrag, progress) },
         }
     }
 

@@ -125,7 +125,7 @@ impl<V: CowValue> Payload<'_, V> {
     }
 }
 
-#[inline]
+#[inline(always)] // a call costs SET more than the choice
 fn with_bytes<R>(bytes: &[u8], head: &Head<'_>, f: impl FnOnce(Raw<'_>) -> R) -> R {
     if head.fits_inline(bytes.len()) {
         f(Raw::Inline(bytes))

@@ -10,7 +10,7 @@ use crate::dict::Payload;
 use crate::types::Limits;
 use crate::types::contract::Encoding;
 use crate::types::object::Object;
-use crate::types::place::Place;
+use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
 
 fn view(place: &impl Place) -> HashRef<'_> {
@@ -71,7 +71,12 @@ pub fn set(place: &mut impl Place, name: &[u8], value: &[u8], keep_deadline: boo
         return set_compact(place, name, value, keep_deadline);
     }
     let (hash, heap) = large(place);
-    hash.set(heap, name, value, keep_deadline)
+    let is_new = hash.set(heap, name, value, keep_deadline);
+    let len = hash.len();
+    if is_new && sizes_differ(len - 1, len) {
+        place.size_was(len - 1);
+    }
+    is_new
 }
 
 fn fits(limits: &Limits, name: &[u8], value: &[u8]) -> bool {
@@ -117,7 +122,12 @@ pub fn remove(place: &mut impl Place, name: &[u8]) -> bool {
                 return false;
             }
             let (hash, heap) = large(place);
-            hash.remove(heap, name)
+            let removed = hash.remove(heap, name);
+            let len = hash.len();
+            if removed && sizes_differ(len, len + 1) {
+                place.size_was(len + 1);
+            }
+            removed
         }
         HashRef::Pairs(lp) | HashRef::Triples(lp) => {
             let width = width(place.encoding());
@@ -163,7 +173,12 @@ pub fn pop_due(place: &mut impl Place, now_ms: i64) -> Option<Vec<u8>> {
     }
     if place.encoding() == Encoding::Hashtable {
         let (hash, heap) = large(place);
-        return hash.pop_due(heap, now_ms);
+        let popped = hash.pop_due(heap, now_ms);
+        let len = hash.len();
+        if popped.is_some() && sizes_differ(len, len + 1) {
+            place.size_was(len + 1);
+        }
+        return popped;
     }
     let lp = ListpackRef::new(place.bytes());
     let first = lp.first()?;

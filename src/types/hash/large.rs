@@ -3,7 +3,7 @@
 use super::Field;
 use crate::collections::listpack::Item;
 use crate::collections::packed::{Element, KeysWithValues, PackedTable};
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::types::zset::ZsetObject;
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
@@ -212,6 +212,24 @@ impl CowValue for HashObject {
     fn memory(&self) -> usize {
         let deadlines = self.deadlines.as_ref();
         self.table.memory() + deadlines.map_or(0, |deadlines| size_of::<ZsetObject>() + deadlines.memory())
+    }
+
+    fn elements(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The table is the part after those of the deadlines.
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        if let Some(deadlines) = &mut self.deadlines {
+            if *progress == Progress::default() {
+                defrag.settle_box(deadlines);
+            }
+            if !deadlines.defrag(defrag, progress) {
+                return false;
+            }
+        }
+        progress.part = progress.part.max(ZsetObject::PARTS);
+        self.table.defrag(defrag, &mut progress.at)
     }
 }
 

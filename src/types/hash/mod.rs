@@ -16,7 +16,7 @@
 //! deleted soon after, because [`HashRef::next_deadline`] is indexed by the keyspace; until then it is counted by
 //! [`HashRef::len`], as in Redis. In `listpackex` triples are in the order of their deadlines, those without behind
 //! all others (their deadline is written as 0). In the large form an element of the table is *marked* if its field has a
-//! deadline, and only then the deadline is looked up, in a [`ZsetObject`] whose scores are deadlines: they are below
+//! deadline, and only then the deadline is looked up, in a `ZsetObject` whose scores are deadlines: they are below
 //! 2^48, so a score is exact.
 //!
 //! # Map

@@ -9,12 +9,14 @@
 //! | 24 | the earliest deadline, a count, then deadlines (relative to that, 0 for none), fields, values | large hashes with deadlines |
 //! | 25 | the earliest deadline, a listpack of triples | small hashes with deadlines |
 //! | 22, 23 | as 24 and 25, without the earliest deadline; deadlines are absolute | candidates of Redis 7.4 |
+//! | 22 in Valkey's files | a count, then fields, values, deadlines (absolute, -1 for none) | Valkey 9, with deadlines |
 
 use super::{COMPACT_BYTES_MAX, DEADLINE_MAX, Field, HashObject, HashRef, NewHash, compact};
 use crate::collections::listpack::{self, Depth, Item, ListpackRef};
 use crate::collections::ziplist::ZiplistRef;
 use crate::collections::zipmap::ZipmapRef;
 use crate::cow::Fresh;
+use crate::rdb::opcodes::VALKEY_NO_EXPIRY;
 use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode, Why};
 use crate::types::object::Object;
 use crate::types::place::Maker;
@@ -92,6 +94,7 @@ impl NewHash {
                 load_counted(from, Deadlines::Since(earliest), maker)?
             }
             TypeOpcode::HashMetadataPreGa => load_counted(from, Deadlines::Absolute, maker)?,
+            TypeOpcode::HashValkey => load_counted(from, Deadlines::Behind, maker)?,
             TypeOpcode::HashListpack => load_listpack(from, 2, vetting, maker)?,
             TypeOpcode::HashListpackEx => {
                 from.read_ms()?;
@@ -114,12 +117,14 @@ enum Deadlines {
     Since(i64),
     /// 0 for none.
     Absolute,
+    /// Behind the value, in eight bytes.
+    Behind,
 }
 
 impl Deadlines {
-    fn read(self, from: &mut RdbReader<'_>) -> Result<Option<i64>, RdbError> {
+    fn read_before(self, from: &mut RdbReader<'_>) -> Result<Option<i64>, RdbError> {
         let (base, number) = match self {
-            Deadlines::None => return Ok(None),
+            Deadlines::None | Deadlines::Behind => return Ok(None),
             Deadlines::Since(earliest) => (earliest, from.read_len()?),
             Deadlines::Absolute => (1, from.read_len()?),
         };
@@ -129,6 +134,18 @@ impl Deadlines {
         let deadline = i64::try_from(number - 1).ok().and_then(|more| base.checked_add(more));
         match deadline {
             Some(deadline) if (1..=DEADLINE_MAX).contains(&deadline) => Ok(Some(deadline)),
+            _ => Err(from.corrupt(BAD_DEADLINE)),
+        }
+    }
+
+    fn read_behind(self, from: &mut RdbReader<'_>) -> Result<Option<i64>, RdbError> {
+        if !matches!(self, Deadlines::Behind) {
+            return Ok(None);
+        }
+        match from.read_ms()? {
+            VALKEY_NO_EXPIRY => Ok(None),
+            // Valkey takes deadlines that Redis has no bits for, thousands of years from now.
+            deadline @ 0.. => Ok(Some(deadline.clamp(1, DEADLINE_MAX))),
             _ => Err(from.corrupt(BAD_DEADLINE)),
         }
     }
@@ -209,8 +226,9 @@ fn load_counted(from: &mut RdbReader<'_>, deadlines: Deadlines, maker: &mut Make
     let mut hash = Growing::new(count, width, maker);
     let (mut name_room, mut value_room) = (itoa::Buffer::new(), itoa::Buffer::new());
     for _ in 0..count {
-        let deadline = deadlines.read(from)?;
+        let before = deadlines.read_before(from)?;
         let (name, value) = (from.read_string()?, from.read_string()?);
+        let deadline = before.or(deadlines.read_behind(from)?);
         let (name, value) = (text(&name, &mut name_room), text(&value, &mut value_room));
         if !hash.push(name, value, deadline, maker) {
             return Err(from.corrupt(TWICE));
@@ -387,6 +405,40 @@ mod tests {
         out.take_bytes()
     }
 
+    fn of_valkey(fields: &Fields) -> Vec<u8> {
+        let mut out = RdbWriter::in_memory(WriteOptions::default());
+        out.write_len(fields.len() as u64).unwrap();
+        for (name, value, deadline) in fields {
+            out.write_string(name.as_bytes()).unwrap();
+            out.write_string(value.as_bytes()).unwrap();
+            out.write_ms(deadline.unwrap_or(VALKEY_NO_EXPIRY)).unwrap();
+        }
+        out.take_bytes()
+    }
+
+    #[test]
+    fn deadlines_of_valkey() {
+        let of = |deadline| vec![("f".to_string(), "v".to_string(), deadline)];
+        with_maker(100, |maker| {
+            for (written, read) in [
+                (Some(1), Some(1)),
+                (Some(0), Some(1)),
+                (Some(DEADLINE_MAX), Some(DEADLINE_MAX)),
+                (Some(i64::MAX), Some(DEADLINE_MAX)),
+                (None, None),
+            ] {
+                let hash = load(TypeOpcode::HashValkey, &of_valkey(&of(written)), maker).unwrap();
+                assert_eq!(all(&hash), of(read), "{written:?}");
+            }
+            for written in [-2, i64::MIN] {
+                assert!(load(TypeOpcode::HashValkey, &of_valkey(&of(Some(written))), maker).is_err());
+            }
+            let twice = [of(None), of(Some(5))].concat();
+            assert!(load(TypeOpcode::HashValkey, &of_valkey(&twice), maker).is_err());
+            assert!(load(TypeOpcode::HashValkey, b"\0", maker).is_err());
+        });
+    }
+
     fn string(bytes: &[u8]) -> Vec<u8> {
         let mut out = RdbWriter::in_memory(WriteOptions::default());
         out.write_string(bytes).unwrap();
@@ -418,6 +470,8 @@ mod tests {
                 assert_eq!((all(&again), view(&again).next_deadline()), (timed.clone(), earliest));
                 let old = load(TypeOpcode::HashMetadataPreGa, &counted(&timed, None, true), maker).unwrap();
                 assert_eq!(all(&old), timed);
+                let other = load(TypeOpcode::HashValkey, &of_valkey(&timed), maker).unwrap();
+                assert_eq!((all(&other), view(&other).next_deadline()), (timed.clone(), earliest));
             });
         }
     }

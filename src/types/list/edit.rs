@@ -10,7 +10,7 @@ use crate::cow::Heap;
 use crate::dict::Payload;
 use crate::types::contract::Encoding;
 use crate::types::object::Object;
-use crate::types::place::Place;
+use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
 use std::ops::Range;
 
@@ -144,7 +144,12 @@ pub fn push<'v>(place: &mut impl Place, side: Side, items: impl Iterator<Item = 
     }
     grow(place, texts, count, entries);
     if let Some((list, heap)) = large(place) {
-        return items.for_each(|item| list.push(heap, side, item));
+        items.for_each(|item| list.push(heap, side, item));
+        let len = list.len();
+        if sizes_differ(len - count, len) {
+            place.size_was(len - count);
+        }
+        return;
     }
     let mut lp = ListpackMut::new(place);
     match side {
@@ -161,7 +166,11 @@ pub fn pop(place: &mut impl Place, side: Side, count: usize, f: impl FnMut(Item<
         if let Some((list, heap)) = large(place) {
             list.end(side, f).expect("no stored list is empty");
             list.pop(heap, side);
-            if may_settle(list, encoding) {
+            let (len, may_settle) = (list.len(), may_settle(list, encoding));
+            if sizes_differ(len, len + 1) {
+                place.size_was(len + 1);
+            }
+            if may_settle {
                 settle(place);
             }
             return;
@@ -180,7 +189,12 @@ pub fn pop(place: &mut impl Place, side: Side, count: usize, f: impl FnMut(Item<
 #[inline]
 fn remove_end(place: &mut impl Place, side: Side) {
     if let Some((list, heap)) = large(place) {
-        return list.pop(heap, side);
+        list.pop(heap, side);
+        let len = list.len();
+        if sizes_differ(len, len + 1) {
+            place.size_was(len + 1);
+        }
+        return;
     }
     let mut lp = ListpackMut::new(place);
     let at = if side == Side::Head { lp.view().first() } else { lp.view().last() };
@@ -207,6 +221,8 @@ pub fn rotate(place: &mut impl Place, from: Side, to: Side, f: impl FnOnce(Item<
 
 /// Removes `count` elements from the one with this number on. Others are left.
 fn remove_range(place: &mut impl Place, start: usize, count: usize) {
+    let len = view(place).len();
+    place.size_was(len);
     match large(place) {
         Some((list, heap)) => drop(list.remove_range(heap, start, count)),
         None => drop(ListpackMut::new(place).remove_indices(start..start + count)),
@@ -214,23 +230,9 @@ fn remove_range(place: &mut impl Place, start: usize, count: usize) {
     settle(place);
 }
 
-/// Where so many nodes would be taken out, the list is made anew of what stays, if that is less.
-const MANY_NODES: usize = 64;
-
 /// Removes all elements but those with these numbers, of which there are some.
 pub fn trim(place: &mut impl Place, kept: Range<usize>) {
-    let epoch = place.maker().epoch();
-    let list = view(place);
-    let len = list.len();
-    if let ListRef::Large(list, encoding) = list
-        && list.nodes() > MANY_NODES
-        && kept.len() < len / 4
-    {
-        // What was is freed as a whole, elsewhere if it is large, and not node by node here.
-        let new = list.slice(kept, epoch);
-        place.store(encoding, Payload::Node(Box::new(Object::List(ListObject(new)))));
-        return settle(place);
-    }
+    let len = view(place).len();
     if kept.end < len {
         remove_range(place, kept.end, len - kept.end);
     }
@@ -242,6 +244,7 @@ pub fn trim(place: &mut impl Place, kept: Range<usize>) {
 /// Removes the first `limit` elements that equal this text, or the last. Returns how many; all may be gone.
 pub fn remove_equal(place: &mut impl Place, text: &[u8], limit: usize, backwards: bool) -> usize {
     let what = Item::of(text);
+    let len = view(place).len();
     let removed = match view(place) {
         ListRef::Compact(lp) => {
             if lp.find(what, 0).is_none() {
@@ -257,6 +260,7 @@ pub fn remove_equal(place: &mut impl Place, text: &[u8], limit: usize, backwards
             })
         }
         ListRef::Large(..) => {
+            place.size_was(len);
             let (list, heap) = known_large(place);
             list.remove_equal(heap, what, limit, backwards)
         }
@@ -297,7 +301,9 @@ pub fn insert(place: &mut impl Place, pivot: &[u8], after: bool, text: &[u8]) ->
             ListpackMut::new(place).insert(at, item);
         }
         ListRef::Large(list, _) => {
-            let Some(index) = list.position(pivot) else { return false };
+            let (position, len) = (list.position(pivot), list.len());
+            let Some(index) = position else { return false };
+            place.size_was(len);
             let (list, heap) = known_large(place);
             list.insert(heap, index, after, item);
         }

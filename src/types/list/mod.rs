@@ -27,7 +27,7 @@ use super::place::Maker;
 use super::value::Stored;
 use crate::collections::listpack::{self, ListpackMut, ListpackRef};
 use crate::collections::quicklist::{Fill, NODE_MAX, Quicklist, Shape};
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
 use crate::types::Limits;
 use std::ops::ControlFlow;
@@ -74,6 +74,14 @@ impl CowValue for ListObject {
 
     fn memory(&self) -> usize {
         self.0.memory()
+    }
+
+    fn elements(&self) -> usize {
+        self.0.len()
+    }
+
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        self.0.defrag(defrag, &mut progress.at)
     }
 }
 

@@ -3,11 +3,11 @@
 use super::{Added, NewSet, SetRef, add_to_intset, add_to_listpack};
 use crate::collections::intset::IntsetMut;
 use crate::collections::listpack::{Item, ListpackMut};
-use crate::collections::packed::{Keys, PackedTable};
+use crate::collections::packed::{self, Keys, PackedTable};
 use crate::cow::Heap;
 use crate::types::contract::Encoding;
 use crate::types::object::Object;
-use crate::types::place::Place;
+use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
 use crate::util::rng::Rng;
 
@@ -57,7 +57,12 @@ pub fn prepare(place: &mut impl Place, count: usize) {
 pub fn add(place: &mut impl Place, member: &[u8]) -> bool {
     if place.encoding() == Encoding::Hashtable {
         let (table, heap) = table(place);
-        return table.insert_new(heap, member, b"", false);
+        let added = table.insert_new(heap, member, b"", false);
+        let len = table.len();
+        if added && sizes_differ(len - 1, len) {
+            place.size_was(len - 1);
+        }
+        return added;
     }
     add_to_compact(place, member)
 }
@@ -85,11 +90,18 @@ pub fn remove(place: &mut impl Place, member: &[u8]) -> bool {
     match place.encoding() {
         Encoding::Hashtable => {
             // A fork for nothing would be a copy for nothing.
-            if !view(place).contains(member) {
+            let SetRef::Table(there) = view(place) else { unreachable!("the encoding says so") };
+            let hash = there.hash(member);
+            if there.find(hash, member).is_none() {
                 return false;
             }
             let (table, heap) = table(place);
-            table.remove(heap, member)
+            let removed = table.remove_hashed(heap, hash, member);
+            let len = table.len();
+            if removed && sizes_differ(len, len + 1) {
+                place.size_was(len + 1);
+            }
+            removed
         }
         Encoding::Intset => match Item::of(member) {
             Item::Int(n) => IntsetMut::new(place).remove(n),
@@ -109,6 +121,10 @@ pub fn pop_random(place: &mut impl Place, rng: &mut Rng, seen: impl FnOnce(Item<
         let (table, heap) = table(place);
         let popped = table.take_random(heap, rng, |element| seen(Item::Bytes(element.key)));
         popped.expect("no stored set is empty");
+        let len = table.len();
+        if sizes_differ(len, len + 1) {
+            place.size_was(len + 1);
+        }
         return;
     }
     let set = view(place);
@@ -126,4 +142,30 @@ pub fn pop_random(place: &mut impl Place, rng: &mut Rng, seen: impl FnOnce(Item<
         }
         SetRef::Table(_) => unreachable!("seen above"),
     }
+}
+
+/// Takes `count` random members out of a set in the large form that has more, all choices equally likely, and shows
+/// each before that.
+pub fn pop_many(place: &mut impl Place, count: usize, rng: &mut Rng, mut seen: impl FnMut(Item<'_>)) {
+    let len = view(place).len();
+    place.size_was(len);
+    let (table, heap) = table(place);
+    if !packed::is_many(count, table.len()) {
+        for _ in 0..count {
+            let popped = table.take_random(heap, rng, |element| seen(Item::Bytes(element.key)));
+            popped.expect("there are more");
+        }
+        return;
+    }
+    // Each goes with the probability that makes all choices of `count` equally likely.
+    let (mut wanted, mut left) = (count, table.len());
+    table.retain(heap, left - count, |element| {
+        let goes = rng.index(left) < wanted;
+        left -= 1;
+        if goes {
+            wanted -= 1;
+            seen(Item::Bytes(element.key));
+        }
+        !goes
+    });
 }

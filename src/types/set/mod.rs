@@ -14,7 +14,7 @@
 mod edit;
 mod rdb;
 
-pub use edit::{add, pop_random, prepare, remove};
+pub use edit::{add, pop_many, pop_random, prepare, remove};
 
 use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;
@@ -24,7 +24,7 @@ use super::value::Stored;
 use crate::collections::intset::{self, IntsetMut, IntsetRef};
 use crate::collections::listpack::{self, Item, ListpackMut, ListpackRef};
 use crate::collections::packed::{FreshTable, Keys, PackedTable};
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
 use crate::types::Limits;
 use crate::util::rng::Rng;
@@ -84,6 +84,14 @@ impl CowValue for SetObject {
 
     fn memory(&self) -> usize {
         self.table.memory()
+    }
+
+    fn elements(&self) -> usize {
+        self.table.len()
+    }
+
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        self.table.defrag(defrag, &mut progress.at)
     }
 }
 

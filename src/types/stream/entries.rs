@@ -4,10 +4,11 @@
 //! length of the stream is that of the tree, and a chunk without live entries goes by itself.
 
 use super::chunk::{self, Chunk, ChunkLimits, Entry, Fate};
+use super::groups::Needs;
 use super::id::StreamId;
 use crate::collections::listpack::{Buffer, EMPTY};
 use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 
 const ID: usize = 16;
 
@@ -97,7 +98,7 @@ pub struct Trim {
     pub approximate: bool,
     /// At most about so many entries; 0 for any number.
     pub limit: u64,
-    /// What of groups that know them. With anything but `Keep`, `~` removes nothing.
+    /// What of groups that know them.
     pub references: References,
 }
 
@@ -169,6 +170,11 @@ impl Entries {
     /// The entry with this id.
     pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
         chunk_of(self.seek(id)?.leaf()).find(id)
+    }
+
+    /// For looking for many entries, one after the other: cheap if their ids rise.
+    pub fn finder(&self) -> Finder<'_> {
+        Finder { entries: self, at: None }
     }
 
     /// Those from `start` to `end`, lowest first.
@@ -248,17 +254,29 @@ impl Entries {
                 continue;
             }
             if !how.approximate {
-                gone += self.trim_chunk(heap, path, how, |_| false, |_| {});
+                gone += self.trim_chunk(heap, path, how, |_| false);
             }
             break;
         }
         gone
     }
 
-    /// Removes entries from the front one by one, but for those that are `needed`. Returns those that went.
-    pub fn trim_sparing(&mut self, heap: &mut Heap, how: Trim, needed: impl Fn(StreamId) -> bool) -> Vec<StreamId> {
-        let (mut gone, mut next) = (vec![], StreamId::MIN);
-        while !how.is_done(self.len()) && !how.approximate {
+    /// Whether [`Entries::trim`] would look at more than the first chunk's head.
+    pub fn reaches(&self, how: Trim) -> bool {
+        !how.is_done(self.len())
+            && self
+                .0
+                .first()
+                .is_some_and(|first| !how.approximate || how.takes_whole(chunk_of(first.leaf()), self.len()))
+    }
+
+    /// Removes entries from the front one by one, but for those that groups need. Returns how many.
+    ///
+    /// Chunks that `~` may not remove whole end it, those of which some entries are needed do not: what is acknowledged
+    /// behind an entry that nobody acknowledges goes all the same.
+    pub fn trim_sparing(&mut self, heap: &mut Heap, how: Trim, needs: &mut Needs<'_>) -> u64 {
+        let (mut gone, mut next) = (0, StreamId::MIN);
+        while !how.is_done(self.len()) {
             // A chunk may be gone after it was trimmed: so they are found by their ids.
             let Some(mut at) = self.seek(next) else { break };
             if id_of(at.leaf()) < next && !at.next() {
@@ -266,7 +284,13 @@ impl Entries {
             }
             let (path, chunk) = (at.path(), chunk_of(at.leaf()));
             let (whole, behind) = (how.takes_whole(chunk, self.len()), chunk.id().next());
-            self.trim_chunk(heap, path, how, &needed, |id| gone.push(id));
+            if (how.limit > 0 && gone + chunk.live() > how.limit)
+                || (how.approximate && !whole)
+                || chunk.id() > needs.all_behind()
+            {
+                break;
+            }
+            gone += self.trim_chunk(heap, path, how, |id| needs.covers(id));
             let (Some(behind), true) = (behind, whole) else { break };
             next = behind;
         }
@@ -274,14 +298,7 @@ impl Entries {
     }
 
     /// Removes from one chunk what is to go and not needed.
-    fn trim_chunk(
-        &mut self,
-        heap: &mut Heap,
-        path: Path,
-        how: Trim,
-        needed: impl Fn(StreamId) -> bool,
-        mut each: impl FnMut(StreamId),
-    ) -> u64 {
+    fn trim_chunk(&mut self, heap: &mut Heap, path: Path, how: Trim, mut needed: impl FnMut(StreamId) -> bool) -> u64 {
         let mut left = self.len();
         self.0.edit(heap, path, |leaf| {
             let chunk_id = id_of(leaf);
@@ -293,7 +310,6 @@ impl Entries {
                     return Fate::Stays;
                 }
                 left -= 1;
-                each(id);
                 Fate::Goes
             })
         })
@@ -311,6 +327,10 @@ impl Entries {
         Entries(self.0.duplicate(now))
     }
 
+    pub(super) fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        self.0.defrag(defrag, at)
+    }
+
     pub(super) fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {
         self.0.destroy_some(budget, proof)
     }
@@ -321,6 +341,49 @@ impl Entries {
 
     pub(super) fn memory(&self) -> usize {
         self.0.memory()
+    }
+}
+
+/// Finds entries by their ids, from where the last one was.
+pub struct Finder<'a> {
+    entries: &'a Entries,
+    at: Option<Spot<'a>>,
+}
+
+/// Where a [`Finder`] is.
+struct Spot<'a> {
+    chunk: StreamId,
+    /// The last entry that was looked at.
+    here: Entry<'a>,
+    behind: chunk::Entries<'a>,
+}
+
+impl<'a> Finder<'a> {
+    /// The entry with this id.
+    pub fn find(&mut self, id: StreamId) -> Option<Entry<'a>> {
+        if self.at.as_ref().is_none_or(|at| id < at.here.id) {
+            self.at = self.chunk_with(id);
+        }
+        loop {
+            let at = self.at.as_mut()?;
+            if at.here.id >= id {
+                return Some(at.here).filter(|here| here.id == id && !here.deleted);
+            }
+            match at.behind.next() {
+                Some(next) => at.here = next,
+                None => {
+                    let before = at.chunk;
+                    self.at = self.chunk_with(id).filter(|at| at.chunk != before);
+                }
+            }
+        }
+    }
+
+    /// The beginning of the chunk in which an entry with this id would be.
+    fn chunk_with(&self, id: StreamId) -> Option<Spot<'a>> {
+        let chunk = chunk_of(self.entries.seek(id)?.leaf());
+        let mut behind = chunk.entries();
+        Some(Spot { chunk: chunk.id(), here: behind.next()?, behind })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ids of entries: a time in milliseconds and a number within it.
 //!
 //! An id is one number of 128 bits; written as 16 bytes with the highest first, ids sort as their bytes do. That is how
-//! they lie in files and in the records of [`super::pending`].
+//! they lie in files and in the records of `records.rs`.
 //!
 //! # Texts
 //!

@@ -28,10 +28,10 @@ use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;
 use super::object::Object;
 use super::value::Stored;
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
 use chunk::ChunkLimits;
-use entries::{Entries, References, Trim};
+use entries::{Entries, References, Threshold, Trim};
 use groups::{Groups, NewGroups};
 use id::{Seq, StreamId, Written};
 use std::fmt;
@@ -114,6 +114,12 @@ impl StreamObject {
         self.groups.get_or_insert_with(|| Box::new(Groups::new(heap.epoch())))
     }
 
+    /// Its entries, and its groups to be changed.
+    pub fn entries_and_groups(&mut self, heap: &Heap) -> (&Entries, &mut Groups) {
+        let groups = self.groups.get_or_insert_with(|| Box::new(Groups::new(heap.epoch())));
+        (&self.entries, groups)
+    }
+
     /// The id a new entry gets: the one that was wanted, or else one behind the last, at `now_ms` if possible.
     #[inline]
     pub fn choose_id(&self, wanted: Option<Written>, now_ms: i64) -> Result<StreamId, AddError> {
@@ -182,25 +188,32 @@ impl StreamObject {
 
     /// Removes entries from the front. Returns how many.
     pub fn trim(&mut self, heap: &mut Heap, how: Trim) -> u64 {
-        let gone = match how.references {
-            References::Keep => self.entries.trim(heap, how),
-            References::Delete => {
-                let gone = self.entries.trim_sparing(heap, how, |_| false);
-                if let Some(groups) = &mut self.groups {
-                    gone.iter().for_each(|id| groups.forget(heap, *id));
-                }
-                gone.len() as u64
-            }
-            References::Acked => {
-                let groups = self.groups.as_deref();
-                let needed = |id| groups.is_some_and(|groups| groups.is_needed(id));
-                self.entries.trim_sparing(heap, how, needed).len() as u64
-            }
+        // Groups that need nothing cost nothing: then chunks go as a whole.
+        let groups = self.groups.as_deref().filter(|groups| !groups.is_empty());
+        let gone = match groups.filter(|_| how.references == References::Acked) {
+            Some(groups) if self.entries.reaches(how) => self.entries.trim_sparing(heap, how, &mut groups.needs()),
+            Some(_) => 0,
+            None => self.entries.trim(heap, how),
         };
         if gone > 0 {
             self.find_first();
         }
+        if how.references == References::Delete {
+            self.forget_trimmed(heap, how, gone);
+        }
         gone
+    }
+
+    /// After a trim: nothing is pending any more of what lay in its range, whether the trim removed it or somebody
+    /// before, who let it be pending.
+    fn forget_trimmed(&mut self, heap: &mut Heap, how: Trim, gone: u64) {
+        let Some(groups) = self.groups.as_mut().filter(|groups| groups.is_any_pending()) else { return };
+        let left = self.entries.first().map(|entry| entry.id);
+        match how.to {
+            Threshold::Id(keep) => groups.forget_below(heap, left.map_or(keep, |left| left.min(keep))),
+            Threshold::Length(_) if gone > 0 => groups.forget_below(heap, left.unwrap_or(StreamId::MAX)),
+            Threshold::Length(_) => {}
+        }
     }
 
     /// An independent stream with the same contents.
@@ -253,6 +266,23 @@ impl CowValue for StreamObject {
     fn memory(&self) -> usize {
         let groups = self.groups.as_ref().map_or(0, |groups| size_of::<Groups>() + groups.memory());
         self.entries.memory() + groups
+    }
+
+    fn elements(&self) -> usize {
+        self.entries.len() as usize
+    }
+
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        defrag.in_parts(1 + Groups::PARTS, progress, |defrag, part, at| match (part, &mut self.groups) {
+            (0, _) => self.entries.defrag(defrag, at),
+            (_, None) => true,
+            (part, Some(groups)) => {
+                if (part, *at) == (1, 0) {
+                    defrag.settle_box(groups);
+                }
+                groups.defrag(defrag, part - 1, at)
+            }
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! A leaf is records one after the other; a full one splits. Leaves that are filled in order stay full.
 
 use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
@@ -25,6 +25,19 @@ pub trait Record: Copy + 'static {
 
     /// Appends its bytes.
     fn write(&self, out: &mut Vec<u8>);
+}
+
+/// What becomes of a record that [`Records::revise`] shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Revision {
+    /// Nothing.
+    Keep,
+    /// It is written back, with the key it had.
+    Change,
+    /// It goes.
+    Remove,
+    /// Nothing, and no others are shown.
+    Stop,
 }
 
 /// Leaves of records.
@@ -89,6 +102,11 @@ impl<R: Record> Records<R> {
     /// Out of [`leaves`].
     pub fn from_leaves(now: Epoch, leaves: Vec<Vec<u8>>) -> Self {
         Records(CowTree::from_leaves(now, leaves))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     #[inline]
@@ -185,6 +203,115 @@ impl<R: Record> Records<R> {
         }
     }
 
+    /// Shows the records from `from` on, and does what `visit` says about each: leaf by leaf, each written once.
+    pub fn revise(&mut self, heap: &mut Heap, from: R::Key, mut visit: impl FnMut(&mut R) -> Revision) {
+        let (mut next, mut new) = (Some(from), Vec::with_capacity(LEAF_MAX));
+        while let Some(key) = next.take() {
+            let Some(mut cursor) = self.seek(key) else { return };
+            let (mut first, _) = find::<R>(cursor.leaf(), key);
+            if first == cursor.count() {
+                if !cursor.next() {
+                    return;
+                }
+                first = 0;
+            }
+            let (leaf, path) = (cursor.leaf(), cursor.path());
+            new.clear();
+            new.extend_from_slice(&leaf[..first * R::BYTES]);
+            let (mut changed, mut stopped) = (false, false);
+            for bytes in leaf[first * R::BYTES..].chunks_exact(R::BYTES) {
+                let mut record = R::read(bytes);
+                let revision = if stopped { Revision::Keep } else { visit(&mut record) };
+                stopped |= matches!(revision, Revision::Stop);
+                changed |= matches!(revision, Revision::Change | Revision::Remove);
+                match revision {
+                    Revision::Keep | Revision::Stop => new.extend_from_slice(bytes),
+                    Revision::Change => record.write(&mut new),
+                    Revision::Remove => {}
+                }
+            }
+            if !stopped && cursor.next() {
+                next = Some(R::read(cursor.leaf()).key());
+            }
+            if changed {
+                self.rewrite(heap, path, &new);
+            }
+        }
+    }
+
+    /// Other records, fewer or as many, become those of a leaf.
+    fn rewrite(&mut self, heap: &mut Heap, path: Path, records: &[u8]) {
+        self.0.edit(heap, path, |leaf| {
+            leaf.clear();
+            leaf.extend_from_slice(records);
+        });
+        if !records.is_empty() && records.len() < LEAF_MAX / 4 {
+            self.0.mend(heap, path);
+        }
+    }
+
+    /// Takes out the records with these keys, which are in order, and shows them; those that are not there are passed
+    /// over.
+    pub fn remove_sorted(&mut self, heap: &mut Heap, keys: &[R::Key], mut seen: impl FnMut(R)) {
+        let (mut keys, mut kept) = (keys, Vec::with_capacity(LEAF_MAX));
+        while let Some(&first) = keys.first() {
+            let Some(cursor) = self.seek(first) else { return };
+            let (leaf, path) = (cursor.leaf(), cursor.path());
+            kept.clear();
+            for bytes in leaf.chunks_exact(R::BYTES) {
+                let record = R::read(bytes);
+                let key = record.key();
+                while keys.first().is_some_and(|wanted| *wanted < key) {
+                    keys = &keys[1..];
+                }
+                match keys.first() {
+                    Some(wanted) if *wanted == key => {
+                        keys = &keys[1..];
+                        seen(record);
+                    }
+                    _ => kept.extend_from_slice(bytes),
+                }
+            }
+            let changed = kept.len() < leaf.len();
+            // What is still wanted is behind this leaf, or between it and the next one, that is, nowhere.
+            let mut behind = cursor;
+            let next = behind.next().then(|| R::read(behind.leaf()).key());
+            keys = next.map_or(&[][..], |next| &keys[keys.partition_point(|key| *key < next)..]);
+            if changed {
+                self.rewrite(heap, path, &kept);
+            }
+        }
+    }
+
+    /// Puts records in that are in order; one that has the key of one that is there takes its place.
+    pub fn put_sorted(&mut self, heap: &mut Heap, records: &[R]) {
+        let mut records = records;
+        while let Some(first) = records.first() {
+            let Some(cursor) = self.seek(first.key()) else {
+                *self = Records(CowTree::from_leaves(heap.epoch(), leaves(records)));
+                return;
+            };
+            let (leaf, path) = (cursor.leaf(), cursor.path());
+            let mut behind = cursor.clone();
+            let next = behind.next().then(|| R::read(behind.leaf()).key());
+            let here = next.map_or(records.len(), |next| records.partition_point(|record| record.key() < next));
+            let merged = merge(leaf, &records[..here]);
+            records = &records[here..];
+            let mut parts = merged.chunks(LEAF_MAX / R::BYTES * R::BYTES);
+            let part = parts.next().expect("there is at least one record");
+            self.0.edit(heap, path, |leaf| {
+                leaf.clear();
+                leaf.extend_from_slice(part);
+            });
+            let mut before = R::read(part).key();
+            for part in parts {
+                let place = self.seek(before).map_or(Place::Last, |at| Place::After(at.path()));
+                self.0.insert(heap, place, part.to_vec());
+                before = R::read(part).key();
+            }
+        }
+    }
+
     /// How many records are before `key`.
     fn rank(&self, key: R::Key) -> usize {
         self.seek(key).map_or(0, |cursor| cursor.rank() + find::<R>(cursor.leaf(), key).0)
@@ -233,6 +360,10 @@ impl<R: Record> Records<R> {
         Records(self.0.duplicate(now))
     }
 
+    pub(super) fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        self.0.defrag(defrag, at)
+    }
+
     pub(super) fn destroy_some(&mut self, budget: &mut usize, proof: &Unshared) -> bool {
         self.0.destroy_some(budget, proof)
     }
@@ -244,6 +375,24 @@ impl<R: Record> Records<R> {
     pub(super) fn memory(&self) -> usize {
         self.0.memory()
     }
+}
+
+/// The records of a leaf, and others in order: all in order, of two with one key the other one.
+fn merge<R: Record>(leaf: &[u8], others: &[R]) -> Vec<u8> {
+    let mut merged = Vec::with_capacity(leaf.len() + others.len() * R::BYTES);
+    let mut others = others.iter().peekable();
+    for bytes in leaf.chunks_exact(R::BYTES) {
+        let key = R::read(bytes).key();
+        while let Some(other) = others.next_if(|other| other.key() < key) {
+            other.write(&mut merged);
+        }
+        match others.next_if(|other| other.key() == key) {
+            Some(other) => other.write(&mut merged),
+            None => merged.extend_from_slice(bytes),
+        }
+    }
+    others.for_each(|other| other.write(&mut merged));
+    merged
 }
 
 fn overwrite<R: Record>(leaf: &mut Vec<u8>, from: usize, record: &R) {
@@ -313,6 +462,7 @@ mod tests {
         let mut rng = Rng::from_seed(7);
         let mut heap = Heap::new();
         let (mut records, mut model) = (Records::<Pair>::from_leaves(heap.epoch(), vec![]), BTreeMap::new());
+        let mut shots = vec![];
         for step in 0..steps {
             let key = rng.below(2000);
             match rng.below(100) {
@@ -320,7 +470,46 @@ mod tests {
                     let old = records.put(&mut heap, Pair(key, step)).map(|p| p.1);
                     assert_eq!(old, model.insert(key, step));
                 }
-                60..98 => assert_eq!(records.remove(&mut heap, key).map(|p| p.1), model.remove(&key)),
+                60..95 => assert_eq!(records.remove(&mut heap, key).map(|p| p.1), model.remove(&key)),
+                97 => {
+                    let (mut left, what) = (rng.below(200), rng.below(3));
+                    records.revise(&mut heap, key, |pair| {
+                        assert_eq!(model.range(pair.0..).next(), Some((&pair.0, &pair.1)));
+                        left = match left.checked_sub(1) {
+                            None => return Revision::Stop,
+                            Some(left) => left,
+                        };
+                        match (pair.0 + what) % 3 {
+                            0 => Revision::Keep,
+                            1 => {
+                                pair.1 = step;
+                                model.insert(pair.0, step);
+                                Revision::Change
+                            }
+                            _ => {
+                                model.remove(&pair.0);
+                                Revision::Remove
+                            }
+                        }
+                    });
+                }
+                96 => {
+                    let mut keys: Vec<u64> = (0..rng.below(300)).map(|_| key + rng.below(400)).collect();
+                    keys.sort_unstable();
+                    keys.dedup();
+                    let mut seen = vec![];
+                    records.remove_sorted(&mut heap, &keys, |pair| seen.push((pair.0, pair.1)));
+                    let there = keys.iter().filter_map(|key| Some((*key, *model.get(key)?)));
+                    assert!(seen.into_iter().eq(there));
+                    model.retain(|key, _| keys.binary_search(key).is_err());
+                }
+                95 => {
+                    let keys: std::collections::BTreeSet<u64> =
+                        (0..rng.below(300)).map(|_| key + rng.below(400)).collect();
+                    let pairs: Vec<Pair> = keys.iter().map(|key| Pair(*key, step)).collect();
+                    records.put_sorted(&mut heap, &pairs);
+                    model.extend(keys.iter().map(|key| (*key, step)));
+                }
                 98 => {
                     let to = key + rng.below(50);
                     records.remove_range(&mut heap, key, to);
@@ -335,7 +524,23 @@ mod tests {
                 }
             }
             assert_eq!(records.get(key).map(|p| p.1), model.get(&key).copied());
+            if step % 100 == 0 {
+                records.0.check_invariants(&heap);
+                assert!(records.0.iter().all(|leaf| leaf.len() <= LEAF_MAX));
+            }
+            // A snapshot sees what there was, whatever is done to it in bulk.
+            if step % 500 == 0 {
+                let fork = records.fork();
+                shots.push((std::mem::replace(&mut records, fork), model.clone(), heap.open_snapshot().ticket()));
+            }
         }
+        for (shot, model, ticket) in shots {
+            assert!(shot.iter_from(0).map(|p| (p.0, p.1)).eq(model));
+            drop(ticket);
+            heap.reap();
+            while heap.reclaim(100) {}
+        }
+        assert_eq!(heap.stats().retired_nodes, 0);
         records.remove_range(&mut heap, 0, u64::MAX);
         assert!(records.iter_from(0).next().is_none());
     }

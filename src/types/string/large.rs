@@ -45,6 +45,7 @@ impl CowValue for LargeString {
         self.rope.free_effort()
     }
 
+    /// Without the pieces: they are charged to whoever has the string (`db/charge.rs`), and others may have them too.
     fn memory(&self) -> usize {
         self.rope.memory()
     }

@@ -18,9 +18,9 @@ mod large;
 mod rdb;
 mod view;
 
-pub use crate::collections::rope::Rope;
+pub use crate::collections::rope::{Rope, RopeBuilder, SeenPieces};
 pub use large::LargeString;
-pub(crate) use rdb::with_loaded_payload;
+pub use rdb::NewString;
 pub use view::{Flat, StringRef};
 
 use super::contract::Encoding;
@@ -28,7 +28,7 @@ use super::object::Object;
 use crate::cow::Epoch;
 use crate::dict::Payload;
 use crate::util::num;
-use bytes::Bytes;
+use crate::util::piece::PieceBuf;
 
 /// Above this a string is a rope.
 pub const BLOB_MAX: usize = 64 << 10;
@@ -69,17 +69,31 @@ pub fn payload(bytes: &[u8], spelling: Spelling, now: Epoch) -> (Encoding, Paylo
         return (Encoding::Int, Payload::Int(n));
     }
     if bytes.len() > BLOB_MAX {
-        return (Encoding::Raw, large_payload(Bytes::copy_from_slice(bytes), now));
+        return (Encoding::Raw, rope_payload(Rope::from(bytes), now));
     }
     (text_encoding(bytes.len(), spelling), Payload::Bytes(bytes))
 }
 
-/// The form in which a buffer above [`BLOB_MAX`] goes into an entry: it is shared.
-pub(crate) fn large_payload<'a>(bytes: Bytes, now: Epoch) -> Payload<'a, Object> {
-    rope_payload(Rope::from_bytes(bytes), now)
+/// Bytes of the text that a payload is, where that can be seen without the value behind it.
+#[inline]
+pub fn payload_len(payload: &Payload<'_, Object>) -> Option<usize> {
+    match payload {
+        Payload::Bytes(bytes) => Some(bytes.len()),
+        Payload::Int(n) => Some(StringRef::Int(*n).len()),
+        Payload::Blob(blob) => Some(blob.len()),
+        Payload::Node(_) | Payload::Moved(_) => None,
+    }
 }
 
-/// The form of a rope in an entry.
+/// Whether two numbers are spelled with as many characters, as far as [classes of sizes](crate::db::sizes) tell them
+/// apart; of negative ones it says no.
+#[inline]
+pub fn are_as_long(one: i64, other: i64) -> bool {
+    const CLASSES: [i64; 4] = [10, 1_000, 10_000_000, 1_000_000_000_000_000];
+    one >= 0 && other >= 0 && CLASSES.iter().all(|first| (one < *first) == (other < *first))
+}
+
+/// The form in which a rope above [`BLOB_MAX`] goes into an entry.
 pub(crate) fn rope_payload<'a>(rope: Rope, now: Epoch) -> Payload<'a, Object> {
     Payload::Node(Box::new(Object::Rope(LargeString::new(now, rope))))
 }
@@ -102,12 +116,30 @@ pub(crate) fn patched(old: StringRef<'_>, offset: usize, bytes: &[u8]) -> Patche
         text[offset..end].copy_from_slice(bytes);
         return Patched::Short(text);
     }
-    let mut rope = Rope::from_vec(old.to_vec());
+    let mut rope = Rope::from(old.flat(&mut Flat::default()));
+    patch(&mut rope, offset, bytes);
+    Patched::Long(rope)
+}
+
+/// Puts `bytes` at `offset`, after zero bytes if there is a gap.
+pub(crate) fn patch(rope: &mut Rope, offset: usize, bytes: &[u8]) {
     rope.resize_zero(offset);
     let (over, behind) = bytes.split_at(bytes.len().min(rope.len() - offset));
     rope.write_at(offset, over);
     rope.append(behind);
-    Patched::Long(rope)
+}
+
+/// The same for what was received in pieces.
+pub(crate) fn patch_buffer(rope: &mut Rope, offset: usize, bytes: PieceBuf) {
+    if offset >= rope.len() {
+        rope.resize_zero(offset);
+        return rope.append_buffer(bytes);
+    }
+    let mut at = offset;
+    for (piece, len) in bytes.into_pieces() {
+        patch(rope, at, &piece.bytes()[..len]);
+        at += len;
+    }
 }
 
 #[cfg(test)]

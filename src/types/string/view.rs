@@ -128,7 +128,7 @@ impl DataType for StringRef<'_> {
         match self {
             StringRef::Int(_) => 0,
             StringRef::Bytes(b) => b.len(),
-            StringRef::Rope(r) => r.memory(),
+            StringRef::Rope(r) => r.memory() + r.charge(),
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
     fn every_view_of_a_text_says_the_same() {
         for text in ["", "0", "-1", "9", "10", "-9223372036854775808", "9223372036854775807", "hello", "1e5"] {
             let text = text.as_bytes();
-            let rope = Rope::from_vec(text.to_vec());
+            let rope = Rope::from(text);
             for v in views(text, &rope) {
                 assert_eq!(v.len(), text.len(), "{v:?}");
                 assert_eq!(v.to_vec(), text);

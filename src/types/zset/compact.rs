@@ -1,6 +1,6 @@
 //! A small sorted set: a listpack of members and scores in turn, in order, as Redis keeps it.
 //!
-//! A score that is a whole number is stored as one; others as the shortest text that reads back the same. (So a negative
+//! A score that is a whole number is stored as one; others as the text that Redis prints. (So a negative
 //! zero becomes zero here, in Redis too.)
 
 use super::leaf::order;
@@ -19,7 +19,8 @@ fn cell(score: f64, room: &mut Vec<u8>) -> Item<'_> {
         return Item::Int(whole);
     }
     num::push_f64(room, score);
-    Item::Bytes(room)
+    // From half the range of an i64 on a whole number has a text, with zeros at its end, that can be one nevertheless.
+    Item::of(room)
 }
 
 /// The score at a position.
@@ -131,5 +132,25 @@ mod tests {
         assert_eq!(all(&bytes), expected[3..].iter().map(|(m, s)| (m.to_string(), *s)).collect::<Vec<_>>());
         let copy = collect([(1.0, &b"x"[..]), (1.25, b"7")].into_iter());
         assert_eq!(all(&copy), [("x".to_owned(), 1.0), ("7".to_owned(), 1.25)]);
+    }
+
+    #[test]
+    fn scores_are_stored_as_redis_stores_them() {
+        for (score, stored) in [
+            (-7.0, Item::Int(-7)),
+            (-0.0, Item::Int(0)),
+            (0.1, Item::Bytes(b"0.1")),
+            (1501200421007884.8, Item::Bytes(b"1501200421007884.7")),
+            (1e23, Item::Bytes(b"99999999999999990000000")),
+            (4611686018427387904.0, Item::Int(4611686018427387904)),
+            (4611686018427440000.0, Item::Int(4611686018427440000)),
+            (9223372036854864000.0, Item::Bytes(b"9223372036854864000")),
+            (f64::INFINITY, Item::Bytes(b"inf")),
+        ] {
+            let bytes = collect([(score, &b"m"[..])].into_iter());
+            let lp = ListpackRef::new(&bytes);
+            assert_eq!(lp.iter().nth(1), Some(stored), "{score}");
+            assert_eq!(iter(lp).next().map(|(_, score)| score), Some(score));
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::cow::Heap;
 use crate::dict::Payload;
 use crate::types::contract::{DataType, Encoding};
 use crate::types::object::Object;
-use crate::types::place::Place;
+use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
 use std::ops::Range;
 
@@ -109,6 +109,10 @@ fn insert(place: &mut impl Place, score: f64, member: &[u8]) {
     }
     let (set, heap) = large(place);
     set.add(heap, score, member);
+    let len = set.len();
+    if sizes_differ(len - 1, len) {
+        place.size_was(len - 1);
+    }
 }
 
 /// So many elements are about to be added: a small set that would not hold them becomes large at once.
@@ -143,7 +147,12 @@ pub fn remove(place: &mut impl Place, member: &[u8]) -> bool {
                 return false;
             }
             let (set, heap) = large(place);
-            set.remove(heap, member).is_some()
+            let removed = set.remove(heap, member).is_some();
+            let len = set.len();
+            if removed && sizes_differ(len, len + 1) {
+                place.size_was(len + 1);
+            }
+            removed
         }
     }
 }
@@ -163,6 +172,10 @@ pub fn pop(place: &mut impl Place, end: End, seen: impl FnOnce(Item<'_>, f64)) {
     }
     let (set, heap) = large(place);
     set.pop(heap, end, |score, member| seen(Item::Bytes(member), score));
+    let len = set.len();
+    if sizes_differ(len, len + 1) {
+        place.size_was(len + 1);
+    }
 }
 
 /// Removes the elements of these ranks.
@@ -173,6 +186,8 @@ pub fn remove_ranks(place: &mut impl Place, ranks: Range<usize>) {
     if place.encoding() == Encoding::Listpack {
         return compact::remove_ranks(place, ranks);
     }
+    let len = view(place).len();
+    place.size_was(len);
     let (set, heap) = large(place);
     set.remove_ranks(heap, ranks);
 }

@@ -5,9 +5,9 @@
 //! is copied on write node by node, so a write under a snapshot copies a few KiB whatever the size.
 
 use super::leaf::{self, Leaf, Pair, Ranks};
-use crate::collections::packed::{KeysWithWords, PackedTable};
+use crate::collections::packed::{self, KeysWithWords, PackedTable};
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::types::place::Maker;
 use crate::util::hash::HashSeed;
 use std::cmp::Ordering;
@@ -42,6 +42,9 @@ fn word_of(score: f64) -> [u8; 8] {
 }
 
 impl ZsetObject {
+    /// The parts in which its nodes are moved: the tree, and the index.
+    pub const PARTS: u32 = 2;
+
     /// Starts fetching what looking for an element with this hash will read.
     #[inline]
     pub fn prefetch(&self, element: u64) {
@@ -144,13 +147,7 @@ impl ZsetObject {
     /// Elements from a rank on.
     #[inline]
     pub(super) fn forwards(&self, rank: usize) -> Forwards<'_> {
-        match self.tree.seek_index(rank) {
-            Some((cursor, inside)) => {
-                let leaf = Leaf(cursor.leaf()).iter_from(inside);
-                Forwards(Some((cursor, leaf)))
-            }
-            None => Forwards(None),
-        }
+        Forwards::of(&self.tree, rank)
     }
 
     /// Elements before a rank, backwards.
@@ -229,18 +226,39 @@ impl ZsetObject {
 
     /// Removes the elements of these ranks.
     pub fn remove_ranks(&mut self, heap: &mut Heap, ranks: Range<usize>) {
-        let mut left = ranks.end.min(self.len()).saturating_sub(ranks.start);
+        let len = self.len();
+        let (start, end) = (ranks.start, ranks.end.min(len));
+        if start >= end {
+            return;
+        }
+        self.unindex(heap, start..end);
+        let mut left = end - start - self.tree.cut(heap, start..end);
+        // What is left of it shares a leaf with elements that stay: at most one at either end.
         while left > 0 {
-            let Some((cursor, inside)) = self.tree.seek_index(ranks.start) else { return };
+            let Some((cursor, inside)) = self.tree.seek_index(start) else { return };
             let here = left.min(cursor.count() - inside);
-            for (_, member) in Leaf(cursor.leaf()).iter_from(inside).take(here) {
-                let known = self.index.remove(heap, member);
-                debug_assert!(known, "what is in the tree is in the index");
-            }
             let path = cursor.path();
             self.uproot(heap, path, inside..inside + here);
             left -= here;
         }
+    }
+
+    /// Takes the elements of these ranks out of the index.
+    fn unindex(&mut self, heap: &mut Heap, ranks: Range<usize>) {
+        let (gone, len) = (ranks.len(), self.len());
+        if packed::is_many(gone, len) {
+            // Who is neither before the first nor behind the last of them is one of them.
+            let first = if ranks.start > 0 { Forwards::of(&self.tree, ranks.start).next() } else { None };
+            let behind = if ranks.end < len { Forwards::of(&self.tree, ranks.end).next() } else { None };
+            return self.index.retain(heap, len - gone, |found| {
+                let this = (score_of(found.value), found.key);
+                first.is_some_and(|first| leaf::order(this, first).is_lt())
+                    || behind.is_some_and(|behind| leaf::order(this, behind).is_ge())
+            });
+        }
+        let members = Forwards::of(&self.tree, ranks.start).take(gone).map(|(_, member)| member);
+        let removed = self.index.remove_all(heap, members);
+        debug_assert_eq!(removed, gone, "what is in the tree is in the index");
     }
 
     /// Takes the first or the last element out of a set that has one, and shows it before that.
@@ -401,6 +419,17 @@ impl ZsetObject {
 /// Elements in order.
 pub(super) struct Forwards<'a>(Option<(Cursor<'a, Ranks>, leaf::Forwards<'a>)>);
 
+impl<'a> Forwards<'a> {
+    /// Those from a rank on.
+    #[inline]
+    fn of(tree: &'a CowTree<Ranks>, rank: usize) -> Forwards<'a> {
+        Forwards(tree.seek_index(rank).map(|(cursor, inside)| {
+            let leaf = Leaf(cursor.leaf()).iter_from(inside);
+            (cursor, leaf)
+        }))
+    }
+}
+
 impl<'a> Iterator for Forwards<'a> {
     type Item = Pair<'a>;
 
@@ -469,6 +498,17 @@ impl CowValue for ZsetObject {
     fn memory(&self) -> usize {
         self.tree.memory() + self.index.memory()
     }
+
+    fn elements(&self) -> usize {
+        self.tree.len()
+    }
+
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        defrag.in_parts(ZsetObject::PARTS, progress, |defrag, part, at| match part {
+            0 => self.tree.defrag(defrag, at),
+            _ => self.index.defrag(defrag, at),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -522,7 +562,7 @@ mod tests {
                     6..9 => assert_eq!(set.remove(&mut heap, &member), model.remove(&member)),
                     _ if step % 5 == 0 => {
                         let from = rng.index(model.len() + 1);
-                        let to = from + rng.index(100);
+                        let to = from + rng.index(if step % 10 == 0 { 500 } else { 100 });
                         let gone = ordered(&model);
                         for (_, member) in gone.iter().take(to).skip(from) {
                             model.remove(member);
@@ -557,6 +597,7 @@ mod tests {
                 heap.reap();
                 while heap.reclaim(100) {}
             }
+            while heap.reclaim(100) {}
             assert_eq!(heap.stats().retired_nodes, 0);
             check(&set, &model);
             let all = ordered(&model);

@@ -225,7 +225,7 @@ impl DataType for ZsetRef<'_> {
             let mut element = Digest::ZERO;
             element.mix(member.text(&mut room));
             text.clear();
-            num::push_f64_shortest(&mut text, score);
+            num::push_f64_by_digits(&mut text, score);
             element.mix(&text);
             into.xor_digest(&element);
         });

@@ -3,33 +3,21 @@
 //! The first bytes of the input say how it is cut, the rest is what a client sends.
 #![no_main]
 
-use bytes::Bytes;
 use kvstash::resp::{Args, Limits, OwnedArgs, Parsed, RequestParser};
 use libfuzzer_sys::fuzz_target;
 
 /// The requests, and the error they ended in.
 type Outcome = (Vec<Vec<Vec<u8>>>, Option<String>);
 
-/// Reads `input` in pieces of the given sizes, in turn; through `large_target` when it is offered and `direct`.
-fn read(input: &[u8], sizes: &[usize], direct: bool, limits: &Limits) -> Outcome {
+/// Reads `input` in parts of the given sizes, in turn.
+fn read(input: &[u8], sizes: &[usize], limits: &Limits) -> Outcome {
     let mut parser = RequestParser::new();
-    let (mut spans, mut larges, mut query, mut requests) = (Vec::new(), Vec::<Bytes>::new(), Vec::new(), Vec::new());
+    let (mut spans, mut larges, mut query, mut requests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut rest = input;
     for size in sizes.iter().cycle() {
-        let n = match parser.large_target() {
-            Some(target) if direct => {
-                assert!(0 < target.room && target.room <= target.remaining);
-                let n = (*size).min(rest.len()).min(target.room);
-                target.into.extend_from_slice(&rest[..n]);
-                n
-            }
-            _ => {
-                let n = (*size).min(rest.len());
-                query.extend_from_slice(&rest[..n]);
-                n
-            }
-        };
-        rest = &rest[n..];
+        let (now, later) = rest.split_at((*size).min(rest.len()));
+        query.extend_from_slice(now);
+        rest = later;
         let mut start = 0;
         loop {
             spans.clear();
@@ -66,13 +54,13 @@ fuzz_target!(|data: &[u8]| {
         bulk_bytes_max: if head[4] & 2 == 0 { Limits::default().bulk_bytes_max } else { 40 },
         ..Limits::default()
     };
-    let whole = read(input, &[usize::MAX], false, &limits);
+    let whole = read(input, &[usize::MAX], &limits);
     // A line that is too long is an error only while its end is not there, so where it is cut may matter.
     let longest = input.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap_or(0);
     if longest <= 60_000 {
-        assert_eq!(read(input, &sizes, head[4] & 4 == 0, &limits), whole);
+        assert_eq!(read(input, &sizes, &limits), whole);
         if input.len() <= 2000 {
-            assert_eq!(read(input, &[1], head[4] & 4 == 0, &limits), whole);
+            assert_eq!(read(input, &[1], &limits), whole);
         }
     }
 });

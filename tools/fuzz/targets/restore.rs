@@ -5,12 +5,14 @@
 #[path = "../values.rs"]
 mod values;
 
-use kvstash::rdb::{RdbReader, TypeOpcode};
+use kvstash::rdb::{Dialect, RdbReader, TypeOpcode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, body)) = data.split_first() else { return };
-    let Some(kind) = TypeOpcode::from_byte(*first) else { return };
+    // Valkey's layouts are asked for by the highest bit.
+    let dialect = if first & 128 == 0 { Dialect::Redis } else { Dialect::Valkey };
+    let Some(kind) = TypeOpcode::from_byte(first & 127, dialect) else { return };
     let mut reader = RdbReader::from_bytes(body);
     let mut world = values::World::new();
     let Ok(Some(value)) = world.load(kind, &mut reader) else { return };

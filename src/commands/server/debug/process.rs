@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::instance::Alert;
 use crate::observe::log::Level;
 use crate::resp::Args;
 use crate::sys::fault;
@@ -41,6 +42,11 @@ pub(super) fn active_expire(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandRe
 
 pub(super) fn skip_checksums(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     ctx.inst.keyspace.options_mut().payload_checksums = !on(&args[2])?;
+    done(ctx)
+}
+
+pub(super) fn assert_sizes(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    ctx.inst.alert.put(Alert::SIZES_ASSERTED, on(&args[2])?);
     done(ctx)
 }
 

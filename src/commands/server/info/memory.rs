@@ -10,7 +10,7 @@ pub(super) fn memory(facts: &Facts<'_>, line: Line<'_>) {
     fragmentation(facts, line);
     let report = facts.memory;
     let lazy = facts.inst.keyspace.lazyfree();
-    line("mem_not_counted_for_evict", &facts.inst.keyspace.uncounted_bytes());
+    line("mem_not_counted_for_evict", &facts.inst.uncounted_memory());
     line("mem_replication_backlog", &0);
     line("mem_total_replication_buffers", &0);
     line("mem_replica_full_sync_buffer", &0);
@@ -18,9 +18,13 @@ pub(super) fn memory(facts: &Facts<'_>, line: Line<'_>) {
     line("mem_clients_normal", &report.clients);
     line("mem_cluster_links", &0);
     line("mem_aof_buffer", &0);
-    line("mem_allocator", &allocator_name());
+    let called = &facts.inst.config.observability.info_mem_allocator;
+    match called.is_empty() {
+        true => line("mem_allocator", &allocator::name()),
+        false => line("mem_allocator", &called.to_lossy()),
+    }
     line("mem_overhead_db_hashtable_rehashing", &0);
-    line("active_defrag_running", &0);
+    line("active_defrag_running", &facts.inst.defragmenter.percent());
     line("lazyfree_pending_objects", &lazy.pending_objects());
     line("lazyfreed_objects", &lazy.freed_objects());
 }
@@ -81,10 +85,4 @@ fn fragmentation(facts: &Facts<'_>, line: Line<'_>) {
         line(ratio, &format_args!("{:.2}", share.ratio));
         line(bytes, &share.bytes);
     }
-}
-
-/// Redis's test suite tries jemalloc's controls through DEBUG when it finds that word in the name, and those
-/// are not offered here. Hence the hyphen.
-fn allocator_name() -> String {
-    allocator::name().replacen("jemalloc", "je-malloc", 1)
 }

@@ -91,8 +91,7 @@ static SECTIONS: [Section; 18] = [
     section("Latencystats", "latencystats", Shown::All, commands::latencystats),
     section("Cluster", "cluster", Shown::Default, server::cluster),
     section("Keyspace", "keyspace", Shown::Default, commands::keyspace),
-    // It looks at every key.
-    section("Keysizes", "keysizes", Shown::OnlyByName, commands::keysizes),
+    section("Keysizes", "keysizes", Shown::Default, commands::keysizes),
     section("Kvstash", "kvstash", Shown::Default, server::kvstash),
     section("Debug", "debug", Shown::OnlyByName, stats::debug),
     // A name of its own in Redis, for what `all` leaves out there: lines of modules, which do not exist here.

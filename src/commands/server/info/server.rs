@@ -20,7 +20,6 @@ pub(super) fn server(facts: &Facts<'_>, line: Line<'_>) {
     let inst = facts.inst;
     let config = &inst.config.server;
     line("redis_version", &config.redis_version.to_lossy());
-    line("server_name", &"kvstash");
     line("kvstash_version", &env!("CARGO_PKG_VERSION"));
     line("redis_git_sha1", &"00000000");
     line("redis_git_dirty", &0);
@@ -51,7 +50,7 @@ fn listeners(inst: &Instance, line: Line<'_>) {
     let config = &inst.config.server;
     let mut listeners = Vec::new();
     if config.port != 0 {
-        let addresses: String = config.bind.0.iter().map(|address| format!(",bind={address}")).collect();
+        let addresses: String = config.bind.0.iter().map(|address| format!(",bind={}", address.to_lossy())).collect();
         listeners.push(format!("name=tcp{addresses},port={}", config.port));
     }
     if !config.unixsocket.is_empty() {

@@ -38,12 +38,7 @@ pub(super) fn stats(facts: &Facts<'_>, line: Line<'_>) {
     line("total_forks", &facts.inst.snapshots);
     line("migrate_cached_sockets", &0);
     line("slave_expires_tracked_keys", &0);
-    line("active_defrag_hits", &0);
-    line("active_defrag_misses", &0);
-    line("active_defrag_key_hits", &0);
-    line("active_defrag_key_misses", &0);
-    line("total_active_defrag_time", &0);
-    line("current_active_defrag_time", &0);
+    defrag(facts, line);
     line("tracking_total_keys", &0);
     line("tracking_total_items", &0);
     line("tracking_total_prefixes", &0);
@@ -55,6 +50,17 @@ pub(super) fn stats(facts: &Facts<'_>, line: Line<'_>) {
     line("acl_access_denied_cmd", &0);
     line("acl_access_denied_key", &0);
     line("acl_access_denied_channel", &0);
+}
+
+/// What was moved.
+fn defrag(facts: &Facts<'_>, line: Line<'_>) {
+    let (metrics, state, now_ns) = (&facts.inst.metrics, &facts.inst.defragmenter, facts.inst.stamp_ns);
+    line("active_defrag_hits", &metrics.defrag_hits.get());
+    line("active_defrag_misses", &metrics.defrag_misses.get());
+    line("active_defrag_key_hits", &metrics.defrag_key_hits.get());
+    line("active_defrag_key_misses", &metrics.defrag_key_misses.get());
+    line("total_active_defrag_time", &state.total_ms(now_ns));
+    line("current_active_defrag_time", &state.current_ms(now_ns));
 }
 
 /// Connections, commands, bytes.

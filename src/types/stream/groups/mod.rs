@@ -19,16 +19,19 @@
 //! | this | [`Groups`]: all that is done with them |
 //! | `leaves` | the bytes of the four trees |
 //! | `load` | groups out of a file |
+//! | `needs` | which entries some group still needs |
 
 mod leaves;
 mod load;
+mod needs;
 
 pub use load::{LoadedConsumer, LoadedGroup, LoadedPending, NewGroups};
+pub use needs::Needs;
 
 use super::id::StreamId;
-use super::records::Records;
+use super::records::{Records, Revision};
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
-use crate::cow::{Epoch, Heap, Unshared};
+use crate::cow::{Defrag, Epoch, Heap, Unshared};
 use leaves::{ConsumerLeaf, GroupLeaf, Named, name, prefix};
 use std::cmp::Ordering;
 
@@ -84,6 +87,27 @@ impl Pending {
         now_ms.saturating_sub(self.delivered_ms)
     }
 }
+
+/// What becomes of a pending entry that [`Groups::claim`] shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// Nothing.
+    Leave,
+    /// The consumer has it now.
+    Take {
+        /// When it was delivered.
+        delivered_ms: i64,
+        /// How often.
+        deliveries: u64,
+    },
+    /// It is pending no longer.
+    Forget,
+    /// Nothing, and no others are shown.
+    Stop,
+}
+
+/// So many entries are acknowledged leaf by leaf, fewer one by one.
+const SORTED_FROM: usize = 16;
 
 /// That an entry belongs to a consumer.
 #[derive(Clone, Copy)]
@@ -320,11 +344,63 @@ impl Groups {
         self.owned.put(heap, Owned { consumer: to.number, id });
     }
 
+    /// Shows what is pending in a group, from `start` on, and does with each entry what `decide` says: the consumer `to`
+    /// takes it over, or it is pending no longer.
+    pub fn claim(
+        &mut self,
+        heap: &mut Heap,
+        group: &Group,
+        to: &Consumer,
+        start: StreamId,
+        mut decide: impl FnMut(&Pending) -> Claim,
+    ) {
+        let (mut lost, mut won) = (Vec::new(), Vec::new());
+        self.pending.revise(heap, (group.number, start), |pending| {
+            if pending.group != group.number {
+                return Revision::Stop;
+            }
+            match decide(pending) {
+                Claim::Leave => Revision::Keep,
+                Claim::Stop => Revision::Stop,
+                Claim::Forget => {
+                    lost.push((pending.consumer, pending.id));
+                    Revision::Remove
+                }
+                Claim::Take { delivered_ms, deliveries } => {
+                    if pending.consumer != to.number {
+                        lost.push((pending.consumer, pending.id));
+                        won.push(Owned { consumer: to.number, id: pending.id });
+                    }
+                    *pending = Pending { consumer: to.number, delivered_ms, deliveries, ..*pending };
+                    Revision::Change
+                }
+            }
+        });
+        lost.sort_unstable();
+        self.owned.remove_sorted(heap, &lost, |_| ());
+        self.owned.put_sorted(heap, &won);
+    }
+
     /// An entry is pending no longer; false if it was not.
     pub fn acknowledge(&mut self, heap: &mut Heap, group: &Group, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(heap, (group.number, id)) else { return false };
         self.owned.remove(heap, (pending.consumer, id));
         true
+    }
+
+    /// Entries are pending no longer; how many of them were. Their ids come in any order, and may come twice.
+    pub fn acknowledge_all(&mut self, heap: &mut Heap, group: &Group, mut ids: Vec<StreamId>) -> usize {
+        if ids.len() < SORTED_FROM {
+            return ids.into_iter().filter(|id| self.acknowledge(heap, group, *id)).count();
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let keys: Vec<(u64, StreamId)> = ids.into_iter().map(|id| (group.number, id)).collect();
+        let mut lost = Vec::new();
+        self.pending.remove_sorted(heap, &keys, |pending| lost.push((pending.consumer, pending.id)));
+        lost.sort_unstable();
+        self.owned.remove_sorted(heap, &lost, |_| ());
+        lost.len()
     }
 
     /// An entry is pending in no group any more.
@@ -333,6 +409,37 @@ impl Groups {
         for group in groups {
             self.acknowledge(heap, &group, id);
         }
+    }
+
+    /// Whether anything is pending in any group.
+    pub fn is_any_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// No entry below `end` is pending in any group any more.
+    pub fn forget_below(&mut self, heap: &mut Heap, end: StreamId) {
+        let groups: Vec<Group> = self.iter().map(|(_, group)| group).collect();
+        for group in groups {
+            let below = self.pending_from(&group, StreamId::MIN).take_while(|p| p.id < end);
+            let mut consumers: Vec<u64> = below.map(|p| p.consumer).collect();
+            consumers.sort_unstable();
+            consumers.dedup();
+            for number in &consumers {
+                self.owned.remove_range(heap, (*number, StreamId::MIN), (*number, end));
+            }
+            if !consumers.is_empty() {
+                self.pending.remove_range(heap, (group.number, StreamId::MIN), (group.number, end));
+            }
+        }
+    }
+
+    /// What groups need, to be asked of one id after the other.
+    pub fn needs(&self) -> Needs<'_> {
+        Needs::new(self.iter().map(|(_, group)| (group.last_id, self.pending_ids(&group))))
+    }
+
+    fn pending_ids(&self, group: &Group) -> impl Iterator<Item = StreamId> + use<'_> {
+        self.pending_from(group, StreamId::MIN).map(|p| p.id)
     }
 
     /// Whether some group was given the entry and has not acknowledged it, or has not been given it yet.
@@ -369,6 +476,18 @@ impl Groups {
             pending: self.pending.duplicate(now),
             owned: self.owned.duplicate(now),
             next_number: self.next_number,
+        }
+    }
+
+    /// The parts in which nodes are moved.
+    pub(super) const PARTS: u32 = 4;
+
+    pub(super) fn defrag(&mut self, defrag: &mut Defrag<'_>, part: u32, at: &mut usize) -> bool {
+        match part {
+            0 => self.groups.defrag(defrag, at),
+            1 => self.consumers.defrag(defrag, at),
+            2 => self.pending.defrag(defrag, at),
+            _ => self.owned.defrag(defrag, at),
         }
     }
 

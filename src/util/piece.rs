@@ -1,0 +1,286 @@
+//! A piece of a long string: up to 8 KiB, counted, shared by whoever needs the same bytes.
+//!
+//! A long argument is received into pieces, a long value is made of them, and a reply takes them along to the socket:
+//! the bytes are copied once, on their way out of the query buffer. Whoever has the only handle may write to the piece.
+//!
+//! A piece and its counts fill one size class of the allocator: 8192 bytes hold [`PIECE`] of content. The last piece
+//! of a string may be shorter, in one of eight sizes.
+//!
+//! # How much there is
+//!
+//! What is shared takes its memory once, and is charged to each value that contains it ([`charge`]). To say what all
+//! values are charged instead of what they take, one has to know what all pieces take: every thread keeps count of the
+//! pieces that it made, less those whose end it saw ([`balance`]), in a plain word of its own.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The two counts of an `Arc`.
+const COUNTS: usize = 2 * size_of::<usize>();
+
+/// Bytes in a full piece. (Miri, which looks at every byte, gets shorter ones.)
+pub const PIECE: usize = if cfg!(miri) { 512 - COUNTS } else { 8192 - COUNTS };
+
+thread_local! {
+    static BALANCE: Cell<i64> = const { Cell::new(0) };
+}
+
+/// What the pieces made by this thread take, less those that ended on it. Negative where others' pieces end.
+#[inline]
+pub fn balance() -> i64 {
+    BALANCE.get()
+}
+
+fn count(bytes: i64) {
+    // A piece may end while its thread does, after the word is gone; then nobody asks for it either.
+    let _ = BALANCE.try_with(|balance| balance.set(balance.get() + bytes));
+}
+
+/// The bytes, and a word to the count when they are gone.
+struct Block<T: ?Sized>(T);
+
+impl<T: ?Sized> Drop for Block<T> {
+    fn drop(&mut self) {
+        count(-((size_of_val(&self.0) + COUNTS) as i64));
+    }
+}
+
+/// See the module's header.
+#[derive(Clone)]
+pub struct Piece(Arc<Block<[u8]>>);
+
+/// What a piece with room for `len` bytes takes.
+#[inline]
+pub fn charge(len: usize) -> usize {
+    const SMALLEST: usize = 64;
+    (len + COUNTS).next_power_of_two().clamp(SMALLEST, PIECE + COUNTS)
+}
+
+fn made<const N: usize>(bytes: &[u8]) -> Arc<Block<[u8]>> {
+    let mut block = Arc::new(Block([0; N]));
+    Arc::get_mut(&mut block).expect("made a line above").0[..bytes.len()].copy_from_slice(bytes);
+    block
+}
+
+impl Piece {
+    /// A copy of `bytes`, at most [`PIECE`], with room for at least `room`; zero bytes behind them.
+    pub fn new(bytes: &[u8], room: usize) -> Piece {
+        if let Ok(whole) = <&[u8; PIECE]>::try_from(bytes) {
+            // The way of nearly all pieces: nothing is filled with zeros first.
+            count(charge(PIECE) as i64);
+            return Piece(Arc::new(Block(*whole)));
+        }
+        let takes = charge(room.max(bytes.len()));
+        let block = match takes {
+            64 => made::<{ 64 - COUNTS }>(bytes),
+            128 => made::<{ 128 - COUNTS }>(bytes),
+            256 => made::<{ 256 - COUNTS }>(bytes),
+            512 => made::<{ 512 - COUNTS }>(bytes),
+            1024 => made::<{ 1024 - COUNTS }>(bytes),
+            2048 => made::<{ 2048 - COUNTS }>(bytes),
+            4096 => made::<{ 4096 - COUNTS }>(bytes),
+            _ => made::<PIECE>(bytes),
+        };
+        count(takes as i64);
+        Piece(block)
+    }
+
+    /// All there is room for; how much of it is content its owner knows.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.0
+    }
+
+    /// The same, to be changed; `None` while somebody else has the piece too.
+    #[inline]
+    pub fn own(&mut self) -> Option<&mut [u8]> {
+        Arc::get_mut(&mut self.0).map(|block| &mut block.0)
+    }
+
+    /// What it takes.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.bytes().len() + COUNTS
+    }
+
+    /// Whether two handles are of the same piece.
+    pub fn is(&self, other: &Piece) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A part of it that lives on its own, to be sent without copying.
+    pub fn slice(&self, range: Range<usize>) -> Bytes {
+        struct Whole(Piece);
+        impl AsRef<[u8]> for Whole {
+            fn as_ref(&self) -> &[u8] {
+                self.0.bytes()
+            }
+        }
+        Bytes::from_owner(Whole(self.clone())).slice(range)
+    }
+}
+
+/// Bytes that arrive bit by bit, in pieces: all full but the last.
+#[derive(Clone, Default)]
+pub struct PieceBuf {
+    pieces: Vec<Piece>,
+    len: usize,
+}
+
+impl PieceBuf {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a copy of `bytes`. More is expected, so a new piece is as large as they get.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let at = self.len % PIECE;
+            let (now, later) = rest.split_at(rest.len().min(PIECE - at));
+            match self.pieces.last_mut().filter(|_| at > 0).map(Piece::own) {
+                Some(Some(room)) => room[at..at + now.len()].copy_from_slice(now),
+                Some(None) => unreachable!("a buffer that grows is its pieces' only owner"),
+                None => self.pieces.push(Piece::new(now, PIECE)),
+            }
+            self.len += now.len();
+            rest = later;
+        }
+    }
+
+    /// Forgets all but the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len {
+            self.pieces.truncate(len.div_ceil(PIECE));
+            self.len = len;
+        }
+    }
+
+    /// What it takes.
+    pub fn memory(&self) -> usize {
+        self.pieces.len() * (PIECE + COUNTS) + self.pieces.capacity() * size_of::<Piece>()
+    }
+
+    /// The bytes, in order, as non-empty slices.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().enumerate().map(|(i, piece)| &piece.bytes()[..PIECE.min(self.len - i * PIECE)])
+    }
+
+    /// The pieces, the first of them first, each with its length. What was given out is not held any longer.
+    pub fn into_pieces(self) -> impl Iterator<Item = (Piece, usize)> {
+        let len = self.len;
+        self.pieces.into_iter().enumerate().map(move |(i, piece)| (piece, PIECE.min(len - i * PIECE)))
+    }
+}
+
+/// Reads the bytes of a [`PieceBuf`]. A piece ends when it was read.
+pub struct PieceReader<I> {
+    pieces: I,
+    /// The piece at hand, and its bytes that were not read yet.
+    now: Option<(Piece, Range<usize>)>,
+}
+
+impl PieceBuf {
+    /// The bytes, to be read once.
+    pub fn into_reader(self) -> PieceReader<impl Iterator<Item = (Piece, usize)>> {
+        PieceReader { pieces: self.into_pieces(), now: None }
+    }
+}
+
+impl<I: Iterator<Item = (Piece, usize)>> Read for PieceReader<I> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < out.len() {
+            let Some((piece, left)) = &mut self.now else {
+                let Some((piece, len)) = self.pieces.next() else { break };
+                self.now = Some((piece, 0..len));
+                continue;
+            };
+            let n = left.len().min(out.len() - filled);
+            out[filled..filled + n].copy_from_slice(&piece.bytes()[left.start..left.start + n]);
+            left.start += n;
+            filled += n;
+            if left.start == left.end {
+                self.now = None;
+            }
+        }
+        Ok(filled)
+    }
+}
+
+impl std::fmt::Debug for PieceBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes in pieces", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_takes_what_it_is_said_to_take() {
+        let before = balance();
+        for len in [0, 1, 48, 49, 112, 113, PIECE / 2, PIECE - 1, PIECE] {
+            let piece = Piece::new(&vec![7; len], 0);
+            assert_eq!((piece.memory(), balance() - before), (charge(len), charge(len) as i64), "{len}");
+            assert!(piece.bytes().len() >= len && piece.bytes()[..len].iter().all(|&b| b == 7));
+            assert!(piece.bytes()[len..].iter().all(|&b| b == 0));
+            let sent = piece.slice(0..len.max(1));
+            drop(piece);
+            assert_eq!(balance() - before, charge(len) as i64, "what is on its way keeps it");
+            drop(sent);
+            assert_eq!(balance(), before);
+        }
+        assert_eq!(Piece::new(b"x", PIECE).memory(), PIECE + COUNTS);
+    }
+
+    #[test]
+    fn whoever_is_alone_may_write() {
+        let mut piece = Piece::new(b"abc", 0);
+        piece.own().expect("alone")[0] = b'z';
+        let other = piece.clone();
+        assert!(piece.own().is_none() && piece.is(&other));
+        drop(other);
+        assert_eq!(&piece.own().expect("alone again")[..3], b"zbc");
+    }
+
+    #[test]
+    fn pieces_end_where_they_end() {
+        let before = balance();
+        let piece = Piece::new(b"abc", PIECE);
+        let there = std::thread::spawn(move || {
+            drop(piece);
+            balance()
+        });
+        let (here, there) = (balance() - before, there.join().expect("no panic"));
+        assert_eq!((here, there), ((PIECE + COUNTS) as i64, -((PIECE + COUNTS) as i64)));
+    }
+
+    #[test]
+    fn a_buffer_grows_by_any_steps() {
+        let text: Vec<u8> = (0..3 * PIECE + 5).map(|i| (i * 7) as u8).collect();
+        for step in [1000, PIECE - 1, PIECE, PIECE + 1, text.len()] {
+            let mut buffer = PieceBuf::default();
+            text.chunks(step).for_each(|part| buffer.push(part));
+            assert_eq!(
+                (buffer.len(), buffer.chunks().flatten().copied().collect::<Vec<_>>()),
+                (text.len(), text.clone())
+            );
+            let mut read = Vec::new();
+            buffer.clone().into_reader().read_to_end(&mut read).unwrap();
+            assert!(read == text);
+            buffer.truncate(2 * PIECE);
+            assert_eq!(buffer.chunks().map(<[u8]>::len).collect::<Vec<_>>(), [PIECE, PIECE]);
+            assert!(buffer.into_pieces().all(|(piece, len)| piece.memory() == PIECE + COUNTS && len == PIECE));
+        }
+    }
+}
