@@ -149,8 +149,13 @@ impl<'a> EntryRef<'a> {
     /// The earliest deadline of a hash's fields; none for whatever is no hash.
     #[inline]
     pub fn field_deadline(self) -> Option<i64> {
-        let may = self.0.type_id() == TypeName::Hash as u8 && self.0.encoding() != Encoding::Listpack as u8;
-        if may { HashRef::of(self.encoding(), self.stored()).next_deadline() } else { None }
+        if self.0.type_id() != TypeName::Hash as u8 || self.0.encoding() == Encoding::Listpack as u8 {
+            return None;
+        }
+        match self.0.payload() {
+            dict::PayloadRef::Node(Object::Hash(hash)) => hash.next_deadline(),
+            _ => HashRef::of(self.encoding(), self.stored()).next_deadline(),
+        }
     }
 
     /// Whether it can be a string that is too large for the entry.
