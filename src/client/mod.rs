@@ -37,6 +37,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::reactor::ConnId;
 use crate::resp::{OwnedArgs, Proto, Reply, RequestParser};
+use crate::util::bit_set::bit_set;
 pub use address::is_loopback;
 pub use outbox::{Outbox, Push};
 pub use recent::RecentBuffers;
@@ -45,47 +46,10 @@ pub use transaction::{Queued, Transaction};
 /// The number CLIENT ID replies with. Never reused.
 pub type ClientId = u64;
 
-macro_rules! bits {
-    ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident = $bit:expr;)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-        pub struct $name(u32);
-
-        impl $name {
-            /// Nothing set.
-            pub const NONE: $name = $name(0);
-            $($(#[$item_doc])* pub const $item: $name = $name(1 << $bit);)*
-
-            /// Whether nothing is set.
-            #[inline]
-            pub const fn is_empty(self) -> bool {
-                self.0 == 0
-            }
-
-            /// Whether any of `other` is set.
-            #[inline]
-            pub const fn has(self, other: $name) -> bool {
-                self.0 & other.0 != 0
-            }
-
-            /// Sets or clears all of `other`.
-            #[inline]
-            pub fn put(&mut self, other: $name, on: bool) {
-                if on { self.0 |= other.0 } else { self.0 &= !other.0 }
-            }
-
-            /// Union.
-            pub const fn or(self, other: $name) -> $name {
-                $name(self.0 | other.0)
-            }
-        }
-    };
-}
-
-bits! {
+bit_set! {
     /// Reasons why this client's next request cannot take the short way through the gates. Empty nearly always: the
     /// call path tests the whole set with one branch.
-    Attention {
+    Attention: u32 {
         /// Must authenticate first.
         UNAUTHENTICATED = 0;
         /// Requests are queued, not run.
@@ -120,9 +84,9 @@ impl Attention {
     pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED);
 }
 
-bits! {
+bit_set! {
     /// Lasting facts about a client.
-    ClientFlags {
+    ClientFlags: u32 {
         /// Came through the unix socket.
         UNIX_SOCKET = 0;
         /// CLIENT NO-EVICT.

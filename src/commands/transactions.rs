@@ -20,11 +20,11 @@ static MULTI: CommandSpec = CommandSpec {
     group: Group::Transactions,
     arity: Arity::Exactly(1),
     flags: Flags::NOSCRIPT
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::FAST)
-        .and(Flags::ALLOW_BUSY)
-        .and(Flags::NOT_QUEUED),
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::ALLOW_BUSY)
+        .or(Flags::NOT_QUEUED),
     handler: Handler::Admin(multi),
     ..CommandSpec::BASE
 };
@@ -37,11 +37,11 @@ static EXEC: CommandSpec = CommandSpec {
     group: Group::Transactions,
     arity: Arity::Exactly(1),
     flags: Flags::NOSCRIPT
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::SKIP_SLOWLOG)
-        .and(Flags::NOT_QUEUED)
-        .and(Flags::RUNS_QUEUE),
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::SKIP_SLOWLOG)
+        .or(Flags::NOT_QUEUED)
+        .or(Flags::RUNS_QUEUE),
     handler: Handler::Admin(exec),
     ..CommandSpec::BASE
 };
@@ -53,11 +53,11 @@ static DISCARD: CommandSpec = CommandSpec {
     group: Group::Transactions,
     arity: Arity::Exactly(1),
     flags: Flags::NOSCRIPT
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::FAST)
-        .and(Flags::ALLOW_BUSY)
-        .and(Flags::NOT_QUEUED),
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::ALLOW_BUSY)
+        .or(Flags::NOT_QUEUED),
     handler: Handler::Admin(discard),
     ..CommandSpec::BASE
 };
@@ -70,11 +70,11 @@ static WATCH: CommandSpec = CommandSpec {
     group: Group::Transactions,
     arity: Arity::AtLeast(2),
     flags: Flags::NOSCRIPT
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::FAST)
-        .and(Flags::ALLOW_BUSY)
-        .and(Flags::NOT_QUEUED),
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::ALLOW_BUSY)
+        .or(Flags::NOT_QUEUED),
     keys: &[KeySpec::rest(1, 1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key").multiple()],
     handler: Handler::Admin(watch),
@@ -87,7 +87,7 @@ static UNWATCH: CommandSpec = CommandSpec {
     since: "2.2.0",
     group: Group::Transactions,
     arity: Arity::Exactly(1),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::ALLOW_BUSY),
     handler: Handler::Admin(unwatch),
     ..CommandSpec::BASE
 };

@@ -8,6 +8,7 @@
 
 use super::value::How;
 use super::{Config, names};
+use crate::util::bit_set::bit_set;
 
 /// The part of the configuration a parameter belongs to: a struct in [`Config`], a table in the TOML
 /// file, a prefix of environment variables and a heading in the documentation.
@@ -104,34 +105,21 @@ pub enum Kind {
     Special(&'static str),
 }
 
-/// Properties of a parameter that are either there or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flags(u8);
-
-impl Flags {
-    /// No property.
-    pub const NONE: Flags = Flags(0);
-    /// Only at start; CONFIG SET refuses it.
-    pub const IMMUTABLE: Flags = Flags(1);
-    /// CONFIG GET names it only when asked for it by its exact name.
-    pub const HIDDEN: Flags = Flags(1 << 1);
-    /// A secret: never logged.
-    pub const SENSITIVE: Flags = Flags(1 << 2);
-    /// CONFIG SET refuses it unless enable-protected-configs allows it.
-    pub const PROTECTED: Flags = Flags(1 << 3);
-    /// Takes several arguments; a single one is split at blanks.
-    pub const MULTI: Flags = Flags(1 << 4);
-    /// CONFIG SET refuses it while a data set is being loaded.
-    pub const NOT_WHILE_LOADING: Flags = Flags(1 << 5);
-
-    /// Both.
-    pub const fn and(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
-    }
-
-    /// Whether all of `other` is there.
-    pub const fn has(self, other: Flags) -> bool {
-        self.0 & other.0 == other.0
+bit_set! {
+    /// Properties of a parameter that are either there or not.
+    Flags: u8 {
+        /// Only at start; CONFIG SET refuses it.
+        IMMUTABLE = 0;
+        /// CONFIG GET names it only when asked for it by its exact name.
+        HIDDEN = 1;
+        /// A secret: never logged.
+        SENSITIVE = 2;
+        /// CONFIG SET refuses it unless enable-protected-configs allows it.
+        PROTECTED = 3;
+        /// Takes several arguments; a single one is split at blanks.
+        MULTI = 4;
+        /// CONFIG SET refuses it while a data set is being loaded.
+        NOT_WHILE_LOADING = 5;
     }
 }
 
@@ -349,7 +337,7 @@ impl Spec {
     }
 
     pub(super) const fn flag(mut self, flags: Flags) -> Spec {
-        self.flags = self.flags.and(flags);
+        self.flags = self.flags.or(flags);
         self
     }
 

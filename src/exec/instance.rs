@@ -26,45 +26,28 @@ use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::Saver;
 use crate::reactor::ConnId;
+use crate::util::bit_set::bit_set;
 use crate::util::rng::Rng;
 
-/// Reasons why no request can take the short way just now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Alert(u32);
-
-impl Alert {
-    /// The data set is being loaded.
-    pub const LOADING: Alert = Alert(1);
-    /// CLIENT PAUSE.
-    pub const PAUSED: Alert = Alert(1 << 1);
-    /// Somebody is in MONITOR mode.
-    pub const MONITORED: Alert = Alert(1 << 2);
-    /// Memory was over maxmemory when a command last asked.
-    pub const OVER_MEMORY: Alert = Alert(1 << 3);
-    /// The last save failed and writes are to stop.
-    pub const DISK_ERROR: Alert = Alert(1 << 4);
-    /// maxmemory is set. Alone, it is no reason while memory is within it.
-    pub const LIMITED_MEMORY: Alert = Alert(1 << 5);
-    /// There are fewer replicas than `min-replicas-to-write` asks for.
-    pub const FEW_REPLICAS: Alert = Alert(1 << 6);
-    /// DEBUG KEYSIZES-HIST-ASSERT: every command is followed by a look at the sizes of all values.
-    pub const SIZES_ASSERTED: Alert = Alert(1 << 7);
-
-    /// No reason.
-    #[inline]
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether any of `other` is set.
-    #[inline]
-    pub fn has(self, other: Alert) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// Sets or clears a reason.
-    pub fn put(&mut self, other: Alert, on: bool) {
-        if on { self.0 |= other.0 } else { self.0 &= !other.0 }
+bit_set! {
+    /// Reasons why the gates have to be asked about every request just now.
+    Alert: u32 {
+        /// The data set is being loaded.
+        LOADING = 0;
+        /// CLIENT PAUSE.
+        PAUSED = 1;
+        /// Somebody is in MONITOR mode.
+        MONITORED = 2;
+        /// Memory was over maxmemory when a command last asked.
+        OVER_MEMORY = 3;
+        /// The last save failed and writes are to stop.
+        DISK_ERROR = 4;
+        /// maxmemory is set. Alone, it is no reason while memory is within it.
+        LIMITED_MEMORY = 5;
+        /// There are fewer replicas than `min-replicas-to-write` asks for.
+        FEW_REPLICAS = 6;
+        /// DEBUG KEYSIZES-HIST-ASSERT: every command is followed by a look at the sizes of all values.
+        SIZES_ASSERTED = 7;
     }
 }
 

@@ -35,7 +35,7 @@ pub fn find(spec: &CommandSpec, args: Args<'_>) -> Option<Vec<FoundKey>> {
 /// What a request's command has declared, for the keyspace to compare with what it does.
 #[cfg(debug_assertions)]
 pub fn declared(command: &Command, args: Args<'_>) -> Declared {
-    let changed = Access::READ_WRITE.and(Access::OVERWRITE).and(Access::REMOVE).and(Access::BOOKKEEPING);
+    let changed = Access::READ_WRITE.or(Access::OVERWRITE).or(Access::REMOVE).or(Access::BOOKKEEPING);
     let flags = command.flags;
     let keys = (!flags.has(Flags::UNDECLARED_KEYS)).then(|| {
         let mut keys = HashMap::new();

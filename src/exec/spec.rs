@@ -11,6 +11,7 @@ use crate::config::choice::Allowed;
 use crate::exec::ctx::{AdminCtx, DataCtx};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::resp::Args;
+use crate::util::bit_set::named_bit_set;
 
 /// Stands for a secret argument.
 const REDACTED: &[u8] = b"(redacted)";
@@ -244,50 +245,7 @@ impl Group {
     }
 }
 
-macro_rules! bit_set {
-    ($(#[$doc:meta])* $name:ident : $repr:ty { $($(#[$item_doc:meta])* $item:ident = $bit:expr, $text:expr;)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub struct $name($repr);
-
-        impl $name {
-            /// The empty set.
-            pub const NONE: $name = $name(0);
-            $($(#[$item_doc])* pub const $item: $name = $name(1 << $bit);)*
-
-            /// Every member with the name it has on the wire, in Redis's order.
-            pub const NAMES: &'static [($name, &'static str)] = &[$(($name::$item, $text)),*];
-
-            /// Union, for `const` declarations.
-            pub const fn and(self, other: $name) -> $name {
-                $name(self.0 | other.0)
-            }
-
-            /// Union.
-            pub const fn or(self, other: $name) -> $name {
-                $name(self.0 | other.0)
-            }
-
-            /// Whether any member of `other` is in this set.
-            #[inline]
-            pub const fn has(self, other: $name) -> bool {
-                self.0 & other.0 != 0
-            }
-
-            /// The wire names of the members.
-            pub fn names(self) -> impl Iterator<Item = &'static str> {
-                Self::NAMES.iter().filter(move |(m, _)| self.has(*m)).map(|(_, n)| *n)
-            }
-
-            /// How many members have names.
-            pub fn count(self) -> usize {
-                self.names().count()
-            }
-        }
-    };
-}
-
-bit_set! {
+named_bit_set! {
     /// What a command does and where it may run. The names are those of COMMAND INFO.
     Flags: u32 {
         /// May change data.
@@ -349,7 +307,7 @@ impl Flags {
     pub const ALWAYS_TOUCHES: Flags = Flags(1 << 26);
 }
 
-bit_set! {
+named_bit_set! {
     /// ACL categories, without the `@`.
     Categories: u32 {
         /// Keys of any type.
@@ -397,7 +355,7 @@ bit_set! {
     }
 }
 
-bit_set! {
+named_bit_set! {
     /// What a command does with the keys of one key spec. The names are those of COMMAND INFO's key specs.
     Access: u16 {
         /// Reads and writes the value.
@@ -520,7 +478,7 @@ impl KeySpec {
 
     /// The same, with an access that depends on the arguments.
     pub const fn varying(self, access_of: fn(Args<'_>) -> Access) -> KeySpec {
-        KeySpec { access: self.access.and(Access::VARIABLE_FLAGS), access_of: Some(access_of), ..self }
+        KeySpec { access: self.access.or(Access::VARIABLE_FLAGS), access_of: Some(access_of), ..self }
     }
 
     /// The same with a remark.

@@ -17,6 +17,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | `bit_set` | flags: sets of a few named members |
 //! | [`bits`] | bits of byte strings: parts of bytes, integers of any width |
 //! | [`crc16`] | the checksum behind cluster slots, and the slot of a key |
 //! | [`crc64`] | the checksum of RDB files |
@@ -35,6 +36,7 @@
 //!
 //! [`gather`], because every reply passes through it; then [`num`].
 
+pub(crate) mod bit_set;
 pub mod bits;
 pub mod crc16;
 pub mod crc64;

@@ -18,10 +18,10 @@ pub(super) static BITOP: CommandSpec = CommandSpec {
     since: "2.6.0",
     group: Group::Bitmap,
     arity: Arity::AtLeast(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[
-        KeySpec::at(2, Access::OVERWRITE.and(Access::UPDATE)),
-        KeySpec::rest(3, 1, Access::READ_ONLY.and(Access::ACCESS)),
+        KeySpec::at(2, Access::OVERWRITE.or(Access::UPDATE)),
+        KeySpec::rest(3, 1, Access::READ_ONLY.or(Access::ACCESS)),
     ],
     args: &[
         ArgSpec::one_of(

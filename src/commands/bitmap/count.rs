@@ -23,7 +23,7 @@ pub(super) static BITCOUNT: CommandSpec = CommandSpec {
     group: Group::Bitmap,
     arity: Arity::AtLeast(2),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::block("range", &[ArgSpec::integer("start"), ArgSpec::integer("end"), UNIT.optional().since("7.0.0")])
@@ -41,7 +41,7 @@ pub(super) static BITPOS: CommandSpec = CommandSpec {
     group: Group::Bitmap,
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::integer("bit"),

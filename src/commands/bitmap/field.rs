@@ -25,8 +25,8 @@ pub(super) static BITFIELD: CommandSpec = CommandSpec {
     since: "3.2.0",
     group: Group::Bitmap,
     arity: Arity::AtLeast(2),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE))
         .varying(access_of_bitfield)
         .note("GET alone only reads")],
     args: &[
@@ -75,8 +75,8 @@ pub(super) static BITFIELD_RO: CommandSpec = CommandSpec {
     since: "6.0.0",
     group: Group::Bitmap,
     arity: Arity::AtLeast(2),
-    flags: Flags::READONLY.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    flags: Flags::READONLY.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), GET.multiple_token().optional()],
     handler: Handler::Data(bitfield_ro),
     ..CommandSpec::BASE
@@ -212,9 +212,9 @@ fn field_type(text: &[u8]) -> Option<(bool, u32)> {
 /// BITFIELD only reads when all its operations do.
 fn access_of_bitfield(args: Args<'_>) -> Access {
     if only_reads(args) {
-        Access::READ_ONLY.and(Access::ACCESS)
+        Access::READ_ONLY.or(Access::ACCESS)
     } else {
-        Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE)
+        Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE)
     }
 }
 

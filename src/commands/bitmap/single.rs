@@ -13,8 +13,8 @@ pub(super) static GETBIT: CommandSpec = CommandSpec {
     since: "2.2.0",
     group: Group::Bitmap,
     arity: Arity::Exactly(3),
-    flags: Flags::READONLY.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    flags: Flags::READONLY.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("offset")],
     handler: Handler::Data(getbit),
     ..CommandSpec::BASE
@@ -26,8 +26,8 @@ pub(super) static SETBIT: CommandSpec = CommandSpec {
     since: "2.2.0",
     group: Group::Bitmap,
     arity: Arity::Exactly(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("offset"), ArgSpec::integer("value")],
     handler: Handler::Data(setbit),
     ..CommandSpec::BASE

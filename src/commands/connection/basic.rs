@@ -12,7 +12,7 @@ pub(super) static PING: CommandSpec = CommandSpec {
     summary: "Answers PONG, or the argument given.",
     group: Group::Connection,
     arity: Arity::AtLeast(1),
-    flags: Flags::FAST.and(Flags::REPORTS_DISK_ERROR),
+    flags: Flags::FAST.or(Flags::REPORTS_DISK_ERROR),
     args: &[ArgSpec::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     handler: Handler::Admin(ping),
@@ -24,7 +24,7 @@ pub(super) static ECHO: CommandSpec = CommandSpec {
     summary: "Returns its argument.",
     group: Group::Connection,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
     args: &[ArgSpec::string("message")],
     handler: Handler::Admin(echo),
     ..CommandSpec::BASE
@@ -35,7 +35,7 @@ pub(super) static SELECT: CommandSpec = CommandSpec {
     summary: "Switches the connection to another database.",
     group: Group::Connection,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
     args: &[ArgSpec::integer("index")],
     handler: Handler::Admin(select),
     ..CommandSpec::BASE
@@ -47,12 +47,12 @@ pub(super) static QUIT: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::AtLeast(1),
     flags: Flags::NOSCRIPT
-        .and(Flags::NOT_QUEUED)
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::FAST)
-        .and(Flags::NO_AUTH)
-        .and(Flags::ALLOW_BUSY),
+        .or(Flags::NOT_QUEUED)
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::NO_AUTH)
+        .or(Flags::ALLOW_BUSY),
     deprecated: Some(("7.2.0", "just closing the connection")),
     handler: Handler::Admin(quit),
     ..CommandSpec::BASE
@@ -65,12 +65,12 @@ pub(super) static RESET: CommandSpec = CommandSpec {
     group: Group::Connection,
     arity: Arity::Exactly(1),
     flags: Flags::NOSCRIPT
-        .and(Flags::NOT_QUEUED)
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::FAST)
-        .and(Flags::NO_AUTH)
-        .and(Flags::ALLOW_BUSY),
+        .or(Flags::NOT_QUEUED)
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::NO_AUTH)
+        .or(Flags::ALLOW_BUSY),
     handler: Handler::Admin(reset),
     ..CommandSpec::BASE
 };

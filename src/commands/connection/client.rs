@@ -40,7 +40,7 @@ static CLIENT_ID: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Connection,
     arity: Arity::Exactly(2),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
     handler: Handler::Admin(client_id),
     ..CommandSpec::BASE
 };
@@ -51,7 +51,7 @@ static CLIENT_INFO: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Connection,
     arity: Arity::Exactly(2),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
     tips: &["nondeterministic_output"],
     handler: Handler::Admin(client_info),
     ..CommandSpec::BASE
@@ -63,7 +63,7 @@ static CLIENT_GETNAME: CommandSpec = CommandSpec {
     since: "2.6.9",
     group: Group::Connection,
     arity: Arity::Exactly(2),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
     handler: Handler::Admin(client_getname),
     ..CommandSpec::BASE
 };
@@ -74,7 +74,7 @@ static CLIENT_SETNAME: CommandSpec = CommandSpec {
     since: "2.6.9",
     group: Group::Connection,
     arity: Arity::Exactly(3),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::string("connection-name")],
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     handler: Handler::Admin(client_setname),
@@ -87,7 +87,7 @@ static CLIENT_SETINFO: CommandSpec = CommandSpec {
     since: "7.2.0",
     group: Group::Connection,
     arity: Arity::Exactly(4),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::one_of(
         "attr",
         &[ArgSpec::string("libname").token("LIB-NAME"), ArgSpec::string("libver").token("LIB-VER")],
@@ -103,7 +103,7 @@ static CLIENT_NO_EVICT: CommandSpec = CommandSpec {
     since: "7.0.0",
     group: Group::Connection,
     arity: Arity::Exactly(3),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::one_of("enabled", &[ArgSpec::word("on", "ON"), ArgSpec::word("off", "OFF")])],
     handler: Handler::Admin(client_no_evict),
     ..CommandSpec::BASE
@@ -115,7 +115,7 @@ static CLIENT_NO_TOUCH: CommandSpec = CommandSpec {
     since: "7.2.0",
     group: Group::Connection,
     arity: Arity::Exactly(3),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::one_of("enabled", &[ArgSpec::word("on", "ON"), ArgSpec::word("off", "OFF")])],
     handler: Handler::Admin(client_no_touch),
     ..CommandSpec::BASE
@@ -127,7 +127,7 @@ static CLIENT_REPLY: CommandSpec = CommandSpec {
     since: "3.2.0",
     group: Group::Connection,
     arity: Arity::Exactly(3),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::one_of(
         "action",
         &[ArgSpec::word("on", "ON"), ArgSpec::word("off", "OFF"), ArgSpec::word("skip", "SKIP")],
@@ -142,7 +142,7 @@ static CLIENT_HELP: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Connection,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.or(Flags::STALE),
     handler: Handler::Admin(client_help),
     ..CommandSpec::BASE
 };

@@ -17,7 +17,7 @@ pub(super) static CLIENT_LIST: CommandSpec = CommandSpec {
     since: "2.4.0",
     group: Group::Connection,
     arity: Arity::AtLeast(2),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     args: &[
         ArgSpec::one_of(
             "client-type",
@@ -45,7 +45,7 @@ pub(super) static CLIENT_KILL: CommandSpec = CommandSpec {
     since: "2.4.0",
     group: Group::Connection,
     arity: Arity::AtLeast(3),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::one_of(
         "filter",
         &[
@@ -89,7 +89,7 @@ pub(super) static CLIENT_PAUSE: CommandSpec = CommandSpec {
     since: "3.0.0",
     group: Group::Connection,
     arity: Arity::AtLeast(3),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     args: &[
         ArgSpec::integer("timeout"),
         ArgSpec::one_of("mode", &[ArgSpec::word("write", "WRITE"), ArgSpec::word("all", "ALL")])
@@ -106,7 +106,7 @@ pub(super) static CLIENT_UNPAUSE: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Connection,
     arity: Arity::Exactly(2),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     handler: Handler::Admin(client_unpause),
     ..CommandSpec::BASE
 };
@@ -117,7 +117,7 @@ pub(super) static CLIENT_UNBLOCK: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Connection,
     arity: Arity::AtLeast(3),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     args: &[
         ArgSpec::integer("client-id"),
         ArgSpec::one_of("unblock-type", &[ArgSpec::word("timeout", "TIMEOUT"), ArgSpec::word("error", "ERROR")])

@@ -13,12 +13,7 @@ pub(super) static HELLO: CommandSpec = CommandSpec {
     since: "6.0.0",
     group: Group::Connection,
     arity: Arity::AtLeast(1),
-    flags: Flags::NOSCRIPT
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::FAST)
-        .and(Flags::NO_AUTH)
-        .and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::NO_AUTH).or(Flags::ALLOW_BUSY),
     args: &[ArgSpec::block(
         "arguments",
         &[
@@ -40,12 +35,7 @@ pub(super) static AUTH: CommandSpec = CommandSpec {
     summary: "Authenticates the connection.",
     group: Group::Connection,
     arity: Arity::AtLeast(2),
-    flags: Flags::NOSCRIPT
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::FAST)
-        .and(Flags::NO_AUTH)
-        .and(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::NO_AUTH).or(Flags::ALLOW_BUSY),
     args: &[ArgSpec::string("username").optional().since("6.0.0"), ArgSpec::string("password")],
     secret: Some(|_, i| i >= 1),
     handler: Handler::Admin(auth),

@@ -83,7 +83,7 @@ pub(super) static OBJECT_HELP: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Generic,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.or(Flags::STALE),
     handler: Handler::Data(object_help),
     ..CommandSpec::BASE
 };

@@ -36,7 +36,7 @@ pub(super) static KEYS: CommandSpec = CommandSpec {
     complexity: "O(N), N the keys in the database",
     group: Group::Generic,
     arity: Arity::Exactly(2),
-    flags: Flags::READONLY.and(Flags::UNDECLARED_KEYS),
+    flags: Flags::READONLY.or(Flags::UNDECLARED_KEYS),
     categories: Categories::DANGEROUS,
     args: &[ArgSpec::pattern("pattern")],
     tips: &["request_policy:all_shards", "nondeterministic_output_order"],

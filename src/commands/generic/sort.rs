@@ -22,10 +22,9 @@ use crate::types::list::{NewList, Side};
 use crate::types::string::StringRef;
 use crate::types::value::{NewValue, ValueRef};
 
-const ON_TYPES: Categories =
-    Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS);
+const ON_TYPES: Categories = Categories::SET.or(Categories::SORTEDSET).or(Categories::LIST).or(Categories::DANGEROUS);
 
-const PATTERN_KEYS: KeySpec = KeySpec::searched(|_| None, Access::READ_ONLY.and(Access::ACCESS))
+const PATTERN_KEYS: KeySpec = KeySpec::searched(|_| None, Access::READ_ONLY.or(Access::ACCESS))
     .note("which keys BY and GET name depends on the elements");
 
 const ORDER: ArgSpec =
@@ -42,12 +41,12 @@ pub(super) static SORT: CommandSpec = CommandSpec {
     complexity: "O(N+M*log(M)), N the elements, M those returned",
     group: Group::Generic,
     arity: Arity::AtLeast(2),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::UNDECLARED_KEYS),
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::UNDECLARED_KEYS),
     categories: ON_TYPES,
     keys: &[
-        KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS)),
+        KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS)),
         PATTERN_KEYS,
-        KeySpec::searched(store_key, Access::OVERWRITE.and(Access::UPDATE)).note("STORE may stand anywhere"),
+        KeySpec::searched(store_key, Access::OVERWRITE.or(Access::UPDATE)).note("STORE may stand anywhere"),
     ],
     args: &[
         ArgSpec::key("key"),
@@ -69,9 +68,9 @@ pub(super) static SORT_RO: CommandSpec = CommandSpec {
     since: "7.0.0",
     group: Group::Generic,
     arity: Arity::AtLeast(2),
-    flags: Flags::READONLY.and(Flags::UNDECLARED_KEYS),
+    flags: Flags::READONLY.or(Flags::UNDECLARED_KEYS),
     categories: ON_TYPES,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS)), PATTERN_KEYS],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS)), PATTERN_KEYS],
     args: &[ArgSpec::key("key"), BY, LIMIT, GET, ORDER, ALPHA],
     handler: Handler::Data(sort_ro),
     ..CommandSpec::BASE

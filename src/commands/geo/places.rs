@@ -17,8 +17,8 @@ pub(super) static GEOADD: CommandSpec = CommandSpec {
     since: "3.2.0",
     group: Group::Geo,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::one_of("condition", &[ArgSpec::word("nx", "NX"), ArgSpec::word("xx", "XX")]).optional().since("6.2.0"),
@@ -39,7 +39,7 @@ pub(super) static GEOPOS: CommandSpec = CommandSpec {
     group: Group::Geo,
     arity: Arity::AtLeast(2),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple().optional()],
     handler: Handler::Data(geopos),
     ..CommandSpec::BASE
@@ -52,7 +52,7 @@ pub(super) static GEODIST: CommandSpec = CommandSpec {
     group: Group::Geo,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member1"), ArgSpec::string("member2"), UNIT.optional()],
     handler: Handler::Data(geodist),
     ..CommandSpec::BASE
@@ -66,7 +66,7 @@ pub(super) static GEOHASH: CommandSpec = CommandSpec {
     group: Group::Geo,
     arity: Arity::AtLeast(2),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("member").multiple().optional()],
     handler: Handler::Data(geohash),
     ..CommandSpec::BASE

@@ -52,11 +52,11 @@ const STORE: ArgSpec = ArgSpec::one_of(
 )
 .optional();
 
-const READS: KeySpec = KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS));
+const READS: KeySpec = KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS));
 
 const fn stores(word: &'static str, from: i16) -> KeySpec {
     KeySpec {
-        access: Access::OVERWRITE.and(Access::UPDATE),
+        access: Access::OVERWRITE.or(Access::UPDATE),
         access_of: None,
         begin: Begin::Keyword(word, from),
         find: Find::Range { last: 0, step: 1, limit: 0 },
@@ -85,11 +85,8 @@ pub(super) static GEOSEARCHSTORE: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Geo,
     arity: Arity::AtLeast(8),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[
-        KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE)),
-        KeySpec::at(2, Access::READ_ONLY.and(Access::ACCESS)),
-    ],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::OVERWRITE.or(Access::UPDATE)), KeySpec::at(2, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("destination"),
         ArgSpec::key_of("source", 1),
@@ -110,7 +107,7 @@ pub(super) static GEORADIUS: CommandSpec = CommandSpec {
     since: "3.2.0",
     group: Group::Geo,
     arity: Arity::AtLeast(6),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[READS, stores("STORE", 6), stores("STOREDIST", 6)],
     args: &[
         ArgSpec::key("key"),
@@ -163,7 +160,7 @@ pub(super) static GEORADIUSBYMEMBER: CommandSpec = CommandSpec {
     since: "3.2.0",
     group: Group::Geo,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[READS, stores("STORE", 5), stores("STOREDIST", 5)],
     args: &[
         ArgSpec::key("key"),

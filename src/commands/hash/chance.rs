@@ -25,7 +25,7 @@ pub(super) static HRANDFIELD: CommandSpec = CommandSpec {
     group: Group::Hash,
     arity: Arity::AtLeast(2),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::block("options", &[ArgSpec::integer("count"), ArgSpec::word("withvalues", "WITHVALUES").optional()])

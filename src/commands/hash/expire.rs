@@ -29,8 +29,8 @@ const FAMILY: CommandSpec = CommandSpec {
     since: "7.4.0",
     group: Group::Hash,
     arity: Arity::AtLeast(6),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE))],
     ..CommandSpec::BASE
 };
 

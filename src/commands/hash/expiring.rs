@@ -19,8 +19,8 @@ pub(super) static HGETDEL: CommandSpec = CommandSpec {
     since: "8.0.0",
     group: Group::Hash,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::DELETE))],
     args: &[ArgSpec::key("key"), FIELDS],
     handler: Handler::Data(hgetdel),
     ..CommandSpec::BASE
@@ -33,8 +33,8 @@ pub(super) static HGETEX: CommandSpec = CommandSpec {
     since: "8.0.0",
     group: Group::Hash,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::one_of(
@@ -61,8 +61,8 @@ pub(super) static HSETEX: CommandSpec = CommandSpec {
     since: "8.0.0",
     group: Group::Hash,
     arity: Arity::AtLeast(6),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::one_of("condition", &[ArgSpec::word("fnx", "FNX"), ArgSpec::word("fxx", "FXX")]).optional(),

@@ -13,8 +13,8 @@ const FAMILY: CommandSpec = CommandSpec {
     since: "7.4.0",
     group: Group::Hash,
     arity: Arity::AtLeast(5),
-    flags: Flags::READONLY.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    flags: Flags::READONLY.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), FIELDS],
     ..CommandSpec::BASE
 };

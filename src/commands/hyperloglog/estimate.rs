@@ -17,8 +17,8 @@ pub(super) static PFADD: CommandSpec = CommandSpec {
     since: "2.8.9",
     group: Group::Hyperloglog,
     arity: Arity::AtLeast(2),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::INSERT))],
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::INSERT))],
     args: &[ArgSpec::key("key"), ArgSpec::string("element").multiple().optional()],
     handler: Handler::Data(pfadd),
     ..CommandSpec::BASE
@@ -31,8 +31,8 @@ pub(super) static PFCOUNT: CommandSpec = CommandSpec {
     since: "2.8.9",
     group: Group::Hyperloglog,
     arity: Arity::AtLeast(2),
-    flags: Flags::READONLY.and(Flags::MAY_REPLICATE),
-    keys: &[KeySpec::rest(1, 1, Access::READ_WRITE.and(Access::ACCESS))
+    flags: Flags::READONLY.or(Flags::MAY_REPLICATE),
+    keys: &[KeySpec::rest(1, 1, Access::READ_WRITE.or(Access::ACCESS))
         .note("the count of a single key is remembered in its value")],
     args: &[ArgSpec::key("key").multiple()],
     handler: Handler::Data(pfcount),
@@ -46,10 +46,10 @@ pub(super) static PFMERGE: CommandSpec = CommandSpec {
     since: "2.8.9",
     group: Group::Hyperloglog,
     arity: Arity::AtLeast(2),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[
-        KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::INSERT)),
-        KeySpec::rest(2, 1, Access::READ_ONLY.and(Access::ACCESS)),
+        KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::INSERT)),
+        KeySpec::rest(2, 1, Access::READ_ONLY.or(Access::ACCESS)),
     ],
     args: &[ArgSpec::key("destkey"), ArgSpec::key_of("sourcekey", 1).multiple().optional()],
     handler: Handler::Data(pfmerge),

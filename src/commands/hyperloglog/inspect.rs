@@ -15,8 +15,8 @@ pub(super) static PFDEBUG: CommandSpec = CommandSpec {
     since: "2.8.9",
     group: Group::Hyperloglog,
     arity: Arity::Exactly(3),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::ADMIN),
-    keys: &[KeySpec::at(2, Access::READ_WRITE.and(Access::ACCESS))],
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::ADMIN),
+    keys: &[KeySpec::at(2, Access::READ_WRITE.or(Access::ACCESS))],
     args: &[ArgSpec::string("subcommand"), ArgSpec::key("key")],
     handler: Handler::Data(pfdebug),
     ..CommandSpec::BASE

@@ -16,7 +16,7 @@ pub(super) static LLEN: CommandSpec = CommandSpec {
     summary: "Counts the elements of a list.",
     group: Group::List,
     arity: Arity::Exactly(2),
-    flags: Flags::READONLY.and(Flags::FAST),
+    flags: Flags::READONLY.or(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key")],
     handler: Handler::Data(llen),
@@ -30,7 +30,7 @@ pub(super) static LINDEX: CommandSpec = CommandSpec {
     group: Group::List,
     arity: Arity::Exactly(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("index")],
     handler: Handler::Data(lindex),
     ..CommandSpec::BASE
@@ -43,7 +43,7 @@ pub(super) static LRANGE: CommandSpec = CommandSpec {
     group: Group::List,
     arity: Arity::Exactly(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("start"), ArgSpec::integer("stop")],
     handler: Handler::Data(lrange),
     ..CommandSpec::BASE
@@ -57,7 +57,7 @@ pub(super) static LPOS: CommandSpec = CommandSpec {
     group: Group::List,
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("element"),
@@ -75,8 +75,8 @@ pub(super) static LSET: CommandSpec = CommandSpec {
     complexity: "O(N) at worst, N the elements of a node",
     group: Group::List,
     arity: Arity::Exactly(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("index"), ArgSpec::string("element")],
     handler: Handler::Data(lset),
     ..CommandSpec::BASE
@@ -89,8 +89,8 @@ pub(super) static LINSERT: CommandSpec = CommandSpec {
     since: "2.2.0",
     group: Group::List,
     arity: Arity::Exactly(5),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::INSERT))],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::INSERT))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::one_of("where", &[ArgSpec::word("before", "BEFORE"), ArgSpec::word("after", "AFTER")]),
@@ -108,7 +108,7 @@ pub(super) static LREM: CommandSpec = CommandSpec {
     group: Group::List,
     arity: Arity::Exactly(4),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("count"), ArgSpec::string("element")],
     handler: Handler::Data(lrem),
     ..CommandSpec::BASE
@@ -121,7 +121,7 @@ pub(super) static LTRIM: CommandSpec = CommandSpec {
     group: Group::List,
     arity: Arity::Exactly(4),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("start"), ArgSpec::integer("stop")],
     handler: Handler::Data(ltrim),
     ..CommandSpec::BASE

@@ -16,10 +16,10 @@ pub(super) static LMOVE: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::List,
     arity: Arity::Exactly(5),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[
-        KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE)),
-        KeySpec::at(2, Access::READ_WRITE.and(Access::INSERT)),
+        KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::DELETE)),
+        KeySpec::at(2, Access::READ_WRITE.or(Access::INSERT)),
     ],
     args: &[
         ArgSpec::key("source"),
@@ -37,10 +37,10 @@ pub(super) static RPOPLPUSH: CommandSpec = CommandSpec {
     since: "1.2.0",
     group: Group::List,
     arity: Arity::Exactly(3),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[
-        KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE)),
-        KeySpec::at(2, Access::READ_WRITE.and(Access::INSERT)),
+        KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::DELETE)),
+        KeySpec::at(2, Access::READ_WRITE.or(Access::INSERT)),
     ],
     args: &[ArgSpec::key("source"), ArgSpec::key_of("destination", 1)],
     deprecated: Some(("6.2.0", "LMOVE with the RIGHT and LEFT arguments")),

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// BLPOP and BRPOP: every argument but the last is a key.
 const ALL_BUT_TIMEOUT: KeySpec = KeySpec {
-    access: Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE),
+    access: Access::READ_WRITE.or(Access::ACCESS).or(Access::DELETE),
     access_of: None,
     begin: Begin::Index(1),
     find: Find::Range { last: -2, step: 1, limit: 0 },
@@ -32,7 +32,7 @@ pub(super) static BLPOP: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::List,
     arity: Arity::AtLeast(3),
-    flags: Flags::WRITE.and(Flags::BLOCKING),
+    flags: Flags::WRITE.or(Flags::BLOCKING),
     keys: &[ALL_BUT_TIMEOUT],
     args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
     handler: Handler::Blocking(blpop),
@@ -46,7 +46,7 @@ pub(super) static BRPOP: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::List,
     arity: Arity::AtLeast(3),
-    flags: Flags::WRITE.and(Flags::BLOCKING),
+    flags: Flags::WRITE.or(Flags::BLOCKING),
     keys: &[ALL_BUT_TIMEOUT],
     args: &[ArgSpec::key("key").multiple(), ArgSpec::double("timeout")],
     handler: Handler::Blocking(brpop),
@@ -60,8 +60,8 @@ pub(super) static BLMPOP: CommandSpec = CommandSpec {
     since: "7.0.0",
     group: Group::List,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::BLOCKING),
-    keys: &[KeySpec::counted(2, 1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE))],
+    flags: Flags::WRITE.or(Flags::BLOCKING),
+    keys: &[KeySpec::counted(2, 1, Access::READ_WRITE.or(Access::ACCESS).or(Access::DELETE))],
     args: &[
         ArgSpec::double("timeout"),
         ArgSpec::integer("numkeys"),
@@ -79,10 +79,10 @@ pub(super) static BLMOVE: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::List,
     arity: Arity::Exactly(6),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::BLOCKING),
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::BLOCKING),
     keys: &[
-        KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE)),
-        KeySpec::at(2, Access::READ_WRITE.and(Access::INSERT)),
+        KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::DELETE)),
+        KeySpec::at(2, Access::READ_WRITE.or(Access::INSERT)),
     ],
     args: &[
         ArgSpec::key("source"),
@@ -101,10 +101,10 @@ pub(super) static BRPOPLPUSH: CommandSpec = CommandSpec {
     since: "2.2.0",
     group: Group::List,
     arity: Arity::Exactly(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::BLOCKING),
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::BLOCKING),
     keys: &[
-        KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE)),
-        KeySpec::at(2, Access::READ_WRITE.and(Access::INSERT)),
+        KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::DELETE)),
+        KeySpec::at(2, Access::READ_WRITE.or(Access::INSERT)),
     ],
     args: &[ArgSpec::key("source"), ArgSpec::key_of("destination", 1), ArgSpec::double("timeout")],
     deprecated: Some(("6.2.0", "BLMOVE with the RIGHT and LEFT arguments")),

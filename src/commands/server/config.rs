@@ -31,7 +31,7 @@ static CONFIG_GET: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::Server,
     arity: Arity::AtLeast(3),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::string("parameter").multiple()],
     handler: Handler::Admin(config_get),
     ..CommandSpec::BASE
@@ -43,7 +43,7 @@ static CONFIG_HELP: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Server,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.or(Flags::STALE),
     handler: Handler::Admin(config_help),
     ..CommandSpec::BASE
 };
@@ -54,7 +54,7 @@ static CONFIG_RESETSTAT: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::Server,
     arity: Arity::Exactly(2),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     handler: Handler::Admin(config_resetstat),
     ..CommandSpec::BASE
@@ -66,7 +66,7 @@ static CONFIG_REWRITE: CommandSpec = CommandSpec {
     since: "2.8.0",
     group: Group::Server,
     arity: Arity::Exactly(2),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     handler: Handler::Admin(config_rewrite),
     ..CommandSpec::BASE
@@ -79,7 +79,7 @@ static CONFIG_SET: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::Server,
     arity: Arity::AtLeast(4),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::block("data", &[ArgSpec::string("parameter"), ArgSpec::string("value")]).multiple()],
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     secret: Some(value_is_secret),

@@ -14,7 +14,7 @@ pub(super) static DBSIZE: CommandSpec = CommandSpec {
     summary: "Counts the keys of the database.",
     group: Group::Server,
     arity: Arity::Exactly(1),
-    flags: Flags::READONLY.and(Flags::FAST),
+    flags: Flags::READONLY.or(Flags::FAST),
     categories: Categories::KEYSPACE,
     tips: &["request_policy:all_shards", "response_policy:agg_sum"],
     handler: Handler::Admin(dbsize),
@@ -28,7 +28,7 @@ pub(super) static FLUSHALL: CommandSpec = CommandSpec {
     group: Group::Server,
     arity: Arity::AtLeast(1),
     flags: Flags::WRITE,
-    categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
+    categories: Categories::KEYSPACE.or(Categories::DANGEROUS),
     args: &[ArgSpec::one_of(
         "flush-type",
         &[ArgSpec::word("async", "ASYNC").since("4.0.0"), ArgSpec::word("sync", "SYNC").since("6.2.0")],
@@ -46,7 +46,7 @@ pub(super) static FLUSHDB: CommandSpec = CommandSpec {
     group: Group::Server,
     arity: Arity::AtLeast(1),
     flags: Flags::WRITE,
-    categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
+    categories: Categories::KEYSPACE.or(Categories::DANGEROUS),
     args: &[ArgSpec::one_of(
         "flush-type",
         &[ArgSpec::word("async", "ASYNC").since("4.0.0"), ArgSpec::word("sync", "SYNC").since("6.2.0")],
@@ -64,8 +64,8 @@ pub(super) static SWAPDB: CommandSpec = CommandSpec {
     since: "4.0.0",
     group: Group::Server,
     arity: Arity::Exactly(3),
-    flags: Flags::WRITE.and(Flags::FAST),
-    categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
+    flags: Flags::WRITE.or(Flags::FAST),
+    categories: Categories::KEYSPACE.or(Categories::DANGEROUS),
     args: &[ArgSpec::integer("index1"), ArgSpec::integer("index2")],
     handler: Handler::Admin(swapdb),
     ..CommandSpec::BASE
@@ -77,7 +77,7 @@ pub(super) static TIME: CommandSpec = CommandSpec {
     since: "2.6.0",
     group: Group::Server,
     arity: Arity::Exactly(1),
-    flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
     tips: &["nondeterministic_output"],
     handler: Handler::Admin(time),
     ..CommandSpec::BASE

@@ -23,7 +23,7 @@ pub(super) static LOLWUT: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Server,
     arity: Arity::AtLeast(1),
-    flags: Flags::READONLY.and(Flags::FAST),
+    flags: Flags::READONLY.or(Flags::FAST),
     args: &[ArgSpec::integer("version").token("VERSION").optional()],
     handler: Handler::Admin(lolwut),
     ..CommandSpec::BASE

@@ -39,7 +39,7 @@ static MEMORY_HELP: CommandSpec = CommandSpec {
     since: "4.0.0",
     group: Group::Server,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.or(Flags::STALE),
     handler: Handler::Admin(memory_help),
     ..CommandSpec::BASE
 };

@@ -29,7 +29,7 @@ static SLOWLOG_GET: CommandSpec = CommandSpec {
     since: "2.2.12",
     group: Group::Server,
     arity: Arity::AtLeast(2),
-    flags: Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE),
     args: &[ArgSpec::integer("count").optional()],
     tips: &["request_policy:all_nodes", "nondeterministic_output"],
     handler: Handler::Admin(slowlog_get),
@@ -42,7 +42,7 @@ static SLOWLOG_LEN: CommandSpec = CommandSpec {
     since: "2.2.12",
     group: Group::Server,
     arity: Arity::Exactly(2),
-    flags: Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE),
     tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
     handler: Handler::Admin(slowlog_len),
     ..CommandSpec::BASE
@@ -55,7 +55,7 @@ static SLOWLOG_RESET: CommandSpec = CommandSpec {
     since: "2.2.12",
     group: Group::Server,
     arity: Arity::Exactly(2),
-    flags: Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE),
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     handler: Handler::Admin(slowlog_reset),
     ..CommandSpec::BASE
@@ -67,7 +67,7 @@ static SLOWLOG_HELP: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Server,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.or(Flags::STALE),
     handler: Handler::Admin(slowlog_help),
     ..CommandSpec::BASE
 };
@@ -77,7 +77,7 @@ pub(super) static MONITOR: CommandSpec = CommandSpec {
     summary: "Shows every command that the server executes.",
     group: Group::Server,
     arity: Arity::Exactly(1),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
     handler: Handler::Admin(monitor),
     ..CommandSpec::BASE
 };

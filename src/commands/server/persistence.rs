@@ -18,7 +18,7 @@ pub(super) static SAVE: CommandSpec = CommandSpec {
     complexity: "O(N), N the keys",
     group: Group::Server,
     arity: Arity::Exactly(1),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING).and(Flags::NO_MULTI),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI),
     handler: Handler::Admin(save),
     ..CommandSpec::BASE
 };
@@ -28,7 +28,7 @@ pub(super) static BGSAVE: CommandSpec = CommandSpec {
     summary: "Saves the data set to disk from a snapshot, in the background.",
     group: Group::Server,
     arity: Arity::AtLeast(1),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING),
     args: &[ArgSpec::word("schedule", "SCHEDULE").optional().since("3.2.2")],
     handler: Handler::Admin(bgsave),
     ..CommandSpec::BASE
@@ -39,8 +39,8 @@ pub(super) static LASTSAVE: CommandSpec = CommandSpec {
     summary: "Returns the unix time of the last successful save.",
     group: Group::Server,
     arity: Arity::Exactly(1),
-    flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
-    categories: Categories::ADMIN.and(Categories::DANGEROUS),
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
+    categories: Categories::ADMIN.or(Categories::DANGEROUS),
     tips: &["nondeterministic_output"],
     handler: Handler::Admin(lastsave),
     ..CommandSpec::BASE
@@ -53,11 +53,11 @@ pub(super) static SHUTDOWN: CommandSpec = CommandSpec {
     group: Group::Server,
     arity: Arity::AtLeast(1),
     flags: Flags::ADMIN
-        .and(Flags::NOSCRIPT)
-        .and(Flags::LOADING)
-        .and(Flags::STALE)
-        .and(Flags::NO_MULTI)
-        .and(Flags::ALLOW_BUSY),
+        .or(Flags::NOSCRIPT)
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::NO_MULTI)
+        .or(Flags::ALLOW_BUSY),
     args: &[
         ArgSpec::one_of("save-selector", &[ArgSpec::word("nosave", "NOSAVE"), ArgSpec::word("save", "SAVE")])
             .optional(),

@@ -11,8 +11,8 @@ pub(super) static ROLE: CommandSpec = CommandSpec {
     since: "2.8.12",
     group: Group::Server,
     arity: Arity::Exactly(1),
-    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST),
-    categories: Categories::ADMIN.and(Categories::DANGEROUS),
+    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST),
+    categories: Categories::ADMIN.or(Categories::DANGEROUS),
     handler: Handler::Admin(role),
     ..CommandSpec::BASE
 };

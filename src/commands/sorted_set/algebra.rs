@@ -23,7 +23,7 @@ pub(super) static ZUNION: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::integer("numkeys"),
         ArgSpec::key("key").multiple(),
@@ -48,7 +48,7 @@ pub(super) static ZINTER: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::integer("numkeys"),
         ArgSpec::key("key").multiple(),
@@ -73,7 +73,7 @@ pub(super) static ZDIFF: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::integer("numkeys"),
         ArgSpec::key("key").multiple(),
@@ -90,10 +90,10 @@ pub(super) static ZUNIONSTORE: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[
-        KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE)),
-        KeySpec::counted(2, 1, Access::READ_ONLY.and(Access::ACCESS)),
+        KeySpec::at(1, Access::OVERWRITE.or(Access::UPDATE)),
+        KeySpec::counted(2, 1, Access::READ_ONLY.or(Access::ACCESS)),
     ],
     args: &[
         ArgSpec::key("destination"),
@@ -118,10 +118,10 @@ pub(super) static ZINTERSTORE: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[
-        KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE)),
-        KeySpec::counted(2, 1, Access::READ_ONLY.and(Access::ACCESS)),
+        KeySpec::at(1, Access::OVERWRITE.or(Access::UPDATE)),
+        KeySpec::counted(2, 1, Access::READ_ONLY.or(Access::ACCESS)),
     ],
     args: &[
         ArgSpec::key("destination"),
@@ -146,10 +146,10 @@ pub(super) static ZDIFFSTORE: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
     keys: &[
-        KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE)),
-        KeySpec::counted(2, 1, Access::READ_ONLY.and(Access::ACCESS)),
+        KeySpec::at(1, Access::OVERWRITE.or(Access::UPDATE)),
+        KeySpec::counted(2, 1, Access::READ_ONLY.or(Access::ACCESS)),
     ],
     args: &[ArgSpec::key("destination"), ArgSpec::integer("numkeys"), ArgSpec::key_of("key", 1).multiple()],
     handler: Handler::Data(zdiffstore),
@@ -164,7 +164,7 @@ pub(super) static ZINTERCARD: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::counted(1, 1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::integer("numkeys"),
         ArgSpec::key("key").multiple(),

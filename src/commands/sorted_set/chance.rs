@@ -19,7 +19,7 @@ pub(super) static ZRANDMEMBER: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(2),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::block("options", &[ArgSpec::integer("count"), ArgSpec::word("withscores", "WITHSCORES").optional()])

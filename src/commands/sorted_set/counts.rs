@@ -19,8 +19,8 @@ pub(super) static ZCOUNT: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::SortedSet,
     arity: Arity::Exactly(4),
-    flags: Flags::READONLY.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    flags: Flags::READONLY.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::double("min"), ArgSpec::double("max")],
     handler: Handler::Data(zcount),
     ..CommandSpec::BASE
@@ -33,8 +33,8 @@ pub(super) static ZLEXCOUNT: CommandSpec = CommandSpec {
     since: "2.8.9",
     group: Group::SortedSet,
     arity: Arity::Exactly(4),
-    flags: Flags::READONLY.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    flags: Flags::READONLY.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("min"), ArgSpec::string("max")],
     handler: Handler::Data(zlexcount),
     ..CommandSpec::BASE
@@ -48,7 +48,7 @@ pub(super) static ZREMRANGEBYRANK: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::Exactly(4),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("start"), ArgSpec::integer("stop")],
     handler: Handler::Data(zremrangebyrank),
     ..CommandSpec::BASE
@@ -62,7 +62,7 @@ pub(super) static ZREMRANGEBYSCORE: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::Exactly(4),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::double("min"), ArgSpec::double("max")],
     handler: Handler::Data(zremrangebyscore),
     ..CommandSpec::BASE
@@ -76,7 +76,7 @@ pub(super) static ZREMRANGEBYLEX: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::Exactly(4),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("min"), ArgSpec::string("max")],
     handler: Handler::Data(zremrangebylex),
     ..CommandSpec::BASE

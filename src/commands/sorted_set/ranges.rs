@@ -20,7 +20,7 @@ pub(super) static ZRANGE: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("start"),
@@ -46,11 +46,8 @@ pub(super) static ZRANGESTORE: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::SortedSet,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[
-        KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE)),
-        KeySpec::at(2, Access::READ_ONLY.and(Access::ACCESS)),
-    ],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::OVERWRITE.or(Access::UPDATE)), KeySpec::at(2, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("dst"),
         ArgSpec::key_of("src", 1),
@@ -72,7 +69,7 @@ pub(super) static ZRANGEBYSCORE: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::double("min"),
@@ -93,7 +90,7 @@ pub(super) static ZREVRANGEBYSCORE: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::double("max"),
@@ -114,7 +111,7 @@ pub(super) static ZRANGEBYLEX: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("min"),
@@ -134,7 +131,7 @@ pub(super) static ZREVRANGEBYLEX: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("max"),
@@ -154,7 +151,7 @@ pub(super) static ZREVRANGE: CommandSpec = CommandSpec {
     group: Group::SortedSet,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::integer("start"),

@@ -22,8 +22,8 @@ pub(super) static XADD: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE)).note("UPDATE because it may trim, too")],
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE)).note("UPDATE because it may trim, too")],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::word("nomkstream", "NOMKSTREAM").optional().since("6.2.0"),
@@ -58,7 +58,7 @@ pub(super) static XTRIM: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::AtLeast(4),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::block(

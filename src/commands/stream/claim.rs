@@ -19,8 +19,8 @@ pub(super) static XCLAIM: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::AtLeast(6),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("group"),
@@ -46,8 +46,8 @@ pub(super) static XAUTOCLAIM: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Stream,
     arity: Arity::AtLeast(6),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("group"),

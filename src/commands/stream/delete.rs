@@ -19,8 +19,8 @@ pub(super) static XDELEX: CommandSpec = CommandSpec {
     since: "8.2.0",
     group: Group::Stream,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[
         ArgSpec::key("key"),
         ids::CONDITION,
@@ -37,8 +37,8 @@ pub(super) static XACKDEL: CommandSpec = CommandSpec {
     since: "8.2.0",
     group: Group::Stream,
     arity: Arity::AtLeast(6),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE).and(Access::DELETE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE).or(Access::DELETE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("group"),

@@ -37,8 +37,8 @@ static XGROUP_CREATE: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::AtLeast(5),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(2, Access::READ_WRITE.and(Access::INSERT))],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(2, Access::READ_WRITE.or(Access::INSERT))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("group"),
@@ -56,8 +56,8 @@ static XGROUP_CREATECONSUMER: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Stream,
     arity: Arity::Exactly(5),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(2, Access::READ_WRITE.and(Access::INSERT))],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(2, Access::READ_WRITE.or(Access::INSERT))],
     args: &[ArgSpec::key("key"), ArgSpec::string("group"), ArgSpec::string("consumer")],
     handler: Handler::Data(xgroup_createconsumer),
     ..CommandSpec::BASE
@@ -71,7 +71,7 @@ static XGROUP_DELCONSUMER: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::Exactly(5),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(2, Access::READ_WRITE.and(Access::DELETE))],
+    keys: &[KeySpec::at(2, Access::READ_WRITE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("group"), ArgSpec::string("consumer")],
     handler: Handler::Data(xgroup_delconsumer),
     ..CommandSpec::BASE
@@ -85,7 +85,7 @@ static XGROUP_DESTROY: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::Exactly(4),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(2, Access::READ_WRITE.and(Access::DELETE))],
+    keys: &[KeySpec::at(2, Access::READ_WRITE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("group")],
     handler: Handler::Data(xgroup_destroy),
     ..CommandSpec::BASE
@@ -97,7 +97,7 @@ static XGROUP_HELP: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.or(Flags::STALE),
     handler: Handler::Data(xgroup_help),
     ..CommandSpec::BASE
 };
@@ -109,7 +109,7 @@ static XGROUP_SETID: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::AtLeast(5),
     flags: Flags::WRITE,
-    keys: &[KeySpec::at(2, Access::READ_WRITE.and(Access::UPDATE))],
+    keys: &[KeySpec::at(2, Access::READ_WRITE.or(Access::UPDATE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("group"),

@@ -32,7 +32,7 @@ static XINFO_CONSUMERS: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::Exactly(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(2, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(2, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::string("group")],
     tips: &["nondeterministic_output"],
     handler: Handler::Data(xinfo_consumers),
@@ -47,7 +47,7 @@ static XINFO_GROUPS: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::Exactly(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(2, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(2, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key")],
     handler: Handler::Data(xinfo_groups),
     ..CommandSpec::BASE
@@ -59,7 +59,7 @@ static XINFO_HELP: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.or(Flags::STALE),
     handler: Handler::Data(xinfo_help),
     ..CommandSpec::BASE
 };
@@ -72,7 +72,7 @@ static XINFO_STREAM: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(2, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(2, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::block(

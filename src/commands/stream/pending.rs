@@ -17,8 +17,8 @@ pub(super) static XACK: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::AtLeast(4),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("group"), ArgSpec::string("id").multiple()],
     handler: Handler::Data(xack),
     ..CommandSpec::BASE
@@ -32,7 +32,7 @@ pub(super) static XPENDING: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("group"),

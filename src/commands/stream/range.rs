@@ -13,7 +13,7 @@ pub(super) static XLEN: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::Exactly(2),
-    flags: Flags::READONLY.and(Flags::FAST),
+    flags: Flags::READONLY.or(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key")],
     handler: Handler::Data(xlen),
@@ -28,7 +28,7 @@ pub(super) static XRANGE: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("start"),
@@ -47,7 +47,7 @@ pub(super) static XREVRANGE: CommandSpec = CommandSpec {
     group: Group::Stream,
     arity: Arity::AtLeast(4),
     flags: Flags::READONLY,
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("end"),

@@ -23,9 +23,9 @@ pub(super) static XREAD: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::AtLeast(4),
-    flags: Flags::READONLY.and(Flags::BLOCKING),
+    flags: Flags::READONLY.or(Flags::BLOCKING),
     keys: &[KeySpec {
-        access: Access::READ_ONLY.and(Access::ACCESS),
+        access: Access::READ_ONLY.or(Access::ACCESS),
         access_of: None,
         begin: Begin::Keyword("STREAMS", 1),
         find: Find::Range { last: -1, step: 1, limit: 2 },
@@ -47,9 +47,9 @@ pub(super) static XREADGROUP: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::AtLeast(7),
-    flags: Flags::WRITE.and(Flags::BLOCKING),
+    flags: Flags::WRITE.or(Flags::BLOCKING),
     keys: &[KeySpec {
-        access: Access::READ_ONLY.and(Access::ACCESS).and(Access::BOOKKEEPING),
+        access: Access::READ_ONLY.or(Access::ACCESS).or(Access::BOOKKEEPING),
         access_of: None,
         begin: Begin::Keyword("STREAMS", 4),
         find: Find::Range { last: -1, step: 1, limit: 2 },

@@ -17,8 +17,8 @@ pub(super) static XDEL: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::AtLeast(3),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::DELETE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("id").multiple()],
     handler: Handler::Data(xdel),
     ..CommandSpec::BASE
@@ -30,8 +30,8 @@ pub(super) static XSETID: CommandSpec = CommandSpec {
     since: "5.0.0",
     group: Group::Stream,
     arity: Arity::AtLeast(3),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::UPDATE))],
     args: &[
         ArgSpec::key("key"),
         ArgSpec::string("last-id"),

@@ -17,8 +17,8 @@ pub(super) static GET: CommandSpec = CommandSpec {
     summary: "Returns the string stored at a key.",
     group: Group::String,
     arity: Arity::Exactly(2),
-    flags: Flags::READONLY.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_ONLY.and(Access::ACCESS))],
+    flags: Flags::READONLY.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key")],
     handler: Handler::Data(get),
     ..CommandSpec::BASE
@@ -30,7 +30,7 @@ pub(super) static STRLEN: CommandSpec = CommandSpec {
     since: "2.2.0",
     group: Group::String,
     arity: Arity::Exactly(2),
-    flags: Flags::READONLY.and(Flags::FAST),
+    flags: Flags::READONLY.or(Flags::FAST),
     keys: &[KeySpec::at(1, Access::READ_ONLY)],
     args: &[ArgSpec::key("key")],
     handler: Handler::Data(strlen),
@@ -43,8 +43,8 @@ pub(super) static GETDEL: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::String,
     arity: Arity::Exactly(2),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::DELETE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::DELETE))],
     args: &[ArgSpec::key("key")],
     handler: Handler::Data(getdel),
     ..CommandSpec::BASE
@@ -56,8 +56,8 @@ pub(super) static GETEX: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::String,
     arity: Arity::AtLeast(2),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE))
         .note("RW and UPDATE because it changes the expiry")],
     args: &[
         ArgSpec::key("key"),
@@ -82,8 +82,8 @@ pub(super) static GETSET: CommandSpec = CommandSpec {
     summary: "Replaces the string stored at a key and returns the one before.",
     group: Group::String,
     arity: Arity::Exactly(3),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("value")],
     deprecated: Some(("6.2.0", "SET with the !GET argument")),
     handler: Handler::Data(getset),

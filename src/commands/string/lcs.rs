@@ -22,7 +22,7 @@ pub(super) static LCS: CommandSpec = CommandSpec {
     arity: Arity::AtLeast(3),
     flags: Flags::READONLY,
     keys: &[KeySpec {
-        access: Access::READ_ONLY.and(Access::ACCESS),
+        access: Access::READ_ONLY.or(Access::ACCESS),
         access_of: None,
         begin: Begin::Index(1),
         find: Find::Range { last: 1, step: 1, limit: 0 },

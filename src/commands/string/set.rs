@@ -20,8 +20,8 @@ pub(super) static SET: CommandSpec = CommandSpec {
     summary: "Stores a string at a key, on conditions and with an expiry where asked for.",
     group: Group::String,
     arity: Arity::AtLeast(3),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE))
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE))
         .varying(access_of_set)
         .note("RW and ACCESS for the option GET, UPDATE for all")],
     args: &[
@@ -59,8 +59,8 @@ pub(super) static SETNX: CommandSpec = CommandSpec {
     summary: "Sets a key unless it exists.",
     group: Group::String,
     arity: Arity::Exactly(3),
-    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::OVERWRITE.and(Access::INSERT))],
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::OVERWRITE.or(Access::INSERT))],
     args: &[ArgSpec::key("key"), ArgSpec::string("value")],
     deprecated: Some(("2.6.12", "SET with the NX argument")),
     handler: Handler::Data(setnx),
@@ -73,8 +73,8 @@ pub(super) static SETEX: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::String,
     arity: Arity::Exactly(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::OVERWRITE.or(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("seconds"), ArgSpec::string("value")],
     deprecated: Some(("2.6.12", "SET with the EX argument")),
     handler: Handler::Data(setex),
@@ -87,8 +87,8 @@ pub(super) static PSETEX: CommandSpec = CommandSpec {
     since: "2.6.0",
     group: Group::String,
     arity: Arity::Exactly(4),
-    flags: Flags::WRITE.and(Flags::DENYOOM),
-    keys: &[KeySpec::at(1, Access::OVERWRITE.and(Access::UPDATE))],
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: &[KeySpec::at(1, Access::OVERWRITE.or(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("milliseconds"), ArgSpec::string("value")],
     deprecated: Some(("2.6.12", "SET with the PX argument")),
     handler: Handler::Data(psetex),
@@ -101,8 +101,8 @@ pub(super) static DELIFEQ: CommandSpec = CommandSpec {
     since: "9.0.0",
     group: Group::String,
     arity: Arity::Exactly(3),
-    flags: Flags::WRITE.and(Flags::FAST),
-    keys: &[KeySpec::at(1, Access::REMOVE.and(Access::DELETE))],
+    flags: Flags::WRITE.or(Flags::FAST),
+    keys: &[KeySpec::at(1, Access::REMOVE.or(Access::DELETE))],
     args: &[ArgSpec::key("key"), ArgSpec::string("value")],
     handler: Handler::Data(delifeq),
     ..CommandSpec::BASE
@@ -111,11 +111,7 @@ pub(super) static DELIFEQ: CommandSpec = CommandSpec {
 /// SET overwrites without looking, unless an option makes it read the value.
 fn access_of_set(args: Args<'_>) -> Access {
     let reads = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get") || arg.eq_ignore_ascii_case(b"ifeq"));
-    if reads {
-        Access::READ_WRITE.and(Access::ACCESS).and(Access::UPDATE)
-    } else {
-        Access::OVERWRITE.and(Access::UPDATE)
-    }
+    if reads { Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE) } else { Access::OVERWRITE.or(Access::UPDATE) }
 }
 
 fn set(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {

@@ -32,7 +32,7 @@ group! {
 
         /// Where files are written.
         dir: Directory = Directory::here()
-            => Spec::special("dir", "a directory that exists").flag(Flags::PROTECTED.and(Flags::NOT_WHILE_LOADING))
+            => Spec::special("dir", "a directory that exists").flag(Flags::PROTECTED.or(Flags::NOT_WHILE_LOADING))
                 .apply(Apply::Directory);
 
         /// The name of the RDB file.

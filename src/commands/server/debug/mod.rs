@@ -30,7 +30,7 @@ pub(super) static DEBUG: CommandSpec = CommandSpec {
     complexity: "depends on the subcommand",
     group: Group::Server,
     arity: Arity::AtLeast(2),
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::UNDECLARED_KEYS),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::UNDECLARED_KEYS),
     allowed: Some(Permission { parameter: "enable-debug-command", value: |config| config.server.enable_debug_command }),
     handler: Handler::Admin(debug),
     ..CommandSpec::BASE

@@ -46,7 +46,7 @@ pub(super) static INFO: CommandSpec = CommandSpec {
     summary: "Reports the state of the server and its statistics.",
     group: Group::Server,
     arity: Arity::AtLeast(1),
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.or(Flags::STALE),
     categories: Categories::DANGEROUS,
     args: &[ArgSpec::string("section").multiple().optional()],
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
