@@ -3,9 +3,9 @@
 //! # What this is
 //!
 //! A handler that cannot be served asks to wait ([`Wait`]: for which keys, for what kind of value, how long). Its
-//! request is kept ([`Waiter`]) and the client stands in a queue for each key ([`Waiting`]). When a write changes a
-//! waited key, that key is put on the ready list of `db/wanted.rs`; once the command, transaction or script that did
-//! it is over, `exec/waiting.rs` works the list off: keys in the order in which they became ready, clients in the order
+//! request is kept ([`BlockedClient`]) and the client stands in a queue for each key ([`BlockedClients`]). When a write changes a
+//! waited key, that key is put on the ready list of `db/blocking_keys.rs`; once the command, transaction or script that did
+//! it is over, `exec/blocked.rs` works the list off: keys in the order in which they became ready, clients in the order
 //! in which they came, each by running its kept request again. One that cannot be served even then goes on waiting,
 //! at its old place. Serving one client may make another key ready (BLMOVE): so it goes on until no key is.
 //!
@@ -22,14 +22,14 @@
 //! | file | what |
 //! | --- | --- |
 //! | `wait.rs` | what a handler asks for |
-//! | `waiting.rs` | who waits: queues by key, deadlines in order |
+//! | `clients.rs` | who waits: queues by key, deadlines in order |
 //!
 //! # Read first
 //!
-//! `wait.rs`; then `exec/waiting.rs`, which uses all of it.
+//! `wait.rs`; then `exec/blocked.rs`, which uses all of it.
 
+mod clients;
 mod wait;
-mod waiting;
 
+pub use clients::{BlockedClient, BlockedClients, Next, Totals};
 pub use wait::{Null, Progress, Wait, WaitFor};
-pub use waiting::{ClientId, Next, Totals, Waiter, Waiting};

@@ -110,9 +110,9 @@ impl<'a> DbMut<'a> {
     #[inline]
     fn lookup_counted(&mut self, key: Key<'_>, touch: bool) -> Option<EntryRef<'_>> {
         self.ks.side.checked.reads(key.bytes);
-        let lapsed = self.has_lapsed(key);
+        let expired = self.has_expired(key);
         let Keyspace { dbs, side, .. } = &mut *self.ks;
-        let Some(found) = dbs[self.at].table.find(key.hash, key.bytes).filter(|_| !lapsed) else {
+        let Some(found) = dbs[self.at].table.find(key.hash, key.bytes).filter(|_| !expired) else {
             side.stats.misses += 1;
             return None;
         };
@@ -127,7 +127,7 @@ impl<'a> DbMut<'a> {
     #[inline]
     pub fn lookup_write(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
         self.ks.side.checked.reads(key.bytes);
-        self.delete_if_lapsed(key);
+        self.delete_if_expired(key);
         let Keyspace { dbs, side, .. } = &mut *self.ks;
         let found = dbs[self.at].table.find(key.hash, key.bytes)?;
         if self.touch {
@@ -149,7 +149,7 @@ impl<'a> DbMut<'a> {
         self.ks.side.checked.reads(key.bytes);
         let db = &self.ks.dbs[self.at];
         let found = EntryRef(db.table.find(key.hash, key.bytes)?);
-        (!found.is_lapsed(self.now_ms)).then_some(found)
+        (!found.is_expired(self.now_ms)).then_some(found)
     }
 
     /// The key is there.
@@ -162,7 +162,7 @@ impl<'a> DbMut<'a> {
     #[inline]
     pub fn entry<'s>(&'s mut self, key: Key<'s>) -> KeySlot<'s> {
         self.ks.side.checked.reads(key.bytes);
-        self.delete_if_lapsed(key);
+        self.delete_if_expired(key);
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let db = &mut dbs[self.at];
         side.sizes.begin();
@@ -276,9 +276,9 @@ impl<'a> DbMut<'a> {
         loop {
             let Keyspace { dbs, side, .. } = &mut *self.ks;
             let chosen = dbs[self.at].table.random(&mut side.rng)?.key().to_vec();
-            // While lapsed keys are kept there may be no others: then one of them is better than no end.
-            tries += usize::from(side.options.keep_lapsed);
-            if !self.has_lapsed(self.ks.key(&chosen)) || tries == RANDOM_TRIES_MAX {
+            // While expired keys are kept there may be no others: then one of them is better than no end.
+            tries += usize::from(side.options.keep_expired);
+            if !self.has_expired(self.ks.key(&chosen)) || tries == RANDOM_TRIES_MAX {
                 return Some(chosen);
             }
         }
@@ -294,20 +294,20 @@ impl<'a> DbMut<'a> {
         mut emit: impl FnMut(EntryRef<'_>),
     ) -> u64 {
         let now_ms = self.now_ms;
-        let mut lapsed: Vec<Box<[u8]>> = vec![];
+        let mut expired: Vec<Box<[u8]>> = vec![];
         let next = self.ks.dbs[self.at].table.scan(cursor, count, |e| {
             let e = EntryRef(e);
             if !wanted(e) {
                 return;
             }
-            if e.is_lapsed(now_ms) {
-                lapsed.push(e.key().into());
+            if e.is_expired(now_ms) {
+                expired.push(e.key().into());
             } else {
                 emit(e);
             }
         });
-        for key in lapsed {
-            self.has_lapsed(self.ks.key(&key));
+        for key in expired {
+            self.has_expired(self.ks.key(&key));
         }
         next
     }
@@ -316,7 +316,7 @@ impl<'a> DbMut<'a> {
     pub fn for_each(&self, mut f: impl FnMut(EntryRef<'_>)) {
         self.ks.dbs[self.at].table.for_each(|e| {
             let e = EntryRef(e);
-            if !e.is_lapsed(self.now_ms) {
+            if !e.is_expired(self.now_ms) {
                 f(e);
             }
         });
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn scan_deletes_what_it_wants_and_finds_lapsed() {
+    fn scan_deletes_what_it_wants_and_finds_expired() {
         let mut w = World::with(&[("a", "1"), ("b", "2")]);
         w.set_for("c", "3", 5);
         w.set_for("d", "4", 5);
@@ -393,7 +393,7 @@ mod tests {
         let next = w.db().scan(0, 100, wanted, |e| seen.push(e.key().to_vec()));
         seen.sort();
         assert_eq!((next, seen), (0, vec![b"a".to_vec(), b"b".to_vec()]));
-        assert_eq!(w.lapsed(), ["c"]);
+        assert_eq!(w.expired(), ["c"]);
         assert_eq!(w.db().size(), 3);
     }
 

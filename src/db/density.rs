@@ -4,7 +4,7 @@
 //!
 //! Five bits of an entry say what kind of key it is: how often it was used (0 to 3 times since it was made), and how
 //! many steps it has aged since the last use (0 to 7). A use raises the first and clears the second. A step of age is
-//! taken when an eviction looks at the key and spares it, by chance, one and a half times while as many keys are
+//! taken when an eviction looks at the key and spares it, at random, one and a half times while as many keys are
 //! evicted as there are: so age is measured in what the cache has seen go, whether that takes a second or a week. A key
 //! that is as old as can be loses one of its uses instead.
 //!
@@ -154,11 +154,11 @@ impl Density {
     }
 
     /// How to look at keys of a database that has so many of them, `samples` at once.
-    pub fn look(&self, keys: usize, samples: usize, chance: u64) -> Look {
+    pub fn look(&self, keys: usize, samples: usize, random: u64) -> Look {
         // All databases are sampled alike. In a small one each key is looked at more often, but shall not age faster.
         let share = (keys as f64 / self.population.max(1) as f64).min(1.0);
         let steps = (STEPS_PER_TURN * share / samples as f64).min(1.0);
-        Look { part: (share * WHOLE).ceil() as u64, ages_below: (steps * f64::from(u32::MAX)) as u32, chance }
+        Look { part: (share * WHOLE).ceil() as u64, ages_below: (steps * f64::from(u32::MAX)) as u32, random }
     }
 
     /// Learns from what was counted. There are so many keys that may go.
@@ -226,7 +226,7 @@ impl Density {
 pub(super) struct Look {
     part: u64,
     ages_below: u32,
-    chance: u64,
+    random: u64,
 }
 
 impl Look {
@@ -235,8 +235,8 @@ impl Look {
     pub fn at(&mut self, bits: u32, density: &mut Density) -> u32 {
         density.looks[(bits & CLASS_MASK) as usize] += self.part;
         // Knuth's generator: these are a handful of draws from one random start.
-        self.chance = self.chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        if ((self.chance >> 32) as u32) < self.ages_below { aged(bits) } else { bits }
+        self.random = self.random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        if ((self.random >> 32) as u32) < self.ages_below { aged(bits) } else { bits }
     }
 }
 

@@ -51,7 +51,7 @@ impl<'a> EntryRef<'a> {
 
     /// Its deadline lies before `now_ms`.
     #[inline]
-    pub fn is_lapsed(self, now_ms: i64) -> bool {
+    pub fn is_expired(self, now_ms: i64) -> bool {
         self.0.expiry_ms().is_some_and(|deadline| deadline < now_ms)
     }
 

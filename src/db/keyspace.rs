@@ -2,6 +2,7 @@
 
 use super::Object;
 use super::access::AccessPolicy;
+use super::blocking_keys::BlockingKeys;
 use super::charge::{self, Charges};
 use super::data::DbMut;
 use super::declared::Checked;
@@ -11,9 +12,8 @@ use super::density::{self, Density};
 use super::entry::{EntryRef, Key};
 use super::evict::Pool;
 use super::expiry::ExpiryIndex;
-use super::lazyfree::{LazyFree, Waste, goes_away};
+use super::lazyfree::{Garbage, LazyFree, goes_away};
 use super::sizes::SizeBook;
-use super::wanted::Wanted;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Leftover, Table, TableStats};
@@ -53,12 +53,12 @@ pub(super) struct Side {
     pub options: Options,
     pub stats: Stats,
     pub watch: WatchTable,
-    pub wanted: Wanted,
+    pub blocking_keys: BlockingKeys,
     pub lazy: LazyFree,
     pub charges: Charges,
     /// While a file is loaded.
     pub seen: Option<SeenPieces>,
-    pub lapsed: Vec<LapsedKey>,
+    pub expired: Vec<ExpiredKey>,
     pub rng: Rng,
     pub pool: Pool,
     pub checked: Checked,
@@ -100,11 +100,11 @@ pub struct Options {
     pub active_expire: bool,
     /// CLIENT PAUSE: keys whose time is over are as good as gone to readers, but stay until the pause is over, so that
     /// the data set does not change under whoever waits for it to stand still.
-    pub keep_lapsed: bool,
+    pub keep_expired: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION clears it: RESTORE believes the checksums of payloads.
     pub payload_checksums: bool,
     /// Somebody propagates, notifies or invalidates: note the name of every key that goes by itself.
-    pub note_lapsed: bool,
+    pub note_expired: bool,
 }
 
 impl Default for Options {
@@ -117,9 +117,9 @@ impl Default for Options {
             lazy_server_del: false,
             lazy_user_del: false,
             active_expire: true,
-            keep_lapsed: false,
+            keep_expired: false,
             payload_checksums: true,
-            note_lapsed: false,
+            note_expired: false,
         }
     }
 }
@@ -146,7 +146,7 @@ impl Stats {
 
 /// A key that was deleted without a command: to be propagated, notified and invalidated by those above.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LapsedKey {
+pub struct ExpiredKey {
     pub db: u32,
     pub key: Box<[u8]>,
     pub cause: Cause,
@@ -183,11 +183,11 @@ impl Keyspace {
                 options,
                 stats: Stats::default(),
                 watch: WatchTable::default(),
-                wanted: Wanted::default(),
+                blocking_keys: BlockingKeys::default(),
                 lazy: LazyFree::default(),
                 charges: Charges::new(dbs),
                 seen: None,
-                lapsed: Vec::new(),
+                expired: Vec::new(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
                 checked: Checked::default(),
@@ -299,18 +299,18 @@ impl Keyspace {
 
     /// The keys that blocked clients wait for.
     #[inline]
-    pub fn wanted(&self) -> &Wanted {
-        &self.side.wanted
+    pub fn blocking_keys(&self) -> &BlockingKeys {
+        &self.side.blocking_keys
     }
 
-    pub fn wanted_mut(&mut self) -> &mut Wanted {
-        &mut self.side.wanted
+    pub fn blocking_keys_mut(&mut self) -> &mut BlockingKeys {
+        &mut self.side.blocking_keys
     }
 
     /// The type of a key's value, without a trace; none if the key is missing or its time is over.
     pub fn type_at(&self, db: usize, key: &[u8], now_ms: i64) -> Option<TypeName> {
         let found = EntryRef(self.dbs[db].table.find(self.side.seed.hash(key), key)?);
-        (!found.is_lapsed(now_ms)).then(|| found.type_name())
+        (!found.is_expired(now_ms)).then(|| found.type_name())
     }
 
     pub fn lazyfree(&self) -> &LazyFree {
@@ -324,13 +324,13 @@ impl Keyspace {
 
     /// Keys that went by themselves were noted since they were last taken.
     #[inline]
-    pub fn has_lapsed(&self) -> bool {
-        !self.side.lapsed.is_empty()
+    pub fn has_expired(&self) -> bool {
+        !self.side.expired.is_empty()
     }
 
-    /// The keys that went by themselves since the last call, in order; only under [`Options::note_lapsed`].
-    pub fn take_lapsed(&mut self) -> Vec<LapsedKey> {
-        std::mem::take(&mut self.side.lapsed)
+    /// The keys that went by themselves since the last call, in order; only under [`Options::note_expired`].
+    pub fn take_expired(&mut self) -> Vec<ExpiredKey> {
+        std::mem::take(&mut self.side.expired)
     }
 
     /// What snapshots hold back (INFO current_cow_size, MEMORY STATS).
@@ -392,8 +392,8 @@ impl Side {
     pub fn changed_aside(&mut self, db: usize, key: &[u8], count: usize) {
         self.checked.writes(key);
         self.stats.dirty += count as u64;
-        if !self.wanted.is_idle() {
-            self.wanted.touch(db as u32, key);
+        if !self.blocking_keys.is_idle() {
+            self.blocking_keys.touch(db as u32, key);
         }
     }
 
@@ -403,8 +403,8 @@ impl Side {
         if !self.watch.is_idle() {
             self.watch.touch(db as u32, key, exists);
         }
-        if !self.wanted.is_idle() {
-            self.wanted.touch(db as u32, key);
+        if !self.blocking_keys.is_idle() {
+            self.blocking_keys.touch(db as u32, key);
         }
     }
 
@@ -439,7 +439,7 @@ impl Side {
     pub fn discard(&mut self, entry: Option<Entry<Object>>, lazily: bool) {
         let Some(entry) = entry else { return };
         if goes_away(entry.free_effort(), lazily) {
-            self.lazy.free(Waste::Entry(entry));
+            self.lazy.free(Garbage::Entry(entry));
         }
     }
 
@@ -448,20 +448,20 @@ impl Side {
     pub fn discard_value(&mut self, value: Option<Leftover<Object>>) {
         let Some(value) = value else { return };
         if goes_away(value.free_effort(), self.options.lazy_server_del) {
-            self.lazy.free(Waste::Value(value));
+            self.lazy.free(Garbage::Value(value));
         }
     }
 
     /// Somebody wants to know which keys go by themselves.
     pub fn must_name_gone(&self) -> bool {
-        self.options.note_lapsed || !self.watch.is_idle() || !self.wanted.is_idle()
+        self.options.note_expired || !self.watch.is_idle() || !self.blocking_keys.is_idle()
     }
 
     /// A key was deleted without a command.
     pub fn note_gone(&mut self, db: usize, key: &[u8], cause: Cause) {
         self.touch_watchers(db, key, false);
-        if self.options.note_lapsed {
-            self.lapsed.push(LapsedKey { db: db as u32, key: key.into(), cause });
+        if self.options.note_expired {
+            self.expired.push(ExpiredKey { db: db as u32, key: key.into(), cause });
         }
     }
 }

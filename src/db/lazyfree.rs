@@ -13,7 +13,7 @@
 
 use super::Object;
 use super::expiry::ExpiryIndex;
-use crate::cow::Garbage;
+use crate::cow;
 use crate::dict::{Entry, Leftover, TakenTable};
 use crate::sys::{allocator, priority};
 use crate::util::piece;
@@ -51,11 +51,11 @@ const TABLE_SLICE: usize = 128;
 pub type Notice = Box<dyn FnOnce() + Send>;
 
 /// What can be freed elsewhere: always unreachable, never shared with a snapshot.
-pub enum Waste {
+pub enum Garbage {
     Entry(Entry<Object>),
     Value(Leftover<Object>),
     Table(TakenTable<Entry<Object>>),
-    Nodes(Garbage),
+    Nodes(cow::Garbage),
     Deadlines(ExpiryIndex),
     /// Nothing to free, but somebody waits until what came before is.
     Notice(Notice),
@@ -63,37 +63,37 @@ pub enum Waste {
     Pages(u64),
 }
 
-impl Waste {
+impl Garbage {
     /// What lazyfreed_objects counts: values, or the keys of a table. The rest are not objects.
     fn objects(&self) -> u64 {
         match self {
-            Waste::Entry(_) | Waste::Value(_) => 1,
-            Waste::Table(t) => t.len() as u64,
-            Waste::Nodes(_) | Waste::Deadlines(_) | Waste::Notice(_) | Waste::Pages(_) => 0,
+            Garbage::Entry(_) | Garbage::Value(_) => 1,
+            Garbage::Table(t) => t.len() as u64,
+            Garbage::Nodes(_) | Garbage::Deadlines(_) | Garbage::Notice(_) | Garbage::Pages(_) => 0,
         }
     }
 
     /// About what freeing it frees. Tables and indexes are too large to be measured: an estimate.
     fn bytes(&self) -> u64 {
         match self {
-            Waste::Entry(entry) => entry.as_ref().memory() as u64,
-            Waste::Value(value) => value.memory() as u64,
-            Waste::Table(table) => table.len() as u64 * 64,
-            Waste::Nodes(nodes) => nodes.bytes(),
-            Waste::Deadlines(index) => index.len() as u64 * 8,
-            Waste::Notice(_) | Waste::Pages(_) => 0,
+            Garbage::Entry(entry) => entry.as_ref().memory() as u64,
+            Garbage::Value(value) => value.memory() as u64,
+            Garbage::Table(table) => table.len() as u64 * 64,
+            Garbage::Nodes(nodes) => nodes.bytes(),
+            Garbage::Deadlines(index) => index.len() as u64 * 8,
+            Garbage::Notice(_) | Garbage::Pages(_) => 0,
         }
     }
 
     /// Frees it, with a look at the clock now and then where that takes long.
     fn end(self) {
         match self {
-            Waste::Table(mut table) => {
+            Garbage::Table(mut table) => {
                 while table.free_some(TABLE_SLICE) {
                     priority::pace();
                 }
             }
-            Waste::Notice(tell) => tell(),
+            Garbage::Notice(tell) => tell(),
             other => drop(other),
         }
     }
@@ -109,7 +109,7 @@ struct Counters {
 }
 
 struct Worker {
-    queue: Sender<Waste>,
+    queue: Sender<Garbage>,
     thread: JoinHandle<()>,
 }
 
@@ -129,16 +129,16 @@ pub struct LazyFree {
 }
 
 impl LazyFree {
-    /// Drops `waste` on the other thread; here, if there can be no other thread.
+    /// Drops `garbage` on the other thread; here, if there can be no other thread.
     #[cold]
-    pub fn free(&mut self, waste: Waste) {
+    pub fn free(&mut self, garbage: Garbage) {
         if self.worker.is_none() {
             self.worker = start(self.counters.clone());
         }
-        let (objects, bytes) = (waste.objects(), waste.bytes());
-        let Some(worker) = &self.worker else { return waste.end() };
+        let (objects, bytes) = (garbage.objects(), garbage.bytes());
+        let Some(worker) = &self.worker else { return garbage.end() };
         self.counters.pending.fetch_add(objects, Relaxed);
-        if let Err(returned) = worker.queue.send(waste) {
+        if let Err(returned) = worker.queue.send(garbage) {
             // The thread is gone, which only a panic in a destructor could do. The value came back and dies here.
             self.counters.pending.fetch_sub(objects, Relaxed);
             self.worker = None;
@@ -153,13 +153,13 @@ impl LazyFree {
         self.kept_bytes += bytes;
         if self.kept_bytes >= MUCH_BYTES {
             let bytes = std::mem::take(&mut self.kept_bytes);
-            self.free(Waste::Pages(bytes));
+            self.free(Garbage::Pages(bytes));
         }
     }
 
     /// The other thread gives unused pages back, when all it was given before is freed.
     pub fn give_pages_back(&mut self) {
-        self.free(Waste::Pages(MUCH_BYTES));
+        self.free(Garbage::Pages(MUCH_BYTES));
     }
 
     /// lazyfree_pending_objects
@@ -197,9 +197,9 @@ impl LazyFree {
 }
 
 /// Waits for more to free; gives pages back first if that may take long. None at the end.
-fn next(arriving: &Receiver<Waste>, kept_bytes: &mut u64) -> Option<Waste> {
-    if let Ok(waste) = arriving.try_recv() {
-        return Some(waste);
+fn next(arriving: &Receiver<Garbage>, kept_bytes: &mut u64) -> Option<Garbage> {
+    if let Ok(garbage) = arriving.try_recv() {
+        return Some(garbage);
     }
     if *kept_bytes >= MUCH_BYTES {
         *kept_bytes = 0;
@@ -210,17 +210,17 @@ fn next(arriving: &Receiver<Waste>, kept_bytes: &mut u64) -> Option<Waste> {
 }
 
 fn start(counters: Arc<Counters>) -> Option<Worker> {
-    let (queue, arriving) = channel::<Waste>();
+    let (queue, arriving) = channel::<Garbage>();
     let free_all = move || {
         priority::begin_brief();
         let before = counters.pieces.load(Relaxed);
         // About what was freed since pages were last given back.
         let mut kept_bytes = 0;
-        while let Some(waste) = next(&arriving, &mut kept_bytes) {
+        while let Some(garbage) = next(&arriving, &mut kept_bytes) {
             priority::pace();
-            let (objects, bytes) = (waste.objects(), waste.bytes());
-            kept_bytes += bytes + if let Waste::Pages(freed) = waste { freed } else { 0 };
-            waste.end();
+            let (objects, bytes) = (garbage.objects(), garbage.bytes());
+            kept_bytes += bytes + if let Garbage::Pages(freed) = garbage { freed } else { 0 };
+            garbage.end();
             counters.freed_bytes.fetch_add(bytes, Release);
             counters.pieces.store(piece::balance() + before, Release);
             counters.pending.fetch_sub(objects, Relaxed);

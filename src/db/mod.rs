@@ -23,14 +23,14 @@
 //! | [`place`] | collections in their entries, and whole values |
 //! | [`entry`] | [`Key`], [`EntryRef`]: a key with its hash; reading one entry |
 //! | [`expiry`] | deadlines in order |
-//! | [`lapse`] | deleting what ran out of time |
+//! | [`expired`] | deleting what ran out of time |
 //! | [`charge`] | what long strings are charged, whoever shares them |
 //! | [`evict`], `density` | which key goes when memory is full; what keys of a class are worth |
 //! | [`access`] | when, or how often, a key was used |
 //! | [`transfer`] | RENAME, MOVE, COPY |
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
 //! | [`watch`] | who watches what |
-//! | [`wanted`] | which keys blocked clients wait for |
+//! | [`blocking_keys`] | which keys blocked clients wait for |
 //! | [`defrag`] | moving what lies in sparse memory |
 //! | [`lazyfree`] | the thread that frees |
 //! | [`snapshot`] | the keyspace at one moment |
@@ -44,6 +44,7 @@
 //! [`data`], then [`slot`], then [`expiry`].
 
 pub mod access;
+pub mod blocking_keys;
 mod charge;
 pub mod data;
 mod declared;
@@ -52,9 +53,9 @@ mod density;
 mod digest;
 pub mod entry;
 pub mod evict;
+mod expired;
 pub mod expiry;
 pub mod keyspace;
-mod lapse;
 pub mod lazyfree;
 pub mod load;
 pub mod place;
@@ -64,7 +65,6 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod transfer;
-pub mod wanted;
 pub mod watch;
 pub mod whole;
 
@@ -73,7 +73,7 @@ pub use data::{DbMut, IncrError};
 #[cfg(debug_assertions)]
 pub use declared::Declared;
 pub use entry::{EntryRef, Key};
-pub use keyspace::{Cause, DbInfo, Keyspace, LapsedKey, Options, Stats};
+pub use keyspace::{Cause, DbInfo, ExpiredKey, Keyspace, Options, Stats};
 pub use load::{Loaded, LoadedEntry};
 pub use place::Reading;
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};

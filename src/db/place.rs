@@ -222,7 +222,7 @@ impl DbMut<'_> {
     }
 
     /// Chance for one command.
-    pub fn chance(&mut self) -> Rng {
+    pub fn random(&mut self) -> Rng {
         Rng::from_seed(self.ks.side.rng.next_u64())
     }
 }
@@ -240,7 +240,7 @@ impl<'a> Reading<'a> {
     pub fn peek(self, key: Key<'_>) -> Option<EntryRef<'a>> {
         self.checked.reads(key.bytes);
         let found = EntryRef(self.db.table.find(key.hash, key.bytes)?);
-        (!found.is_lapsed(self.now_ms)).then_some(found)
+        (!found.is_expired(self.now_ms)).then_some(found)
     }
 }
 

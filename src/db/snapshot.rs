@@ -6,7 +6,7 @@
 use super::Object;
 use super::entry::EntryRef;
 use super::keyspace::Keyspace;
-use super::lazyfree::Waste;
+use super::lazyfree::Garbage;
 use crate::cow::SnapshotTicket;
 use crate::dict::{Entry, SnapshotView};
 
@@ -52,7 +52,7 @@ impl Keyspace {
         let ended = self.heap.reap() > 0;
         while self.heap.reclaim(FEW_NODES) {
             match self.heap.take_garbage() {
-                Some(garbage) => self.side.lazy.free(Waste::Nodes(garbage)),
+                Some(garbage) => self.side.lazy.free(Garbage::Nodes(garbage)),
                 None => break,
             }
         }

@@ -1,7 +1,7 @@
 //! A small vocabulary for this room's tests: a keyspace that is spoken to in keys and texts, with a clock that stands
 //! still until it is moved.
 
-use super::{ExpiryUpdate, Keyspace, LapsedKey, Options};
+use super::{ExpiredKey, ExpiryUpdate, Keyspace, Options};
 use crate::util::hash::HashSeed;
 
 pub(super) const START: i64 = 1_700_000_000_000;
@@ -15,7 +15,7 @@ pub(super) struct World {
 
 impl World {
     pub fn new() -> Self {
-        let options = Options { note_lapsed: true, ..Options::default() };
+        let options = Options { note_expired: true, ..Options::default() };
         World { ks: Keyspace::new(4, HashSeed::fixed(3), options), now: START, db: 0 }
     }
 
@@ -57,8 +57,8 @@ impl World {
     }
 
     /// Keys that ran out of time since the last call.
-    pub fn lapsed(&mut self) -> Vec<String> {
-        let name = |k: LapsedKey| String::from_utf8(k.key.into()).expect("the tests' keys are text");
-        self.ks.take_lapsed().into_iter().map(name).collect()
+    pub fn expired(&mut self) -> Vec<String> {
+        let name = |k: ExpiredKey| String::from_utf8(k.key.into()).expect("the tests' keys are text");
+        self.ks.take_expired().into_iter().map(name).collect()
     }
 }

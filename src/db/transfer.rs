@@ -37,8 +37,8 @@ enum Value {
 impl DbMut<'_> {
     /// RENAME: the value and expiry of `from` become those of `to`, which is replaced. False if `from` is missing.
     pub fn rename(&mut self, from: Key<'_>, to: Key<'_>) -> bool {
-        self.delete_if_lapsed(from);
-        self.delete_if_lapsed(to);
+        self.delete_if_expired(from);
+        self.delete_if_expired(to);
         if from.bytes == to.bytes {
             return self.peek(from).is_some();
         }
@@ -50,12 +50,12 @@ impl DbMut<'_> {
 
     /// MOVE: to the same key of database `to_db`, which must not exist there.
     pub fn move_to(&mut self, key: Key<'_>, to_db: usize) -> Transfer {
-        self.delete_if_lapsed(key);
+        self.delete_if_expired(key);
         if self.peek(key).is_none() {
             return Transfer::Missing;
         }
         let Some(mut target) = self.other(to_db) else { return Transfer::Missing };
-        target.delete_if_lapsed(key);
+        target.delete_if_expired(key);
         if target.peek(key).is_some() {
             return Transfer::Occupied;
         }
@@ -67,12 +67,12 @@ impl DbMut<'_> {
 
     /// COPY: to key `to` of database `to_db`.
     pub fn copy_to(&mut self, from: Key<'_>, to_db: usize, to: Key<'_>, replace: bool) -> Transfer {
-        self.delete_if_lapsed(from);
+        self.delete_if_expired(from);
         if self.peek(from).is_none() {
             return Transfer::Missing;
         }
         let Some(mut target) = self.other(to_db) else { return Transfer::Missing };
-        target.delete_if_lapsed(to);
+        target.delete_if_expired(to);
         if target.peek(to).is_some() && !replace {
             return Transfer::Occupied;
         }

@@ -23,7 +23,7 @@ type Place = (u32, Box<[u8]>);
 struct Watcher {
     client: WatcherId,
     /// The key had run out of time when WATCH was called.
-    lapsed: bool,
+    expired: bool,
 }
 
 #[derive(Default)]
@@ -37,7 +37,7 @@ struct Client {
 pub enum Presence {
     Missing,
     /// It is there, but its time is over.
-    Lapsed,
+    Expired,
     Alive,
 }
 
@@ -55,12 +55,12 @@ impl WatchTable {
         self.clients.is_empty()
     }
 
-    /// WATCH of one key; `lapsed` if it is there but its time is over.
-    pub fn watch(&mut self, db: u32, key: &[u8], client: WatcherId, lapsed: bool) {
+    /// WATCH of one key; `expired` if it is there but its time is over.
+    pub fn watch(&mut self, db: u32, key: &[u8], client: WatcherId, expired: bool) {
         let place: Place = (db, key.into());
         let state = self.clients.entry(client).or_default();
         if state.places.insert(place.clone()) {
-            self.watchers.entry(place).or_default().push(Watcher { client, lapsed });
+            self.watchers.entry(place).or_default().push(Watcher { client, expired });
         }
     }
 
@@ -92,7 +92,7 @@ impl WatchTable {
         let places = self.clients.get(&client).into_iter().flat_map(|c| &c.places);
         places
             .filter(move |&place| {
-                self.watchers.get(place).is_some_and(|all| all.iter().any(|w| w.client == client && !w.lapsed))
+                self.watchers.get(place).is_some_and(|all| all.iter().any(|w| w.client == client && !w.expired))
             })
             .map(|(db, key)| (*db, &**key))
     }
@@ -103,9 +103,9 @@ impl WatchTable {
         let Some(watchers) = self.watchers.get_mut(&(db, Box::from(key)) as &Place) else { return };
         let mut dirtied = vec![];
         for w in watchers {
-            if w.lapsed && !exists {
+            if w.expired && !exists {
                 // What had run out of time is deleted now. From here on it is an ordinary missing key.
-                w.lapsed = false;
+                w.expired = false;
             } else {
                 dirtied.push(w.client);
             }
@@ -130,10 +130,10 @@ impl WatchTable {
                 continue;
             }
             for w in watchers {
-                match (w.lapsed, after) {
-                    (true, Presence::Missing) => w.lapsed = false,
-                    (true, Presence::Lapsed) => {}
-                    (false, Presence::Lapsed) if before == Presence::Missing => w.lapsed = true,
+                match (w.expired, after) {
+                    (true, Presence::Missing) => w.expired = false,
+                    (true, Presence::Expired) => {}
+                    (false, Presence::Expired) if before == Presence::Missing => w.expired = true,
                     _ => dirtied.push(w.client),
                 }
             }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn deleting_what_had_lapsed_is_no_change() {
+    fn deleting_what_had_expired_is_no_change() {
         let mut table = WatchTable::default();
         table.watch(0, b"k", 1, true);
         assert_eq!(table.fresh_places(1).count(), 0);
@@ -189,18 +189,18 @@ mod tests {
     #[test]
     fn flushing_and_swapping() {
         use Presence::*;
-        let case = |lapsed: bool, before: Presence, after: Presence| {
+        let case = |expired: bool, before: Presence, after: Presence| {
             let mut table = WatchTable::default();
-            table.watch(0, b"k", 1, lapsed);
+            table.watch(0, b"k", 1, expired);
             table.touch_db(0, |_| (before, after));
             table.is_dirty(1)
         };
         assert!(case(false, Alive, Missing), "FLUSHDB of a live key");
         assert!(!case(false, Missing, Missing), "FLUSHDB of a missing key");
         assert!(case(false, Missing, Alive), "SWAPDB brings a key");
-        assert!(!case(false, Missing, Lapsed), "SWAPDB brings a key whose time is over");
-        assert!(!case(true, Lapsed, Missing), "FLUSHDB of a key that had lapsed");
-        assert!(!case(true, Lapsed, Lapsed));
-        assert!(case(true, Lapsed, Alive));
+        assert!(!case(false, Missing, Expired), "SWAPDB brings a key whose time is over");
+        assert!(!case(true, Expired, Missing), "FLUSHDB of a key that had expired");
+        assert!(!case(true, Expired, Expired));
+        assert!(case(true, Expired, Alive));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::entry::EntryRef;
 use super::keyspace::{Db, Keyspace};
-use super::lazyfree::{Notice, SOON_DONE, Waste};
+use super::lazyfree::{Garbage, Notice, SOON_DONE};
 use super::watch::{Presence, WatcherId};
 use crate::sys::allocator;
 
@@ -28,7 +28,7 @@ impl Keyspace {
 
     /// Calls this, from any thread, when all that was given away to be freed is freed.
     pub fn when_freed(&mut self, tell: Notice) {
-        self.side.lazy.free(Waste::Notice(tell));
+        self.side.lazy.free(Garbage::Notice(tell));
     }
 
     /// FLUSHDB; how many keys are gone.
@@ -44,8 +44,8 @@ impl Keyspace {
             let seed = side.seed;
             side.watch.touch_db(at as u32, |key| (presence(db, seed.hash(key), key, now_ms), Presence::Missing));
         }
-        if !side.wanted.is_idle() {
-            side.wanted.touch_db(at as u32);
+        if !side.blocking_keys.is_idle() {
+            side.blocking_keys.touch_db(at as u32);
         }
         let deadlines = [std::mem::take(&mut db.expiries), std::mem::take(&mut db.field_expiries)];
         let table = db.table.take_all(heap);
@@ -53,9 +53,9 @@ impl Keyspace {
         side.charges.flush(at);
         side.stats.dirty += keys as u64;
         if mode == FlushMode::Async {
-            deadlines.into_iter().for_each(|index| side.lazy.free(Waste::Deadlines(index)));
+            deadlines.into_iter().for_each(|index| side.lazy.free(Garbage::Deadlines(index)));
             if let Some(table) = table {
-                side.lazy.free(Waste::Table(table));
+                side.lazy.free(Garbage::Table(table));
             }
         } else {
             let before_bytes = allocator::freed_bytes();
@@ -83,8 +83,8 @@ impl Keyspace {
                 });
             }
         }
-        if a != b && !side.wanted.is_idle() {
-            [a, b].into_iter().for_each(|at| side.wanted.touch_db(at as u32));
+        if a != b && !side.blocking_keys.is_idle() {
+            [a, b].into_iter().for_each(|at| side.blocking_keys.touch_db(at as u32));
         }
         dbs.swap(a, b);
         side.sizes.swap(a, b);
@@ -94,8 +94,8 @@ impl Keyspace {
 
     /// WATCH of one key by one client.
     pub fn watch_key(&mut self, at: usize, key: &[u8], client: WatcherId, now_ms: i64) {
-        let lapsed = presence(&self.dbs[at], self.side.seed.hash(key), key, now_ms) == Presence::Lapsed;
-        self.side.watch.watch(at as u32, key, client, lapsed);
+        let expired = presence(&self.dbs[at], self.side.seed.hash(key), key, now_ms) == Presence::Expired;
+        self.side.watch.watch(at as u32, key, client, expired);
     }
 
     /// UNWATCH, EXEC, DISCARD, and the end of a connection.
@@ -112,7 +112,7 @@ impl Keyspace {
         !watch.is_idle()
             && (watch.is_dirty(client)
                 || watch.fresh_places(client).any(|(at, key)| {
-                    presence(&self.dbs[at as usize], self.side.seed.hash(key), key, now_ms) == Presence::Lapsed
+                    presence(&self.dbs[at as usize], self.side.seed.hash(key), key, now_ms) == Presence::Expired
                 }))
     }
 }
@@ -120,7 +120,7 @@ impl Keyspace {
 fn presence(db: &Db, hash: u64, key: &[u8], now_ms: i64) -> Presence {
     match db.table.find(hash, key).map(EntryRef) {
         None => Presence::Missing,
-        Some(e) if e.is_lapsed(now_ms) => Presence::Lapsed,
+        Some(e) if e.is_expired(now_ms) => Presence::Expired,
         Some(_) => Presence::Alive,
     }
 }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_had_lapsed_at_watch_may_be_deleted() {
+    fn a_key_that_had_expired_at_watch_may_be_deleted() {
         let mut w = World::new();
         w.set_for("k", "v", 10);
         w.now += 11;

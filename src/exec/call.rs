@@ -15,8 +15,9 @@
 //! A command's duration is the distance between two readings of the monotonic clock, and the reading after one
 //! command is the one before the next: one reading a command.
 
-use crate::blocking::{Progress, Waiter};
+use crate::blocking::{BlockedClient, Progress};
 use crate::client::{Attention, Client};
+use crate::exec::blocked;
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult, until_nul};
 use crate::exec::gate::{self, Verdict};
@@ -26,9 +27,8 @@ use crate::exec::keys;
 use crate::exec::monitor;
 use crate::exec::spec::{Flags, Handler};
 use crate::exec::table::{Command, Lookup};
-use crate::exec::waiting;
 use crate::resp::Args;
-use crate::util::gather::Mark;
+use crate::util::output_buffer::Mark;
 
 /// A request whose command is known.
 #[derive(Clone, Copy)]
@@ -48,8 +48,8 @@ pub enum Origin<'a> {
     Client,
     /// EXEC: the request passed the gates when it was queued.
     Exec,
-    /// A blocked client, one of whose keys has changed. The waiter keeps what it asked for and what earlier tries cost.
-    Unblocked(&'a Waiter),
+    /// A blocked client, one of whose keys has changed. The client keeps what it asked for and what earlier tries cost.
+    Unblocked(&'a BlockedClient),
 }
 
 impl Origin<'_> {
@@ -95,8 +95,8 @@ pub fn request(
     } else {
         gated(inst, client, host, found, args, first_key_hash)
     };
-    if inst.keyspace.wanted().has_ready() {
-        waiting::serve(inst, host);
+    if inst.keyspace.blocking_keys().has_ready() {
+        blocked::serve(inst, host);
     }
     if !inst.outbox.is_empty() {
         deliver(inst, Some(client));
@@ -206,7 +206,7 @@ fn execute_here(
     let result = match handle(inst, client, host, request, origin) {
         Ok(Progress::Done) => Ok(()),
         Ok(Progress::Blocked(wait)) if origin.may_block() => {
-            waiting::block(inst, client, host, request, origin, *wait);
+            blocked::block(inst, client, host, request, origin, *wait);
             return Outcome::Blocked;
         }
         Ok(Progress::Blocked(wait)) => {
@@ -238,9 +238,9 @@ pub(super) fn finish(
     if let Err(error) = result {
         reply_error(inst, client, &error);
     }
-    if let Origin::Unblocked(waiter) = origin {
+    if let Origin::Unblocked(blocked) = origin {
         // MONITOR showed it when it was first tried.
-        return inst.account(client, command, waiter.request.view(), waiter.spent_ns.get() + duration_ns, failed);
+        return inst.account(client, command, blocked.request.view(), blocked.spent_ns.get() + duration_ns, failed);
     }
     if inst.alert.has(Alert::MONITORED) {
         monitor::feed(inst, client, command, args, host.wall_us());

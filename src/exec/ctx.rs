@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::blocking::ClientId;
 use crate::client::Client;
+use crate::client::ClientId;
 use crate::config::Config;
 use crate::db::{DbMut, Key};
 use crate::exec::call::Origin;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::blocking::Waiting;
+use crate::blocking::BlockedClients;
 use crate::client::{Attention, Client, Clients, Outbox, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
@@ -147,7 +147,7 @@ pub struct Instance {
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Clients whose command waits.
-    pub waiting: Waiting,
+    pub blocked: BlockedClients,
     /// How many clients CLIENT PAUSE holds back.
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
@@ -231,7 +231,7 @@ impl Instance {
             now_ms,
             stamp_ns: 0,
             pause: Pause::default(),
-            waiting: Waiting::default(),
+            blocked: BlockedClients::default(),
             held_back: 0,
             monitors: Vec::new(),
             outbox: Outbox::default(),
@@ -263,10 +263,10 @@ impl Instance {
     pub fn config_changed(&mut self) {
         self.thresholds.follow(&self.config);
         // What DEBUG has switched stays as it is.
-        let crate::db::Options { active_expire, keep_lapsed, payload_checksums, .. } = *self.keyspace.options();
+        let crate::db::Options { active_expire, keep_expired, payload_checksums, .. } = *self.keyspace.options();
         *self.keyspace.options_mut() = crate::db::Options {
             active_expire,
-            keep_lapsed,
+            keep_expired,
             payload_checksums,
             ..Self::keyspace_options(&self.config)
         };
@@ -325,7 +325,7 @@ impl Instance {
     pub fn refresh_pause(&mut self) {
         let paused = !self.pause.is_over(self.now_ms);
         self.alert.put(Alert::PAUSED, paused);
-        self.keyspace.options_mut().keep_lapsed = paused;
+        self.keyspace.options_mut().keep_expired = paused;
     }
 
     /// Ends a transaction: its queue, and what it watched.

@@ -38,7 +38,7 @@
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `stats.rs` | what is counted, and CONFIG RESETSTAT |
-//! | `waiting.rs` | commands that wait |
+//! | `blocked.rs` | commands that wait |
 //! | `upkeep.rs` | what is done between commands |
 //!
 //! # Read first
@@ -47,6 +47,9 @@
 
 mod account;
 pub mod args;
+pub mod blocked;
+#[cfg(test)]
+mod blocked_tests;
 pub mod call;
 pub mod configure;
 pub mod ctx;
@@ -70,6 +73,3 @@ pub mod spec;
 pub mod stats;
 pub mod table;
 mod upkeep;
-pub mod waiting;
-#[cfg(test)]
-mod waiting_tests;

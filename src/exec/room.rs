@@ -8,7 +8,7 @@
 use crate::config::Config;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::resp::Reply;
-use crate::util::gather::Mark;
+use crate::util::output_buffer::Mark;
 
 /// A reply may always have so much, whatever its client has not read yet.
 const ALWAYS: usize = 1 << 20;

@@ -38,7 +38,7 @@ impl Instance {
     /// When the next key expires by itself; none while keys do not.
     pub fn next_expiry_ms(&self) -> Option<i64> {
         let options = self.keyspace.options();
-        if options.active_expire && !options.keep_lapsed { self.keyspace.next_deadline() } else { None }
+        if options.active_expire && !options.keep_expired { self.keyspace.next_deadline() } else { None }
     }
 
     /// True while keys are due: the next turn does not wait.

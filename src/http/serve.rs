@@ -21,7 +21,7 @@ use crate::observe::log::{Logger, Shown};
 use crate::observe::metrics::Metrics;
 use crate::reactor::{ConnId, Event, Reactor, ReadOutcome, WriteOutcome};
 use crate::sys::clock::Clock;
-use crate::util::gather::Gather;
+use crate::util::output_buffer::OutputBuffer;
 
 /// The most connections at a time.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -46,7 +46,7 @@ pub(super) struct Observer {
 /// One connection.
 struct Peer {
     input: Vec<u8>,
-    output: Gather,
+    output: OutputBuffer,
     deadline_ns: u64,
     /// No further requests: close when the output is written.
     closing: bool,
@@ -91,7 +91,8 @@ impl Observer {
             self.close(nearest);
         }
         // Who just came has not sent anything: as long as a request may take.
-        let peer = Peer { input: Vec::new(), output: Gather::new(), deadline_ns: now_ns + REQUEST_NS, closing: false };
+        let peer =
+            Peer { input: Vec::new(), output: OutputBuffer::new(), deadline_ns: now_ns + REQUEST_NS, closing: false };
         self.peers.insert(conn, peer);
     }
 

@@ -29,7 +29,7 @@ use mio::{Interest, Registry};
 use super::event::{ConnId, Event, ReadOutcome, WriteOutcome};
 use super::turn::{Reactor, conn_token, find};
 use crate::sys::sockets;
-use crate::util::gather::Gather;
+use crate::util::output_buffer::OutputBuffer;
 
 /// The most slices one `writev` is given.
 const SLICES_MAX: usize = 64;
@@ -63,7 +63,7 @@ impl Socket {
         }
     }
 
-    fn write(&self, queue: &Gather) -> (usize, io::Result<usize>) {
+    fn write(&self, queue: &OutputBuffer) -> (usize, io::Result<usize>) {
         if let Some(bytes) = queue.as_one() {
             let sent = match self {
                 Socket::Tcp(stream) => (&*stream).write(bytes),
@@ -178,7 +178,7 @@ impl<M> Reactor<M> {
     }
 
     /// Writes as much of `queue` as the socket takes.
-    pub fn write(&mut self, id: ConnId, queue: &mut Gather) -> WriteOutcome {
+    pub fn write(&mut self, id: ConnId, queue: &mut OutputBuffer) -> WriteOutcome {
         let Some(conn) = find(&mut self.conns, id) else { return WriteOutcome::Failed(not_connected()) };
         let blocked = loop {
             if queue.is_empty() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
-use crate::util::gather::Gather;
+use crate::util::output_buffer::OutputBuffer;
 
 struct Loop {
     reactor: Reactor<u32>,
@@ -78,7 +78,7 @@ fn a_request_and_its_reply() {
     assert!(matches!(l.reactor.read(conn, &mut query, 100), ReadOutcome::Data { n: 2, drained: true }));
     assert!(matches!(l.reactor.read(conn, &mut query, 100), ReadOutcome::WouldBlock));
     assert_eq!(query, b"> hello");
-    let mut reply = Gather::new();
+    let mut reply = OutputBuffer::new();
     reply.bytes_mut().extend_from_slice(b"+OK\r\n");
     assert!(matches!(l.reactor.write(conn, &mut reply), WriteOutcome::Drained));
     let mut got = [0; 5];
@@ -102,7 +102,7 @@ fn data_and_end_in_one_event_are_both_found() {
     assert!(matches!(l.reactor.read(conn, &mut query, 100), ReadOutcome::Data { n: 6, drained: false }));
     assert!(matches!(l.reactor.read(conn, &mut query, 100), ReadOutcome::Eof));
     // Half-closed: the answer still arrives.
-    let mut reply = Gather::with_buffer(b"".to_vec());
+    let mut reply = OutputBuffer::with_buffer(b"".to_vec());
     reply.bytes_mut().extend_from_slice(b"+PONG\r\n");
     assert!(matches!(l.reactor.write(conn, &mut reply), WriteOutcome::Drained));
     l.reactor.close(conn);
@@ -128,7 +128,7 @@ fn an_end_after_a_drained_read_raises_an_event() {
 fn a_reset_is_a_failure_and_stale_ids_are_harmless() {
     let mut l = Loop::new();
     let (client, conn) = l.pair();
-    let mut reply = Gather::new();
+    let mut reply = OutputBuffer::new();
     reply.bytes_mut().extend_from_slice(b"never read");
     assert!(matches!(l.reactor.write(conn, &mut reply), WriteOutcome::Drained));
     std::thread::sleep(Duration::from_millis(20));
@@ -152,7 +152,7 @@ fn a_reset_is_a_failure_and_stale_ids_are_harmless() {
 
 /// Writes far more than a socket takes, in blobs and bytes, to a client that reads it all at its own pace.
 fn a_slow_reader_gets_everything(mut l: Loop, conn: ConnId, mut client: impl Read + Send + 'static) {
-    let mut reply = Gather::new();
+    let mut reply = OutputBuffer::new();
     let mut want = 0u64;
     for i in 0..200u8 {
         reply.bytes_mut().extend_from_slice(&[i; 1000]);

@@ -27,8 +27,8 @@
 
 use bytes::Bytes;
 
-use crate::util::gather::{Gather, Mark};
 use crate::util::num::{push_f64, push_i64};
+use crate::util::output_buffer::{Mark, OutputBuffer};
 
 /// A blob shared into the reply is only worth it from this size on.
 const SHARED_BULK_BYTES_MIN: usize = 16 * 1024;
@@ -66,7 +66,7 @@ pub struct Deferred {
 #[derive(Debug, Default)]
 pub struct Reply {
     /// Encoded replies not yet written.
-    pub out: Gather,
+    pub out: OutputBuffer,
     /// The form they are encoded in.
     pub proto: Proto,
 }
@@ -79,7 +79,7 @@ impl Reply {
 
     /// An empty queue in the given protocol.
     pub const fn with_proto(proto: Proto) -> Self {
-        Self { out: Gather::new(), proto }
+        Self { out: OutputBuffer::new(), proto }
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use super::Server;
 use super::notes;
 use crate::client::{About, Attention, ClientFlags, is_loopback};
 use crate::reactor::{ConnId, ListenerId};
-use crate::util::gather::Gather;
+use crate::util::output_buffer::OutputBuffer;
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
@@ -18,7 +18,7 @@ other computers, do one of the following: 1) Set a password (CONFIG SET requirep
 
 impl Server {
     pub(super) fn accept(&mut self, conn: ConnId, listener: ListenerId) {
-        let reactor = &mut self.outside.reactor;
+        let reactor = &mut self.host.reactor;
         self.inst.stats.connections += 1;
         if self.inst.clients.len() as u64 >= u64::from(self.inst.config.limits.maxclients) {
             self.inst.stats.connections_rejected += 1;
@@ -51,9 +51,9 @@ impl Server {
 
     /// One line, as far as the socket takes it, and goodbye.
     fn turn_away(&mut self, conn: ConnId, line: &[u8]) {
-        let mut out = Gather::new();
+        let mut out = OutputBuffer::new();
         out.bytes_mut().extend_from_slice(line);
-        let _ = self.outside.reactor.write(conn, &mut out); // a peer that is gone already misses nothing
-        self.outside.reactor.close(conn);
+        let _ = self.host.reactor.write(conn, &mut out); // a peer that is gone already misses nothing
+        self.host.reactor.close(conn);
     }
 }

@@ -208,7 +208,7 @@ impl Server {
     pub(super) fn execute(&mut self) {
         let count = self.batch.requests.len();
         // The first command is charged from here: not for the reading and parsing of all the others.
-        let began_ns = self.outside.now_ns();
+        let began_ns = self.host.now_ns();
         self.inst.stamp_ns = began_ns;
         let mut next = 0;
         while next < count {
@@ -235,7 +235,7 @@ impl Server {
 
     fn execute_run(&mut self, client: &mut Client, from: usize, to: usize) {
         if client.reply.out.is_empty() && client.reply.out.memory() == 0 {
-            client.reply.out = crate::util::gather::Gather::with_buffer(self.replies.get());
+            client.reply.out = crate::util::output_buffer::OutputBuffer::with_buffer(self.replies.get());
         }
         let query = std::mem::take(&mut client.query);
         client.lent = (query.len(), query.capacity());
@@ -271,7 +271,7 @@ impl Server {
             };
             let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
             let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
-            match call::request(&mut self.inst, client, &mut self.outside, found, args, request.hash) {
+            match call::request(&mut self.inst, client, &mut self.host, found, args, request.hash) {
                 Outcome::Done => {
                     client.consumed = request.end as usize;
                     ran += 1;
@@ -325,7 +325,7 @@ impl Server {
         {
             let args = owned.view();
             let found = self.inst.table.lookup(args);
-            match call::request(&mut self.inst, &mut client, &mut self.outside, found, args, None) {
+            match call::request(&mut self.inst, &mut client, &mut self.host, found, args, None) {
                 Outcome::Done => client.commands += 1,
                 Outcome::Blocked => break,
                 Outcome::Postponed => {

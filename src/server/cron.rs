@@ -35,15 +35,15 @@ const BATCH_SHRINK_EVERY: u64 = 10;
 impl Server {
     pub(super) fn before_sleep(&mut self) {
         let effort = u64::from(self.inst.config.ttl.active_expire_effort);
-        let began_ns = self.outside.now_ns();
+        let began_ns = self.host.now_ns();
         let until_ns = began_ns + EXPIRE_BUDGET_NS * effort;
-        let clock = self.outside.clock;
+        let clock = self.host.clock;
         self.inst.expire_due(|| clock.mono_ns() < until_ns);
-        let expire_ns = self.outside.now_ns().saturating_sub(began_ns);
+        let expire_ns = self.host.now_ns().saturating_sub(began_ns);
         self.inst.stats.turns.expire_ns += expire_ns;
         self.inst.note_latency("expire-cycle", expire_ns);
-        self.inst.continue_eviction(&self.outside);
-        self.inst.serve_waits(&mut self.outside);
+        self.inst.continue_eviction(&self.host);
+        self.inst.serve_waits(&mut self.host);
         self.inst.note_preserved();
         self.inst.keyspace.reap_snapshots();
         self.settle();
@@ -55,17 +55,17 @@ impl Server {
     pub(super) fn cron(&mut self) {
         let began_ns = self.tell_time();
         let hz = u64::from(self.inst.config.server.hz.max(1));
-        self.next_cron_ns = self.outside.now_ns() + NS_PER_S / hz;
+        self.next_cron_ns = self.host.now_ns() + NS_PER_S / hz;
         if self.inst.debug.cron_paused {
             return;
         }
         self.inst.cron();
-        self.inst.save_when_due(&mut self.outside);
+        self.inst.save_when_due(&mut self.host);
         self.end_pause();
         self.check_clients(hz);
         self.settle();
         if self.inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
-            info::publish(&mut self.inst, &self.outside);
+            info::publish(&mut self.inst, &self.host);
         }
         if self.inst.cron_runs().is_multiple_of(BATCH_SHRINK_EVERY) {
             self.batch.shrink();
@@ -76,12 +76,12 @@ impl Server {
                 self.replies.shrink();
             }
         }
-        self.inst.stats.turns.cron_ns += self.outside.now_ns().saturating_sub(began_ns);
+        self.inst.stats.turns.cron_ns += self.host.now_ns().saturating_sub(began_ns);
     }
 
     /// Moves memory for a fraction of a millisecond.
     pub(super) fn defrag(&mut self) {
-        let clock = self.outside.clock;
+        let clock = self.host.clock;
         let began_ns = clock.mono_ns();
         self.inst.defrag_step(|| clock.mono_ns());
         self.inst.stats.turns.cron_ns += clock.mono_ns().saturating_sub(began_ns);

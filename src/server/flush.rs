@@ -47,7 +47,7 @@ impl Server {
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(conn, CloseReason::OutputBufferFull);
             }
-            let outcome = self.outside.reactor.write(conn, &mut client.reply.out);
+            let outcome = self.host.reactor.write(conn, &mut client.reply.out);
             let sent = (owed - client.reply.out.len()) as u64;
             client.output_bytes += sent;
             self.inst.stats.output_bytes += sent;
@@ -100,7 +100,7 @@ impl Server {
         }
         notes::closed(&self.inst, &client, reason);
         self.inst.forget(&mut client, reason);
-        self.outside.reactor.close(conn);
+        self.host.reactor.close(conn);
         self.recycle(*client);
     }
 

@@ -35,7 +35,7 @@ impl Server {
         self.inst.alert.put(Alert::LOADING, true);
         self.inst.load.started_ms = self.inst.now_ms;
         self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
-        let began_ns = self.outside.now_ns();
+        let began_ns = self.host.now_ns();
         match Loader::open_file(&RealDisk, &path, &self.inst.load_settings()) {
             Ok(Some(loader)) => {
                 self.inst.keyspace.begin_load();
@@ -73,7 +73,7 @@ impl Server {
         self.inst.alert.put(Alert::LOADING, false);
         if let Some((loaded, began_ns)) = loaded {
             self.inst.load.counts = loaded.counts;
-            let duration_ms = (self.outside.now_ns() - began_ns) / 1_000_000;
+            let duration_ms = (self.host.now_ns() - began_ns) / 1_000_000;
             self.inst.log.log(Level::Notice, &loaded.to_string(), &[]);
             self.inst.log.notice("DB loaded from disk", &[(keys::DURATION_MS, &duration_ms)]);
             self.inst.loaded_from_disk();

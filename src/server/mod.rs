@@ -26,7 +26,7 @@
 //! | `flush.rs` | replies out, buffers back to their pool, closing |
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
 //! | `accept.rs` | new connections: limits, protected mode |
-//! | `outside.rs` | what the instance may ask of the world: listeners, clock |
+//! | `host.rs` | what the instance may ask of the world: listeners, clock |
 //! | `notes.rs` | log lines |
 //! | `settle.rs` | what the instance asked for while a command ran |
 //! | `cron.rs` | what is done ten times a second |
@@ -47,9 +47,9 @@ mod cron;
 mod evict;
 mod facts;
 mod flush;
+mod host;
 mod loading;
 mod notes;
-mod outside;
 mod pool;
 mod roles;
 mod settle;
@@ -61,9 +61,9 @@ use crate::exec::instance::Instance;
 use crate::reactor::{ConnId, Event};
 use batch::Batch;
 use busy_poll::BusyPoll;
+pub use host::Mail;
+use host::SystemHost;
 use loading::Loading;
-pub use outside::Mail;
-use outside::Outside;
 use pool::BufferPool;
 pub use roles::Role;
 pub use start::run;
@@ -71,7 +71,7 @@ pub use start::run;
 /// The server: an instance, the world around it, and what one turn leaves for the next.
 pub struct Server {
     inst: Instance,
-    outside: Outside,
+    host: SystemHost,
     /// Clients that may have bytes to read or requests to parse. Each is listed once ([`ClientFlags::READY`]).
     ///
     /// [`ClientFlags::READY`]: crate::client::ClientFlags::READY

@@ -2,7 +2,7 @@
 //! forgotten only here, in `flush.rs` and in `evict.rs`, so that a batch never loses a client under its feet.
 
 use super::Server;
-use super::outside::Mail;
+use super::host::Mail;
 use crate::client::Attention;
 use crate::exec::instance::{Alert, Ask};
 use crate::reactor::ConnId;
@@ -27,7 +27,7 @@ impl Server {
     pub(super) fn on_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Saved(outcome) => self.inst.saved(&outcome),
-            Mail::Freed(client) => self.inst.memory_is_freed(&mut self.outside, client),
+            Mail::Freed(client) => self.inst.memory_is_freed(&mut self.host, client),
         }
     }
 

@@ -30,13 +30,13 @@ pub(super) const WATCHED: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
 impl Server {
     pub(super) fn on_signal(&mut self, number: i32) {
         let (name, configured) = match number {
-            SIGHUP => return self.inst.reload_config(&mut self.outside),
+            SIGHUP => return self.inst.reload_config(&mut self.host),
             SIGINT => ("SIGINT", self.inst.config.server.shutdown_on_sigint),
             _ => ("SIGTERM", self.inst.config.server.shutdown_on_sigterm),
         };
         if self.shutdown.signalled && number == SIGINT {
             self.inst.log.warning("You insist... exiting now.", &[]);
-            self.outside.stop_listening();
+            self.host.stop_listening();
             std::process::exit(1);
         }
         self.shutdown.signalled = true;
@@ -69,7 +69,7 @@ impl Server {
         let half_loaded = self.inst.alert.has(Alert::LOADING);
         if (has_points || options.save) && !options.nosave && !half_loaded {
             self.inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);
-            if let Err(error) = self.inst.save_now(self.outside.wall_ms()) {
+            if let Err(error) = self.inst.save_now(self.host.wall_ms()) {
                 self.inst.log.warning("Error trying to save the DB, can't exit.", &[(keys::ERROR, &error)]);
                 if !options.force {
                     self.shutdown = Progress::default();
@@ -80,7 +80,7 @@ impl Server {
             }
         }
         self.flush_all();
-        self.outside.stop_listening();
+        self.host.stop_listening();
         facts::remove_pidfile(&self.inst.config, &self.inst.log);
         self.inst.log.warning("Redis is now ready to exit, bye bye...", &[(keys::PID, &process::pid())]);
         Some(0)

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::busy_poll::BusyPoll;
 use super::facts;
-use super::outside::{Outside, RESERVED_DESCRIPTORS, UNIX_SOCKET_FAILED};
+use super::host::{RESERVED_DESCRIPTORS, SystemHost, UNIX_SOCKET_FAILED};
 use super::pool::BufferPool;
 use super::{Server, shutdown};
 use crate::commands;
@@ -129,7 +129,7 @@ fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<Se
     bound_clients(&mut config, &log)?;
     let mut reactor = Reactor::new().map_err(io("creating the event loop"))?;
     reactor.watch_signals(&shutdown::WATCHED).map_err(io("watching signals"))?;
-    let mut outside = Outside::new(reactor, clock);
+    let mut host = SystemHost::new(reactor, clock);
     let names: Vec<&'static str> = table.by_ids().map(|c| c.full_name.as_str()).collect();
     let metrics = Arc::new(Metrics::new(commands::info::series(), config.storage.databases as usize, &names));
     let rng = Rng::from_os();
@@ -142,17 +142,17 @@ fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<Se
     facts::report_crashes(&inst.log, &inst.metrics).map_err(io("preparing crash reports"))?;
     facts::greet(&inst.config, &inst.log);
     facts::warn_of_system(&inst.config, &inst.log);
-    listen(&mut outside, &inst)?;
+    listen(&mut host, &inst)?;
     inst.tell_identity();
-    inst.apply_at_start(&mut outside);
+    inst.apply_at_start(&mut host);
     facts::write_pidfile(&inst.config, &inst.sources, &inst.log);
     inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);
-    inst.stamp_ns = outside.now_ns();
-    let observed = outside.observe(&inst.config, &inst.metrics, &inst.log);
+    inst.stamp_ns = host.now_ns();
+    let observed = host.observe(&inst.config, &inst.metrics, &inst.log);
     observed.map_err(|why| placed(why, &inst.sources, "http-listen"))?;
     let mut server = Server {
         inst,
-        outside,
+        host,
         ready: Vec::new(),
         to_flush: Vec::new(),
         postponed: Vec::new(),
@@ -209,8 +209,8 @@ fn bound_clients(config: &mut Config, log: &Logger) -> Result<(), String> {
 }
 
 /// Opens the listeners. The line that says which port it failed on makes tools try another one.
-fn listen(outside: &mut Outside, inst: &Instance) -> Result<(), String> {
-    outside.relisten(&inst.config).map_err(|why| {
+fn listen(host: &mut SystemHost, inst: &Instance) -> Result<(), String> {
+    host.relisten(&inst.config).map_err(|why| {
         if why.starts_with(UNIX_SOCKET_FAILED) {
             return placed(why, &inst.sources, "unixsocket");
         }

@@ -32,7 +32,7 @@ impl Server {
     /// One turn. `Some(code)` when the server is to end with that exit code.
     pub(super) fn turn(&mut self) -> Option<i32> {
         let mut events = std::mem::take(&mut self.events);
-        self.outside.reactor.set_accept_budget(self.inst.config.limits.max_new_connections_per_cycle as usize);
+        self.host.reactor.set_accept_budget(self.inst.config.limits.max_new_connections_per_cycle as usize);
         if let Err(error) = self.wait(&mut events) {
             notes::poll_failed(&self.inst, &error);
         }
@@ -44,7 +44,7 @@ impl Server {
                 Event::Readable(conn) => self.note_readable(conn),
                 Event::Writable(conn) => self.flush_later(conn),
                 // No link to another instance exists that could have asked for it.
-                Event::Connected { conn, .. } => self.outside.reactor.close(conn),
+                Event::Connected { conn, .. } => self.host.reactor.close(conn),
                 Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(&self.inst, &error, suppressed),
                 Event::Signal(number) => self.on_signal(number),
                 Event::Mail(mail) => self.on_mail(mail),
@@ -56,13 +56,13 @@ impl Server {
         // CONFIG RESETSTAT may have come in between.
         let commands = self.inst.stats.commands.saturating_sub(commands_before);
         self.before_sleep();
-        if self.outside.now_ns() >= self.next_cron_ns {
+        if self.host.now_ns() >= self.next_cron_ns {
             self.cron();
         }
-        if self.outside.now_ns() >= self.inst.defragmenter.next_ns() {
+        if self.host.now_ns() >= self.inst.defragmenter.next_ns() {
             self.defrag();
         }
-        let duration_ns = self.outside.now_ns().saturating_sub(began_ns);
+        let duration_ns = self.host.now_ns().saturating_sub(began_ns);
         self.busy_poll.turned(duration_ns, commands > 0);
         self.inst.account_turn(duration_ns, commands);
         self.inst.metrics.turn_started_us.set(0);
@@ -74,12 +74,12 @@ impl Server {
         let wait = self.wait_max();
         let most_ns = u64::from(self.inst.config.server.busy_poll_us) * 1000;
         let awake_ns = self.busy_poll.time_ns(most_ns);
-        let mut now_ns = self.outside.now_ns();
+        let mut now_ns = self.host.now_ns();
         if awake_ns > 0 && wait != Some(Duration::ZERO) && self.busy_poll.is_worth_it() {
             let until_ns = now_ns + awake_ns;
             while events.is_empty() && now_ns < until_ns {
-                self.outside.reactor.turn(now_ns, Some(Duration::ZERO), events)?;
-                now_ns = self.outside.now_ns();
+                self.host.reactor.turn(now_ns, Some(Duration::ZERO), events)?;
+                now_ns = self.host.now_ns();
             }
             let found = !events.is_empty();
             self.busy_poll.learn(found);
@@ -89,7 +89,7 @@ impl Server {
                 return Ok(());
             }
         }
-        self.outside.reactor.turn(now_ns, wait, events)
+        self.host.reactor.turn(now_ns, wait, events)
     }
 
     /// How long the wait may last.
@@ -101,16 +101,16 @@ impl Server {
         {
             return Some(Duration::ZERO);
         }
-        let now_ns = self.outside.now_ns();
+        let now_ns = self.host.now_ns();
         let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
         if self.inst.defragmenter.next_ns() != u64::MAX {
             wait = wait.min(Duration::from_nanos(self.inst.defragmenter.next_ns().saturating_sub(now_ns)));
         }
-        if let Some(deadline_ns) = self.inst.waiting.next_deadline_ns() {
+        if let Some(deadline_ns) = self.inst.blocked.next_deadline_ns() {
             wait = wait.min(Duration::from_nanos(deadline_ns.saturating_sub(now_ns)));
         }
         if let Some(deadline_ms) = self.inst.next_expiry_ms() {
-            let left_ms = (deadline_ms - self.outside.wall_ms()).clamp(0, 1000) as u64 + 1;
+            let left_ms = (deadline_ms - self.host.wall_ms()).clamp(0, 1000) as u64 + 1;
             wait = wait.min(Duration::from_millis(left_ms));
         }
         Some(wait)
@@ -118,8 +118,8 @@ impl Server {
 
     /// Reads the clocks: the instance sees one time for the whole turn. Returns the monotonic one.
     pub(super) fn tell_time(&mut self) -> u64 {
-        let now_ns = self.outside.now_ns();
-        self.inst.now_ms = self.outside.wall_ms();
+        let now_ns = self.host.now_ns();
+        self.inst.now_ms = self.host.wall_ms();
         self.inst.stamp_ns = now_ns;
         now_ns
     }
@@ -207,7 +207,7 @@ impl Server {
         let (most, least) = if is_long { (LONG_READ_BYTES, LONG_READ_BYTES) } else { (BUFFER_BYTES, BUFFER_BYTES / 2) };
         client.query.reserve(least);
         let room = (client.query.capacity() - client.query.len()).min(most);
-        let outcome = self.outside.reactor.read(client.conn, &mut client.query, room);
+        let outcome = self.host.reactor.read(client.conn, &mut client.query, room);
         match outcome {
             ReadOutcome::Data { n, drained } => {
                 client.input_bytes += n as u64;
@@ -264,7 +264,7 @@ impl Server {
         let behind = client.attention.has(Attention::BEHIND);
         let waiting = client.attention.has(stopped.or(Attention::BEHIND));
         // Nobody will read what is left before the end, and the end is not announced again.
-        if client.attention.has(Attention::HELD) && self.outside.reactor.has_hung_up(client.conn) {
+        if client.attention.has(Attention::HELD) && self.host.reactor.has_hung_up(client.conn) {
             client.flags.put(ClientFlags::INPUT_ENDED, true);
         }
         let more = client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED);

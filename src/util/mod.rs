@@ -21,7 +21,7 @@
 //! | [`bits`] | bits of byte strings: parts of bytes, integers of any width |
 //! | [`crc16`] | the checksum behind cluster slots, and the slot of a key |
 //! | [`crc64`] | the checksum of RDB files |
-//! | [`gather`] | [`gather::Gather`]: bytes waiting to be written, with large blobs spliced in uncopied |
+//! | [`gather`] | [`output_buffer::OutputBuffer`]: bytes waiting to be written, with large blobs spliced in uncopied |
 //! | [`geohash`] | places on earth as numbers, and which numbers are near |
 //! | [`glob`] | patterns: `KEYS`, `SCAN MATCH`, `PSUBSCRIBE` |
 //! | [`hash`] | [`hash::HashSeed`]: the seeded 64-bit hash of keys |
@@ -43,13 +43,13 @@ pub mod crc64;
 
 mod digits;
 mod float;
-pub mod gather;
 pub mod geohash;
 pub mod glob;
 pub mod hash;
 pub mod long_double;
 pub mod lzf;
 pub mod num;
+pub mod output_buffer;
 pub mod piece;
 pub mod quote;
 pub mod rng;

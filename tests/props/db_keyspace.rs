@@ -219,7 +219,7 @@ struct Pair {
     now: i64,
     snapshots: Vec<(KeyspaceSnapshot, Contents)>,
     /// Keys that the model has deleted for their time, and the real one has not been asked about yet.
-    lapsed: HashMap<(u32, Vec<u8>), usize>,
+    expired: HashMap<(u32, Vec<u8>), usize>,
 }
 
 fn name(key: u8) -> Vec<u8> {
@@ -229,21 +229,21 @@ fn name(key: u8) -> Vec<u8> {
 
 impl Pair {
     fn new() -> Self {
-        let options = Options { note_lapsed: true, access: AccessPolicy::Lru, ..Options::default() };
+        let options = Options { note_expired: true, access: AccessPolicy::Lru, ..Options::default() };
         Pair {
             real: Keyspace::new(DBS, HashSeed::fixed(7), options),
             model: vec![BTreeMap::new(); DBS],
             now: START,
             snapshots: vec![],
-            lapsed: HashMap::new(),
+            expired: HashMap::new(),
         }
     }
 
     /// The model's lazy expiry.
-    fn lapse(&mut self, db: usize, key: &[u8]) {
+    fn expired(&mut self, db: usize, key: &[u8]) {
         if self.model[db].get(key).is_some_and(|s| s.expiry.is_some_and(|t| t < self.now)) {
             self.model[db].remove(key);
-            *self.lapsed.entry((db as u32, key.to_vec())).or_default() += 1;
+            *self.expired.entry((db as u32, key.to_vec())).or_default() += 1;
         }
     }
 
@@ -256,7 +256,7 @@ impl Pair {
         match op {
             Op::Set { db, key, value, expiry } => {
                 let (key, bytes) = (name(*key), value.bytes());
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let kept = self.model[*db].get(&key).and_then(|s| s.expiry);
                 let (update, deadline) = match expiry {
                     Expiry::Clear => (ExpiryUpdate::Clear, None),
@@ -274,7 +274,7 @@ impl Pair {
             }
             Op::SetNx { db, key, value } => {
                 let (key, bytes) = (name(*key), value.bytes());
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 match d.entry(k) {
@@ -291,7 +291,7 @@ impl Pair {
             }
             Op::GetDel { db, key } => {
                 let key = name(*key);
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let taken = match d.entry(k) {
@@ -306,7 +306,7 @@ impl Pair {
             }
             Op::Incr { db, key, by } => {
                 let key = name(*key);
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let got = d.incr(k, *by);
@@ -327,7 +327,7 @@ impl Pair {
             }
             Op::Append { db, key, value } => {
                 let (key, more) = (name(*key), value.bytes());
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let len = d.append(k, &more).unwrap();
@@ -345,7 +345,7 @@ impl Pair {
             }
             Op::WriteAt { db, key, at, value } => {
                 let (key, bytes, at) = (name(*key), value.bytes(), *at as usize);
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let len = match d.entry(k) {
@@ -361,7 +361,7 @@ impl Pair {
             }
             Op::Remove { db, key, unlink } => {
                 let key = name(*key);
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let was = if *unlink { d.unlink(k) } else { d.remove(k) };
@@ -369,7 +369,7 @@ impl Pair {
             }
             Op::ExpireAt { db, key, after } => {
                 let (key, deadline) = (name(*key), now + i64::from(*after));
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let there = d.expire_at(k, deadline);
@@ -381,7 +381,7 @@ impl Pair {
             }
             Op::Persist { db, key } => {
                 let key = name(*key);
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let done = d.persist(k);
@@ -390,8 +390,8 @@ impl Pair {
             }
             Op::Rename { db, from, to } => {
                 let (from, to) = (name(*from), name(*to));
-                self.lapse(*db, &from);
-                self.lapse(*db, &to);
+                self.expired(*db, &from);
+                self.expired(*db, &to);
                 let mut d = self.real.db(*db, now);
                 let (f, t) = (d.key(&from), d.key(&to));
                 let done = d.rename(f, t);
@@ -406,10 +406,10 @@ impl Pair {
                 if db == to {
                     return; // the command refuses that
                 }
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let missing = !self.model[*db].contains_key(&key);
                 if !missing {
-                    self.lapse(*to, &key);
+                    self.expired(*to, &key);
                 }
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
@@ -429,10 +429,10 @@ impl Pair {
                 if db == to_db && from == to {
                     return; // the command refuses that
                 }
-                self.lapse(*db, &from);
+                self.expired(*db, &from);
                 let value = self.model[*db].get(&from).cloned();
                 if value.is_some() {
-                    self.lapse(*to_db, &to);
+                    self.expired(*to_db, &to);
                 }
                 let mut d = self.real.db(*db, now);
                 let (f, t) = (d.key(&from), d.key(&to));
@@ -461,7 +461,7 @@ impl Pair {
                 for i in *from..from + count {
                     let key = format!("fill:{i}").into_bytes();
                     let deadline = expires.then(|| now + i64::from(i) * 5);
-                    self.lapse(*db, &key);
+                    self.expired(*db, &key);
                     let mut d = self.real.db(*db, now);
                     let k = d.key(&key);
                     d.set_bytes(k, &key, deadline.map_or(ExpiryUpdate::Clear, ExpiryUpdate::At));
@@ -473,14 +473,14 @@ impl Pair {
                 let before: usize = self.model.iter().map(BTreeMap::len).sum();
                 let n = self.real.expire_due(now, usize::from(*max));
                 // Which keys go first is known only up to equal deadlines: the names tell.
-                self.adopt_lapsed();
+                self.adopt_expired();
                 assert_eq!(before - self.model.iter().map(BTreeMap::len).sum::<usize>(), n);
                 let left = self.model.iter().flat_map(BTreeMap::values).any(|s| s.expiry.is_some_and(|t| t < now));
                 assert!(n <= usize::from(*max) && (!left || n == usize::from(*max)));
             }
             Op::Get { db, key } => {
                 let key = name(*key);
-                self.lapse(*db, &key);
+                self.expired(*db, &key);
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let got = d.lookup_read(k).map(|e| stored(e).1);
@@ -488,7 +488,7 @@ impl Pair {
             }
             Op::RandomKey(db) => {
                 let chosen = self.real.db(*db, now).random_key();
-                self.adopt_lapsed();
+                self.adopt_expired();
                 match chosen {
                     Some(key) => assert!(self.model[*db].contains_key(&key)),
                     None => assert!(self.model[*db].is_empty()),
@@ -507,7 +507,7 @@ impl Pair {
                         break;
                     }
                 }
-                self.adopt_lapsed();
+                self.adopt_expired();
                 assert_eq!(seen, self.model[*db], "a scan of an idle database sees all of it");
             }
             Op::OpenSnapshot => {
@@ -530,10 +530,10 @@ impl Pair {
 
     /// Takes the names of the keys that the real one deleted for their time. What the model had not deleted yet goes
     /// now, if it was due.
-    fn adopt_lapsed(&mut self) {
-        for k in self.real.take_lapsed() {
+    fn adopt_expired(&mut self) {
+        for k in self.real.take_expired() {
             let k = (k.db, k.key.to_vec());
-            match self.lapsed.get_mut(&k) {
+            match self.expired.get_mut(&k) {
                 Some(n) if *n > 0 => *n -= 1,
                 _ => {
                     let gone = self.model[k.0 as usize].remove(&k.1).expect("only keys that exist run out of time");
@@ -541,12 +541,12 @@ impl Pair {
                 }
             }
         }
-        assert!(self.lapsed.values().all(|&n| n == 0), "the real one deleted what the model did");
+        assert!(self.expired.values().all(|&n| n == 0), "the real one deleted what the model did");
     }
 
     fn compare(&mut self) {
         let before: usize = self.model.iter().map(BTreeMap::len).sum();
-        self.adopt_lapsed();
+        self.adopt_expired();
         assert_eq!(self.model.iter().map(BTreeMap::len).sum::<usize>(), before, "nothing was deleted unasked");
         for (db, expected) in self.model.iter().enumerate() {
             assert_eq!(self.real.size(db), expected.len());

@@ -62,7 +62,7 @@ struct Entry {
     deadline_ms: Option<i64>,
 }
 
-struct Waiter {
+struct BlockedClient {
     client: ClientId,
     step: Step,
     deadline_ms: Option<i64>,
@@ -80,7 +80,7 @@ pub struct Model {
     pub now_ms: i64,
     keys: BTreeMap<Name, Entry>,
     /// In order of arrival.
-    waiting: Vec<Waiter>,
+    waiting: Vec<BlockedClient>,
     ready: VecDeque<Name>,
     sessions: BTreeMap<ClientId, Session>,
     /// What each client is to be sent.
@@ -89,7 +89,7 @@ pub struct Model {
 
 impl Model {
     pub fn is_blocked(&self, id: ClientId) -> bool {
-        self.waiting.iter().any(|waiter| waiter.client == id)
+        self.waiting.iter().any(|blocked| blocked.client == id)
     }
 
     pub fn is_in_multi(&self, id: ClientId) -> bool {
@@ -121,7 +121,7 @@ impl Model {
         over.retain(|(deadline, _)| *deadline <= now_ms);
         over.sort();
         for (_, id) in over {
-            self.waiting.retain(|waiter| waiter.client != id);
+            self.waiting.retain(|blocked| blocked.client != id);
             self.send(id, NULL_ARRAY);
         }
     }
@@ -135,25 +135,25 @@ impl Model {
             panic!("{step:?} does not block")
         };
         let deadline_ms = (*timeout_ms > 0).then(|| self.now_ms + timeout_ms);
-        self.waiting.push(Waiter { client: id, step: step.clone(), deadline_ms });
+        self.waiting.push(BlockedClient { client: id, step: step.clone(), deadline_ms });
     }
 
     fn serve(&mut self) {
         while let Some(key) = self.ready.pop_front() {
-            let clients: Vec<_> = self.waiting.iter().map(|waiter| waiter.client).collect();
+            let clients: Vec<_> = self.waiting.iter().map(|blocked| blocked.client).collect();
             for id in clients {
                 if !matches!(self.value(key), Some(Value::List(_))) {
                     continue;
                 }
-                let Some(waiter) = self.waiting.iter().find(|waiter| waiter.client == id) else { continue };
-                let waits = match &waiter.step {
+                let Some(blocked) = self.waiting.iter().find(|blocked| blocked.client == id) else { continue };
+                let waits = match &blocked.step {
                     Step::BlockingPop { keys, .. } => keys.contains(&key),
                     Step::BlockingMove { from, .. } => *from == key,
                     other => panic!("{other:?} does not block"),
                 };
-                let step = waiter.step.clone();
+                let step = blocked.step.clone();
                 if waits && let Some(reply) = self.run(id, &step, true) {
-                    self.waiting.retain(|waiter| waiter.client != id);
+                    self.waiting.retain(|blocked| blocked.client != id);
                     self.send(id, &reply);
                 }
             }
@@ -254,7 +254,7 @@ impl Model {
             Step::Unblock(other) => {
                 let blocked = self.is_blocked(*other);
                 if blocked {
-                    self.waiting.retain(|waiter| waiter.client != *other);
+                    self.waiting.retain(|blocked| blocked.client != *other);
                     self.send(*other, NULL_ARRAY);
                 }
                 format!(":{}\r\n", u8::from(blocked))

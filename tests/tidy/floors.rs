@@ -38,6 +38,7 @@ const BESIDE: &[(&str, &str)] = &[
     ("client", "db"),
     ("pubsub", "db"),
     ("blocking", "db"),
+    ("blocking", "client"),
     ("tracking", "db"),
     ("persist", "db"),
     ("replication", "db"),

@@ -24,7 +24,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 
-use super::outside::Outside;
+use super::out_of_line::OutOfLine;
 use super::shape::{Element, Shape, ValueShape};
 use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
 
@@ -35,7 +35,7 @@ pub(super) const INSIDE_MAX: usize = 127;
 const OUTSIDE: u8 = 0x80;
 const LENGTHS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
 const MARK: u8 = 0x80;
-const POINTER: usize = size_of::<Outside>();
+const POINTER: usize = size_of::<OutOfLine>();
 
 #[repr(C)]
 struct Header {
@@ -117,7 +117,7 @@ fn sum(lengths: u64) -> usize {
 #[derive(Clone, Copy)]
 pub(super) enum Body<'a> {
     Inside { key: &'a [u8], value: &'a [u8], marked: bool },
-    Outside { node: Outside, value: &'a [u8] },
+    OutOfLine { node: OutOfLine, value: &'a [u8] },
 }
 
 impl Body<'_> {
@@ -127,7 +127,7 @@ impl Body<'_> {
             Body::Inside { key, value, .. } => {
                 (usize::from(S::VALUE == ValueShape::Any) + key.len() + value.len()) as u8
             }
-            Body::Outside { value, .. } => OUTSIDE | (POINTER + value.len()) as u8,
+            Body::OutOfLine { value, .. } => OUTSIDE | (POINTER + value.len()) as u8,
         }
     }
 
@@ -151,8 +151,8 @@ impl Body<'_> {
                     to = to.add(key.len());
                     value
                 }
-                Body::Outside { node, value } => {
-                    to.cast::<Outside>().write_unaligned(node);
+                Body::OutOfLine { node, value } => {
+                    to.cast::<OutOfLine>().write_unaligned(node);
                     to = to.add(POINTER);
                     value
                 }
@@ -328,19 +328,19 @@ impl Leaf {
 
     /// The node of an element that lies outside.
     #[inline]
-    pub unsafe fn outside(self, place: Place) -> Option<Outside> {
+    pub unsafe fn outside(self, place: Place) -> Option<OutOfLine> {
         if !place.is_outside() {
             return None;
         }
         // SAFETY: the leaf lives, and such an element's bytes begin with the pointer.
-        Some(unsafe { self.data().add(place.offset).cast::<Outside>().read_unaligned() })
+        Some(unsafe { self.data().add(place.offset).cast::<OutOfLine>().read_unaligned() })
     }
 
     /// Points an element that lies outside to another node.
-    pub unsafe fn set_outside(self, place: Place, node: Outside) {
+    pub unsafe fn set_outside(self, place: Place, node: OutOfLine) {
         debug_assert!(place.is_outside());
         // SAFETY: the leaf lives, is the writer's own, and such an element's bytes begin with the pointer.
-        unsafe { self.data().add(place.offset).cast::<Outside>().write_unaligned(node) }
+        unsafe { self.data().add(place.offset).cast::<OutOfLine>().write_unaligned(node) }
     }
 
     /// The leaf where it lies better, and with it what lies outside.

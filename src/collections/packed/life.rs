@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use super::grow::Address;
 use super::leaf::{Leaf, tag_of};
-use super::outside::Outside;
+use super::out_of_line::OutOfLine;
 use super::shape::Shape;
 use super::table::{LEAF_MEAN, PackedTable};
 use crate::cow::{Defrag, Epoch, Heap, Unshared};
@@ -35,7 +35,7 @@ impl<S: Shape> PackedTable<S> {
                 copy.allocated = copy.allocated + own.size() - leaf.size();
                 for place in own.places() {
                     if let Some(node) = own.outside(place) {
-                        let node = Outside::new(now, node.key(), node.value(), node.is_marked());
+                        let node = OutOfLine::new(now, node.key(), node.value(), node.is_marked());
                         own.set_outside(place, node);
                     }
                 }

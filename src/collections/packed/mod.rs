@@ -47,7 +47,7 @@ mod directory;
 mod grow;
 mod leaf;
 mod life;
-mod outside;
+mod out_of_line;
 mod retain;
 mod scan;
 mod shape;

@@ -9,7 +9,7 @@ use super::directory::Directory;
 use super::grow::{Address, Fullest};
 use super::leaf::Parts;
 use super::life::PACE_LEAVES;
-use super::outside::Outside;
+use super::out_of_line::OutOfLine;
 use super::shape::{Element, Shape};
 use super::table::{LEAF_MEAN, PackedTable};
 use crate::cow::{Heap, Reclaim};
@@ -54,7 +54,7 @@ impl<S: Shape> PackedTable<S> {
         (new.directory, new.address, new.fullest) = (Directory::EMPTY, address, Fullest::default());
         (new.len, new.load, new.allocated) = (0, 0, 0);
         let mut parts = Parts::default();
-        let mut gone: Vec<Outside> = Vec::new();
+        let mut gone: Vec<OutOfLine> = Vec::new();
         let mut husk_bytes = 0;
         for at in 0..leaves {
             parts.clear();

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::directory::Directory;
 use super::grow::{Address, Fullest};
 use super::leaf::{Body, INSIDE_MAX, Leaf, Place, tag_of};
-use super::outside::Outside;
+use super::out_of_line::OutOfLine;
 use super::shape::{Element, Shape, ValueShape};
 use crate::cow::{Epoch, Heap};
 use crate::util::hash::HashSeed;
@@ -207,10 +207,10 @@ impl<S: Shape> PackedTable<S> {
             return Body::Inside { key, value, marked };
         }
         let (outer, inner): (&[u8], &[u8]) = if S::VALUE == ValueShape::Any { (value, &[]) } else { (&[], value) };
-        let node = Outside::new(heap.epoch(), key, outer, marked);
+        let node = OutOfLine::new(heap.epoch(), key, outer, marked);
         // SAFETY: the node is new.
         self.allocated += unsafe { node.size() };
-        Body::Outside { node, value: inner }
+        Body::OutOfLine { node, value: inner }
     }
 
     #[inline]

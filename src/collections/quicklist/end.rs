@@ -140,7 +140,7 @@ impl End {
             unsafe { heap.release(Retired { node: self.data, birth: self.birth, bytes, free: free_memory::<1> }) }
         } else if heap.is_shared(self.birth) {
             let birth = self.birth;
-            heap.retire_deep(Box::new(Odd(self)), birth, bytes);
+            heap.retire_deep(Box::new(RetiredEnd(self)), birth, bytes);
         } else {
             // SAFETY: rule R.
             unsafe { self.free() }
@@ -160,9 +160,9 @@ impl End {
 }
 
 /// A node whose size a deadlist's item cannot hold.
-struct Odd(End);
+struct RetiredEnd(End);
 
-impl Reclaim for Odd {
+impl Reclaim for RetiredEnd {
     fn free_some(&mut self, budget: &mut usize) -> bool {
         *budget = budget.saturating_sub(1);
         // SAFETY: asked by the last owner.

@@ -1,7 +1,7 @@
 //! The invariants, for tests: counts, bounds, sizes, and that no node the writer owns hangs below a shared one.
 
 use super::leaf::Leaf;
-use super::node::{Limb, Node};
+use super::node::{Node, Subtree};
 use super::{CowTree, Items};
 use crate::cow::{Epoch, Heap};
 
@@ -28,11 +28,11 @@ impl<I: Items> CowTree<I> {
                 if self.height == 1 {
                     Node::<Leaf, I::Bound>::at(self.root).len()
                 } else {
-                    Node::<Limb, I::Bound>::at(self.root).len()
+                    Node::<Subtree, I::Bound>::at(self.root).len()
                 }
             };
             assert!(children > 1, "a root has more than one child");
-            self.check_limb(heap, self.root, self.height as usize, None, &mut sum);
+            self.check_subtree(heap, self.root, self.height as usize, None, &mut sum);
         }
         assert_eq!((sum.count, sum.leaves, sum.bytes), (self.len() as u64, self.leaves, self.bytes));
     }
@@ -48,32 +48,32 @@ impl<I: Items> CowTree<I> {
         sum.bytes += leaf.capacity();
     }
 
-    fn check_limb(&self, heap: &Heap, limb: Limb, level: usize, bound: Option<I::Bound>, sum: &mut Sum) {
+    fn check_subtree(&self, heap: &Heap, subtree: Subtree, level: usize, bound: Option<I::Bound>, sum: &mut Sum) {
         let before = sum.count;
         let shared = |birth: Epoch| heap.is_shared(birth);
         // SAFETY: the tree's nodes live.
         unsafe {
             if level == 1 {
-                let twig = Node::<Leaf, I::Bound>::at(limb);
-                sum.bytes += twig.bytes();
-                assert!(twig.len() > 0 && bound.is_none_or(|bound| bound == twig.bounds()[0]));
-                for (leaf, bound) in twig.children().iter().zip(twig.bounds()) {
-                    assert!(!shared(twig.birth()) || shared(leaf.birth), "rule R, top-down");
+                let bottom = Node::<Leaf, I::Bound>::at(subtree);
+                sum.bytes += bottom.bytes();
+                assert!(bottom.len() > 0 && bound.is_none_or(|bound| bound == bottom.bounds()[0]));
+                for (leaf, bound) in bottom.children().iter().zip(bottom.bounds()) {
+                    assert!(!shared(bottom.birth()) || shared(leaf.birth), "rule R, top-down");
                     self.check_leaf(*leaf, Some(*bound), sum);
                 }
-                assert!(twig.birth() >= self.origin);
+                assert!(bottom.birth() >= self.origin);
             } else {
-                let branch = Node::<Limb, I::Bound>::at(limb);
+                let branch = Node::<Subtree, I::Bound>::at(subtree);
                 sum.bytes += branch.bytes();
                 assert!(branch.len() > 0 && bound.is_none_or(|bound| bound == branch.bounds()[0]));
                 for (child, bound) in branch.children().iter().zip(branch.bounds()) {
-                    let birth = Node::<Limb, I::Bound>::at(*child).birth();
+                    let birth = Node::<Subtree, I::Bound>::at(*child).birth();
                     assert!(!shared(branch.birth()) || shared(birth), "rule R, top-down");
-                    self.check_limb(heap, *child, level - 1, Some(*bound), sum);
+                    self.check_subtree(heap, *child, level - 1, Some(*bound), sum);
                 }
                 assert!(branch.birth() >= self.origin);
             }
         }
-        assert_eq!(sum.count - before, limb.count);
+        assert_eq!(sum.count - before, subtree.count);
     }
 }

@@ -1,10 +1,10 @@
 //! Many neighbouring leaves that go at once: whole subtrees are taken off, and freed later.
 //!
-//! What it costs is the way down to both ends of the range, and a look at each twig that goes, to know how many bytes
-//! it had. The twigs and leaves themselves are freed in slices or by another thread ([`Heap::free_later`]).
+//! What it costs is the way down to both ends of the range, and a look at each bottom that goes, to know how many bytes
+//! it had. The bottoms and leaves themselves are freed in slices or by another thread ([`Heap::free_later`]).
 
 use super::leaf::Leaf;
-use super::node::{Child, Limb, Node};
+use super::node::{Child, Node, Subtree};
 use super::{CowTree, Items};
 use crate::cow::{Heap, Reclaim, Unshared};
 use std::ops::Range;
@@ -57,32 +57,32 @@ impl<I: Items> CowTree<I> {
         before - self.len()
     }
 
-    /// Cuts below a limb, of which something stays. The numbers are those of the limb's items.
+    /// Cuts below a subtree, of which something stays. The numbers are those of the subtree's items.
     ///
     /// # Safety
-    /// The limb is part of the tree, at this level, and what is above it is the writer's own.
+    /// The subtree is part of the tree, at this level, and what is above it is the writer's own.
     unsafe fn cut_below(
         &mut self,
         heap: &mut Heap,
-        limb: Limb,
+        subtree: Subtree,
         level: usize,
         items: Range<u64>,
         pieces: &mut Pieces<I>,
-    ) -> Limb {
+    ) -> Subtree {
         // SAFETY: the caller's promise; every node is made the writer's own before it changes.
         unsafe {
             if level == 1 {
-                let twig = Node::<Leaf, I::Bound>::at(limb).owned(heap);
-                let Reach { whole, .. } = Reach::of(twig.children(), &items);
-                for leaf in &twig.children()[whole.clone()] {
+                let bottom = Node::<Leaf, I::Bound>::at(subtree).owned(heap);
+                let Reach { whole, .. } = Reach::of(bottom.children(), &items);
+                for leaf in &bottom.children()[whole.clone()] {
                     self.leaves -= 1;
                     self.bytes -= leaf.capacity();
                     leaf.release(heap);
                 }
-                twig.drain(whole);
-                return Limb { node: twig.pointer(), count: twig.count() };
+                bottom.drain(whole);
+                return Subtree { node: bottom.pointer(), count: bottom.count() };
             }
-            let branch = Node::<Limb, I::Bound>::at(limb).owned(heap);
+            let branch = Node::<Subtree, I::Bound>::at(subtree).owned(heap);
             let Reach { whole, partly } = Reach::of(branch.children(), &items);
             for (at, begins) in partly.into_iter().flatten() {
                 let child = branch.child(at);
@@ -99,21 +99,21 @@ impl<I: Items> CowTree<I> {
                 if level == 2 {
                     self.settle::<Leaf>(heap, branch, at);
                 } else {
-                    self.settle::<Limb>(heap, branch, at);
+                    self.settle::<Subtree>(heap, branch, at);
                 }
             }
-            Limb { node: branch.pointer(), count: branch.count() }
+            Subtree { node: branch.pointer(), count: branch.count() }
         }
     }
 
     /// A subtree as a tree of its own.
     ///
     /// # Safety
-    /// The limb is part of the tree, at this level, and is going to be taken out.
-    unsafe fn piece(&self, limb: Limb, level: usize) -> CowTree<I> {
+    /// The subtree is part of the tree, at this level, and is going to be taken out.
+    unsafe fn piece(&self, subtree: Subtree, level: usize) -> CowTree<I> {
         // SAFETY: the caller's promise.
-        let (leaves, bytes) = unsafe { measure::<I>(limb, level) };
-        CowTree { root: limb, height: level as u8, origin: self.origin, leaves, bytes, ..CowTree::new(self.origin) }
+        let (leaves, bytes) = unsafe { measure::<I>(subtree, level) };
+        CowTree { root: subtree, height: level as u8, origin: self.origin, leaves, bytes, ..CowTree::new(self.origin) }
     }
 }
 
@@ -144,19 +144,19 @@ impl Reach {
     }
 }
 
-/// How many leaves are below a limb, and the bytes of all that is there.
+/// How many leaves are below a subtree, and the bytes of all that is there.
 ///
 /// # Safety
-/// The limb lives, at this level.
-unsafe fn measure<I: Items>(limb: Limb, level: usize) -> (usize, usize) {
+/// The subtree lives, at this level.
+unsafe fn measure<I: Items>(subtree: Subtree, level: usize) -> (usize, usize) {
     // SAFETY: the caller's promise.
     unsafe {
         if level == 1 {
-            let twig = Node::<Leaf, I::Bound>::at(limb);
-            let leaves: usize = twig.children().iter().map(|leaf| leaf.capacity()).sum();
-            return (twig.len(), twig.bytes() + leaves);
+            let bottom = Node::<Leaf, I::Bound>::at(subtree);
+            let leaves: usize = bottom.children().iter().map(|leaf| leaf.capacity()).sum();
+            return (bottom.len(), bottom.bytes() + leaves);
         }
-        let branch = Node::<Limb, I::Bound>::at(limb);
+        let branch = Node::<Subtree, I::Bound>::at(subtree);
         branch.children().iter().fold((0, branch.bytes()), |(leaves, bytes), child| {
             let below = measure::<I>(*child, level - 1);
             (leaves + below.0, bytes + below.1)

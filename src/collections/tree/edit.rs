@@ -4,7 +4,7 @@
 use std::ptr::NonNull;
 
 use super::leaf::Leaf;
-use super::node::{Header, Limb, Node};
+use super::node::{Header, Node, Subtree};
 use super::{CowTree, HEIGHT_MAX, Items, Path};
 use crate::cow::Heap;
 
@@ -20,7 +20,7 @@ impl<I: Items> CowTree<I> {
         assert!(!self.is_empty(), "a path of this tree");
         let height = self.height as usize;
         let mut nodes: [NonNull<Header>; HEIGHT_MAX] = [NonNull::dangling(); HEIGHT_MAX];
-        let mut limb: *mut Limb = &raw mut self.root;
+        let mut subtree: *mut Subtree = &raw mut self.root;
         let mut leaf: *mut Leaf = &raw mut self.sole;
         // SAFETY: top-down, every node is made the writer's own before a pointer into it is kept, and `f` reaches no
         // node. Nothing frees a node before the last use of these pointers.
@@ -28,15 +28,15 @@ impl<I: Items> CowTree<I> {
             for level in (1..=height).rev() {
                 let at = path.at[level - 1] as usize;
                 if level > 1 {
-                    let branch = Node::<Limb, I::Bound>::at(*limb).owned(heap);
-                    (*limb).node = branch.pointer();
+                    let branch = Node::<Subtree, I::Bound>::at(*subtree).owned(heap);
+                    (*subtree).node = branch.pointer();
                     nodes[level - 1] = branch.pointer();
-                    limb = branch.child(at);
+                    subtree = branch.child(at);
                 } else {
-                    let twig = Node::<Leaf, I::Bound>::at(*limb).owned(heap);
-                    (*limb).node = twig.pointer();
-                    nodes[0] = twig.pointer();
-                    leaf = twig.child(at);
+                    let bottom = Node::<Leaf, I::Bound>::at(*subtree).owned(heap);
+                    (*subtree).node = bottom.pointer();
+                    nodes[0] = bottom.pointer();
+                    leaf = bottom.child(at);
                 }
             }
             let leaf = &mut *leaf;
@@ -50,9 +50,9 @@ impl<I: Items> CowTree<I> {
             leaf.count = u32::try_from(count).expect("fewer items than bytes");
             let mut bound = (count > 0).then(|| I::bound(bytes));
             for level in 1..=height {
-                let (node, at) = (Limb { node: nodes[level - 1], count: 0 }, path.at[level - 1] as usize);
+                let (node, at) = (Subtree { node: nodes[level - 1], count: 0 }, path.at[level - 1] as usize);
                 if level > 1 {
-                    let branch = Node::<Limb, I::Bound>::at(node);
+                    let branch = Node::<Subtree, I::Bound>::at(node);
                     let child = branch.child(at);
                     (*child).count = (*child).count.wrapping_add_signed(change);
                     if let Some(bound) = bound {

@@ -1,6 +1,6 @@
 //! The bytes of a leaf: a `Vec<u8>` taken apart.
 //!
-//! Its facts lie in the twig above, so a search reads a leaf's length without touching it, and its memory is exactly
+//! Its facts lie in the bottom above, so a search reads a leaf's length without touching it, and its memory is exactly
 //! what a `Vec` would own: an edit puts the `Vec` together, hands it to the user, and takes it apart again.
 
 use std::alloc::Layout;
@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use super::node::Child;
 use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
 
-/// A leaf as its twig knows it.
+/// A leaf as its bottom knows it.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Leaf {
@@ -126,7 +126,7 @@ impl Leaf {
             // promise.
             unsafe { heap.release(Retired { node: self.data, birth: self.birth, bytes, free: free_memory::<1> }) }
         } else if heap.is_shared(self.birth) {
-            heap.retire_deep(Box::new(Odd(self)), self.birth, bytes);
+            heap.retire_deep(Box::new(RetiredLeaf(self)), self.birth, bytes);
         } else {
             // SAFETY: rule R.
             unsafe { self.free() }
@@ -144,12 +144,12 @@ impl Leaf {
 }
 
 /// A leaf whose size a deadlist's item cannot hold.
-struct Odd(Leaf);
+struct RetiredLeaf(Leaf);
 
 // SAFETY: the bytes belong to this alone once it is asked to free them.
-unsafe impl Send for Odd {}
+unsafe impl Send for RetiredLeaf {}
 
-impl Reclaim for Odd {
+impl Reclaim for RetiredLeaf {
     fn free_some(&mut self, budget: &mut usize) -> bool {
         *budget = budget.saturating_sub(1);
         // SAFETY: asked once, by the last owner.

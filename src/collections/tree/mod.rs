@@ -12,7 +12,7 @@
 //! ```text
 //! CowTree | root | height | count | bytes |
 //! branch  <= 1 KiB: birth, up to 63 of { node 8, count 8 }, bound                   (levels 2 and up)
-//! twig    <= 1 KiB: birth, up to 42 of { data 8, len, capacity, birth, count }, bound     (level 1)
+//! bottom    <= 1 KiB: birth, up to 42 of { data 8, len, capacity, birth, count }, bound     (level 1)
 //! leaf    the bytes, allocated as a Vec<u8> is: no header, so a user edits a real Vec in place
 //! ```
 //!
@@ -44,7 +44,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `node` | twigs and branches: one allocation with two columns |
+//! | `node` | bottoms and branches: one allocation with two columns |
 //! | `leaf` | the bytes of a leaf, and their way to a deadlist |
 //! | `read` | [`Path`], [`Cursor`], seeking |
 //! | `edit` | changing one leaf |
@@ -72,7 +72,7 @@ use std::marker::PhantomData;
 use crate::cow::Epoch;
 use leaf::Leaf;
 pub use leaf::reserve_step;
-use node::Limb;
+use node::Subtree;
 pub use read::{Cursor, Edge, Path};
 
 /// What a tree's leaves hold.
@@ -110,13 +110,13 @@ pub enum Place {
     After(Path),
 }
 
-/// Twigs and branches between the root and a leaf, at most. A node is a quarter full, but for those at the two edges.
+/// Bottom nodes and branches between the root and a leaf, at most. A node is a quarter full, but for those at the two edges.
 const HEIGHT_MAX: usize = 14;
 
 /// The tree. See the module's header.
 pub struct CowTree<I: Items> {
     /// The uppermost node, when `height` is not 0; its count is that of the tree.
-    root: Limb,
+    root: Subtree,
     /// The only leaf, when `height` is 0; without capacity and items in an empty tree.
     sole: Leaf,
     height: u8,
@@ -135,7 +135,15 @@ unsafe impl<I: Items> Sync for CowTree<I> {}
 impl<I: Items> CowTree<I> {
     /// A tree without leaves; it allocates nothing.
     pub fn new(now: Epoch) -> CowTree<I> {
-        CowTree { root: Limb::NONE, sole: Leaf::NONE, height: 0, origin: now, leaves: 0, bytes: 0, items: PhantomData }
+        CowTree {
+            root: Subtree::NONE,
+            sole: Leaf::NONE,
+            height: 0,
+            origin: now,
+            leaves: 0,
+            bytes: 0,
+            items: PhantomData,
+        }
     }
 
     /// How many items there are.

@@ -1,4 +1,4 @@
-//! Twigs and branches: a header and two columns in one allocation of at most 1 KiB.
+//! Bottom nodes and branches: a header and two columns in one allocation of at most 1 KiB.
 //!
 //! ```text
 //! | birth u32 | len u16 | capacity u16 | children: capacity of them | bounds: capacity of them |
@@ -22,19 +22,19 @@ pub(super) trait Child: Copy {
     fn count(&self) -> u64;
 }
 
-/// A twig or a branch as the node above knows it.
+/// A bottom or a branch as the node above knows it.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct Limb {
+pub(super) struct Subtree {
     pub node: NonNull<Header>,
     pub count: u64,
 }
 
-impl Limb {
-    pub const NONE: Limb = Limb { node: NonNull::dangling(), count: 0 };
+impl Subtree {
+    pub const NONE: Subtree = Subtree { node: NonNull::dangling(), count: 0 };
 }
 
-impl Child for Limb {
+impl Child for Subtree {
     #[inline(always)]
     fn count(&self) -> u64 {
         self.count
@@ -79,8 +79,8 @@ impl<C: Child, B: Copy> Node<C, B> {
     pub const JOINED_MAX: usize = Self::MAX * 3 / 4;
 
     #[inline(always)]
-    pub fn at(limb: Limb) -> Self {
-        Node { at: limb.node, columns: PhantomData }
+    pub fn at(subtree: Subtree) -> Self {
+        Node { at: subtree.node, columns: PhantomData }
     }
 
     #[inline(always)]

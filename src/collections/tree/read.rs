@@ -1,7 +1,7 @@
 //! Finding a leaf, and walking from it.
 
 use super::leaf::Leaf;
-use super::node::{Child, Header, Limb, Node};
+use super::node::{Child, Header, Node, Subtree};
 use super::{CowTree, HEIGHT_MAX, Items};
 use std::ptr::NonNull;
 
@@ -29,14 +29,14 @@ impl<I: Items> Clone for Cursor<'_, I> {
 /// What [`CowTree::seek`] asks about: the first item of some part of the tree.
 pub struct Edge<'t, I: Items> {
     bound: &'t I::Bound,
-    limb: EdgeLimb,
+    subtree: EdgeSubtree,
     level: usize,
     tree: std::marker::PhantomData<&'t CowTree<I>>,
 }
 
-enum EdgeLimb {
+enum EdgeSubtree {
     Leaf(Leaf),
-    Limb(Limb),
+    Subtree(Subtree),
 }
 
 impl<'t, I: Items> Edge<'t, I> {
@@ -48,15 +48,15 @@ impl<'t, I: Items> Edge<'t, I> {
 
     /// The leaf that begins with the item, where the bound does not decide.
     pub fn leaf(&self) -> &'t [u8] {
-        let leaf = match self.limb {
-            EdgeLimb::Leaf(leaf) => leaf,
-            EdgeLimb::Limb(mut limb) => {
+        let leaf = match self.subtree {
+            EdgeSubtree::Leaf(leaf) => leaf,
+            EdgeSubtree::Subtree(mut subtree) => {
                 // SAFETY: the nodes live as long as the tree is borrowed; none is empty.
                 unsafe {
                     for _ in 1..self.level {
-                        limb = Node::<Limb, I::Bound>::at(limb).children()[0];
+                        subtree = Node::<Subtree, I::Bound>::at(subtree).children()[0];
                     }
-                    Node::<Leaf, I::Bound>::at(limb).children()[0]
+                    Node::<Leaf, I::Bound>::at(subtree).children()[0]
                 }
             }
         };
@@ -67,7 +67,7 @@ impl<'t, I: Items> Edge<'t, I> {
 
 /// Which child to take in each node on the way down.
 trait Choice<I: Items> {
-    fn among_limbs(&mut self, level: usize, node: Node<Limb, I::Bound>) -> usize;
+    fn among_subtrees(&mut self, level: usize, node: Node<Subtree, I::Bound>) -> usize;
     fn among_leaves(&mut self, node: Node<Leaf, I::Bound>) -> usize;
 }
 
@@ -77,7 +77,7 @@ struct ByIndex(u64);
 struct ByEdge<F>(F);
 
 impl<I: Items> Choice<I> for First {
-    fn among_limbs(&mut self, _: usize, _: Node<Limb, I::Bound>) -> usize {
+    fn among_subtrees(&mut self, _: usize, _: Node<Subtree, I::Bound>) -> usize {
         0
     }
     fn among_leaves(&mut self, _: Node<Leaf, I::Bound>) -> usize {
@@ -86,7 +86,7 @@ impl<I: Items> Choice<I> for First {
 }
 
 impl<I: Items> Choice<I> for Last {
-    fn among_limbs(&mut self, _: usize, node: Node<Limb, I::Bound>) -> usize {
+    fn among_subtrees(&mut self, _: usize, node: Node<Subtree, I::Bound>) -> usize {
         // SAFETY: the node is part of a borrowed tree; none is empty.
         unsafe { node.len() - 1 }
     }
@@ -110,7 +110,7 @@ impl ByIndex {
 }
 
 impl<I: Items> Choice<I> for ByIndex {
-    fn among_limbs(&mut self, _: usize, node: Node<Limb, I::Bound>) -> usize {
+    fn among_subtrees(&mut self, _: usize, node: Node<Subtree, I::Bound>) -> usize {
         // SAFETY: the node is part of a borrowed tree.
         self.choose(unsafe { node.children() })
     }
@@ -137,12 +137,12 @@ fn last_that(len: usize, mut f: impl FnMut(usize) -> bool) -> usize {
 
 impl<'t, I: Items, F: FnMut(Edge<'t, I>) -> bool> Choice<I> for ByEdge<F> {
     #[inline]
-    fn among_limbs(&mut self, level: usize, node: Node<Limb, I::Bound>) -> usize {
+    fn among_subtrees(&mut self, level: usize, node: Node<Subtree, I::Bound>) -> usize {
         // SAFETY: the node is part of a borrowed tree.
-        let (limbs, bounds) = unsafe { (node.children(), node.bounds()) };
-        last_that(limbs.len(), |at| {
-            let (bound, limb) = (&bounds[at], EdgeLimb::Limb(limbs[at]));
-            (self.0)(Edge { bound, limb, level: level - 1, tree: std::marker::PhantomData })
+        let (subtrees, bounds) = unsafe { (node.children(), node.bounds()) };
+        last_that(subtrees.len(), |at| {
+            let (bound, subtree) = (&bounds[at], EdgeSubtree::Subtree(subtrees[at]));
+            (self.0)(Edge { bound, subtree, level: level - 1, tree: std::marker::PhantomData })
         })
     }
     #[inline]
@@ -150,8 +150,8 @@ impl<'t, I: Items, F: FnMut(Edge<'t, I>) -> bool> Choice<I> for ByEdge<F> {
         // SAFETY: as above.
         let (leaves, bounds) = unsafe { (node.children(), node.bounds()) };
         last_that(leaves.len(), |at| {
-            let (bound, limb) = (&bounds[at], EdgeLimb::Leaf(leaves[at]));
-            (self.0)(Edge { bound, limb, level: 0, tree: std::marker::PhantomData })
+            let (bound, subtree) = (&bounds[at], EdgeSubtree::Leaf(leaves[at]));
+            (self.0)(Edge { bound, subtree, level: 0, tree: std::marker::PhantomData })
         })
     }
 }
@@ -164,18 +164,18 @@ impl<I: Items> CowTree<I> {
         }
         let mut cursor =
             Cursor { tree: self, path: Path::default(), nodes: [NonNull::dangling(); HEIGHT_MAX], leaf: self.sole };
-        let mut limb = self.root;
+        let mut subtree = self.root;
         for level in (1..=self.height as usize).rev() {
-            cursor.nodes[level - 1] = limb.node;
+            cursor.nodes[level - 1] = subtree.node;
             // SAFETY: the nodes live as long as the tree is borrowed; a choice is below the node's length.
             unsafe {
                 if level > 1 {
-                    let node = Node::at(limb);
-                    let at = choice.among_limbs(level, node);
+                    let node = Node::at(subtree);
+                    let at = choice.among_subtrees(level, node);
                     cursor.path.at[level - 1] = at as u8;
-                    limb = node.children()[at];
+                    subtree = node.children()[at];
                 } else {
-                    let node = Node::at(limb);
+                    let node = Node::at(subtree);
                     let at = choice.among_leaves(node);
                     cursor.path.at[0] = at as u8;
                     cursor.leaf = node.children()[at];
@@ -209,8 +209,8 @@ impl<I: Items> CowTree<I> {
     fn descend_by(&self, by_index: &mut ByIndex) -> Option<Cursor<'_, I>> {
         struct Lent<'a>(&'a mut ByIndex);
         impl<I: Items> Choice<I> for Lent<'_> {
-            fn among_limbs(&mut self, level: usize, node: Node<Limb, I::Bound>) -> usize {
-                Choice::<I>::among_limbs(self.0, level, node)
+            fn among_subtrees(&mut self, level: usize, node: Node<Subtree, I::Bound>) -> usize {
+                Choice::<I>::among_subtrees(self.0, level, node)
             }
             fn among_leaves(&mut self, node: Node<Leaf, I::Bound>) -> usize {
                 Choice::<I>::among_leaves(self.0, node)
@@ -238,7 +238,7 @@ impl<I: Items> CowTree<I> {
             }
         }
         impl<I: Items> Choice<I> for &mut Along {
-            fn among_limbs(&mut self, level: usize, node: Node<Limb, I::Bound>) -> usize {
+            fn among_subtrees(&mut self, level: usize, node: Node<Subtree, I::Bound>) -> usize {
                 // SAFETY: the node is part of a borrowed tree.
                 self.index(level, unsafe { node.len() })
             }
@@ -277,13 +277,13 @@ impl<'t, I: Items> Cursor<'t, I> {
     pub fn rank(&self) -> usize {
         let mut before = 0;
         for level in 1..=self.tree.height as usize {
-            let (limb, at) = (Limb { node: self.nodes[level - 1], count: 0 }, self.path.at[level - 1] as usize);
+            let (subtree, at) = (Subtree { node: self.nodes[level - 1], count: 0 }, self.path.at[level - 1] as usize);
             // SAFETY: the nodes live as long as the tree is borrowed.
             before += unsafe {
                 if level == 1 {
-                    counts(&Node::<Leaf, I::Bound>::at(limb).children()[..at])
+                    counts(&Node::<Leaf, I::Bound>::at(subtree).children()[..at])
                 } else {
-                    counts(&Node::<Limb, I::Bound>::at(limb).children()[..at])
+                    counts(&Node::<Subtree, I::Bound>::at(subtree).children()[..at])
                 }
             };
         }
@@ -295,8 +295,8 @@ impl<'t, I: Items> Cursor<'t, I> {
     #[expect(clippy::should_implement_trait, reason = "the pair of prev; a cursor has no items of its own")]
     pub fn next(&mut self) -> bool {
         if self.tree.height > 0 {
-            // SAFETY: the twig lives as long as the tree is borrowed.
-            let leaves = unsafe { self.twig().children() };
+            // SAFETY: the bottom lives as long as the tree is borrowed.
+            let leaves = unsafe { self.bottom().children() };
             let at = self.path.at[0] as usize + 1;
             if let Some(leaf) = leaves.get(at) {
                 (self.path.at[0], self.leaf) = (at as u8, *leaf);
@@ -311,40 +311,40 @@ impl<'t, I: Items> Cursor<'t, I> {
     pub fn prev(&mut self) -> bool {
         if self.tree.height > 0 && self.path.at[0] > 0 {
             self.path.at[0] -= 1;
-            // SAFETY: the twig lives as long as the tree is borrowed.
-            self.leaf = unsafe { self.twig().children()[self.path.at[0] as usize] };
+            // SAFETY: the bottom lives as long as the tree is borrowed.
+            self.leaf = unsafe { self.bottom().children()[self.path.at[0] as usize] };
             return true;
         }
         self.turn(false)
     }
 
-    fn twig(&self) -> Node<Leaf, I::Bound> {
-        Node::at(Limb { node: self.nodes[0], count: 0 })
+    fn bottom(&self) -> Node<Leaf, I::Bound> {
+        Node::at(Subtree { node: self.nodes[0], count: 0 })
     }
 
-    /// To the next or last twig.
+    /// To the next or last bottom.
     fn turn(&mut self, forward: bool) -> bool {
         let height = self.tree.height as usize;
         for level in 2..=height {
-            let node = Node::<Limb, I::Bound>::at(Limb { node: self.nodes[level - 1], count: 0 });
+            let node = Node::<Subtree, I::Bound>::at(Subtree { node: self.nodes[level - 1], count: 0 });
             let at = self.path.at[level - 1] as usize;
             let to = if forward { Some(at + 1) } else { at.checked_sub(1) };
             // SAFETY: the nodes live as long as the tree is borrowed; none is empty.
             unsafe {
-                let Some(mut limb) = to.and_then(|to| node.children().get(to)).copied() else { continue };
+                let Some(mut subtree) = to.and_then(|to| node.children().get(to)).copied() else { continue };
                 self.path.at[level - 1] = if forward { at as u8 + 1 } else { at as u8 - 1 };
                 for below in (2..level).rev() {
-                    let node = Node::<Limb, I::Bound>::at(limb);
+                    let node = Node::<Subtree, I::Bound>::at(subtree);
                     let at = if forward { 0 } else { node.len() - 1 };
-                    self.nodes[below - 1] = limb.node;
+                    self.nodes[below - 1] = subtree.node;
                     self.path.at[below - 1] = at as u8;
-                    limb = node.children()[at];
+                    subtree = node.children()[at];
                 }
-                self.nodes[0] = limb.node;
-                let twig = self.twig();
-                let at = if forward { 0 } else { twig.len() - 1 };
+                self.nodes[0] = subtree.node;
+                let bottom = self.bottom();
+                let at = if forward { 0 } else { bottom.len() - 1 };
                 self.path.at[0] = at as u8;
-                self.leaf = twig.children()[at];
+                self.leaf = bottom.children()[at];
             }
             return true;
         }

@@ -5,11 +5,11 @@
 //! below the same branch, if the two together are not full again.
 
 use super::leaf::Leaf;
-use super::node::{Child, Limb, Node};
+use super::node::{Child, Node, Subtree};
 use super::{CowTree, HEIGHT_MAX, Items, Path, Place};
 use crate::cow::Heap;
 
-/// A leaf on its way to its twig.
+/// A leaf on its way to its bottom.
 struct Arrival<B> {
     leaf: Leaf,
     bound: B,
@@ -43,7 +43,7 @@ impl<I: Items> CowTree<I> {
             Place::After(path) => (path, true, path.at == last.at),
         };
         if self.height == 0 {
-            return self.first_twig(heap, leaf, bound, after);
+            return self.first_bottom(heap, leaf, bound, after);
         }
         let arrival = Arrival { leaf, bound, path, after, outermost };
         // SAFETY: the root is reached by this tree alone, as far as rule R does not forbid to change it.
@@ -52,57 +52,57 @@ impl<I: Items> CowTree<I> {
             self.root = root;
             if let Some(right) = split {
                 assert!((self.height as usize) < HEIGHT_MAX, "a tree of this height has more leaves than memory");
-                let branch = Node::<Limb, I::Bound>::new(Node::<Limb, I::Bound>::capacity_for(2), heap.epoch());
+                let branch = Node::<Subtree, I::Bound>::new(Node::<Subtree, I::Bound>::capacity_for(2), heap.epoch());
                 branch.insert(0, root, first_bound::<I>(root, self.height as usize));
                 branch.insert(1, right, first_bound::<I>(right, self.height as usize));
                 self.bytes += branch.bytes();
-                self.root = Limb { node: branch.pointer(), count: root.count + right.count };
+                self.root = Subtree { node: branch.pointer(), count: root.count + right.count };
                 self.height += 1;
             }
         }
     }
 
-    /// The second leaf of a tree brings the first twig.
-    fn first_twig(&mut self, heap: &mut Heap, leaf: Leaf, bound: I::Bound, after: bool) {
+    /// The second leaf of a tree brings the first bottom.
+    fn first_bottom(&mut self, heap: &mut Heap, leaf: Leaf, bound: I::Bound, after: bool) {
         let first = std::mem::replace(&mut self.sole, Leaf::NONE);
-        let twig = Node::<Leaf, I::Bound>::new(Node::<Leaf, I::Bound>::capacity_for(2), heap.epoch());
-        // SAFETY: the twig is new, with room for two; the first leaf lives.
+        let bottom = Node::<Leaf, I::Bound>::new(Node::<Leaf, I::Bound>::capacity_for(2), heap.epoch());
+        // SAFETY: the bottom is new, with room for two; the first leaf lives.
         unsafe {
-            twig.insert(0, first, I::bound(first.bytes()));
-            twig.insert(usize::from(after), leaf, bound);
-            self.bytes += twig.bytes();
+            bottom.insert(0, first, I::bound(first.bytes()));
+            bottom.insert(usize::from(after), leaf, bound);
+            self.bytes += bottom.bytes();
         }
-        self.root = Limb { node: twig.pointer(), count: first.count() + leaf.count() };
+        self.root = Subtree { node: bottom.pointer(), count: first.count() + leaf.count() };
         self.height = 1;
     }
 
-    /// Inserts below a limb. The limb as it is then, and its new right neighbour if it split.
+    /// Inserts below a subtree. The subtree as it is then, and its new right neighbour if it split.
     ///
     /// # Safety
-    /// The limb is part of the tree, at this level, and what is above it is the writer's own.
+    /// The subtree is part of the tree, at this level, and what is above it is the writer's own.
     unsafe fn insert_below(
         &mut self,
         heap: &mut Heap,
-        limb: Limb,
+        subtree: Subtree,
         level: usize,
         arrival: &Arrival<I::Bound>,
-    ) -> (Limb, Option<Limb>) {
+    ) -> (Subtree, Option<Subtree>) {
         let at = arrival.path.at[level - 1] as usize;
         // SAFETY: the caller's promise; every node is made the writer's own before it changes.
         unsafe {
             if level == 1 {
-                let twig = Node::<Leaf, I::Bound>::at(limb).owned(heap);
-                assert!(at < twig.len(), "a path of this tree");
+                let bottom = Node::<Leaf, I::Bound>::at(subtree).owned(heap);
+                assert!(at < bottom.len(), "a path of this tree");
                 let at = at + usize::from(arrival.after);
-                return self.add(heap, twig, at, arrival.leaf, arrival.bound, arrival.outermost);
+                return self.add(heap, bottom, at, arrival.leaf, arrival.bound, arrival.outermost);
             }
-            let branch = Node::<Limb, I::Bound>::at(limb).owned(heap);
+            let branch = Node::<Subtree, I::Bound>::at(subtree).owned(heap);
             let child = branch.child(at);
             let (left, right) = self.insert_below(heap, *child, level - 1, arrival);
             child.write(left);
             branch.bound(at).write(first_bound::<I>(left, level - 1));
             match right {
-                None => (Limb { node: branch.pointer(), count: limb.count + arrival.leaf.count() }, None),
+                None => (Subtree { node: branch.pointer(), count: subtree.count + arrival.leaf.count() }, None),
                 Some(right) => {
                     let bound = first_bound::<I>(right, level - 1);
                     self.add(heap, branch, at + 1, right, bound, arrival.outermost)
@@ -123,7 +123,7 @@ impl<I: Items> CowTree<I> {
         child: C,
         bound: I::Bound,
         outermost: bool,
-    ) -> (Limb, Option<Limb>) {
+    ) -> (Subtree, Option<Subtree>) {
         // SAFETY: the caller's promise; new nodes are the writer's own.
         unsafe {
             let (len, max) = (node.len(), Node::<C, I::Bound>::MAX);
@@ -205,38 +205,38 @@ impl<I: Items> CowTree<I> {
         // SAFETY: the caller's promise; a child may be shared, it is only moved.
         unsafe {
             while self.height > 1 {
-                let root = Node::<Limb, I::Bound>::at(self.root);
+                let root = Node::<Subtree, I::Bound>::at(self.root);
                 let &[child] = root.children() else { return };
                 self.bytes -= root.bytes();
                 root.release(heap);
                 self.root = child;
                 self.height -= 1;
             }
-            let twig = Node::<Leaf, I::Bound>::at(self.root);
-            let &[leaf] = twig.children() else { return };
-            self.bytes -= twig.bytes();
-            twig.release(heap);
-            (self.root, self.sole, self.height) = (Limb::NONE, leaf, 0);
+            let bottom = Node::<Leaf, I::Bound>::at(self.root);
+            let &[leaf] = bottom.children() else { return };
+            self.bytes -= bottom.bytes();
+            bottom.release(heap);
+            (self.root, self.sole, self.height) = (Subtree::NONE, leaf, 0);
         }
     }
 
-    /// Removes below a limb, which may be left without children.
+    /// Removes below a subtree, which may be left without children.
     ///
     /// # Safety
     /// As for [`CowTree::insert_below`].
-    unsafe fn remove_below(&mut self, heap: &mut Heap, limb: Limb, level: usize, path: &Path) -> Limb {
+    unsafe fn remove_below(&mut self, heap: &mut Heap, subtree: Subtree, level: usize, path: &Path) -> Subtree {
         let at = path.at[level - 1] as usize;
         // SAFETY: the caller's promise; every node is made the writer's own before it changes.
         unsafe {
             if level == 1 {
-                let twig = Node::<Leaf, I::Bound>::at(limb).owned(heap);
-                let leaf = *twig.child(at);
-                twig.remove(at);
+                let bottom = Node::<Leaf, I::Bound>::at(subtree).owned(heap);
+                let leaf = *bottom.child(at);
+                bottom.remove(at);
                 self.bytes -= leaf.capacity();
                 leaf.release(heap);
-                return Limb { node: twig.pointer(), count: limb.count - leaf.count() };
+                return Subtree { node: bottom.pointer(), count: subtree.count - leaf.count() };
             }
-            let branch = Node::<Limb, I::Bound>::at(limb).owned(heap);
+            let branch = Node::<Subtree, I::Bound>::at(subtree).owned(heap);
             let child = branch.child(at);
             let before = *child;
             let after = self.remove_below(heap, before, level - 1, path);
@@ -244,9 +244,9 @@ impl<I: Items> CowTree<I> {
             if level == 2 {
                 self.settle::<Leaf>(heap, branch, at);
             } else {
-                self.settle::<Limb>(heap, branch, at);
+                self.settle::<Subtree>(heap, branch, at);
             }
-            Limb { node: branch.pointer(), count: limb.count - (before.count - after.count) }
+            Subtree { node: branch.pointer(), count: subtree.count - (before.count - after.count) }
         }
     }
 
@@ -254,7 +254,7 @@ impl<I: Items> CowTree<I> {
     ///
     /// # Safety
     /// The branch and the child, whose children are `C`, are the writer's own.
-    pub(super) unsafe fn settle<C: Child>(&mut self, heap: &mut Heap, branch: Node<Limb, I::Bound>, at: usize) {
+    pub(super) unsafe fn settle<C: Child>(&mut self, heap: &mut Heap, branch: Node<Subtree, I::Bound>, at: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             let child = Node::<C, I::Bound>::at(*branch.child(at));
@@ -275,7 +275,7 @@ impl<I: Items> CowTree<I> {
     ///
     /// # Safety
     /// The branch is the writer's own.
-    unsafe fn join<C: Child>(&mut self, heap: &mut Heap, branch: Node<Limb, I::Bound>, at: usize) -> bool {
+    unsafe fn join<C: Child>(&mut self, heap: &mut Heap, branch: Node<Subtree, I::Bound>, at: usize) -> bool {
         // SAFETY: the caller's promise; the left node is made the writer's own, the right one is only read.
         unsafe {
             let &[left, right, ..] = &branch.children()[at..] else { return false };
@@ -289,7 +289,7 @@ impl<I: Items> CowTree<I> {
             first.extend(second, 0..second.len());
             self.bytes -= second.bytes();
             second.release(heap);
-            branch.child(at).write(Limb { node: first.pointer(), count: left.count + right.count });
+            branch.child(at).write(Subtree { node: first.pointer(), count: left.count + right.count });
             branch.remove(at + 1);
             true
         }
@@ -318,22 +318,22 @@ impl<I: Items> CowTree<I> {
 ///
 /// # Safety
 /// The node lives.
-unsafe fn whole<C: Child, B: Copy>(node: Node<C, B>) -> Limb {
+unsafe fn whole<C: Child, B: Copy>(node: Node<C, B>) -> Subtree {
     // SAFETY: the caller's promise.
-    Limb { node: node.pointer(), count: unsafe { node.count() } }
+    Subtree { node: node.pointer(), count: unsafe { node.count() } }
 }
 
-/// The bound of a limb's first item.
+/// The bound of a subtree's first item.
 ///
 /// # Safety
-/// The limb lives, at this level, and is not empty.
-unsafe fn first_bound<I: Items>(limb: Limb, level: usize) -> I::Bound {
+/// The subtree lives, at this level, and is not empty.
+unsafe fn first_bound<I: Items>(subtree: Subtree, level: usize) -> I::Bound {
     // SAFETY: the caller's promise.
     unsafe {
         if level == 1 {
-            Node::<Leaf, I::Bound>::at(limb).bounds()[0]
+            Node::<Leaf, I::Bound>::at(subtree).bounds()[0]
         } else {
-            Node::<Limb, I::Bound>::at(limb).bounds()[0]
+            Node::<Subtree, I::Bound>::at(subtree).bounds()[0]
         }
     }
 }

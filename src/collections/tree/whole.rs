@@ -1,7 +1,7 @@
 //! Whole trees: made of leaves at once, shared, copied, freed in slices.
 
 use super::leaf::Leaf;
-use super::node::{Child, Limb, Node};
+use super::node::{Child, Node, Subtree};
 use super::{CowTree, Items, Path};
 use crate::cow::{Defrag, Epoch, Heap, Reclaim, Unshared};
 use crate::sys::priority;
@@ -28,18 +28,18 @@ impl<I: Items> CowTree<I> {
             tree.sole = row.pop().map_or(Leaf::NONE, |(leaf, _)| leaf);
             return tree;
         }
-        let mut limbs = tree.row_above(now, &row);
+        let mut subtrees = tree.row_above(now, &row);
         tree.height = 1;
-        while limbs.len() > 1 {
-            limbs = tree.row_above(now, &limbs);
+        while subtrees.len() > 1 {
+            subtrees = tree.row_above(now, &subtrees);
             tree.height += 1;
         }
-        tree.root = limbs[0].0;
+        tree.root = subtrees[0].0;
         tree
     }
 
     /// The nodes above a row of children, evenly filled.
-    fn row_above<C: Child>(&mut self, now: Epoch, row: &[(C, I::Bound)]) -> Vec<(Limb, I::Bound)> {
+    fn row_above<C: Child>(&mut self, now: Epoch, row: &[(C, I::Bound)]) -> Vec<(Subtree, I::Bound)> {
         let nodes = row.len().div_ceil(Node::<C, I::Bound>::MAX);
         let mut above = Vec::with_capacity(nodes);
         let mut rest = row;
@@ -51,7 +51,7 @@ impl<I: Items> CowTree<I> {
             unsafe {
                 part.iter().enumerate().for_each(|(at, (child, bound))| node.insert(at, *child, *bound));
                 self.bytes += node.bytes();
-                above.push((Limb { node: node.pointer(), count: node.count() }, part[0].1));
+                above.push((Subtree { node: node.pointer(), count: node.count() }, part[0].1));
             }
         }
         above
@@ -80,12 +80,12 @@ impl<I: Items> CowTree<I> {
         })
     }
 
-    /// Moves nodes and leaves to where they lie closer together, from the item of number `at` on, a twig with its leaves
+    /// Moves nodes and leaves to where they lie closer together, from the item of number `at` on, a bottom with its leaves
     /// at a time, and one at least. True at the end.
     pub fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
         while *at < self.len() {
             // SAFETY: the nodes and leaves of a tree live.
-            *at = unsafe { self.defrag_twig(defrag, *at) };
+            *at = unsafe { self.defrag_bottom(defrag, *at) };
             if !defrag.may_go_on() {
                 break;
             }
@@ -93,36 +93,36 @@ impl<I: Items> CowTree<I> {
         *at >= self.len()
     }
 
-    /// Moves what lies below the twig that has the item `at`, and the nodes above that begin with it. Returns the number
-    /// of the item after the twig's last one.
+    /// Moves what lies below the bottom that has the item `at`, and the nodes above that begin with it. Returns the number
+    /// of the item after the bottom's last one.
     ///
     /// # Safety
     /// The nodes live, and there is such an item.
-    unsafe fn defrag_twig(&mut self, defrag: &mut Defrag<'_>, at: usize) -> usize {
+    unsafe fn defrag_bottom(&mut self, defrag: &mut Defrag<'_>, at: usize) -> usize {
         // SAFETY: whoever points to a node that was moved is told at once, and reached by a fresh pointer afterwards.
         unsafe {
             if self.height == 0 {
                 self.sole.settle(defrag);
                 return self.len();
             }
-            let (mut limb, mut before): (*mut Limb, usize) = (&raw mut self.root, 0);
+            let (mut subtree, mut before): (*mut Subtree, usize) = (&raw mut self.root, 0);
             for _ in 1..self.height {
-                let mut branch = Node::<Limb, I::Bound>::at(*limb);
+                let mut branch = Node::<Subtree, I::Bound>::at(*subtree);
                 if before == at {
                     branch = branch.settled(defrag);
-                    (*limb).node = branch.pointer();
+                    (*subtree).node = branch.pointer();
                 }
                 let mut next = 0;
                 while before + branch.children()[next].count as usize <= at {
                     before += branch.children()[next].count as usize;
                     next += 1;
                 }
-                limb = branch.child(next);
+                subtree = branch.child(next);
             }
-            let twig = Node::<Leaf, I::Bound>::at(*limb).settled(defrag);
-            (*limb).node = twig.pointer();
-            for next in 0..twig.len() {
-                let leaf = twig.child(next);
+            let bottom = Node::<Leaf, I::Bound>::at(*subtree).settled(defrag);
+            (*subtree).node = bottom.pointer();
+            for next in 0..bottom.len() {
+                let leaf = bottom.child(next);
                 before += (*leaf).count as usize;
                 if before > at {
                     (*leaf).settle(defrag);
@@ -140,7 +140,7 @@ impl<I: Items> CowTree<I> {
                 return false;
             }
             // SAFETY: the proof says that this is the last owner.
-            let freed = unsafe { self.free_last_twig() };
+            let freed = unsafe { self.free_last_bottom() };
             self.leaves = self.leaves.saturating_sub(freed);
             *budget = budget.saturating_sub(freed);
             priority::pace();
@@ -152,32 +152,32 @@ impl<I: Items> CowTree<I> {
         true
     }
 
-    /// Frees the last twig with its leaves, and the branches that had nothing else.
+    /// Frees the last bottom with its leaves, and the branches that had nothing else.
     ///
     /// # Safety
     /// This is the last owner; the height is not 0.
-    unsafe fn free_last_twig(&mut self) -> usize {
+    unsafe fn free_last_bottom(&mut self) -> usize {
         let height = self.height as usize;
-        let (mut way, mut limb) = ([Limb::NONE; super::HEIGHT_MAX], self.root);
+        let (mut way, mut subtree) = ([Subtree::NONE; super::HEIGHT_MAX], self.root);
         // SAFETY: nodes are freed bottom-up, and forgotten by the node above at once.
         unsafe {
             for level in (2..=height).rev() {
-                way[level - 1] = limb;
-                limb = *Node::<Limb, I::Bound>::at(limb).children().last().expect("no node is empty");
+                way[level - 1] = subtree;
+                subtree = *Node::<Subtree, I::Bound>::at(subtree).children().last().expect("no node is empty");
             }
-            let twig = Node::<Leaf, I::Bound>::at(limb);
-            let freed = twig.len();
-            twig.children().iter().for_each(|leaf| leaf.free());
-            twig.free();
+            let bottom = Node::<Leaf, I::Bound>::at(subtree);
+            let freed = bottom.len();
+            bottom.children().iter().for_each(|leaf| leaf.free());
+            bottom.free();
             for above in &way[1..height] {
-                let branch = Node::<Limb, I::Bound>::at(*above);
+                let branch = Node::<Subtree, I::Bound>::at(*above);
                 branch.truncate(branch.len() - 1);
                 if branch.len() > 0 {
                     return freed;
                 }
                 branch.free();
             }
-            (self.root, self.height) = (Limb::NONE, 0);
+            (self.root, self.height) = (Subtree::NONE, 0);
             freed
         }
     }

@@ -1,11 +1,11 @@
 //! CLIENT LIST, KILL, PAUSE, UNPAUSE, UNBLOCK: what one connection may know of the others and do to them.
 
 use crate::client::{Attention, Client, ClientId};
+use crate::exec::blocked::WaitEnd;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::instance::{Ask, CloseReason, Instance};
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
-use crate::exec::waiting::WaitEnd;
 use crate::resp::Args;
 use crate::util::num;
 use std::collections::HashSet;

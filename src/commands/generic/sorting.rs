@@ -169,7 +169,7 @@ pub(super) fn each_named<'e, B>(
 fn named<'d>(db: &'d mut DbMut<'_>, key: Key<'_>, field: Option<&[u8]>) -> Option<Named<'d>> {
     let now_ms = db.now_ms();
     if let Some(field) = field {
-        db.forget_if_lapsed(key, field);
+        db.forget_if_expired(key, field);
     }
     match (db.lookup_read(key)?.value(), field) {
         (ValueRef::String(text), None) => Some(Named::String(text)),

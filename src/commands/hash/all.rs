@@ -126,7 +126,7 @@ fn hscan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let filter = Filter::parse(args.skip(3), Knows::NoValues)?;
     cursor::reply(ctx.reply, |reply, found| {
         hash.scan(cursor, filter.count, |field| {
-            if filter.pattern.matches(field.name.text(&mut itoa::Buffer::new())) && !field.is_lapsed(now_ms) {
+            if filter.pattern.matches(field.name.text(&mut itoa::Buffer::new())) && !field.is_expired(now_ms) {
                 reply_item(reply, field.name);
                 *found += 1;
                 if !filter.no_values {

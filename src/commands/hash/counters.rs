@@ -55,7 +55,7 @@ fn hincrby(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let delta = int(&args[3])?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.forget_if_lapsed(key, &args[2]);
+    ctx.db.forget_if_expired(key, &args[2]);
     let old = match ctx.db.lookup_write(key) {
         Some(entry) => entry.hash()?.get(&args[2], now_ms),
         None => None,
@@ -77,7 +77,7 @@ fn hincrbyfloat(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.forget_if_lapsed(key, &args[2]);
+    ctx.db.forget_if_expired(key, &args[2]);
     let old = match ctx.db.lookup_write(key) {
         Some(entry) => entry.hash()?.get(&args[2], now_ms),
         None => None,

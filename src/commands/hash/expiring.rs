@@ -164,7 +164,7 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         }
         for name in fields.iter() {
             let found = place.get().hash().ok().and_then(|hash| hash.find(name));
-            let Some(field) = found.filter(|field| !field.is_lapsed(now_ms)) else {
+            let Some(field) = found.filter(|field| !field.is_expired(now_ms)) else {
                 reply.null();
                 changes += usize::from(hash::remove(place, name));
                 continue;
@@ -264,7 +264,7 @@ fn set(
     let now_ms = ctx.db.now_ms();
     let names = || (0..pairs.len()).step_by(2).map(|i| &pairs[i]);
     if condition.is_some() {
-        names().for_each(|name| ctx.db.forget_if_lapsed(key, name));
+        names().for_each(|name| ctx.db.forget_if_expired(key, name));
     }
     let hash = ctx.db.peek(key).map(|entry| entry.hash()).transpose()?;
     let known = |name: &[u8]| hash.is_some_and(|hash| hash.get(name, now_ms).is_some());

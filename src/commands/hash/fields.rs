@@ -199,7 +199,7 @@ fn hmset(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 fn hsetnx(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.forget_if_lapsed(key, &args[2]);
+    ctx.db.forget_if_expired(key, &args[2]);
     let known = match ctx.db.lookup_write(key) {
         Some(entry) => entry.hash()?.get(&args[2], now_ms).is_some(),
         None => false,
@@ -226,8 +226,8 @@ fn with_field<R>(
         Some(entry) => entry.hash()?.find(&args[2]),
         None => None,
     };
-    if field.is_some_and(|field| field.is_lapsed(now_ms)) {
-        ctx.db.delete_lapsed_field(key, &args[2]);
+    if field.is_some_and(|field| field.is_expired(now_ms)) {
+        ctx.db.delete_expired_field(key, &args[2]);
         return Ok(f(ctx.reply, None));
     }
     Ok(f(ctx.reply, field))
@@ -253,19 +253,19 @@ fn hmget(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let now_ms = ctx.db.now_ms();
     let hash = ctx.db.lookup_read(key).map(|entry| entry.hash()).transpose()?;
     ctx.reply.array(args.len() - 2);
-    let mut lapsed = Vec::new();
+    let mut expired = Vec::new();
     for (i, name) in args.skip(2).iter().enumerate() {
         match hash.and_then(|hash| hash.find(name)) {
-            Some(field) if field.is_lapsed(now_ms) => {
-                lapsed.push(i + 2);
+            Some(field) if field.is_expired(now_ms) => {
+                expired.push(i + 2);
                 ctx.reply.null();
             }
             Some(field) => reply_item(ctx.reply, field.value),
             None => ctx.reply.null(),
         }
     }
-    for i in lapsed {
-        ctx.db.delete_lapsed_field(key, &args[i]);
+    for i in expired {
+        ctx.db.delete_expired_field(key, &args[i]);
     }
     Ok(())
 }

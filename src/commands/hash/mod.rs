@@ -17,7 +17,7 @@
 //! | `fields.rs` | HSET, HMSET, HSETNX, HGET, HMGET, HDEL, HEXISTS, HSTRLEN, HLEN |
 //! | `all.rs` | HGETALL, HKEYS, HVALS, HSCAN |
 //! | `counters.rs` | HINCRBY, HINCRBYFLOAT |
-//! | `chance.rs` | HRANDFIELD |
+//! | `random.rs` | HRANDFIELD |
 //! | `expire.rs` | HEXPIRE, HPEXPIRE, HEXPIREAT, HPEXPIREAT, HPERSIST |
 //! | `ttl.rs` | HTTL, HPTTL, HEXPIRETIME, HPEXPIRETIME |
 //! | `expiring.rs` | HGETDEL, HGETEX, HSETEX |
@@ -27,11 +27,11 @@
 //! `fields.rs`.
 
 mod all;
-mod chance;
 mod counters;
 mod expire;
 mod expiring;
 mod fields;
+mod random;
 mod ttl;
 
 use crate::collections::listpack::Item;
@@ -57,7 +57,7 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &all::HSCAN,
     &counters::HINCRBY,
     &counters::HINCRBYFLOAT,
-    &chance::HRANDFIELD,
+    &random::HRANDFIELD,
     &expire::HEXPIRE,
     &expire::HPEXPIRE,
     &expire::HEXPIREAT,

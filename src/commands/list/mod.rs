@@ -16,16 +16,16 @@
 //! | `ends.rs` | LPUSH, RPUSH, LPUSHX, RPUSHX, LPOP, RPOP, LMPOP |
 //! | `inside.rs` | LLEN, LINDEX, LRANGE, LPOS, LSET, LINSERT, LREM, LTRIM |
 //! | `moves.rs` | LMOVE, RPOPLPUSH |
-//! | `waiting.rs` | BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH |
+//! | `blocking.rs` | BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH |
 //!
 //! # Read first
 //!
 //! `ends.rs`.
 
+mod blocking;
 mod ends;
 mod inside;
 mod moves;
-mod waiting;
 
 use crate::exec::error::{self, CommandError};
 use crate::exec::spec::CommandSpec;
@@ -50,11 +50,11 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &inside::LTRIM,
     &moves::LMOVE,
     &moves::RPOPLPUSH,
-    &waiting::BLPOP,
-    &waiting::BRPOP,
-    &waiting::BLMPOP,
-    &waiting::BLMOVE,
-    &waiting::BRPOPLPUSH,
+    &blocking::BLPOP,
+    &blocking::BRPOP,
+    &blocking::BLMPOP,
+    &blocking::BLMOVE,
+    &blocking::BRPOPLPUSH,
 ];
 
 /// LEFT or RIGHT.

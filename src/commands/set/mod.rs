@@ -14,7 +14,7 @@
 //! | file | commands |
 //! | --- | --- |
 //! | `members.rs` | SADD, SREM, SMOVE, SCARD, SISMEMBER, SMISMEMBER, SMEMBERS, SSCAN |
-//! | `chance.rs` | SPOP, SRANDMEMBER |
+//! | `random.rs` | SPOP, SRANDMEMBER |
 //! | `algebra.rs` | SINTER, SUNION, SDIFF, and their kin that store or count |
 //!
 //! # Read first
@@ -22,8 +22,8 @@
 //! `members.rs`.
 
 mod algebra;
-mod chance;
 mod members;
+mod random;
 
 use crate::collections::listpack::Item;
 use crate::exec::spec::CommandSpec;
@@ -38,8 +38,8 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &members::SMISMEMBER,
     &members::SMEMBERS,
     &members::SSCAN,
-    &chance::SPOP,
-    &chance::SRANDMEMBER,
+    &random::SPOP,
+    &random::SRANDMEMBER,
     &algebra::SINTER,
     &algebra::SINTERCARD,
     &algebra::SINTERSTORE,

@@ -7,13 +7,13 @@
 //! | `counts.rs` | ZCOUNT, ZLEXCOUNT, ZREMRANGEBYRANK, ZREMRANGEBYSCORE, ZREMRANGEBYLEX |
 //! | `pop.rs` | ZPOPMIN, ZPOPMAX, ZMPOP, and those that wait |
 //! | `algebra.rs` | ZUNION, ZINTER, ZDIFF, with and without STORE; ZINTERCARD |
-//! | `chance.rs` | ZRANDMEMBER |
+//! | `random.rs` | ZRANDMEMBER |
 
 mod algebra;
-mod chance;
 mod counts;
 mod members;
 mod pop;
+mod random;
 mod ranges;
 
 use crate::collections::listpack::Item;
@@ -58,7 +58,7 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &algebra::ZINTERSTORE,
     &algebra::ZDIFFSTORE,
     &algebra::ZINTERCARD,
-    &chance::ZRANDMEMBER,
+    &random::ZRANDMEMBER,
 ];
 
 const BAD_SCORES: CommandError = CommandError::fixed("ERR min or max is not a float");

@@ -50,16 +50,16 @@ const TOO_MUCH_MEMORY: CommandError =
 fn lcs(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let texts = [text(ctx, args, 1), text(ctx, args, 2)];
     let [Ok(a), Ok(b)] = texts else { return Err(NOT_STRINGS) };
-    let wanted = Wanted::parse(args)?;
+    let options = Options::parse(args)?;
     check_size(ctx.config, a.len() as u64, b.len() as u64)?;
     let (a, b) = (StringRef::Rope(&a).to_vec(), StringRef::Rope(&b).to_vec());
-    if wanted.len {
+    if options.len {
         ctx.reply.int(Subsequence::len_of(&a, &b) as i64);
         return Ok(());
     }
     let found = Subsequence::of(&a, &b);
-    if wanted.indexes {
-        reply_matches(ctx.reply, &found, wanted);
+    if options.indexes {
+        reply_matches(ctx.reply, &found, options);
     } else {
         ctx.reply.bulk(&found.text(&a));
     }
@@ -77,29 +77,29 @@ fn text(ctx: &mut DataCtx<'_>, args: Args<'_>, i: usize) -> Result<Rope, Command
 }
 
 #[derive(Clone, Copy, Default)]
-struct Wanted {
+struct Options {
     len: bool,
     indexes: bool,
     match_len_min: i64,
     match_lens: bool,
 }
 
-impl Wanted {
-    fn parse(args: Args<'_>) -> Result<Wanted, CommandError> {
-        let mut wanted = Wanted::default();
+impl Options {
+    fn parse(args: Args<'_>) -> Result<Options, CommandError> {
+        let mut options = Options::default();
         let mut rest = args.skip(3).iter();
         while let Some(word) = rest.next() {
             match word {
-                _ if word.eq_ignore_ascii_case(b"LEN") => wanted.len = true,
-                _ if word.eq_ignore_ascii_case(b"IDX") => wanted.indexes = true,
-                _ if word.eq_ignore_ascii_case(b"WITHMATCHLEN") => wanted.match_lens = true,
+                _ if word.eq_ignore_ascii_case(b"LEN") => options.len = true,
+                _ if word.eq_ignore_ascii_case(b"IDX") => options.indexes = true,
+                _ if word.eq_ignore_ascii_case(b"WITHMATCHLEN") => options.match_lens = true,
                 _ if word.eq_ignore_ascii_case(b"MINMATCHLEN") => {
-                    wanted.match_len_min = int(rest.next().ok_or(error::SYNTAX)?)?;
+                    options.match_len_min = int(rest.next().ok_or(error::SYNTAX)?)?;
                 }
                 _ => return Err(error::SYNTAX),
             }
         }
-        if wanted.len && wanted.indexes { Err(LEN_AND_IDX) } else { Ok(wanted) }
+        if options.len && options.indexes { Err(LEN_AND_IDX) } else { Ok(options) }
     }
 }
 
@@ -114,19 +114,19 @@ fn check_size(config: &Config, a: u64, b: u64) -> CommandResult {
     if bytes.is_some_and(|bytes| bytes <= config.limits.proto_max_bulk_len) { Ok(()) } else { Err(TOO_MUCH_MEMORY) }
 }
 
-fn reply_matches(reply: &mut Reply, found: &Subsequence, wanted: Wanted) {
+fn reply_matches(reply: &mut Reply, found: &Subsequence, options: Options) {
     reply.map(2);
     reply.bulk(b"matches");
-    let matches = found.runs.iter().filter(|run| run.len as i64 >= wanted.match_len_min);
+    let matches = found.runs.iter().filter(|run| run.len as i64 >= options.match_len_min);
     reply.array(matches.clone().count());
     for run in matches {
-        reply.array(if wanted.match_lens { 3 } else { 2 });
+        reply.array(if options.match_lens { 3 } else { 2 });
         for start in [run.a, run.b] {
             reply.array(2);
             reply.int(start as i64);
             reply.int((start + run.len - 1) as i64);
         }
-        if wanted.match_lens {
+        if options.match_lens {
             reply.int(run.len as i64);
         }
     }

@@ -168,7 +168,7 @@ pub fn set_deadline(place: &mut impl Place, name: &[u8], deadline: Option<i64>) 
 
 /// Removes a field whose time is over, the one that is due longest; its name.
 pub fn pop_due(place: &mut impl Place, now_ms: i64) -> Option<Vec<u8>> {
-    if !view(place).has_lapsed(now_ms) {
+    if !view(place).has_expired(now_ms) {
         return None;
     }
     if place.encoding() == Encoding::Hashtable {

@@ -73,7 +73,7 @@ impl HashObject {
     }
 
     /// How many deadlines lie before `now_ms`.
-    pub fn lapsed(&self, now_ms: i64) -> usize {
+    pub fn expired(&self, now_ms: i64) -> usize {
         self.deadlines.as_ref().map_or(0, |deadlines| deadlines.rank_by_score(|score| score < now_ms as f64))
     }
 
@@ -248,8 +248,8 @@ mod tests {
         });
         assert_eq!(&seen, model);
         assert_eq!(hash.next_deadline(), model.values().filter_map(|(_, deadline)| *deadline).min());
-        let lapsed = model.values().filter(|(_, deadline)| deadline.is_some_and(|deadline| deadline < 500)).count();
-        assert_eq!(hash.lapsed(500), lapsed);
+        let expired = model.values().filter(|(_, deadline)| deadline.is_some_and(|deadline| deadline < 500)).count();
+        assert_eq!(hash.expired(500), expired);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! # Where a hash lives, and what OBJECT ENCODING says about it
 //!
-//! | the hash | lives | told encoding |
+//! | the hash | lives | reported encoding |
 //! | --- | --- | --- |
 //! | up to `hash-max-listpack-entries` fields, they and values of up to `hash-max-listpack-value` bytes | a listpack of fields and values in turn, in the entry or behind it | `listpack` |
 //! | the same, after a field got a deadline | a listpack of fields, values and deadlines | `listpackex` |
@@ -63,7 +63,7 @@ pub struct Field<'a> {
 
 impl Field<'_> {
     /// Its time is over.
-    pub fn is_lapsed(&self, now_ms: i64) -> bool {
+    pub fn is_expired(&self, now_ms: i64) -> bool {
         self.deadline.is_some_and(|deadline| deadline < now_ms)
     }
 }
@@ -103,7 +103,7 @@ impl<'a> HashRef<'a> {
     /// A field that has time left.
     #[inline]
     pub fn get(self, name: &[u8], now_ms: i64) -> Option<Field<'a>> {
-        self.find(name).filter(|field| !field.is_lapsed(now_ms))
+        self.find(name).filter(|field| !field.is_expired(now_ms))
     }
 
     /// Fields, those whose time is over included.
@@ -133,23 +133,23 @@ impl<'a> HashRef<'a> {
 
     /// Some field's time is over.
     #[inline]
-    pub fn has_lapsed(self, now_ms: i64) -> bool {
+    pub fn has_expired(self, now_ms: i64) -> bool {
         self.next_deadline().is_some_and(|deadline| deadline < now_ms)
     }
 
     /// Fields that have time left.
     pub fn live(self, now_ms: i64) -> usize {
-        let mut lapsed = 0;
-        if self.has_lapsed(now_ms) {
+        let mut expired = 0;
+        if self.has_expired(now_ms) {
             match self {
                 HashRef::Pairs(_) => {}
                 HashRef::Triples(lp) => {
-                    lapsed = compact::iter(lp, 3).take_while(|field| field.is_lapsed(now_ms)).count()
+                    expired = compact::iter(lp, 3).take_while(|field| field.is_expired(now_ms)).count()
                 }
-                HashRef::Large(hash) => lapsed = hash.lapsed(now_ms),
+                HashRef::Large(hash) => expired = hash.expired(now_ms),
             }
         }
-        self.len() - lapsed
+        self.len() - expired
     }
 
     /// Shows all fields, those whose time is over included, in the order of the encoding.
@@ -165,11 +165,11 @@ impl<'a> HashRef<'a> {
     /// Shows the fields that have time left.
     #[inline]
     pub fn for_each_live(self, now_ms: i64, mut f: impl FnMut(Field<'a>)) {
-        if !self.has_lapsed(now_ms) {
+        if !self.has_expired(now_ms) {
             return self.for_each(f);
         }
         self.for_each(|field| {
-            if !field.is_lapsed(now_ms) {
+            if !field.is_expired(now_ms) {
                 f(field);
             }
         });

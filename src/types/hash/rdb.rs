@@ -25,7 +25,7 @@ use std::collections::HashSet;
 use std::io;
 
 const TWICE: &str = "Hash integrity check failed: listpack with dup elements";
-const ODD: &str = "Hash listpack integrity check failed: a field has no value";
+const NO_VALUE: &str = "Hash listpack integrity check failed: a field has no value";
 const BAD_DEADLINE: &str = "a deadline of a hash's field is none";
 
 impl HashRef<'_> {
@@ -269,7 +269,7 @@ fn load_listpack(
 /// Looks for fields that stand twice, and for deadlines that are none or out of order.
 fn vet(lp: ListpackRef<'_>, width: usize) -> Result<(), &'static str> {
     if !lp.len().is_multiple_of(width) {
-        return Err(ODD);
+        return Err(NO_VALUE);
     }
     let mut names = HashSet::with_capacity(lp.len() / width);
     let mut items = lp.iter();
@@ -300,7 +300,7 @@ fn load_ziplist(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewHa
     let mut items = zl.iter();
     let mut fields = Vec::with_capacity(zl.len() / 2);
     while let Some(name) = items.next() {
-        let value = items.next().ok_or_else(|| from.corrupt(ODD))?;
+        let value = items.next().ok_or_else(|| from.corrupt(NO_VALUE))?;
         fields.push((name.to_vec(), value.to_vec()));
     }
     of_pairs(fields, from, maker)

@@ -2,7 +2,7 @@
 //!
 //! # Where a list lives, and what OBJECT ENCODING says about it
 //!
-//! | the list | lives | told encoding |
+//! | the list | lives | reported encoding |
 //! | --- | --- | --- |
 //! | up to [`COMPACT_MAX`] bytes as a listpack | in the entry or one buffer behind it | `listpack` |
 //! | while it would be one listpack in Redis (`list-max-listpack-size`) | a quicklist | `listpack` |

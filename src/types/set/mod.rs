@@ -2,7 +2,7 @@
 //!
 //! # Where a set lives, and what OBJECT ENCODING says about it
 //!
-//! | the set | lives | told encoding |
+//! | the set | lives | reported encoding |
 //! | --- | --- | --- |
 //! | integers alone, up to `set-max-intset-entries` | an intset, in the entry or behind it | `intset` |
 //! | up to `set-max-listpack-entries` members of up to `set-max-listpack-value` bytes | a listpack, likewise | `listpack` |

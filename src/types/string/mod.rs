@@ -2,7 +2,7 @@
 //!
 //! # Where a string lives, and what OBJECT ENCODING says about it
 //!
-//! | the string | lives | told encoding |
+//! | the string | lives | reported encoding |
 //! | --- | --- | --- |
 //! | spells an `i64` the one right way | in the entry, eight bytes | `int` |
 //! | up to 44 bytes | in the entry | `embstr` |
@@ -12,7 +12,7 @@
 //!
 //! The first two columns are ours, the third is Redis's, and it depends on how the value came about: a string that
 //! APPEND, SETRANGE, SETBIT or BITOP made is `raw` however short it is, and never `int`, even if it spells a number.
-//! So the told encoding is kept in the entry, not derived from the bytes. [`Spelling`] is the choice a writer makes.
+//! So the reported encoding is kept in the entry, not derived from the bytes. [`Spelling`] is the choice a writer makes.
 
 mod large;
 mod rdb;

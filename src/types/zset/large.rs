@@ -182,7 +182,7 @@ impl ZsetObject {
     #[inline]
     pub fn add(&mut self, heap: &mut Heap, score: f64, member: &[u8]) {
         self.index.insert(heap, member, &word_of(score), false);
-        self.plant(heap, score, member);
+        self.insert_item(heap, score, member);
     }
 
     /// Gives a member that is there another score.
@@ -210,7 +210,7 @@ impl ZsetObject {
         } else {
             self.uproot(heap, path, at..at + 1);
         }
-        self.plant(heap, new, member);
+        self.insert_item(heap, new, member);
     }
 
     /// Removes a member. The score it had.
@@ -293,20 +293,20 @@ impl ZsetObject {
         }
     }
 
-    /// Puts a member into the index alone; false if it is there. The tree gets it from [`ZsetObject::plant_all`].
+    /// Puts a member into the index alone; false if it is there. The tree gets it from [`ZsetObject::insert_leaves`].
     pub(super) fn index_new(&mut self, heap: &mut Heap, score: f64, member: &[u8]) -> bool {
         self.index.insert_new(heap, member, &word_of(score), false)
     }
 
     /// Makes the tree out of leaves, after all their members went to the index.
-    pub(super) fn plant_all(&mut self, now: Epoch, leaves: Vec<Vec<u8>>) {
-        debug_assert!(self.tree.is_empty(), "nothing was planted before");
+    pub(super) fn insert_leaves(&mut self, now: Epoch, leaves: Vec<Vec<u8>>) {
+        debug_assert!(self.tree.is_empty(), "nothing was inserted before");
         self.tree = CowTree::from_leaves(now, leaves);
     }
 
     /// Puts an element into the tree.
     #[inline]
-    fn plant(&mut self, heap: &mut Heap, score: f64, member: &[u8]) {
+    fn insert_item(&mut self, heap: &mut Heap, score: f64, member: &[u8]) {
         let Some(cursor) = self.seek(score, member) else {
             return self.tree.insert(heap, Place::Last, leaf::encode(&[(score, member)]));
         };
@@ -323,13 +323,13 @@ impl ZsetObject {
                 self.split(heap, path);
             }
         } else {
-            self.plant_beside(heap, path, at, score, member);
+            self.insert_beside(heap, path, at, score, member);
         }
     }
 
     /// Puts an element where a leaf has no room for it.
     #[cold]
-    fn plant_beside(&mut self, heap: &mut Heap, path: Path, at: usize, score: f64, member: &[u8]) {
+    fn insert_beside(&mut self, heap: &mut Heap, path: Path, at: usize, score: f64, member: &[u8]) {
         let cursor = self.tree.at(path).expect("it was just found");
         let (view, long) = (Leaf(cursor.leaf()), leaf::is_long(member));
         let alone = || leaf::encode(&[(score, member)]);
@@ -347,7 +347,7 @@ impl ZsetObject {
             return self.tree.insert(heap, Place::After(place), alone());
         }
         self.split(heap, path);
-        self.plant(heap, score, member);
+        self.insert_item(heap, score, member);
     }
 
     /// Cuts a leaf in two, and again while a part is too large: a column that became wider may have made much of little.

@@ -2,7 +2,7 @@
 //!
 //! # Where a sorted set lives, and what OBJECT ENCODING says about it
 //!
-//! | the sorted set | lives | told encoding |
+//! | the sorted set | lives | reported encoding |
 //! | --- | --- | --- |
 //! | up to `zset-max-listpack-entries` members of up to `zset-max-listpack-value` bytes | a listpack, in the entry or behind it | `listpack` |
 //! | others | a counted tree, and an index by member | `skiplist` |

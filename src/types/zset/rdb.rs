@@ -64,8 +64,8 @@ impl NewZset {
 }
 
 const TWICE: &str = "a member of a sorted set is there twice";
-const NO_SCORE: &str = "a score of a sorted set is not a number";
-const ODD: &str = "a member of a sorted set has no score";
+const NOT_A_NUMBER: &str = "a score of a sorted set is not a number";
+const NO_SCORE: &str = "a member of a sorted set has no score";
 
 fn load_listpack(from: &mut RdbReader<'_>, vetting: Vetting, maker: &mut Maker<'_>) -> Result<NewZset, RdbError> {
     let bytes = from.read_bytes()?;
@@ -113,13 +113,13 @@ type Loaded = (f64, Vec<u8>);
 /// Members and scores in turn, from anywhere. Whether they are in order comes with them.
 fn vetted(items: Vec<Vec<u8>>, from: &RdbReader<'_>) -> Result<(Vec<Loaded>, bool), RdbError> {
     if !items.len().is_multiple_of(2) {
-        return Err(from.corrupt(ODD));
+        return Err(from.corrupt(NO_SCORE));
     }
     let mut pairs: Vec<Loaded> = Vec::with_capacity(items.len() / 2);
     let mut ordered = true;
     let mut items = items.into_iter();
     while let (Some(member), Some(score)) = (items.next(), items.next()) {
-        let score = crate::util::num::parse_f64(&score).ok_or_else(|| from.corrupt(NO_SCORE))?;
+        let score = crate::util::num::parse_f64(&score).ok_or_else(|| from.corrupt(NOT_A_NUMBER))?;
         if let Some(last) = pairs.last() {
             ordered &= leaf::order((last.0, &last.1), (score, &member)).is_lt();
         }
@@ -146,7 +146,7 @@ fn load_pairs(kind: TypeOpcode, from: &mut RdbReader<'_>, maker: &mut Maker<'_>)
         from.read_bytes_into(&mut member)?;
         let score = if kind == TypeOpcode::Zset2 { from.read_f64()? } else { from.read_f64_text()? };
         if score.is_nan() {
-            return Err(from.corrupt(NO_SCORE));
+            return Err(from.corrupt(NOT_A_NUMBER));
         }
         if !filling.push(maker, score, &member) {
             return Err(from.corrupt(TWICE));
@@ -263,7 +263,7 @@ impl Filling {
             leaves.reverse();
         }
         let epoch = maker.epoch();
-        self.set().plant_all(epoch, leaves);
+        self.set().insert_leaves(epoch, leaves);
     }
 
     fn finish(mut self, maker: &Maker<'_>) -> Fresh<Object> {

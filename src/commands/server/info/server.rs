@@ -62,11 +62,11 @@ pub(super) static CLIENTS: &[Row] = &[
     absent("tracking_clients"),
     absent("pubsub_clients"),
     gauge("watching_clients", |f| f.watching().0.into()).series("redis_watching_clients", "Clients that watch keys"),
-    gauge("clients_in_timeout_table", |f| f.inst.waiting.totals().with_timeout.into()),
+    gauge("clients_in_timeout_table", |f| f.inst.blocked.totals().with_timeout.into()),
     gauge("total_watched_keys", |f| f.watching().1.into()),
-    gauge("total_blocking_keys", |f| f.inst.waiting.totals().keys.into())
+    gauge("total_blocking_keys", |f| f.inst.blocked.totals().keys.into())
         .series("redis_total_blocking_keys", "Keys that blocked clients wait for"),
-    gauge("total_blocking_keys_on_nokey", |f| f.inst.waiting.totals().keys_on_absence.into()),
+    gauge("total_blocking_keys_on_nokey", |f| f.inst.blocked.totals().keys_on_absence.into()),
 ];
 
 /// One thread does it all.

@@ -45,7 +45,7 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if scores && count.is_some_and(|count| count.abs() > i64::MAX / 2) {
         return Err(error::OUT_OF_RANGE);
     }
-    let (mut chance, room) = (ctx.db.chance(), ctx.reply_room());
+    let (mut random, room) = (ctx.db.random(), ctx.reply_room());
     let key = ctx.key(args, 1);
     let set = ctx.db.lookup_read(key).map(|entry| entry.zset()).transpose()?;
     let Some(set) = set else {
@@ -57,7 +57,7 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     };
     let len = set.len();
     let Some(count) = count else {
-        let rank = chance.index(len);
+        let rank = random.index(len);
         set.walk(rank..rank + 1, false, |member, _| reply_member(ctx.reply, member));
         return Ok(());
     };
@@ -66,7 +66,7 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         room.admit(count, BULK_BYTES_MIN)?;
         reply_begin(ctx.reply, count, scores);
         for _ in 0..count {
-            let rank = chance.index(len);
+            let rank = random.index(len);
             set.walk(rank..rank + 1, false, |member, score| reply_element(ctx.reply, member, scores.then_some(score)));
             if !room.goes_on(ctx.reply)? {
                 break;
@@ -74,7 +74,7 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         }
         return Ok(());
     }
-    let ranks = different(&mut chance, len, count as usize);
+    let ranks = different(&mut random, len, count as usize);
     reply_begin(ctx.reply, ranks.len(), scores);
     for rank in ranks {
         set.walk(rank..rank + 1, false, |member, score| reply_element(ctx.reply, member, scores.then_some(score)));
@@ -83,14 +83,14 @@ fn zrandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// So many different ranks, all of them if there are no more.
-fn different(chance: &mut Rng, len: usize, wanted: usize) -> Vec<usize> {
+fn different(random: &mut Rng, len: usize, wanted: usize) -> Vec<usize> {
     if wanted >= len {
         return (0..len).collect();
     }
     // Floyd: every choice of `wanted` among `len` is as likely as any other.
     let mut chosen = HashSet::with_capacity(wanted);
     for last in len - wanted..len {
-        let rank = chance.index(last + 1);
+        let rank = random.index(last + 1);
         if !chosen.insert(rank) {
             chosen.insert(last);
         }

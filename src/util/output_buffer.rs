@@ -2,7 +2,7 @@
 //!
 //! Nearly every reply is small, and is appended to a `Vec<u8>` that goes out in one write. A few are large: a value
 //! of a megabyte that already lies in memory as shared [`Bytes`]. Copying it into the buffer would cost a
-//! millisecond and a second megabyte, so [`Gather::share`] only notes *where in the buffer* it belongs; the write
+//! millisecond and a second megabyte, so [`OutputBuffer::share`] only notes *where in the buffer* it belongs; the write
 //! then gathers buffer pieces and blobs with one `writev`.
 //!
 //! ```text
@@ -15,10 +15,10 @@
 //! While nothing is spliced (`splices` is `None`) this is a `Vec` and an index; no other cost.
 //!
 //! Two things are promised to those who build replies:
-//! * A [`Mark`] is a place in the queue. What was appended after it can be undone ([`Gather::truncate_to`]), and
-//!   bytes can be put in at it afterwards ([`Gather::insert_at`]: the length of an array that was not known when
-//!   it began). Marks die with the next [`Gather::advance`], because sent bytes give up their room.
-//! * Between two calls of [`Gather::bytes_mut`], the caller only appends.
+//! * A [`Mark`] is a place in the queue. What was appended after it can be undone ([`OutputBuffer::truncate_to`]), and
+//!   bytes can be put in at it afterwards ([`OutputBuffer::insert_at`]: the length of an array that was not known when
+//!   it began). Marks die with the next [`OutputBuffer::advance`], because sent bytes give up their room.
+//! * Between two calls of [`OutputBuffer::bytes_mut`], the caller only appends.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -33,7 +33,7 @@ const COMPACT_BYTES_MIN: usize = 16 * 1024;
 
 /// Bytes waiting to be written. See the module's header.
 #[derive(Default, Debug)]
-pub struct Gather {
+pub struct OutputBuffer {
     buf: Vec<u8>,
     /// How much of `buf` was written already.
     head: usize,
@@ -54,23 +54,23 @@ struct Splice {
     blob: Bytes,
 }
 
-/// A place in a [`Gather`], valid until bytes are next taken from it.
+/// A place in a [`OutputBuffer`], valid until bytes are next taken from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     buf: usize,
     splices: usize,
 }
 
-impl Gather {
+impl OutputBuffer {
     /// An empty queue that owns no memory.
-    pub const fn new() -> Gather {
-        Gather { buf: Vec::new(), head: 0, splices: None }
+    pub const fn new() -> OutputBuffer {
+        OutputBuffer { buf: Vec::new(), head: 0, splices: None }
     }
 
     /// An empty queue that appends into `buf`, whose contents are discarded and whose room is kept.
-    pub fn with_buffer(mut buf: Vec<u8>) -> Gather {
+    pub fn with_buffer(mut buf: Vec<u8>) -> OutputBuffer {
         buf.clear();
-        Gather { buf, head: 0, splices: None }
+        OutputBuffer { buf, head: 0, splices: None }
     }
 
     /// All unsent bytes, blobs included.
@@ -193,7 +193,7 @@ impl Gather {
     }
 
     /// Moves everything unsent of `other` to the end of this queue; blobs are not copied.
-    pub fn append(&mut self, other: Gather) {
+    pub fn append(&mut self, other: OutputBuffer) {
         if self.is_empty() && self.buf.capacity() < other.buf.capacity() {
             *self = other;
             return;
@@ -256,9 +256,9 @@ impl Splices {
     }
 }
 
-/// The unsent slices of a [`Gather`].
+/// The unsent slices of a [`OutputBuffer`].
 pub struct Chunks<'a> {
-    gather: &'a Gather,
+    gather: &'a OutputBuffer,
     at: usize,
     next_splice: usize,
     /// The plain bytes before the next splice were given out.
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn plain_bytes_are_one_slice() {
-        let mut g = Gather::new();
+        let mut g = OutputBuffer::new();
         assert!(g.is_empty() && g.as_one() == Some(b"") && g.memory() == 0);
         g.bytes_mut().extend_from_slice(b"+OK\r\n");
         assert_eq!(g.as_one(), Some(&b"+OK\r\n"[..]));
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn blobs_come_where_they_were_shared() {
-        let mut g = Gather::new();
+        let mut g = OutputBuffer::new();
         g.share(blob(b'a', 2000));
         g.bytes_mut().extend_from_slice(b"--");
         g.share(blob(b'b', 3000));
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn written_in_any_steps_the_bytes_are_the_same() {
         for step in [1, 7, 512, 1024, 1999, 5000, 100_000] {
-            let mut g = Gather::new();
+            let mut g = OutputBuffer::new();
             for i in 0..10u8 {
                 g.bytes_mut().extend_from_slice(&vec![i; 3000 * usize::from(i % 3)]);
                 g.share(blob(100 + i, 1024 + usize::from(i)));
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_never_catches_up_does_not_grow_the_buffer() {
-        let mut g = Gather::new();
+        let mut g = OutputBuffer::new();
         g.bytes_mut().extend_from_slice(&[0; 1000]);
         for _ in 0..10_000 {
             g.bytes_mut().extend_from_slice(&[1; 1000]);
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn undo_and_insert() {
-        let mut g = Gather::new();
+        let mut g = OutputBuffer::new();
         g.bytes_mut().extend_from_slice(b"before ");
         let at = g.mark();
         g.bytes_mut().extend_from_slice(b"x");
@@ -396,9 +396,9 @@ mod tests {
 
     #[test]
     fn append_moves_blobs() {
-        let mut a = Gather::new();
+        let mut a = OutputBuffer::new();
         a.bytes_mut().extend_from_slice(b"a");
-        let mut b = Gather::new();
+        let mut b = OutputBuffer::new();
         b.bytes_mut().extend_from_slice(b"skip!");
         b.share(blob(b'b', 1100));
         b.bytes_mut().extend_from_slice(b"c");
@@ -406,7 +406,7 @@ mod tests {
         a.append(b);
         assert_eq!(a.len(), 1102);
         assert_eq!(a.to_vec()[1..1101], [b'b'; 1100]);
-        let mut empty = Gather::new();
+        let mut empty = OutputBuffer::new();
         empty.append(a);
         assert_eq!(empty.len(), 1102);
     }
@@ -414,6 +414,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "more written")]
     fn more_than_there_is() {
-        Gather::new().advance(1);
+        OutputBuffer::new().advance(1);
     }
 }

@@ -8,15 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::wait::{Wait, WaitFor};
-use crate::db::wanted::Wanted;
+use crate::client::ClientId;
+use crate::db::blocking_keys::BlockingKeys;
 use crate::resp::OwnedArgs;
-
-/// The number CLIENT ID replies with.
-pub type ClientId = u64;
 
 /// A client that waits, and its request.
 #[derive(Debug)]
-pub struct Waiter {
+pub struct BlockedClient {
     /// What it waits for.
     pub wait: Wait,
     /// The db it had selected.
@@ -31,7 +29,7 @@ pub struct Waiter {
     pub deadline_ns: Option<u64>,
 }
 
-impl Waiter {
+impl BlockedClient {
     /// What is run when a key is ready.
     pub fn again(&self) -> &OwnedArgs {
         self.wait.again.as_ref().unwrap_or(&self.request)
@@ -72,40 +70,40 @@ pub struct Totals {
 
 /// All clients that wait.
 #[derive(Default)]
-pub struct Waiting {
+pub struct BlockedClients {
     queues: HashMap<u32, HashMap<Box<[u8]>, Queue>>,
-    waiters: HashMap<ClientId, (u64, Rc<Waiter>)>,
+    blocked_clients: HashMap<ClientId, (u64, Rc<BlockedClient>)>,
     deadlines: BTreeSet<(u64, ClientId)>,
     arrivals: u64,
     /// Keys whose end concerns somebody.
     keys_on_absence: usize,
 }
 
-impl Waiting {
+impl BlockedClients {
     /// Puts a client at the end of the queue of every key it waits for.
-    pub fn add(&mut self, wanted: &mut Wanted, client: ClientId, waiter: Waiter) {
+    pub fn add(&mut self, blocking_keys: &mut BlockingKeys, client: ClientId, blocked: BlockedClient) {
         self.arrivals += 1;
         let arrival = self.arrivals;
-        let what = waiter.wait.what;
-        for key in &waiter.wait.keys {
-            let queue = self.queues.entry(waiter.db).or_default().entry(key.clone()).or_default();
+        let what = blocked.wait.what;
+        for key in &blocked.wait.keys {
+            let queue = self.queues.entry(blocked.db).or_default().entry(key.clone()).or_default();
             let first_time = queue.clients.insert(arrival, (client, what)).is_none();
             if first_time && what.is_met_by_absence() {
                 queue.absence += 1;
                 self.keys_on_absence += usize::from(queue.absence == 1);
             }
-            wanted.want(waiter.db, key);
+            blocking_keys.want(blocked.db, key);
         }
-        self.deadlines.extend(waiter.deadline_ns.map(|at| (at, client)));
-        self.waiters.insert(client, (arrival, Rc::new(waiter)));
+        self.deadlines.extend(blocked.deadline_ns.map(|at| (at, client)));
+        self.blocked_clients.insert(client, (arrival, Rc::new(blocked)));
     }
 
     /// Takes a client out of all queues.
-    pub fn remove(&mut self, wanted: &mut Wanted, client: ClientId) -> Option<Rc<Waiter>> {
-        let (arrival, waiter) = self.waiters.remove(&client)?;
-        let what = waiter.wait.what;
-        if let Some(queues) = self.queues.get_mut(&waiter.db) {
-            for key in &waiter.wait.keys {
+    pub fn remove(&mut self, blocking_keys: &mut BlockingKeys, client: ClientId) -> Option<Rc<BlockedClient>> {
+        let (arrival, blocked) = self.blocked_clients.remove(&client)?;
+        let what = blocked.wait.what;
+        if let Some(queues) = self.queues.get_mut(&blocked.db) {
+            for key in &blocked.wait.keys {
                 let Some(queue) = queues.get_mut(key) else { continue };
                 let was_there = queue.clients.remove(&arrival).is_some();
                 if was_there && what.is_met_by_absence() {
@@ -114,37 +112,37 @@ impl Waiting {
                 }
                 if queue.clients.is_empty() {
                     queues.remove(key);
-                    wanted.unwant(waiter.db, key);
+                    blocking_keys.unwant(blocked.db, key);
                 }
             }
             if queues.is_empty() {
-                self.queues.remove(&waiter.db);
+                self.queues.remove(&blocked.db);
             }
         }
-        if let Some(at) = waiter.deadline_ns {
+        if let Some(at) = blocked.deadline_ns {
             self.deadlines.remove(&(at, client));
         }
-        Some(waiter)
+        Some(blocked)
     }
 
     /// What a client waits for. Shared, so that its request can run while it keeps its place in the queues.
-    pub fn waiter(&self, client: ClientId) -> Option<Rc<Waiter>> {
-        self.waiters.get(&client).map(|(_, waiter)| Rc::clone(waiter))
+    pub fn client(&self, client: ClientId) -> Option<Rc<BlockedClient>> {
+        self.blocked_clients.get(&client).map(|(_, blocked)| Rc::clone(blocked))
     }
 
     /// Whether a client waits.
     pub fn has(&self, client: ClientId) -> bool {
-        self.waiters.contains_key(&client)
+        self.blocked_clients.contains_key(&client)
     }
 
     /// How many clients wait.
     pub fn len(&self) -> usize {
-        self.waiters.len()
+        self.blocked_clients.len()
     }
 
     /// Nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
+        self.blocked_clients.is_empty()
     }
 
     /// The place of whoever came last.
@@ -178,7 +176,7 @@ impl Waiting {
     /// Counts, over all databases.
     pub fn totals(&self) -> Totals {
         Totals {
-            clients: self.waiters.len(),
+            clients: self.blocked_clients.len(),
             with_timeout: self.deadlines.len(),
             keys: self.queues.values().map(HashMap::len).sum(),
             keys_on_absence: self.keys_on_absence,
@@ -195,8 +193,8 @@ mod tests {
     /// A world of lists in which `pop` and `move` wait: the room with a fake command.
     #[derive(Default)]
     struct World {
-        waiting: Waiting,
-        wanted: Wanted,
+        blocked: BlockedClients,
+        blocking_keys: BlockingKeys,
         lists: BTreeMap<String, Vec<u64>>,
         told: Vec<(ClientId, Option<u64>)>,
     }
@@ -210,8 +208,9 @@ mod tests {
             }
             let timeout = timeout_ns.map(Duration::from_nanos);
             let wait = Wait::on(WaitFor::List, keys.split(' ').map(str::as_bytes), timeout);
-            let waiter = Waiter { wait, db: 0, command: 0, request, spent_ns: Cell::new(0), deadline_ns: timeout_ns };
-            self.waiting.add(&mut self.wanted, client, waiter);
+            let blocked =
+                BlockedClient { wait, db: 0, command: 0, request, spent_ns: Cell::new(0), deadline_ns: timeout_ns };
+            self.blocked.add(&mut self.blocking_keys, client, blocked);
         }
 
         fn try_pop(&mut self, client: ClientId, request: &OwnedArgs) -> bool {
@@ -227,7 +226,7 @@ mod tests {
             if list.is_empty() {
                 self.lists.remove(key);
             }
-            self.wanted.touch(0, key.as_bytes());
+            self.blocking_keys.touch(0, key.as_bytes());
             if let Some(to) = to {
                 self.push_raw(to, value);
             }
@@ -237,7 +236,7 @@ mod tests {
 
         fn push_raw(&mut self, key: &str, value: u64) {
             self.lists.entry(key.to_owned()).or_default().push(value);
-            self.wanted.touch(0, key.as_bytes());
+            self.blocking_keys.touch(0, key.as_bytes());
         }
 
         fn push(&mut self, key: &str, value: u64) {
@@ -246,15 +245,15 @@ mod tests {
         }
 
         fn serve(&mut self) {
-            while let Some((db, key)) = self.wanted.take_ready() {
-                let (mut after, latest) = (0, self.waiting.latest_arrival());
-                while let Some(next) = self.waiting.next_after(db, &key, after).filter(|n| n.arrival <= latest) {
+            while let Some((db, key)) = self.blocking_keys.take_ready() {
+                let (mut after, latest) = (0, self.blocked.latest_arrival());
+                while let Some(next) = self.blocked.next_after(db, &key, after).filter(|n| n.arrival <= latest) {
                     after = next.arrival;
                     let there = self.lists.contains_key(&*String::from_utf8_lossy(&key));
                     if next.what.is_met_by(there.then_some(TypeName::List)) {
-                        let request = self.waiting.waiter(next.client).expect("it is in a queue");
+                        let request = self.blocked.client(next.client).expect("it is in a queue");
                         if self.try_pop(next.client, request.again()) {
-                            self.waiting.remove(&mut self.wanted, next.client);
+                            self.blocked.remove(&mut self.blocking_keys, next.client);
                         }
                     }
                 }
@@ -262,8 +261,8 @@ mod tests {
         }
 
         fn pass_time(&mut self, now_ns: u64) {
-            while let Some(client) = self.waiting.due(now_ns) {
-                self.waiting.remove(&mut self.wanted, client);
+            while let Some(client) = self.blocked.due(now_ns) {
+                self.blocked.remove(&mut self.blocking_keys, client);
                 self.told.push((client, None));
             }
         }
@@ -275,13 +274,13 @@ mod tests {
         w.pop(1, "a b", None, None);
         w.pop(2, "b", None, None);
         w.pop(3, "b a a", None, None);
-        assert_eq!(w.waiting.totals(), Totals { clients: 3, with_timeout: 0, keys: 2, keys_on_absence: 0 });
+        assert_eq!(w.blocked.totals(), Totals { clients: 3, with_timeout: 0, keys: 2, keys_on_absence: 0 });
         w.push("b", 10);
         w.push("b", 11);
         w.push("b", 12);
         w.push("b", 13);
         assert_eq!(w.told, [(1, Some(10)), (2, Some(11)), (3, Some(12))]);
-        assert!(w.waiting.is_empty() && w.wanted.is_idle());
+        assert!(w.blocked.is_empty() && w.blocking_keys.is_idle());
         assert_eq!(w.lists["b"], [13]);
     }
 
@@ -293,7 +292,7 @@ mod tests {
         w.push_raw("a", 11);
         w.serve();
         assert_eq!(w.told, [(1, Some(10)), (2, Some(11))]);
-        assert_eq!(w.waiting.totals().keys, 1);
+        assert_eq!(w.blocked.totals().keys, 1);
     }
 
     #[test]
@@ -304,7 +303,7 @@ mod tests {
         w.pop(2, "b", Some("c"), None);
         w.push("a", 7);
         assert_eq!(w.told, [(1, Some(7)), (2, Some(7)), (3, Some(7))]);
-        assert!(w.lists.is_empty() && w.wanted.is_idle());
+        assert!(w.lists.is_empty() && w.blocking_keys.is_idle());
     }
 
     #[test]
@@ -314,7 +313,7 @@ mod tests {
         w.pop(2, "a", None, None);
         w.push("a", 7);
         assert_eq!(w.told, [(1, Some(7)), (2, Some(7))]);
-        assert!(w.waiting.is_empty());
+        assert!(w.blocked.is_empty());
     }
 
     #[test]
@@ -324,8 +323,8 @@ mod tests {
         w.pop(2, "a", None, Some(100));
         w.pop(3, "a", None, None);
         w.pop(4, "a", None, Some(100));
-        assert_eq!(w.waiting.next_deadline_ns(), Some(100));
-        assert_eq!(w.waiting.totals().with_timeout, 3);
+        assert_eq!(w.blocked.next_deadline_ns(), Some(100));
+        assert_eq!(w.blocked.totals().with_timeout, 3);
         w.pass_time(99);
         assert!(w.told.is_empty());
         w.pass_time(100);
@@ -333,14 +332,14 @@ mod tests {
         w.push("a", 1);
         w.pass_time(1000);
         assert_eq!(w.told[2..], [(1, Some(1))], "who was served is not timed out");
-        assert_eq!((w.waiting.len(), w.waiting.next_deadline_ns()), (1, None));
+        assert_eq!((w.blocked.len(), w.blocked.next_deadline_ns()), (1, None));
     }
 
     #[test]
     fn some_care_for_the_end_of_a_key() {
-        let mut waiting = Waiting::default();
-        let mut wanted = Wanted::default();
-        let waiter = |what| Waiter {
+        let mut waiting = BlockedClients::default();
+        let mut blocking_keys = BlockingKeys::default();
+        let blocked = |what| BlockedClient {
             wait: Wait::on(what, [&b"s"[..], b"s"], None),
             db: 5,
             command: 0,
@@ -348,17 +347,17 @@ mod tests {
             spent_ns: Cell::new(0),
             deadline_ns: None,
         };
-        waiting.add(&mut wanted, 1, waiter(WaitFor::Stream));
+        waiting.add(&mut blocking_keys, 1, blocked(WaitFor::Stream));
         assert!(!waiting.concerns_absence(5, b"s"));
-        waiting.add(&mut wanted, 2, waiter(WaitFor::StreamGroup));
+        waiting.add(&mut blocking_keys, 2, blocked(WaitFor::StreamGroup));
         assert!(waiting.concerns_absence(5, b"s"));
         assert_eq!(waiting.totals().keys_on_absence, 1);
-        waiting.remove(&mut wanted, 2);
+        waiting.remove(&mut blocking_keys, 2);
         assert!(!waiting.concerns_absence(5, b"s"));
         assert_eq!(waiting.totals().keys_on_absence, 0);
-        assert!(waiting.remove(&mut wanted, 2).is_none());
+        assert!(waiting.remove(&mut blocking_keys, 2).is_none());
         assert!(waiting.has(1) && !waiting.has(2));
-        waiting.remove(&mut wanted, 1);
-        assert!(wanted.is_idle());
+        waiting.remove(&mut blocking_keys, 1);
+        assert!(blocking_keys.is_idle());
     }
 }

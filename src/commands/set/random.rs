@@ -59,7 +59,7 @@ fn spop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         3 => Some(int(&args[2]).ok().and_then(|n| usize::try_from(n).ok()).ok_or(error::MUST_BE_POSITIVE)?),
         _ => return Err(error::SYNTAX),
     };
-    let (mut rng, key) = (ctx.db.chance(), ctx.key(args, 1));
+    let (mut rng, key) = (ctx.db.random(), ctx.key(args, 1));
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
         if count.is_some() {
             ctx.reply.set(0)
@@ -127,7 +127,7 @@ fn srandmember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if count == Some(i64::MIN) {
         return Err(COUNT_OUT_OF_RANGE);
     }
-    let (mut rng, key, room) = (ctx.db.chance(), ctx.key(args, 1), ctx.reply_room());
+    let (mut rng, key, room) = (ctx.db.random(), ctx.key(args, 1), ctx.reply_room());
     let Some(entry) = ctx.db.lookup_read(key) else {
         if count.is_some() {
             ctx.reply.array(0)

@@ -1,4 +1,4 @@
-//! Waiting, with two commands of this test's own: `take KEY TIMEOUT` takes a string away or waits for it, and
+//! BlockedClients, with two commands of this test's own: `take KEY TIMEOUT` takes a string away or waits for it, and
 //! `pass FROM TO` moves one. The world is a vector of clients; time is a number.
 
 use std::cell::Cell;
@@ -10,13 +10,13 @@ use crate::client::{About, Attention};
 use crate::config::{self, Config};
 use crate::db::Keyspace;
 use crate::exec::args;
+use crate::exec::blocked::WaitEnd;
 use crate::exec::call::{self, Outcome};
 use crate::exec::ctx::{DataCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::instance::{Ask, Instance, Parts};
 use crate::exec::spec::{Access, Arity, CommandSpec, Flags, Handler, KeySpec};
 use crate::exec::table::CommandTable;
-use crate::exec::waiting::WaitEnd;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::{SaveOutcome, Saver};
@@ -89,11 +89,11 @@ fn put(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 #[derive(Default)]
-struct Outside {
+struct TestHost {
     now_ns: Cell<u64>,
 }
 
-impl Host for Outside {
+impl Host for TestHost {
     fn relisten(&mut self, _config: &Config) -> Result<(), String> {
         Ok(())
     }
@@ -132,7 +132,7 @@ impl Host for Outside {
 
 struct World {
     inst: Instance,
-    outside: Outside,
+    host: TestHost,
 }
 
 impl World {
@@ -155,7 +155,7 @@ impl World {
         for index in 0..count {
             inst.clients.add(ConnId { index, generation: 1 }, About::default(), 0);
         }
-        World { inst, outside: Outside::default() }
+        World { inst, host: TestHost::default() }
     }
 
     /// Client `n`, from 1 on, says this; what it was told at once.
@@ -164,7 +164,7 @@ impl World {
         let mut client = self.inst.clients.take(n - 1).expect("a client");
         assert!(!client.attention.has(Attention::HELD), "the server does not let it speak");
         let found = self.inst.table.lookup(owned.view());
-        let ran = call::request(&mut self.inst, &mut client, &mut self.outside, found, owned.view(), None);
+        let ran = call::request(&mut self.inst, &mut client, &mut self.host, found, owned.view(), None);
         assert_ne!(ran, Outcome::Postponed);
         self.inst.clients.put_back(client);
         self.told(n)
@@ -216,7 +216,7 @@ fn one_thing_leads_to_another() {
     assert_eq!([w.told(3), w.told(2), w.told(1)], ["+OK", "+OK", "$1 v"]);
     assert_eq!(w.going_on(), [3, 2, 1]);
     assert_eq!(w.inst.keyspace.size(0), 0);
-    assert!(w.inst.keyspace.wanted().is_idle());
+    assert!(w.inst.keyspace.blocking_keys().is_idle());
 }
 
 #[test]
@@ -225,11 +225,11 @@ fn time_runs_out() {
     w.say(1, "take k 0.5");
     w.say(2, "take k 0.1");
     w.say(3, "take k 0");
-    w.outside.now_ns.set(150_000_000);
-    w.inst.serve_waits(&mut w.outside);
+    w.host.now_ns.set(150_000_000);
+    w.inst.serve_waits(&mut w.host);
     assert_eq!([w.told(1), w.told(2), w.told(3)], ["", "*-1", ""]);
-    w.outside.now_ns.set(60_000_000_000);
-    w.inst.serve_waits(&mut w.outside);
+    w.host.now_ns.set(60_000_000_000);
+    w.inst.serve_waits(&mut w.host);
     assert_eq!([w.told(1), w.told(2), w.told(3)], ["*-1", "", ""]);
     assert!(w.is_blocked(3));
     assert_eq!(w.inst.stats.commands, 2);
@@ -240,10 +240,10 @@ fn woken_by_another_client() {
     let mut w = World::with_clients(2);
     w.say(1, "take k 0");
     w.say(2, "take k 0");
-    assert!(w.inst.end_wait(&mut w.outside, 1, WaitEnd::Timeout));
-    assert!(w.inst.end_wait(&mut w.outside, 2, WaitEnd::Error));
-    assert!(!w.inst.end_wait(&mut w.outside, 2, WaitEnd::Error), "it does not wait any more");
-    assert!(!w.inst.end_wait(&mut w.outside, 77, WaitEnd::Error));
+    assert!(w.inst.end_wait(&mut w.host, 1, WaitEnd::Timeout));
+    assert!(w.inst.end_wait(&mut w.host, 2, WaitEnd::Error));
+    assert!(!w.inst.end_wait(&mut w.host, 2, WaitEnd::Error), "it does not wait any more");
+    assert!(!w.inst.end_wait(&mut w.host, 77, WaitEnd::Error));
     assert_eq!([w.told(1), w.told(2)], ["*-1", "-UNBLOCKED client unblocked via CLIENT UNBLOCK"]);
     let stats = w.inst.metrics.commands.iter().map(|s| (s.calls.get(), s.failed.get())).max();
     assert_eq!(stats, Some((2, 1)));
@@ -255,7 +255,7 @@ fn a_client_that_goes_is_forgotten() {
     w.say(1, "take k 0");
     let mut gone = w.inst.clients.remove(0).expect("there");
     w.inst.forget(&mut gone, crate::exec::instance::CloseReason::Broken);
-    assert!(w.inst.waiting.is_empty() && w.inst.keyspace.wanted().is_idle());
+    assert!(w.inst.blocked.is_empty() && w.inst.keyspace.blocking_keys().is_idle());
     assert_eq!(w.inst.blocked_clients(), 0);
     w.say(2, "put k v");
     assert_eq!(w.inst.keyspace.size(0), 1);
@@ -283,10 +283,10 @@ fn a_pause_comes_first() {
     let mut db = w.inst.keyspace.db(0, w.inst.now_ms);
     let key = db.key(b"k");
     db.set_bytes(key, b"v", crate::db::ExpiryUpdate::Clear);
-    w.inst.serve_waits(&mut w.outside);
+    w.inst.serve_waits(&mut w.host);
     let client = w.inst.clients.at(0).expect("there");
     assert!(client.attention.has(Attention::PAUSED) && !client.attention.has(Attention::BLOCKED));
     assert_eq!(client.deferred.len(), 1);
     assert!(w.inst.asks.iter().any(|ask| matches!(ask, Ask::HoldBack(_))));
-    assert!(w.inst.waiting.is_empty());
+    assert!(w.inst.blocked.is_empty());
 }

@@ -8,17 +8,17 @@
 use std::collections::{HashMap, VecDeque};
 
 /// A key in a numbered database.
-pub type WantedKey = (u32, Box<[u8]>);
+pub type BlockingKey = (u32, Box<[u8]>);
 
 /// The keys that are waited for.
 #[derive(Default)]
-pub struct Wanted {
+pub struct BlockingKeys {
     /// By database and key: whether the key is on the ready list.
     keys: HashMap<u32, HashMap<Box<[u8]>, bool>>,
-    ready: VecDeque<WantedKey>,
+    ready: VecDeque<BlockingKey>,
 }
 
-impl Wanted {
+impl BlockingKeys {
     /// Nobody waits for any key.
     #[inline]
     pub fn is_idle(&self) -> bool {
@@ -67,7 +67,7 @@ impl Wanted {
     }
 
     /// Takes the key that has been ready for longest off the list.
-    pub fn take_ready(&mut self) -> Option<WantedKey> {
+    pub fn take_ready(&mut self) -> Option<BlockingKey> {
         let (db, key) = self.ready.pop_front()?;
         self.unlist(db, &key);
         Some((db, key))
@@ -95,53 +95,53 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
-    use super::Wanted;
+    use super::BlockingKeys;
 
-    fn ready(wanted: &mut Wanted) -> Vec<String> {
-        std::iter::from_fn(|| wanted.take_ready())
+    fn ready(blocking_keys: &mut BlockingKeys) -> Vec<String> {
+        std::iter::from_fn(|| blocking_keys.take_ready())
             .map(|(db, key)| format!("{db}/{}", String::from_utf8_lossy(&key)))
             .collect()
     }
 
     #[test]
-    fn only_wanted_keys_become_ready_and_each_once() {
-        let mut wanted = Wanted::default();
-        assert!(wanted.is_idle());
-        wanted.want(0, b"a");
-        wanted.want(0, b"a");
-        wanted.want(3, b"b");
+    fn only_blocking_keys_become_ready_and_each_once() {
+        let mut blocking_keys = BlockingKeys::default();
+        assert!(blocking_keys.is_idle());
+        blocking_keys.want(0, b"a");
+        blocking_keys.want(0, b"a");
+        blocking_keys.want(3, b"b");
         for (db, key) in [(3, b"b"), (0, b"a"), (3, b"b"), (0, b"b"), (1, b"a")] {
-            wanted.touch(db, key);
+            blocking_keys.touch(db, key);
         }
-        assert!(wanted.has_ready());
-        assert_eq!(ready(&mut wanted), ["3/b", "0/a"]);
-        wanted.touch(0, b"a");
-        wanted.unwant(0, b"a");
-        assert_eq!(ready(&mut wanted), ["0/a"], "who serves it finds nobody");
-        wanted.unwant(3, b"b");
-        assert!(wanted.is_idle());
+        assert!(blocking_keys.has_ready());
+        assert_eq!(ready(&mut blocking_keys), ["3/b", "0/a"]);
+        blocking_keys.touch(0, b"a");
+        blocking_keys.unwant(0, b"a");
+        assert_eq!(ready(&mut blocking_keys), ["0/a"], "who serves it finds nobody");
+        blocking_keys.unwant(3, b"b");
+        assert!(blocking_keys.is_idle());
     }
 
     #[test]
     fn a_database_changes_as_a_whole() {
-        let mut wanted = Wanted::default();
-        [b"c", b"a", b"b"].iter().for_each(|key| wanted.want(2, *key));
-        wanted.want(1, b"x");
-        wanted.touch(2, b"b");
-        wanted.touch_db(2);
-        assert_eq!(ready(&mut wanted), ["2/b", "2/a", "2/c"]);
+        let mut blocking_keys = BlockingKeys::default();
+        [b"c", b"a", b"b"].iter().for_each(|key| blocking_keys.want(2, *key));
+        blocking_keys.want(1, b"x");
+        blocking_keys.touch(2, b"b");
+        blocking_keys.touch_db(2);
+        assert_eq!(ready(&mut blocking_keys), ["2/b", "2/a", "2/c"]);
     }
 
     #[test]
     fn changes_of_those_who_wait_on_are_forgotten() {
-        let mut wanted = Wanted::default();
-        [b"a", b"b", b"c"].iter().for_each(|key| wanted.want(0, *key));
-        wanted.touch(0, b"a");
-        let mark = wanted.ready_len();
-        wanted.touch(0, b"b");
-        wanted.touch(0, b"c");
-        wanted.truncate_ready(mark);
-        wanted.touch(0, b"c");
-        assert_eq!(ready(&mut wanted), ["0/a", "0/c"]);
+        let mut blocking_keys = BlockingKeys::default();
+        [b"a", b"b", b"c"].iter().for_each(|key| blocking_keys.want(0, *key));
+        blocking_keys.touch(0, b"a");
+        let mark = blocking_keys.ready_len();
+        blocking_keys.touch(0, b"b");
+        blocking_keys.touch(0, b"c");
+        blocking_keys.truncate_ready(mark);
+        blocking_keys.touch(0, b"c");
+        assert_eq!(ready(&mut blocking_keys), ["0/a", "0/c"]);
     }
 }

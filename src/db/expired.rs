@@ -1,7 +1,7 @@
 //! Keys that run out of time: deleted when a command meets them, and by themselves soon after.
 //!
 //! Both ways end in the same place: the entry leaves its table and its index, `expired_keys` counts it, watchers hear
-//! of it, and, when somebody above has to propagate or notify, its name is noted ([`Keyspace::take_lapsed`]).
+//! of it, and, when somebody above has to propagate or notify, its name is noted ([`Keyspace::take_expired`]).
 
 use super::data::DbMut;
 use super::entry::{EntryRef, Key};
@@ -17,29 +17,29 @@ const BATCH: usize = 32;
 impl DbMut<'_> {
     /// Deletes the key if its time is over; true if it did. Costs one comparison while nothing in the database is due.
     #[inline]
-    pub(super) fn delete_if_lapsed(&mut self, key: Key<'_>) -> bool {
+    pub(super) fn delete_if_expired(&mut self, key: Key<'_>) -> bool {
         let due = self.ks.dbs[self.at].expiries.is_due(self.now_ms);
-        due && self.delete_lapsed(key)
+        due && self.delete_expired(key)
     }
 
-    /// For readers: true if the key's time is over. Then it is gone, unless lapsed keys are kept for now.
+    /// For readers: true if the key's time is over. Then it is gone, unless expired keys are kept for now.
     #[inline]
-    pub(super) fn has_lapsed(&mut self, key: Key<'_>) -> bool {
+    pub(super) fn has_expired(&mut self, key: Key<'_>) -> bool {
         let due = self.ks.dbs[self.at].expiries.is_due(self.now_ms);
-        due && self.note_lapsed(key)
+        due && self.note_expired(key)
     }
 
     #[cold]
-    fn note_lapsed(&mut self, key: Key<'_>) -> bool {
-        if !self.ks.side.options.keep_lapsed {
-            return self.delete_lapsed(key);
+    fn note_expired(&mut self, key: Key<'_>) -> bool {
+        if !self.ks.side.options.keep_expired {
+            return self.delete_expired(key);
         }
         let found = self.ks.dbs[self.at].table.find(key.hash, key.bytes);
-        found.is_some_and(|e| EntryRef(e).is_lapsed(self.now_ms))
+        found.is_some_and(|e| EntryRef(e).is_expired(self.now_ms))
     }
 
     #[cold]
-    fn delete_lapsed(&mut self, key: Key<'_>) -> bool {
+    fn delete_expired(&mut self, key: Key<'_>) -> bool {
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let db = &mut dbs[self.at];
         let Slot::Occupied(slot) = db.table.entry_mut(heap, key.hash, key.bytes) else { return false };
@@ -95,16 +95,16 @@ impl DbMut<'_> {
     /// A field of a hash for a command that reads it and may write: if its time is over it goes, and the hash with the
     /// last one.
     #[inline]
-    pub fn forget_if_lapsed(&mut self, key: Key<'_>, name: &[u8]) {
+    pub fn forget_if_expired(&mut self, key: Key<'_>, name: &[u8]) {
         let hash = self.peek(key).and_then(|entry| entry.hash().ok());
-        if hash.is_some_and(|hash| hash.has_lapsed(self.now_ms)) {
-            self.delete_lapsed_field(key, name);
+        if hash.is_some_and(|hash| hash.has_expired(self.now_ms)) {
+            self.delete_expired_field(key, name);
         }
     }
 
-    /// Every field of a hash whose time is over goes, unless lapsed things are kept for now.
-    pub fn delete_lapsed_fields(&mut self, key: Key<'_>) {
-        if self.ks.side.options.keep_lapsed {
+    /// Every field of a hash whose time is over goes, unless expired things are kept for now.
+    pub fn delete_expired_fields(&mut self, key: Key<'_>) {
+        if self.ks.side.options.keep_expired {
             return;
         }
         if let KeySlot::Occupied(place) = self.entry(key)
@@ -114,16 +114,16 @@ impl DbMut<'_> {
         }
     }
 
-    /// A reader met a field whose time is over: it goes, unless lapsed things are kept for now.
+    /// A reader met a field whose time is over: it goes, unless expired things are kept for now.
     #[cold]
-    pub fn delete_lapsed_field(&mut self, key: Key<'_>, name: &[u8]) {
-        if self.ks.side.options.keep_lapsed {
+    pub fn delete_expired_field(&mut self, key: Key<'_>, name: &[u8]) {
+        if self.ks.side.options.keep_expired {
             return;
         }
         let now_ms = self.now_ms;
         let KeySlot::Occupied(mut place) = self.entry(key) else { return };
         let Ok(hash) = place.get().hash() else { return };
-        if hash.find(name).is_some_and(|field| field.is_lapsed(now_ms)) {
+        if hash.find(name).is_some_and(|field| field.is_expired(now_ms)) {
             place.edit_hash(|place| hash::remove(place, name));
             place.after_expiry(1);
         }
@@ -159,7 +159,7 @@ impl Keyspace {
     /// a budget that is too small delays keys and starves no database. Returns how many; as many as `max` means that
     /// there may be more. Call it every few milliseconds.
     pub fn expire_due(&mut self, now_ms: i64, max: usize) -> usize {
-        if !self.side.options.active_expire || self.side.options.keep_lapsed {
+        if !self.side.options.active_expire || self.side.options.keep_expired {
             return 0;
         }
         let mut expired = 0;
@@ -234,7 +234,7 @@ mod tests {
     use crate::types::value::NewValue;
 
     #[test]
-    fn a_lookup_deletes_what_has_lapsed() {
+    fn a_lookup_deletes_what_has_expired() {
         let mut w = World::new();
         w.set_for("k", "v", 100);
         w.set_for("later", "v", 200);
@@ -244,14 +244,14 @@ mod tests {
         assert!(w.on("k", |db, k| db.peek(k).is_none()));
         assert_eq!(w.db().size(), 2, "peek leaves no trace");
         assert_eq!(w.get("k"), None);
-        assert_eq!((w.db().size(), w.lapsed()), (1, vec!["k".to_string()]));
+        assert_eq!((w.db().size(), w.expired()), (1, vec!["k".to_string()]));
         assert_eq!(w.ks.stats().expired_keys, 1);
         assert_eq!(w.ks.stats().dirty, 2, "running out of time is not a change");
         assert_eq!(w.get("later").as_deref(), Some("v"));
     }
 
     #[test]
-    fn writes_do_not_see_what_has_lapsed() {
+    fn writes_do_not_see_what_has_expired() {
         let mut w = World::new();
         w.set_for("n", "41", 10);
         w.set_for("kept", "old", 10);
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(
             w.on("kept", |db, k| db.peek(k).unwrap().expiry_ms()),
             None,
-            "KEEPTTL of a lapsed key keeps nothing"
+            "KEEPTTL of a expired key keeps nothing"
         );
         assert!(!w.on("gone", |db, k| db.remove(k)));
         assert_eq!(w.ks.info(0, w.now).expires, 0);
@@ -280,7 +280,7 @@ mod tests {
         w.now += 500;
         assert_eq!(w.ks.expire_due(w.now, 100), 100);
         while w.ks.expire_due(w.now, 100) > 0 {}
-        assert_eq!(w.lapsed().len(), 500);
+        assert_eq!(w.expired().len(), 500);
         assert_eq!(w.ks.next_deadline(), Some(w.now));
         w.ks.check_invariants();
         w.now += 1_000;
@@ -298,7 +298,7 @@ mod tests {
         w.set_for("few", "v", 5);
         w.now += 1_000;
         w.ks.expire_due(w.now, 1);
-        assert_eq!(w.lapsed(), ["few"]);
+        assert_eq!(w.expired(), ["few"]);
     }
 
     #[test]
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!((fields(&mut w, "small"), fields(&mut w, "large"), fields(&mut w, "stays")), (None, None, Some(5)));
         assert_eq!(w.ks.next_deadline(), None);
         assert_eq!((w.ks.stats().expired_fields, w.ks.stats().expired_keys), (2003, 0));
-        let mut gone = w.lapsed();
+        let mut gone = w.expired();
         gone.sort();
         assert_eq!(gone, ["large", "small"]);
         w.ks.check_invariants();
@@ -400,11 +400,11 @@ mod tests {
         assert_eq!(w.get("expire"), None);
         assert_eq!(indexed(&w), 4);
         w.on("copy", |db, k| {
-            db.delete_lapsed_field(k, b"f1");
+            db.delete_expired_field(k, b"f1");
             assert_eq!(db.peek(k).expect("it is there").hash().expect("a hash").len(), 1000, "f1 has time left");
         });
         w.now += 100;
-        w.on("copy", |db, k| db.delete_lapsed_field(k, b"f1"));
+        w.on("copy", |db, k| db.delete_expired_field(k, b"f1"));
         assert_eq!((fields(&mut w, "copy"), indexed(&w)), (Some(999), 3));
         w.ks.check_invariants();
         w.ks.flush_db(0, crate::db::FlushMode::Sync, w.now);

@@ -15,15 +15,15 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::blocking::{ClientId, Wait, WaitFor, Waiter};
-use crate::client::{Attention, Client};
+use crate::blocking::{BlockedClient, Wait, WaitFor};
+use crate::client::{Attention, Client, ClientId};
 use crate::exec::call::{self, Origin, Outcome, Request};
 use crate::exec::ctx::Host;
 use crate::exec::error::CommandError;
 use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Alert, Ask, Instance};
 use crate::exec::monitor;
-use crate::util::gather::Mark;
+use crate::util::output_buffer::Mark;
 
 /// What a client is told that CLIENT UNBLOCK ... ERROR woke.
 const UNBLOCKED: CommandError = CommandError::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
@@ -41,21 +41,21 @@ impl Instance {
     /// Tells the clients whose time is over.
     fn end_due_waits(&mut self, host: &mut dyn Host) {
         let now_ns = host.now_ns();
-        while let Some(id) = self.waiting.due(now_ns) {
+        while let Some(id) = self.blocked.due(now_ns) {
             if !self.end_wait(host, id, WaitEnd::Timeout) {
                 // Somebody whose box is out cannot be waiting; but a loop must not hang on that.
-                self.waiting.remove(self.keyspace.wanted_mut(), id);
+                self.blocked.remove(self.keyspace.blocking_keys_mut(), id);
             }
         }
     }
 
     /// Between requests: tells the clients whose time is over, and serves those whose keys changed by themselves.
     pub fn serve_waits(&mut self, host: &mut dyn Host) {
-        if self.waiting.is_empty() {
+        if self.blocked.is_empty() {
             return;
         }
         self.end_due_waits(host);
-        if self.keyspace.wanted().has_ready() {
+        if self.keyspace.blocking_keys().has_ready() {
             serve(self, host);
         }
         if !self.outbox.is_empty() {
@@ -65,18 +65,18 @@ impl Instance {
 
     /// What a client has waited for to be freed is freed. It may have gone, or been unblocked.
     pub fn memory_is_freed(&mut self, host: &mut dyn Host, id: ClientId) {
-        if self.waiting.waiter(id).is_some_and(|waiter| waiter.wait.what == WaitFor::Memory) {
+        if self.blocked.client(id).is_some_and(|blocked| blocked.wait.what == WaitFor::Memory) {
             self.end_wait(host, id, WaitEnd::Timeout);
         }
     }
 
     /// CLIENT UNBLOCK, and the end of a timeout; false for a client that is not blocked.
     pub fn end_wait(&mut self, host: &mut dyn Host, id: ClientId, end: WaitEnd) -> bool {
-        let Some(waiter) = self.waiting.waiter(id) else { return false };
+        let Some(blocked) = self.blocked.client(id) else { return false };
         let Some(mut client) = self.clients.take_by_id(id) else { return false };
         let before = client.reply.out.mark();
         let result = match end {
-            WaitEnd::Timeout if waiter.wait.what == WaitFor::Memory => {
+            WaitEnd::Timeout if blocked.wait.what == WaitFor::Memory => {
                 client.reply.ok();
                 Ok(())
             }
@@ -86,25 +86,25 @@ impl Instance {
             }
             WaitEnd::Error => Err(UNBLOCKED),
         };
-        let request = again_request(self, &waiter);
-        call::finish(self, &mut client, host, &request, Origin::Unblocked(&waiter), result, 0);
+        let request = again_request(self, &blocked);
+        call::finish(self, &mut client, host, &request, Origin::Unblocked(&blocked), result, 0);
         unblock(self, &mut client, before);
         self.clients.put_back(client);
         true
     }
 
     /// Takes a client out of the queues, without a word.
-    pub fn stop_waiting(&mut self, client: &mut Client) -> Option<Rc<Waiter>> {
+    pub fn stop_waiting(&mut self, client: &mut Client) -> Option<Rc<BlockedClient>> {
         if !client.attention.has(Attention::BLOCKED) {
             return None;
         }
         client.attention.put(Attention::BLOCKED, false);
-        self.waiting.remove(self.keyspace.wanted_mut(), client.id)
+        self.blocked.remove(self.keyspace.blocking_keys_mut(), client.id)
     }
 
     /// Clients that wait in a command, and those that CLIENT PAUSE holds back, are blocked clients.
     pub fn blocked_clients(&self) -> usize {
-        self.waiting.len() + self.held_back
+        self.blocked.len() + self.held_back
     }
 }
 
@@ -124,16 +124,16 @@ pub(super) fn block(
     let spent_ns = inst.stamp_ns.saturating_sub(began_ns);
     let Request { command, args, .. } = *request;
     client.last_command = command.id;
-    if let Origin::Unblocked(waiter) = origin {
+    if let Origin::Unblocked(blocked) = origin {
         // In vain: it goes on waiting where it stood.
-        waiter.spent_ns.set(waiter.spent_ns.get() + spent_ns);
+        blocked.spent_ns.set(blocked.spent_ns.get() + spent_ns);
         return;
     }
     if inst.alert.has(Alert::MONITORED) {
         monitor::feed(inst, client, command, args, host.wall_us());
     }
     let as_ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    let waiter = Waiter {
+    let blocked = BlockedClient {
         deadline_ns: wait.timeout.map(|time| began_ns.saturating_add(as_ns(time))),
         wait,
         db: client.db,
@@ -142,7 +142,7 @@ pub(super) fn block(
         spent_ns: Cell::new(spent_ns),
     };
     client.attention.put(Attention::BLOCKED, true);
-    inst.waiting.add(inst.keyspace.wanted_mut(), client.id, waiter);
+    inst.blocked.add(inst.keyspace.blocking_keys_mut(), client.id, blocked);
 }
 
 /// Serves the clients that wait for keys which have changed, until no key is ready.
@@ -151,10 +151,10 @@ pub(super) fn block(
 pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
     // What made the keys ready may have taken long; those who are served live now.
     inst.now_ms = inst.now_ms.max(host.wall_us() / 1000);
-    while let Some((db, key)) = inst.keyspace.wanted_mut().take_ready() {
-        let latest = inst.waiting.latest_arrival();
+    while let Some((db, key)) = inst.keyspace.blocking_keys_mut().take_ready() {
+        let latest = inst.blocked.latest_arrival();
         let mut after = 0;
-        while let Some(next) = inst.waiting.next_after(db, &key, after) {
+        while let Some(next) = inst.blocked.next_after(db, &key, after) {
             if next.arrival > latest {
                 break;
             }
@@ -162,7 +162,7 @@ pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
             let there = inst.keyspace.type_at(db as usize, &key, inst.now_ms);
             if next.what.is_met_by(there) {
                 again(inst, host, next.client);
-            } else if there.is_none() && !inst.waiting.concerns_absence(db, &key) {
+            } else if there.is_none() && !inst.blocked.concerns_absence(db, &key) {
                 break; // the last one took all there was: nobody behind can be served
             }
         }
@@ -179,21 +179,21 @@ fn again(inst: &mut Instance, host: &mut dyn Host, id: ClientId) {
 }
 
 fn try_again(inst: &mut Instance, host: &mut dyn Host, client: &mut Client) {
-    let Some(waiter) = inst.waiting.waiter(client.id) else { return };
-    let (request, origin) = (again_request(inst, &waiter), Origin::Unblocked(&waiter));
+    let Some(blocked) = inst.blocked.client(client.id) else { return };
+    let (request, origin) = (again_request(inst, &blocked), Origin::Unblocked(&blocked));
     let before = client.reply.out.mark();
     match gate::check(inst, client, host, &request, origin) {
         Verdict::Run => {
-            let ready = inst.keyspace.wanted().ready_len();
+            let ready = inst.keyspace.blocking_keys().ready_len();
             match call::execute(inst, client, host, &request, origin) {
                 Outcome::Done => unblock(inst, client, before),
-                Outcome::Blocked | Outcome::Postponed => inst.keyspace.wanted_mut().truncate_ready(ready),
+                Outcome::Blocked | Outcome::Postponed => inst.keyspace.blocking_keys_mut().truncate_ready(ready),
             }
         }
         Verdict::Postpone => {
             // It arrives anew when the pause is over.
             inst.stop_waiting(client);
-            client.deferred.push_front(waiter.request.clone());
+            client.deferred.push_front(blocked.request.clone());
             client.attention.put(Attention::PAUSED, true);
             inst.asks.push(Ask::HoldBack(client.conn));
         }
@@ -207,8 +207,8 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, client: &mut Client) {
 }
 
 /// What is run, or answered, for a blocked client.
-fn again_request<'w>(inst: &Instance, waiter: &'w Waiter) -> Request<'w> {
-    Request { command: inst.table.by_id(waiter.command), args: waiter.again().view(), first_key_hash: None }
+fn again_request<'w>(inst: &Instance, blocked: &'w BlockedClient) -> Request<'w> {
+    Request { command: inst.table.by_id(blocked.command), args: blocked.again().view(), first_key_hash: None }
 }
 
 /// A blocked client's request is over and answered: it goes on with what it sent meanwhile.

@@ -24,7 +24,7 @@ struct Header {
 /// A pointer to such a node. Whoever follows it must know that the node lives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
-pub(super) struct Outside(NonNull<u8>);
+pub(super) struct OutOfLine(NonNull<u8>);
 
 fn layout(key: usize, value: usize) -> Layout {
     let bytes = (size_of::<Header>() + key + value).next_multiple_of(8);
@@ -35,13 +35,13 @@ fn layout(key: usize, value: usize) -> Layout {
 unsafe fn free_large(node: NonNull<u8>, _bytes: usize, budget: &mut usize) -> bool {
     *budget = budget.saturating_sub(1);
     // SAFETY: the deadlist is its last owner.
-    unsafe { Outside(node).free() };
+    unsafe { OutOfLine(node).free() };
     true
 }
 
-impl Outside {
+impl OutOfLine {
     /// Copies a key and a value. Both are strings a client may send, so they are far below 4 GiB.
-    pub fn new(birth: Epoch, key: &[u8], value: &[u8], marked: bool) -> Outside {
+    pub fn new(birth: Epoch, key: &[u8], value: &[u8], marked: bool) -> OutOfLine {
         let header = Header {
             birth,
             key: u32::try_from(key.len()).expect("a key below 4 GiB"),
@@ -58,7 +58,7 @@ impl Outside {
             ptr::copy_nonoverlapping(key.as_ptr(), bytes, key.len());
             ptr::copy_nonoverlapping(value.as_ptr(), bytes.add(key.len()), value.len());
         }
-        Outside(raw)
+        OutOfLine(raw)
     }
 
     #[inline]
@@ -103,9 +103,9 @@ impl Outside {
     }
 
     /// The node where it lies better.
-    pub unsafe fn settled(self, defrag: &mut Defrag<'_>) -> Outside {
+    pub unsafe fn settled(self, defrag: &mut Defrag<'_>) -> OutOfLine {
         // SAFETY: the node lives and was allocated with this layout; the caller points to the result instead.
-        unsafe { Outside(defrag.settle(self.0, layout(self.header().key as usize, self.header().value as usize))) }
+        unsafe { OutOfLine(defrag.settle(self.0, layout(self.header().key as usize, self.header().value as usize))) }
     }
 
     /// Ends the node's life.

@@ -1,7 +1,7 @@
 //! The gathering queue against one plain vector of bytes.
 
 use bytes::Bytes;
-use kvstash::util::gather::Gather;
+use kvstash::util::output_buffer::OutputBuffer;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl Arbitrary for Op {
     }
 }
 
-fn fill(queue: &mut Gather, byte: u8, n: u16) -> Vec<u8> {
+fn fill(queue: &mut OutputBuffer, byte: u8, n: u16) -> Vec<u8> {
     let n = usize::from(n);
     queue.bytes_mut().push(byte);
     queue.share(Bytes::from(vec![!byte; n]));
@@ -44,7 +44,7 @@ fn fill(queue: &mut Gather, byte: u8, n: u16) -> Vec<u8> {
 
 quickcheck! {
     fn the_same_bytes_as_a_vector(ops: Vec<Op>) -> bool {
-        let (mut queue, mut model) = (Gather::new(), Vec::new());
+        let (mut queue, mut model) = (OutputBuffer::new(), Vec::new());
         for op in ops {
             match op {
                 Op::Append(byte, n) => {
@@ -74,7 +74,7 @@ quickcheck! {
                     model.extend(added);
                 }
                 Op::Joined(n) => {
-                    let mut other = Gather::new();
+                    let mut other = OutputBuffer::new();
                     model.extend(&fill(&mut other, 11, n)[1..]);
                     other.advance(1);
                     queue.append(other);
@@ -82,7 +82,7 @@ quickcheck! {
                 Op::Recycled => {
                     queue.advance(queue.len());
                     model.clear();
-                    queue = Gather::with_buffer(queue.take_buffer());
+                    queue = OutputBuffer::with_buffer(queue.take_buffer());
                 }
             }
             if queue.len() != model.len() || queue.to_vec() != model || queue.is_empty() != model.is_empty() {

@@ -51,10 +51,10 @@ fn hrandfield(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if values && count.is_some_and(|count| count.abs() > i64::MAX / 2) {
         return Err(error::OUT_OF_RANGE);
     }
-    let (mut rng, now_ms, room) = (ctx.db.chance(), ctx.db.now_ms(), ctx.reply_room());
+    let (mut rng, now_ms, room) = (ctx.db.random(), ctx.db.now_ms(), ctx.reply_room());
     let key = ctx.key(args, 1);
-    if ctx.db.peek(key).is_some_and(|entry| entry.hash().is_ok_and(|hash| hash.has_lapsed(now_ms))) {
-        ctx.db.delete_lapsed_fields(key);
+    if ctx.db.peek(key).is_some_and(|entry| entry.hash().is_ok_and(|hash| hash.has_expired(now_ms))) {
+        ctx.db.delete_expired_fields(key);
     }
     let hash = ctx.db.lookup_read(key).map(|entry| entry.hash()).transpose()?;
     let choice = hash.map(|hash| Choice::new(hash, now_ms)).filter(|choice| choice.len() > 0);
@@ -110,7 +110,7 @@ enum Choice<'a> {
 
 impl<'a> Choice<'a> {
     fn new(hash: HashRef<'a>, now_ms: i64) -> Choice<'a> {
-        if !hash.has_lapsed(now_ms) {
+        if !hash.has_expired(now_ms) {
             return Choice::All(hash);
         }
         let mut fields = Vec::new();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::blocking::ClientId;
+use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
@@ -33,7 +33,7 @@ pub(super) const RESERVED_DESCRIPTORS: u64 = 32;
 pub(super) const UNIX_SOCKET_FAILED: &str = "Failed opening Unix socket";
 
 /// The reactor, the clock, and where we listen.
-pub(super) struct Outside {
+pub(super) struct SystemHost {
     pub(super) reactor: Reactor<Mail>,
     pub(super) clock: Clock,
     listening: Listening,
@@ -49,9 +49,9 @@ struct Listening {
     unix: Option<(ListenerId, PathBuf)>,
 }
 
-impl Outside {
-    pub(super) fn new(reactor: Reactor<Mail>, clock: Clock) -> Outside {
-        Outside { reactor, clock, listening: Listening::default(), observer: None }
+impl SystemHost {
+    pub(super) fn new(reactor: Reactor<Mail>, clock: Clock) -> SystemHost {
+        SystemHost { reactor, clock, listening: Listening::default(), observer: None }
     }
 
     #[inline]
@@ -120,7 +120,7 @@ fn is_unavailable(error: &std::io::Error) -> bool {
         || matches!(error.raw_os_error(), Some(EAFNOSUPPORT | EPROTONOSUPPORT))
 }
 
-impl Host for Outside {
+impl Host for SystemHost {
     fn relisten(&mut self, config: &Config) -> Result<(), String> {
         self.reactor.set_accept_keepalive(config.server.tcp_keepalive);
         let tcp_key = Some((config.server.bind.clone(), config.server.port));
