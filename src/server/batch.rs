@@ -4,8 +4,9 @@
 //! where it is until the batch is done. The first key of every request is hashed once; the hash goes with the
 //! request to the handler.
 
+use super::flush::list_once;
 use super::{Server, notes};
-use crate::client::{Attention, Client, ClientFlags};
+use crate::client::{Attention, ClientFlags, ClientMut, Connection, Session};
 use crate::exec::call::{self, Outcome};
 use crate::exec::table::Lookup;
 use crate::resp::{ArgSpan, Args, LargeArg, Limits, OwnedArgs, Parsed, ProtocolError};
@@ -95,29 +96,29 @@ impl Server {
 
     /// True when the connection may have more after this round.
     fn parse(&mut self, slot: u32, limits: &Limits) -> bool {
-        let Some(client) = self.inst.clients.at_mut(slot) else { return false };
-        client.flags.put(ClientFlags::MORE_PARSEABLE, false);
+        let Some(ClientMut { session, connection }) = self.inst.clients.at_mut(slot) else { return false };
+        connection.flags.put(ClientFlags::MORE_PARSEABLE, false);
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
-        if client.attention.has(stopped) {
+        if session.attention.has(stopped) {
             return false;
         }
-        if client.attention.has(Attention::BEHIND) {
-            client.flags.put(ClientFlags::MORE_PARSEABLE, true); // nobody has looked
+        if session.attention.has(Attention::BEHIND) {
+            connection.flags.put(ClientFlags::MORE_PARSEABLE, true); // nobody has looked
             return false;
         }
-        let authenticated = !client.attention.has(Attention::UNAUTHENTICATED);
+        let authenticated = !session.attention.has(Attention::UNAUTHENTICATED);
         let limits = Limits { authenticated, ..*limits };
         let quantum = if authenticated { QUANTUM } else { 1 };
         let batch = &mut self.batch;
-        let mut at = client.consumed;
+        let mut at = connection.consumed;
         for _ in 0..quantum {
             let base = at;
             let first_span = batch.spans.len();
-            match client.parser.parse(&client.query[base..], &limits, &mut batch.spans, &mut batch.larges) {
+            match connection.parser.parse(&connection.query[base..], &limits, &mut batch.spans, &mut batch.larges) {
                 Parsed::Request { consumed, argc } => {
                     at = base + consumed;
                     let spans = &batch.spans[first_span..first_span + argc];
-                    let args = Args::new(&client.query[base..], spans, &batch.larges);
+                    let args = Args::new(&connection.query[base..], spans, &batch.larges);
                     let found = self.inst.table.lookup(args);
                     let hash = match found {
                         Lookup::Found(command) if command.first_key != 0 => {
@@ -138,14 +139,14 @@ impl Server {
                         argc: argc as u32,
                         base: base as u32,
                         end: at as u32,
-                        db: client.db,
+                        db: session.db,
                         hash,
                         element,
                     });
                 }
                 Parsed::Incomplete { consumed } => {
-                    if base == client.consumed {
-                        client.consumed += consumed; // nothing of this round waits for the bytes before
+                    if base == connection.consumed {
+                        connection.consumed += consumed; // nothing of this round waits for the bytes before
                     } else if let Some(last) = batch.requests.last_mut() {
                         last.end += consumed as u32;
                     }
@@ -158,8 +159,8 @@ impl Server {
                         first_span: 0,
                         argc: 0,
                         base: base as u32,
-                        end: client.query.len() as u32,
-                        db: client.db,
+                        end: connection.query.len() as u32,
+                        db: session.db,
                         hash: None,
                         element: None,
                     });
@@ -167,8 +168,8 @@ impl Server {
                 }
             }
         }
-        let more = at < client.query.len();
-        client.flags.put(ClientFlags::MORE_PARSEABLE, more);
+        let more = at < connection.query.len();
+        connection.flags.put(ClientFlags::MORE_PARSEABLE, more);
         more
     }
 
@@ -215,16 +216,13 @@ impl Server {
             let slot = self.batch.requests[next].slot;
             let run_end = (next..count).find(|&i| self.batch.requests[i].slot != slot).unwrap_or(count);
             match self.inst.clients.take(slot) {
-                Some(mut client) => {
-                    self.execute_run(&mut client, next, run_end);
-                    let conn = client.conn;
-                    let owes = !client.reply.out.is_empty() || client.attention.has(Attention::CLOSING);
-                    let listed = client.flags.has(ClientFlags::FLUSH_PENDING);
-                    client.flags.put(ClientFlags::FLUSH_PENDING, listed || owes);
-                    self.inst.clients.put_back(client);
+                Some(mut session) => {
+                    self.execute_run(slot, &mut session, next, run_end);
+                    let owes = !session.reply.out.is_empty() || session.attention.has(Attention::CLOSING);
+                    self.inst.clients.put_back(session);
                     self.inst.clients.count(slot); // what it is owed must not evict keys for the next one
-                    if owes && !listed {
-                        self.to_flush.push(conn);
+                    if owes && let Some(connection) = self.inst.clients.connection_mut(slot) {
+                        list_once(connection, &mut self.to_flush);
                     }
                 }
                 None => debug_assert!(false, "a client is removed only between batches"),
@@ -233,12 +231,15 @@ impl Server {
         }
     }
 
-    fn execute_run(&mut self, client: &mut Client, from: usize, to: usize) {
-        if client.reply.out.is_empty() && client.reply.out.memory() == 0 {
-            client.reply.out = crate::util::output_buffer::OutputBuffer::with_buffer(self.replies.get());
+    fn execute_run(&mut self, slot: u32, session: &mut Session, from: usize, to: usize) {
+        if session.reply.out.is_empty() && session.reply.out.memory() == 0 {
+            session.reply.out = crate::util::output_buffer::OutputBuffer::with_buffer(self.replies.get());
         }
-        let query = std::mem::take(&mut client.query);
-        client.lent = (query.len(), query.capacity());
+        let connection = self.connection(slot);
+        let query = std::mem::take(&mut connection.query);
+        connection.lent = (query.len(), query.capacity());
+        // What is done with so far; CLIENT INFO shows it.
+        let mut consumed = connection.consumed;
         let owed_bytes_max = self.owed_bytes_max();
         let mut ran = 0;
         for i in from..to {
@@ -250,8 +251,11 @@ impl Server {
                     self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
                 }
             }
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
+            if session.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 break; // by an earlier request, its own or another client's CLIENT KILL
+            }
+            if i > from {
+                self.connection(slot).consumed = consumed;
             }
             let request = &self.batch.requests[i];
             let found = match &request.what {
@@ -259,91 +263,103 @@ impl Server {
                 What::Broken(error) => {
                     let text = error.reply_text();
                     // No replies were wanted: then the connection ends without a word, as after QUIT.
-                    if !client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
-                        client.reply.error_bytes(&text);
+                    if !session.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
+                        session.reply.error_bytes(&text);
                     }
                     self.inst.stats.errors.count("ERR");
-                    notes::protocol_error(&self.inst, client, &text);
-                    client.consumed = request.end as usize;
-                    client.close_after_reply();
+                    notes::protocol_error(&self.inst, session, &text);
+                    consumed = request.end as usize;
+                    session.close_after_reply();
                     break;
                 }
             };
             let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
             let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
-            match call::request(&mut self.inst, client, &mut self.host, found, args, request.hash) {
+            match call::request(&mut self.inst, session, &mut self.host, found, args, request.hash) {
                 Outcome::Done => {
-                    client.consumed = request.end as usize;
+                    consumed = request.end as usize;
                     ran += 1;
-                    if client.reply.out.len() > owed_bytes_max {
-                        self.keep(client, &query, i + 1, to);
-                        client.attention.put(Attention::BEHIND, true);
+                    if session.reply.out.len() > owed_bytes_max {
+                        consumed = self.keep(slot, &query, i + 1, to).unwrap_or(consumed);
+                        session.attention.put(Attention::BEHIND, true);
                         break;
                     }
                 }
                 Outcome::Blocked => {
-                    client.consumed = request.end as usize;
-                    self.keep(client, &query, i + 1, to);
+                    consumed = request.end as usize;
+                    consumed = self.keep(slot, &query, i + 1, to).unwrap_or(consumed);
                     break;
                 }
                 Outcome::Postponed => {
-                    self.keep(client, &query, i, to);
-                    client.attention.put(Attention::PAUSED, true);
-                    self.hold_back(client.conn);
+                    consumed = self.keep(slot, &query, i, to).unwrap_or(consumed);
+                    session.attention.put(Attention::PAUSED, true);
+                    let conn = self.connection(slot).conn;
+                    self.hold_back(conn);
                     break;
                 }
             }
         }
-        client.commands += ran;
-        client.query = query;
-        client.lent = (0, 0);
+        session.commands += ran;
+        let connection = self.connection(slot);
+        (connection.query, connection.consumed, connection.lent) = (query, consumed, (0, 0));
+    }
+
+    /// The connection of a slot whose requests are executed.
+    #[inline]
+    fn connection(&mut self, slot: u32) -> &mut Connection {
+        self.inst.clients.connection_mut(slot).expect("a client is removed only between batches")
     }
 
     /// Copies the requests from `from` on out of the query buffer: they run when the client's wait is over, or when it
-    /// has read what it is owed.
+    /// has read what it is owed. The query buffer is done with up to the end that is returned.
     #[cold]
-    fn keep(&mut self, client: &mut Client, query: &[u8], from: usize, to: usize) {
+    fn keep(&mut self, slot: u32, query: &[u8], from: usize, to: usize) -> Option<usize> {
+        let connection = self.inst.clients.connection_mut(slot)?;
+        let mut end = None;
         for request in &self.batch.requests[from..to] {
             if matches!(request.what, What::Broken(_)) {
                 break; // found again when the bytes are parsed again
             }
             let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
             let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
-            client.deferred.push_back(OwnedArgs::from(&args));
-            client.consumed = request.end as usize;
+            connection.deferred.push_back(OwnedArgs::from(&args));
+            end = Some(request.end as usize);
         }
+        end
     }
 
     /// Runs what was held back of a client, until it is held back again or waits.
     pub(super) fn resume(&mut self, slot: u32) {
         let owed_bytes_max = self.owed_bytes_max();
-        let Some(mut client) = self.inst.clients.take(slot) else { return };
-        client.attention.put(Attention::PAUSED, false);
-        client.attention.put(Attention::BEHIND, client.reply.out.len() > owed_bytes_max);
-        while !client.attention.has(Attention::BEHIND)
-            && let Some(owned) = client.deferred.pop_front()
+        let Some(mut session) = self.inst.clients.take(slot) else { return };
+        session.attention.put(Attention::PAUSED, false);
+        session.attention.put(Attention::BEHIND, session.reply.out.len() > owed_bytes_max);
+        while !session.attention.has(Attention::BEHIND)
+            && let Some(owned) = self.connection(slot).deferred.pop_front()
         {
             let args = owned.view();
             let found = self.inst.table.lookup(args);
-            match call::request(&mut self.inst, &mut client, &mut self.host, found, args, None) {
-                Outcome::Done => client.commands += 1,
+            match call::request(&mut self.inst, &mut session, &mut self.host, found, args, None) {
+                Outcome::Done => session.commands += 1,
                 Outcome::Blocked => break,
                 Outcome::Postponed => {
-                    client.deferred.push_front(owned);
-                    client.attention.put(Attention::PAUSED, true);
-                    self.hold_back(client.conn);
+                    session.attention.put(Attention::PAUSED, true);
+                    let connection = self.connection(slot);
+                    connection.deferred.push_front(owned);
+                    let conn = connection.conn;
+                    self.hold_back(conn);
                     break;
                 }
             }
-            client.attention.put(Attention::BEHIND, client.reply.out.len() > owed_bytes_max);
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
-                client.deferred.clear();
+            session.attention.put(Attention::BEHIND, session.reply.out.len() > owed_bytes_max);
+            if session.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
+                self.connection(slot).deferred.clear();
                 break;
             }
         }
-        let conn = client.conn;
-        self.inst.clients.put_back(client);
+        self.inst.clients.put_back(session);
         self.inst.clients.count(slot);
+        let conn = self.connection(slot).conn;
         self.flush_later(conn);
         self.make_ready(conn);
     }

@@ -10,7 +10,7 @@
 //! 6. Clients that take too much memory even so are closed.
 
 use super::Server;
-use crate::client::Attention;
+use crate::client::{Attention, ClientMut};
 use crate::commands::info;
 use crate::exec::instance::CloseReason;
 
@@ -102,16 +102,17 @@ impl Server {
         for _ in 0..slice {
             self.cron_slot = (self.cron_slot + 1) % slots;
             let Some(client) = self.inst.clients.at_mut(self.cron_slot as u32) else { continue };
-            self.inst.recent_buffers.note(now_ms, client.query.capacity(), client.reply.out.len());
-            let waits = client.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN));
-            if timeout_ms > 0 && now_ms - client.last_active_ms > timeout_ms && !waits {
-                late.push(client.conn);
+            let ClientMut { session, connection } = client;
+            self.inst.recent_buffers.note(now_ms, connection.query.capacity(), session.reply.out.len());
+            let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN));
+            if timeout_ms > 0 && now_ms - connection.last_active_ms > timeout_ms && !waits {
+                late.push(connection.conn);
             }
-            if now_ms - client.last_active_ms > STALLED_MS {
-                client.fit_query();
+            if now_ms - connection.last_active_ms > STALLED_MS {
+                connection.fit_query();
             }
-            if client.soft_limit_since_ms != 0 {
-                owing.push(client.conn);
+            if connection.soft_limit_since_ms != 0 {
+                owing.push(connection.conn);
             }
         }
         late.into_iter().for_each(|conn| self.inst.close_later(conn, CloseReason::Idle));

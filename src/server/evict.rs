@@ -25,8 +25,8 @@ impl Server {
 
     #[cold]
     fn evict_down_to(&mut self, limit: u64) {
-        let clients = self.inst.clients.iter().filter(|client| !client.flags.has(ClientFlags::NO_EVICT));
-        let mut greedy: Vec<_> = clients.map(|client| (client.memory(), client.conn)).collect();
+        let clients = self.inst.clients.iter().filter(|client| !client.connection.flags.has(ClientFlags::NO_EVICT));
+        let mut greedy: Vec<_> = clients.map(|client| (client.memory(), client.connection.conn)).collect();
         greedy.sort_unstable_by_key(|(memory, _)| std::cmp::Reverse(*memory));
         for (_, conn) in greedy {
             if (self.inst.clients.count_all(true) as u64) < limit {

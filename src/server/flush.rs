@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::notes;
-use crate::client::{Attention, Client, ClientFlags};
+use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection};
 use crate::exec::instance::CloseReason;
 use crate::reactor::{ConnId, WriteOutcome};
 
@@ -12,14 +12,20 @@ const UNSENT_UNKNOWN_BYTES_MAX: usize = 1024;
 /// As much of a reply does not count for client-output-buffer-limit before it was tried to be sent.
 const REPLY_BYTES_FREE: usize = 16 * 1024;
 
+/// Lists a connection for flushing, unless it is listed already.
+#[inline]
+pub(super) fn list_once(connection: &mut Connection, to_flush: &mut Vec<ConnId>) {
+    if !connection.flags.has(ClientFlags::FLUSH_PENDING) {
+        connection.flags.put(ClientFlags::FLUSH_PENDING, true);
+        to_flush.push(connection.conn);
+    }
+}
+
 impl Server {
     /// Lists a client for flushing, once.
     pub(super) fn flush_later(&mut self, conn: ConnId) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        if !client.flags.has(ClientFlags::FLUSH_PENDING) {
-            client.flags.put(ClientFlags::FLUSH_PENDING, true);
-            self.to_flush.push(conn);
-        }
+        let Some(ClientMut { connection, .. }) = self.inst.clients.of_mut(conn) else { return };
+        list_once(connection, &mut self.to_flush);
     }
 
     /// Sends what every listed client is owed: one write each.
@@ -27,8 +33,8 @@ impl Server {
         let mut list = std::mem::take(&mut self.to_flush);
         for conn in list.drain(..) {
             self.flush(conn);
-            let behind = self.inst.clients.of(conn).filter(|client| client.attention.has(Attention::BEHIND));
-            if behind.is_some_and(|client| client.reply.out.len() <= self.owed_bytes_max() / 2) {
+            let behind = self.inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
+            if behind.is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max() / 2) {
                 self.resume(conn.index);
             }
             self.inst.clients.count(conn.index);
@@ -39,17 +45,17 @@ impl Server {
     }
 
     fn flush(&mut self, conn: ConnId) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        client.flags.put(ClientFlags::FLUSH_PENDING, false);
-        if !client.reply.out.is_empty() {
-            let owed = client.reply.out.len();
+        let Some(ClientMut { session, connection }) = self.inst.clients.of_mut(conn) else { return };
+        connection.flags.put(ClientFlags::FLUSH_PENDING, false);
+        if !session.reply.out.is_empty() {
+            let owed = session.reply.out.len();
             let limit = self.inst.config.limits.client_output_buffer_limit.normal.hard_bytes;
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(conn, CloseReason::OutputBufferFull);
             }
-            let outcome = self.host.reactor.write(conn, &mut client.reply.out);
-            let sent = (owed - client.reply.out.len()) as u64;
-            client.output_bytes += sent;
+            let outcome = self.host.reactor.write(conn, &mut session.reply.out);
+            let sent = (owed - session.reply.out.len()) as u64;
+            connection.output_bytes += sent;
             self.inst.stats.output_bytes += sent;
             self.inst.stats.writes += 1;
             match outcome {
@@ -58,12 +64,12 @@ impl Server {
                 WriteOutcome::Failed(_) => return self.close(conn, CloseReason::Broken),
             }
         }
-        self.replies.put(client.reply.out.take_buffer());
-        client.soft_limit_since_ms = 0;
-        if client.attention.has(Attention::CLOSING) {
+        self.replies.put(session.reply.out.take_buffer());
+        connection.soft_limit_since_ms = 0;
+        if session.attention.has(Attention::CLOSING) {
             return self.close(conn, CloseReason::Served);
         }
-        if client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED) {
+        if connection.flags.has(ClientFlags::MORE_PARSEABLE) || !connection.flags.has(ClientFlags::DRAINED) {
             self.make_ready(conn); // it may have waited for room
         }
     }
@@ -72,19 +78,20 @@ impl Server {
     pub(super) fn check_output(&mut self, conn: ConnId) {
         let limit = self.inst.config.limits.client_output_buffer_limit.normal;
         let now_ms = self.inst.now_ms;
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        let owed = client.reply.out.memory() as u64;
+        let Some(ClientMut { session, connection }) = self.inst.clients.of_mut(conn) else { return };
+        let owed = session.reply.out.memory() as u64;
         let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
         let over_hard = over_hard
-            || (client.attention.has(Attention::UNAUTHENTICATED) && client.reply.out.len() > UNSENT_UNKNOWN_BYTES_MAX);
+            || (session.attention.has(Attention::UNAUTHENTICATED)
+                && session.reply.out.len() > UNSENT_UNKNOWN_BYTES_MAX);
         let over_soft = limit.soft_bytes > 0 && owed > limit.soft_bytes;
         if !over_soft {
-            client.soft_limit_since_ms = 0;
-        } else if client.soft_limit_since_ms == 0 {
-            client.soft_limit_since_ms = now_ms;
+            connection.soft_limit_since_ms = 0;
+        } else if connection.soft_limit_since_ms == 0 {
+            connection.soft_limit_since_ms = now_ms;
         }
         let soft_ms = i64::try_from(limit.soft_seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-        let soft_over_time = over_soft && now_ms - client.soft_limit_since_ms > soft_ms;
+        let soft_over_time = over_soft && now_ms - connection.soft_limit_since_ms > soft_ms;
         if over_hard || soft_over_time {
             self.close(conn, CloseReason::OutputBufferFull);
         }
@@ -92,21 +99,15 @@ impl Server {
 
     /// Closes a connection and forgets its client.
     pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        let slot = client.conn.index;
-        let mut client = self.inst.clients.remove(slot).expect("it was found a line above");
-        if client.attention.has(Attention::PAUSED) {
+        let Some((mut session, connection)) = self.inst.clients.remove(conn) else { return };
+        if session.attention.has(Attention::PAUSED) {
             self.let_go(conn);
         }
-        notes::closed(&self.inst, &client, reason);
-        self.inst.forget(&mut client, reason);
+        notes::closed(&self.inst, Client { session: &session, connection: &connection }, reason);
+        self.inst.forget(&mut session, reason);
         self.host.reactor.close(conn);
-        self.recycle(*client);
-    }
-
-    fn recycle(&mut self, mut client: Client) {
-        self.queries.put(std::mem::take(&mut client.query));
-        client.reply.out.clear();
-        self.replies.put(client.reply.out.take_buffer());
+        self.queries.put(connection.query);
+        session.reply.out.clear();
+        self.replies.put(session.reply.out.take_buffer());
     }
 }

@@ -67,7 +67,7 @@ impl Server {
 
     /// A client's command has waited for long enough: sends the reply, runs what it sent meanwhile.
     fn go_on(&mut self, conn: ConnId) {
-        if self.inst.clients.of(conn).is_some_and(|client| !client.attention.has(Attention::HELD)) {
+        if self.inst.clients.of(conn).is_some_and(|client| !client.session.attention.has(Attention::HELD)) {
             self.resume(conn.index);
         } else {
             self.flush_later(conn);

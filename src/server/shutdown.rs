@@ -91,12 +91,12 @@ impl Server {
         let error = CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs.");
         self.inst.log.warning("Errors trying to shut down the server. Check the logs for more information.", &[]);
         let mut told = Vec::new();
-        for client in self.inst.clients.iter_mut().filter(|c| c.attention.has(Attention::AWAITS_SHUTDOWN)) {
-            client.attention.put(Attention::AWAITS_SHUTDOWN, false);
-            if !client.attention.has(Attention::REPLY_OFF) {
-                client.reply.error_bytes(error.as_bytes());
+        for client in self.inst.clients.iter_mut().filter(|c| c.session.attention.has(Attention::AWAITS_SHUTDOWN)) {
+            client.session.attention.put(Attention::AWAITS_SHUTDOWN, false);
+            if !client.session.attention.has(Attention::REPLY_OFF) {
+                client.session.reply.error_bytes(error.as_bytes());
             }
-            told.push(client.conn);
+            told.push(client.connection.conn);
         }
         for conn in told {
             self.inst.stats.errors.count(error.code());

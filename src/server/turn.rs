@@ -17,7 +17,7 @@ use super::batch::QUANTUM;
 use super::notes;
 use super::pool::BUFFER_BYTES;
 use super::{Mail, Server};
-use crate::client::{Attention, Client, ClientFlags};
+use crate::client::{Attention, ClientFlags, ClientMut, Connection};
 use crate::exec::instance::{Alert, CloseReason};
 use crate::reactor::{ConnId, Event, ReadOutcome};
 
@@ -40,7 +40,7 @@ impl Server {
         self.inst.metrics.turn_started_us.set(self.inst.now_ms as u64 * 1000);
         for event in events.drain(..) {
             match event {
-                Event::Accepted { conn, listener } => self.accept(conn, listener),
+                Event::Accepted { conn, .. } => self.accept(conn),
                 Event::Readable(conn) => self.note_readable(conn),
                 Event::Writable(conn) => self.flush_later(conn),
                 // No link to another instance exists that could have asked for it.
@@ -125,19 +125,19 @@ impl Server {
     }
 
     fn note_readable(&mut self, conn: ConnId) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        client.flags.put(ClientFlags::DRAINED, false);
-        if !client.flags.has(ClientFlags::READY) {
-            client.flags.put(ClientFlags::READY, true);
+        let Some(ClientMut { connection, .. }) = self.inst.clients.of_mut(conn) else { return };
+        connection.flags.put(ClientFlags::DRAINED, false);
+        if !connection.flags.has(ClientFlags::READY) {
+            connection.flags.put(ClientFlags::READY, true);
             self.ready.push(conn.index);
         }
     }
 
     /// Lists a client whose buffer may hold requests that were held back.
     pub(super) fn make_ready(&mut self, conn: ConnId) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        if !client.flags.has(ClientFlags::READY) {
-            client.flags.put(ClientFlags::READY, true);
+        let Some(ClientMut { connection, .. }) = self.inst.clients.of_mut(conn) else { return };
+        if !connection.flags.has(ClientFlags::READY) {
+            connection.flags.put(ClientFlags::READY, true);
             self.ready.push(conn.index);
         }
     }
@@ -180,61 +180,61 @@ impl Server {
 
     /// READ: one receive. True when the client is to be parsed.
     fn read(&mut self, slot: u32) -> bool {
-        let Some(client) = self.inst.clients.at_mut(slot) else { return false };
+        let Some(ClientMut { session, connection }) = self.inst.clients.at_mut(slot) else { return false };
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW);
-        if client.attention.has(stopped) {
+        if session.attention.has(stopped) {
             return false;
         }
         let query_bytes_max = self.inst.config.limits.client_query_buffer_limit;
-        let behind = client.attention.has(Attention::BEHIND);
-        if behind && client.is_far_ahead(query_bytes_max) {
+        let behind = session.attention.has(Attention::BEHIND);
+        if behind && connection.is_far_ahead(query_bytes_max) {
             return false;
         }
         // A client held back is read a little, to notice when it goes away; nothing of it is parsed.
-        if client.attention.has(Attention::HELD) && client.query.len() > BUFFER_BYTES {
+        if session.attention.has(Attention::HELD) && connection.query.len() > BUFFER_BYTES {
             return false;
         }
         // What the last round left unparsed comes first. An unfinished request does not count: it needs more bytes.
-        let parse_first = client.flags.has(ClientFlags::MORE_PARSEABLE) && !behind;
-        if client.flags.has(ClientFlags::DRAINED) || parse_first {
+        let parse_first = connection.flags.has(ClientFlags::MORE_PARSEABLE) && !behind;
+        if connection.flags.has(ClientFlags::DRAINED) || parse_first {
             return true;
         }
-        if client.query.capacity() < BUFFER_BYTES {
-            let rest = std::mem::replace(&mut client.query, self.queries.get());
-            client.query.extend_from_slice(&rest);
+        if connection.query.capacity() < BUFFER_BYTES {
+            let rest = std::mem::replace(&mut connection.query, self.queries.get());
+            connection.query.extend_from_slice(&rest);
         }
-        let is_long = client.parser.large_remaining() > BUFFER_BYTES;
+        let is_long = connection.parser.large_remaining() > BUFFER_BYTES;
         let (most, least) = if is_long { (LONG_READ_BYTES, LONG_READ_BYTES) } else { (BUFFER_BYTES, BUFFER_BYTES / 2) };
-        client.query.reserve(least);
-        let room = (client.query.capacity() - client.query.len()).min(most);
-        let outcome = self.host.reactor.read(client.conn, &mut client.query, room);
+        connection.query.reserve(least);
+        let room = (connection.query.capacity() - connection.query.len()).min(most);
+        let outcome = self.host.reactor.read(connection.conn, &mut connection.query, room);
         match outcome {
             ReadOutcome::Data { n, drained } => {
-                client.input_bytes += n as u64;
-                client.last_active_ms = self.inst.now_ms;
-                client.flags.put(ClientFlags::DRAINED, drained);
+                connection.input_bytes += n as u64;
+                connection.last_active_ms = self.inst.now_ms;
+                connection.flags.put(ClientFlags::DRAINED, drained);
                 self.inst.stats.input_bytes += n as u64;
                 self.inst.stats.reads += 1;
-                let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.memory());
-                let held = client.unread().len() + client.parser.held_bytes() + queued;
+                let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.memory());
+                let held = connection.unread().len() + connection.parser.held_bytes() + queued;
                 if held as u64 > query_bytes_max {
-                    let conn = client.conn;
+                    let conn = connection.conn;
                     self.inst.close_later(conn, CloseReason::QueryBufferFull);
                     return false;
                 }
                 true
             }
             ReadOutcome::WouldBlock => {
-                client.flags.put(ClientFlags::DRAINED, true);
+                connection.flags.put(ClientFlags::DRAINED, true);
                 true
             }
             ReadOutcome::Eof => {
-                client.flags.put(ClientFlags::DRAINED.or(ClientFlags::INPUT_ENDED), true);
+                connection.flags.put(ClientFlags::DRAINED.or(ClientFlags::INPUT_ENDED), true);
                 true
             }
             ReadOutcome::Failed(_) => {
-                client.attention.put(Attention::CLOSE_NOW, true);
-                let conn = client.conn;
+                session.attention.put(Attention::CLOSE_NOW, true);
+                let conn = connection.conn;
                 self.inst.close_later(conn, CloseReason::Broken);
                 false
             }
@@ -243,44 +243,45 @@ impl Server {
 
     /// After its group's rounds: what a client has left decides whether the next turn looks at it again.
     fn leave_group(&mut self, slot: u32) {
-        let Some(client) = self.inst.clients.at_mut(slot) else { return };
-        if client.consumed == client.query.len() {
-            client.consumed = 0;
-            let buffer = std::mem::take(&mut client.query);
+        let Some(ClientMut { session, connection }) = self.inst.clients.at_mut(slot) else { return };
+        if connection.consumed == connection.query.len() {
+            connection.consumed = 0;
+            let buffer = std::mem::take(&mut connection.query);
             self.queries.put(buffer);
-        } else if client.waits_for_little() {
-            let rest = client.query[client.consumed..].to_vec();
-            client.consumed = 0;
-            let buffer = std::mem::replace(&mut client.query, rest);
+        } else if connection.waits_for_little() {
+            let rest = connection.query[connection.consumed..].to_vec();
+            connection.consumed = 0;
+            let buffer = std::mem::replace(&mut connection.query, rest);
             self.queries.put(buffer);
-        } else if client.consumed > 0
-            && (client.consumed >= client.query.len() / 2 || !client.attention.has(Attention::BEHIND))
+        } else if connection.consumed > 0
+            && (connection.consumed >= connection.query.len() / 2 || !session.attention.has(Attention::BEHIND))
         {
             // The long queue of one that does not read is not moved for every few requests.
-            client.query.drain(..client.consumed);
-            client.consumed = 0;
+            connection.query.drain(..connection.consumed);
+            connection.consumed = 0;
         }
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
-        let behind = client.attention.has(Attention::BEHIND);
-        let waiting = client.attention.has(stopped.or(Attention::BEHIND));
+        let behind = session.attention.has(Attention::BEHIND);
+        let waiting = session.attention.has(stopped.or(Attention::BEHIND));
         // Nobody will read what is left before the end, and the end is not announced again.
-        if client.attention.has(Attention::HELD) && self.host.reactor.has_hung_up(client.conn) {
-            client.flags.put(ClientFlags::INPUT_ENDED, true);
+        if session.attention.has(Attention::HELD) && self.host.reactor.has_hung_up(connection.conn) {
+            connection.flags.put(ClientFlags::INPUT_ENDED, true);
         }
-        let more = client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED);
-        let parseable = client.flags.has(ClientFlags::MORE_PARSEABLE) && !client.attention.has(Attention::HELD);
+        let more = connection.flags.has(ClientFlags::MORE_PARSEABLE) || !connection.flags.has(ClientFlags::DRAINED);
+        let parseable = connection.flags.has(ClientFlags::MORE_PARSEABLE) && !session.attention.has(Attention::HELD);
         // One that reads nothing may yet send all it has: only then would some clients begin to read.
         let query_bytes_max = self.inst.config.limits.client_query_buffer_limit;
-        let sends_on = behind && !client.flags.has(ClientFlags::DRAINED) && !client.is_far_ahead(query_bytes_max);
-        if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind {
-            client.close_after_reply();
-            let conn = client.conn;
-            client.flags.put(ClientFlags::READY, false);
+        let sends_on =
+            behind && !connection.flags.has(ClientFlags::DRAINED) && !connection.is_far_ahead(query_bytes_max);
+        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind {
+            session.close_after_reply();
+            let conn = connection.conn;
+            connection.flags.put(ClientFlags::READY, false);
             self.flush_later(conn);
         } else if (more && !waiting) || sends_on {
             self.ready.push(slot); // stays READY
         } else {
-            client.flags.put(ClientFlags::READY, false);
+            connection.flags.put(ClientFlags::READY, false);
         }
     }
 }
@@ -288,7 +289,7 @@ impl Server {
 /// An unfinished request of at most so many bytes waits for the rest in memory of its own size.
 const LITTLE_BYTES: usize = 1024;
 
-impl Client {
+impl Connection {
     /// It is owed replies, and has sent so much more that it must read before it can send the rest. Closing it for a
     /// query buffer that is too long would punish it for our holding its requests back.
     fn is_far_ahead(&self, query_bytes_max: u64) -> bool {
