@@ -238,7 +238,6 @@ impl Server {
         let connection = self.connection(slot);
         let query = std::mem::take(&mut connection.query);
         connection.lent = (query.len(), query.capacity());
-        // What is done with so far; CLIENT INFO shows it.
         let mut consumed = connection.consumed;
         let owed_bytes_max = self.owed_bytes_max();
         let mut ran = 0;
@@ -253,9 +252,6 @@ impl Server {
             }
             if session.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 break; // by an earlier request, its own or another client's CLIENT KILL
-            }
-            if i > from {
-                self.connection(slot).consumed = consumed;
             }
             let request = &self.batch.requests[i];
             let found = match &request.what {
