@@ -3,6 +3,7 @@
 use super::Server;
 use super::notes;
 use crate::client::{Attention, Endpoint};
+use crate::exec::instance::Instance;
 use crate::reactor::ConnId;
 use crate::util::output_buffer::OutputBuffer;
 
@@ -17,11 +18,11 @@ other computers, do one of the following: 1) Set a password (CONFIG SET requirep
 (the bind parameter).\r\n";
 
 impl Server {
-    pub(super) fn accept(&mut self, conn: ConnId) {
-        let reactor = &mut self.host.reactor;
-        self.inst.stats.connections += 1;
-        if self.inst.clients.len() as u64 >= u64::from(self.inst.config.limits.maxclients) {
-            self.inst.stats.connections_rejected += 1;
+    pub(super) fn accept(&mut self, inst: &mut Instance, conn: ConnId) {
+        let reactor = &self.reactor;
+        inst.stats.connections += 1;
+        if inst.clients.len() as u64 >= u64::from(inst.config.limits.maxclients) {
+            inst.stats.connections_rejected += 1;
             return self.turn_away(conn, TOO_MANY);
         }
         let from = Endpoint {
@@ -30,22 +31,22 @@ impl Server {
             fd: reactor.fd_number(conn),
             is_unix: reactor.is_unix(conn),
         };
-        let no_password = self.inst.config.server.requirepass.is_empty();
-        if self.inst.config.server.protected_mode && no_password && !from.is_local() {
-            notes::denied(&self.inst, &from.addr);
+        let no_password = inst.config.server.requirepass.is_empty();
+        if inst.config.server.protected_mode && no_password && !from.is_local() {
+            notes::denied(inst, &from.addr);
             return self.turn_away(conn, PROTECTED);
         }
-        let now_ms = self.inst.now_ms;
-        let client = self.inst.clients.add(conn, from, now_ms);
+        let now_ms = inst.now_ms;
+        let client = inst.clients.add(conn, from, now_ms);
         client.session.attention.put(Attention::UNAUTHENTICATED, !no_password);
-        notes::accepted(&self.inst, conn);
+        notes::accepted(inst, conn);
     }
 
     /// One line, as far as the socket takes it, and goodbye.
     fn turn_away(&mut self, conn: ConnId, line: &[u8]) {
         let mut out = OutputBuffer::new();
         out.bytes_mut().extend_from_slice(line);
-        let _ = self.host.reactor.write(conn, &mut out); // a peer that is gone already misses nothing
-        self.host.reactor.close(conn);
+        let _ = self.reactor.write(conn, &mut out); // a peer that is gone already misses nothing
+        self.reactor.close(conn);
     }
 }
