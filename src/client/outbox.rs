@@ -65,6 +65,11 @@ impl Outbox {
         self.waiting.extend(receivers.into_iter().map(|to| (to, Rc::clone(&push))));
     }
 
+    /// Puts back what [`Outbox::take`] took and nobody could receive yet.
+    pub fn keep(&mut self, to: ConnId, push: Rc<Push>) {
+        self.waiting.push((to, push));
+    }
+
     /// All that waits, in the order in which it was sent.
     pub fn take(&mut self) -> Vec<(ConnId, Rc<Push>)> {
         std::mem::take(&mut self.waiting)

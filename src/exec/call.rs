@@ -113,7 +113,13 @@ pub(super) fn deliver(inst: &mut Instance, mut calling: Option<&mut Session>) {
             Some(session) if session.conn == Some(to) => Some(&mut **session),
             _ => inst.clients.of_mut(to).map(|client| client.session),
         };
-        if receiver.is_some_and(|session| push.deliver(session)) {
+        let Some(receiver) = receiver else {
+            if inst.clients.is_out(to) {
+                inst.outbox.keep(to, push); // in the middle of a command that lets others have a turn
+            }
+            continue;
+        };
+        if push.deliver(receiver) {
             inst.asks.push(Ask::Flush(to));
         }
     }

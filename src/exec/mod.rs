@@ -34,6 +34,7 @@
 //! | `identity.rs` | the names of the run and its history |
 //! | `keys.rs` | which arguments are keys, from key specs |
 //! | `memory.rs` | where memory goes |
+//! | `load.rs` | a file is loaded, others are served in between |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
@@ -63,6 +64,7 @@ pub mod help;
 pub mod identity;
 pub mod instance;
 pub mod keys;
+pub mod load;
 pub mod memory;
 pub mod monitor;
 pub mod persistence;
@@ -72,4 +74,6 @@ pub mod slowlog;
 pub mod spec;
 pub mod stats;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod upkeep;

@@ -1,5 +1,7 @@
 //! Replies out, buffers back to their pool, connections closed.
 
+use std::collections::VecDeque;
+
 use super::Server;
 use super::notes;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection};
@@ -14,10 +16,10 @@ const REPLY_BYTES_FREE: usize = 16 * 1024;
 
 /// Lists a connection for flushing, unless it is listed already.
 #[inline]
-pub(super) fn list_once(connection: &mut Connection, to_flush: &mut Vec<ConnId>) {
+pub(super) fn list_once(connection: &mut Connection, to_flush: &mut VecDeque<ConnId>) {
     if !connection.flags.has(ClientFlags::FLUSH_PENDING) {
         connection.flags.put(ClientFlags::FLUSH_PENDING, true);
-        to_flush.push(connection.conn);
+        to_flush.push_back(connection.conn);
     }
 }
 
@@ -30,8 +32,9 @@ impl Server {
 
     /// Sends what every listed client is owed: one write each.
     pub(super) fn flush_all(&mut self, inst: &mut Instance) {
-        let mut list = std::mem::take(&mut self.to_flush);
-        for conn in list.drain(..) {
+        // Who is listed meanwhile is for the next turn. A turn within a command may have sent some of it already.
+        for _ in 0..self.to_flush.len() {
+            let Some(conn) = self.to_flush.pop_front() else { break };
             self.flush(inst, conn);
             let behind = inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
             if behind.is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst) / 2) {
@@ -39,13 +42,16 @@ impl Server {
             }
             inst.clients.count(conn.index);
         }
-        if self.to_flush.is_empty() {
-            self.to_flush = list; // keep the allocation
-        }
     }
 
     fn flush(&mut self, inst: &mut Instance, conn: ConnId) {
-        let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
+        let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else {
+            // In the middle of a command: listed again when that is over.
+            if let Some(connection) = inst.clients.connection_mut(conn.index).filter(|c| c.conn == conn) {
+                connection.flags.put(ClientFlags::FLUSH_PENDING, false);
+            }
+            return;
+        };
         connection.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !session.reply.out.is_empty() {
             let owed = session.reply.out.len();

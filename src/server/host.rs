@@ -9,6 +9,7 @@ use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
+use crate::exec::instance::Instance;
 use crate::http;
 use crate::observe::keys;
 use crate::observe::log::{Logger, Shown};
@@ -217,6 +218,10 @@ impl Host for Server {
 
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
+    }
+
+    fn serve_others(&mut self, inst: &mut Instance) {
+        self.turn_within(inst);
     }
 
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String> {
