@@ -62,6 +62,7 @@ impl Client {
             (self.attention.has(Attention::HELD), 'b'),
             (self.attention.has(Attention::CLOSING), 'c'),
             (self.attention.has(Attention::CLOSE_NOW), 'A'),
+            (self.flags.has(ClientFlags::REPLICA), 'S'),
             (self.flags.has(ClientFlags::UNIX_SOCKET), 'U'),
             (self.flags.has(ClientFlags::NO_EVICT), 'e'),
             (self.attention.has(Attention::AWAITS_SHUTDOWN), 'b'),

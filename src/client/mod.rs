@@ -20,6 +20,7 @@
 //! | `address.rs` | which addresses are of this machine |
 //! | `line.rs` | the line of CLIENT LIST |
 //! | `outbox.rs` | what clients are sent without having asked just now |
+//! | `replica.rs` | what a client says before it becomes a replica |
 //! | `recent.rs` | the largest buffers of the recent past |
 //! | `transaction.rs` | what MULTI has queued |
 //!
@@ -31,6 +32,7 @@ mod address;
 mod line;
 mod outbox;
 mod recent;
+mod replica;
 mod transaction;
 
 use std::collections::{HashMap, VecDeque};
@@ -41,6 +43,7 @@ use crate::util::bit_set::bit_set;
 pub use address::is_loopback;
 pub use outbox::{Outbox, Push};
 pub use recent::RecentBuffers;
+pub use replica::ReplicaFacts;
 pub use transaction::{Queued, Transaction};
 
 /// The number CLIENT ID replies with. Never reused.
@@ -103,6 +106,8 @@ bit_set! {
         MORE_PARSEABLE = 6;
         /// On this machine: came through the unix socket or the loopback interface.
         LOCAL = 7;
+        /// It has asked for the stream of writes.
+        REPLICA = 8;
     }
 }
 
@@ -177,6 +182,8 @@ pub struct About {
     pub lib_ver: Vec<u8>,
     /// The user it authenticated as.
     pub user: Vec<u8>,
+    /// What it said by REPLCONF, if it said anything.
+    pub replica: Option<Box<ReplicaFacts>>,
 }
 
 impl Client {
@@ -219,6 +226,16 @@ impl Client {
             self.query = self.unread().to_vec();
             self.consumed = 0;
         }
+    }
+
+    /// What it has said by REPLCONF.
+    pub fn replica_facts(&self) -> ReplicaFacts {
+        self.about.replica.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Where to write down what it says by REPLCONF.
+    pub fn replica_facts_mut(&mut self) -> &mut ReplicaFacts {
+        self.about.replica.get_or_insert_default()
     }
 
     /// Closes after what it is owed has been sent.

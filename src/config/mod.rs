@@ -74,6 +74,7 @@ pub use load::{Loaded, Sources, load};
 pub use reload::Reload;
 pub use rewrite::RewriteError;
 pub use row::{Apply, Flags, Group, Row, Status};
+pub use special::KeyspaceEvents;
 
 /// The value of every parameter.
 #[derive(Clone, Default, PartialEq)]

@@ -186,7 +186,10 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, client: &mut Client) {
         Verdict::Run => {
             let ready = inst.keyspace.blocking_keys().ready_len();
             match call::execute(inst, client, host, &request, origin) {
-                Outcome::Done => unblock(inst, client, before),
+                Outcome::Done => {
+                    inst.end_unit();
+                    unblock(inst, client, before);
+                }
                 Outcome::Blocked | Outcome::Postponed => inst.keyspace.blocking_keys_mut().truncate_ready(ready),
             }
         }

@@ -95,6 +95,7 @@ pub fn request(
     } else {
         gated(inst, client, host, found, args, first_key_hash)
     };
+    inst.end_unit();
     if inst.keyspace.blocking_keys().has_ready() {
         blocked::serve(inst, host);
     }
@@ -203,6 +204,10 @@ fn execute_here(
     if request.args.has_large() {
         release(inst, request, origin);
     }
+    let (propagates, db) = (inst.keyspace.trace().propagates(), client.db);
+    if propagates {
+        inst.keyspace.begin_command();
+    }
     let result = match handle(inst, client, host, request, origin) {
         Ok(Progress::Done) => Ok(()),
         Ok(Progress::Blocked(wait)) if origin.may_block() => {
@@ -215,6 +220,9 @@ fn execute_here(
         }
         Err(error) => Err(error),
     };
+    if propagates {
+        propagate(inst, request, db);
+    }
     inst.stamp_ns = host.now_ns();
     client.last_command = request.command.id;
     finish(inst, client, host, request, origin, result, inst.stamp_ns.saturating_sub(began_ns));
@@ -248,11 +256,24 @@ pub(super) fn finish(
     inst.account(client, command, args, duration_ns, failed);
 }
 
+/// The command is over: it is repeated elsewhere if it changed something, as it came or as its handler says. `db` is the
+/// one that was selected when it began.
+#[cold]
+#[inline(never)]
+fn propagate(inst: &mut Instance, request: &Request<'_>, db: u32) {
+    if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
+        inst.keyspace.end_command(db as usize, request.args.iter());
+    } else {
+        inst.keyspace.end_silent_command();
+    }
+}
+
 /// Lets the handler have long arguments to itself, if nobody reads them after it: monitors are shown them when the command
-/// has run, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
+/// has run, replicas are sent them, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
 #[cold]
 fn release(inst: &Instance, request: &Request<'_>, origin: Origin<'_>) {
-    if !inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
+    let is_read_again = inst.alert.has(Alert::MONITORED) || inst.keyspace.trace().propagates();
+    if !is_read_again && !matches!(origin, Origin::Unblocked(_)) {
         request.args.release();
     }
 }

@@ -111,6 +111,9 @@ pub trait Host {
     /// What the snapshot thread calls with its outcome: brings it to [`Instance::saved`].
     fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
 
+    /// The same for a copy of the data set that replicas wait for: brings the outcome to [`Instance::copy_is_made`].
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
+
     /// What the thread that frees calls when it is done with what a client waits for: brings it to
     /// [`Instance::memory_is_freed`].
     fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send>;

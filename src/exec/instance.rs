@@ -17,6 +17,7 @@ use crate::exec::eviction::Eviction;
 use crate::exec::identity::Identity;
 use crate::exec::memory::Memory;
 use crate::exec::persistence::{LoadState, Snapshots};
+use crate::exec::replication::Replication;
 use crate::exec::slowlog::SlowLog;
 use crate::exec::spec::Flags;
 use crate::exec::stats::Stats;
@@ -162,6 +163,10 @@ pub struct Instance {
     pub latency: Latency,
     /// Snapshots to disk.
     pub saver: Saver,
+    /// Snapshots for replicas.
+    pub copier: Saver,
+    /// The write stream and its readers.
+    pub replication: Replication,
     /// What other threads see.
     pub metrics: Arc<Metrics>,
     /// What is counted of requests, connections and turns.
@@ -220,6 +225,8 @@ impl Instance {
     pub fn new(parts: Parts) -> Instance {
         let Parts { keyspace, config, sources, table, saver, metrics, log, mut rng, now_ms } = parts;
         let identity = Identity::new(&mut rng, now_ms);
+        let copier = saver.another(now_ms);
+        let replication = Replication::new(config.replication.repl_backlog_size, now_ms);
         let mut inst = Instance {
             keyspace,
             config,
@@ -239,6 +246,8 @@ impl Instance {
             slowlog: SlowLog::default(),
             latency: Latency::default(),
             saver,
+            copier,
+            replication,
             metrics,
             stats: Stats::default(),
             log,
@@ -277,6 +286,7 @@ impl Instance {
         // There are none yet; a lag of 0 switches the condition off.
         let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
         self.alert.put(Alert::FEW_REPLICAS, few);
+        self.follow_backlog_size();
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
@@ -300,6 +310,7 @@ impl Instance {
         self.end_transaction(client);
         self.stop_waiting(client);
         self.set_monitor(client, false);
+        self.forget_replica(client);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
             CloseReason::OutputBufferFull => self.stats.output_limit_closed += 1,

@@ -6,7 +6,8 @@
 //! 2. Keys that memory has no room for go, if a command before had no time for it.
 //! 3. Clients whose wait is over are told, and those that waited for one of these keys are served.
 //! 4. Memory that ended snapshots and lazy deletions left is freed, in slices.
-//! 5. Replies are sent: last, because everything above may still owe somebody a reply.
+//! 5. Replicas get what was written, and replies are sent: last, because everything above may still write or owe
+//!    somebody a reply.
 //! 6. Clients that take too much memory even so are closed.
 
 use super::Server;
@@ -47,6 +48,7 @@ impl Server {
         self.inst.note_preserved();
         self.inst.keyspace.reap_snapshots();
         self.settle();
+        self.feed_replicas();
         self.flush_all();
         self.evict_clients();
         self.settle();
@@ -63,6 +65,7 @@ impl Server {
         self.inst.save_when_due(&mut self.host);
         self.end_pause();
         self.check_clients(hz);
+        self.replication_cron();
         self.settle();
         if self.inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
             info::publish(&mut self.inst, &self.host);

@@ -3,6 +3,7 @@
 use super::Server;
 use super::notes;
 use crate::client::{Attention, Client, ClientFlags};
+use crate::config::output_limits::{OutputLimit, OutputLimits};
 use crate::exec::instance::CloseReason;
 use crate::reactor::{ConnId, WriteOutcome};
 
@@ -11,6 +12,13 @@ const UNSENT_UNKNOWN_BYTES_MAX: usize = 1024;
 
 /// As much of a reply does not count for client-output-buffer-limit before it was tried to be sent.
 const REPLY_BYTES_FREE: usize = 16 * 1024;
+
+impl Client {
+    /// How much it may leave unread.
+    fn output_limit(&self, limits: &OutputLimits) -> OutputLimit {
+        if self.flags.has(ClientFlags::REPLICA) { limits.replica } else { limits.normal }
+    }
+}
 
 impl Server {
     /// Lists a client for flushing, once.
@@ -43,7 +51,8 @@ impl Server {
         client.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !client.reply.out.is_empty() {
             let owed = client.reply.out.len();
-            let limit = self.inst.config.limits.client_output_buffer_limit.normal.hard_bytes;
+            let limits = &self.inst.config.limits.client_output_buffer_limit;
+            let limit = client.output_limit(limits).hard_bytes;
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(conn, CloseReason::OutputBufferFull);
             }
@@ -70,9 +79,10 @@ impl Server {
 
     /// client-output-buffer-limit, for a client that does not take all it is owed.
     pub(super) fn check_output(&mut self, conn: ConnId) {
-        let limit = self.inst.config.limits.client_output_buffer_limit.normal;
+        let limits = &self.inst.config.limits.client_output_buffer_limit;
         let now_ms = self.inst.now_ms;
         let Some(client) = self.inst.clients.of_mut(conn) else { return };
+        let limit = client.output_limit(limits);
         let owed = client.reply.out.memory() as u64;
         let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
         let over_hard = over_hard

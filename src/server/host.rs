@@ -22,6 +22,8 @@ use crate::sys::{process, sockets};
 pub enum Mail {
     /// The snapshot thread has finished.
     Saved(SaveOutcome),
+    /// The snapshot thread has made a copy for replicas, or has failed to.
+    Copied(SaveOutcome),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
 }
@@ -211,6 +213,14 @@ impl Host for SystemHost {
         Box::new(move |outcome| {
             // Nobody takes mail any more only when the process is about to end.
             let _ = mailbox.send(Mail::Saved(outcome));
+        })
+    }
+
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move |outcome| {
+            // As above.
+            let _ = mailbox.send(Mail::Copied(outcome));
         })
     }
 

@@ -28,6 +28,7 @@
 //! | `accept.rs` | new connections: limits, protected mode |
 //! | `host.rs` | what the instance may ask of the world: listeners, clock |
 //! | `notes.rs` | log lines |
+//! | `replicas.rs` | what replicas are sent: a file, then the feed |
 //! | `settle.rs` | what the instance asked for while a command ran |
 //! | `cron.rs` | what is done ten times a second |
 //! | `roles.rs` | what the command line asks for: the server, or a tool |
@@ -51,6 +52,7 @@ mod host;
 mod loading;
 mod notes;
 mod pool;
+mod replicas;
 mod roles;
 mod settle;
 mod shutdown;
@@ -65,6 +67,7 @@ pub use host::Mail;
 use host::SystemHost;
 use loading::Loading;
 use pool::BufferPool;
+use replicas::Transfer;
 pub use roles::Role;
 pub use start::run;
 
@@ -88,6 +91,8 @@ pub struct Server {
     next_cron_ns: u64,
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
+    /// Files on their way to replicas.
+    transfers: Vec<Transfer>,
     shutdown: shutdown::Progress,
     /// While the data set is read.
     loading: Option<Loading>,

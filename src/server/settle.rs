@@ -27,6 +27,7 @@ impl Server {
     pub(super) fn on_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Saved(outcome) => self.inst.saved(&outcome),
+            Mail::Copied(outcome) => self.copy_is_made(&outcome),
             Mail::Freed(client) => self.inst.memory_is_freed(&mut self.host, client),
         }
     }

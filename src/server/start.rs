@@ -162,6 +162,7 @@ fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<Se
         events: Vec::new(),
         busy_poll: BusyPoll::default(),
         next_cron_ns: 0,
+        transfers: Vec::new(),
         cron_slot: 0,
         shutdown: shutdown::Progress::default(),
         loading: None,

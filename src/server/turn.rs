@@ -97,7 +97,11 @@ impl Server {
         if self.inst.alert.has(Alert::LOADING) {
             return Some(Duration::ZERO);
         }
-        if !self.ready.is_empty() || !self.to_flush.is_empty() || self.inst.has_due_keys() || self.inst.eviction.pending
+        if !self.ready.is_empty()
+            || !self.to_flush.is_empty()
+            || self.inst.has_due_keys()
+            || self.inst.eviction.pending
+            || self.has_idle_transfer()
         {
             return Some(Duration::ZERO);
         }
