@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{Attention, Client};
+use super::{Attention, Session};
 use crate::reactor::ConnId;
 use crate::resp::Proto;
 
@@ -32,16 +32,16 @@ impl Push {
         Push { resp2: bytes.clone(), resp3: bytes, is_reply: true }
     }
 
-    /// Appends it to what `client` is owed; false if it does not want it.
-    pub fn deliver(&self, client: &mut Client) -> bool {
-        if self.is_reply && client.attention.has(Attention::REPLY_OFF) {
+    /// Appends it to what `session` is owed; false if it does not want it.
+    pub fn deliver(&self, session: &mut Session) -> bool {
+        if self.is_reply && session.attention.has(Attention::REPLY_OFF) {
             return false;
         }
-        let bytes = match client.reply.proto {
+        let bytes = match session.reply.proto {
             Proto::Resp2 => &self.resp2,
             Proto::Resp3 => &self.resp3,
         };
-        client.reply.out.share(bytes.clone());
+        session.reply.out.share(bytes.clone());
         true
     }
 }
@@ -74,26 +74,26 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{About, Clients};
+    use crate::client::{Clients, Endpoint};
 
     #[test]
     fn in_order_and_silenced_by_reply_off() {
         let conn = |index| ConnId { index, generation: 1 };
         let mut clients = Clients::default();
         for index in 0..2 {
-            clients.add(conn(index), About::default(), 0);
+            clients.add(conn(index), Endpoint::default(), 0);
         }
-        clients.at_mut(1).expect("just added").attention.put(Attention::REPLY_OFF, true);
+        clients.at_mut(1).expect("just added").session.attention.put(Attention::REPLY_OFF, true);
         let mut outbox = Outbox::default();
         outbox.send(Push::line(b"+a\r\n".to_vec()), [conn(0), conn(1)]);
         outbox.send(Push::line(b"+b\r\n".to_vec()), [conn(0)]);
         let mut delivered = Vec::new();
         for (to, push) in outbox.take() {
-            delivered.push(push.deliver(clients.of_mut(to).expect("just added")));
+            delivered.push(push.deliver(clients.of_mut(to).expect("just added").session));
         }
         assert!(outbox.is_empty());
         assert_eq!(delivered, [true, false, true]);
-        assert_eq!(clients.at(0).expect("just added").reply.out.to_vec(), b"+a\r\n+b\r\n");
-        assert!(clients.at(1).expect("just added").reply.out.is_empty());
+        assert_eq!(clients.at(0).expect("just added").session.reply.out.to_vec(), b"+a\r\n+b\r\n");
+        assert!(clients.at(1).expect("just added").session.reply.out.is_empty());
     }
 }

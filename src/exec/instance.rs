@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::blocking::BlockedClients;
-use crate::client::{Attention, Client, Clients, Outbox, RecentBuffers};
+use crate::client::{Attention, Clients, Outbox, RecentBuffers, Session};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::account::Thresholds;
@@ -305,12 +305,18 @@ impl Instance {
         self.asks.push(Ask::Close(conn, reason));
     }
 
+    /// Has the connection of a session closed at once, whatever is still to be sent.
+    pub fn close_session(&mut self, session: &mut Session, reason: CloseReason) {
+        session.attention.put(Attention::CLOSE_NOW, true);
+        self.asks.extend(session.conn.map(|conn| Ask::Close(conn, reason)));
+    }
+
     /// Drops what the rest of the instance holds for a client that is closed.
-    pub fn forget(&mut self, client: &mut Client, reason: CloseReason) {
-        self.end_transaction(client);
-        self.stop_waiting(client);
-        self.set_monitor(client, false);
-        self.forget_replica(client);
+    pub fn forget(&mut self, session: &mut Session, reason: CloseReason) {
+        self.end_transaction(session);
+        self.stop_waiting(session);
+        self.set_monitor(session, false);
+        self.forget_replica(session);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
             CloseReason::OutputBufferFull => self.stats.output_limit_closed += 1,
@@ -320,14 +326,14 @@ impl Instance {
     }
 
     /// MONITOR, and its end.
-    pub fn set_monitor(&mut self, client: &mut Client, on: bool) {
-        if client.attention.has(Attention::MONITOR) == on {
+    pub fn set_monitor(&mut self, session: &mut Session, on: bool) {
+        if session.attention.has(Attention::MONITOR) == on {
             return;
         }
-        client.attention.put(Attention::MONITOR, on);
+        session.attention.put(Attention::MONITOR, on);
         match on {
-            true => self.monitors.push(client.conn),
-            false => self.monitors.retain(|conn| *conn != client.conn),
+            true => self.monitors.extend(session.conn),
+            false => self.monitors.retain(|conn| Some(*conn) != session.conn),
         }
         self.alert.put(Alert::MONITORED, !self.monitors.is_empty());
     }
@@ -340,17 +346,17 @@ impl Instance {
     }
 
     /// Ends a transaction: its queue, and what it watched.
-    pub fn end_transaction(&mut self, client: &mut Client) {
-        client.transaction = None;
-        client.attention.put(Attention::IN_MULTI, false);
-        self.unwatch(client);
+    pub fn end_transaction(&mut self, session: &mut Session) {
+        session.transaction = None;
+        session.attention.put(Attention::IN_MULTI, false);
+        self.unwatch(session);
     }
 
     /// Forgets all that a client watches.
-    pub fn unwatch(&mut self, client: &mut Client) {
-        if client.watching > 0 {
-            self.keyspace.unwatch(client.id);
-            client.watching = 0;
+    pub fn unwatch(&mut self, session: &mut Session) {
+        if session.watching > 0 {
+            self.keyspace.unwatch(session.id);
+            session.watching = 0;
         }
     }
 }

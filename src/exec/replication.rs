@@ -15,7 +15,7 @@
 
 use bytes::Bytes;
 
-use crate::client::{Client, ClientFlags, ClientId, Clients, ReplicaFacts};
+use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
 use crate::exec::ctx::Host;
 use crate::exec::instance::{CloseReason, Instance};
 use crate::observe::keys;
@@ -64,7 +64,7 @@ impl Replica {
         if !self.facts.ip.is_empty() {
             return self.facts.ip.clone();
         }
-        let from = clients.of(self.conn).map_or("", |client| &client.about.addr);
+        let from = clients.of(self.conn).map_or("", |client| &*client.connection.addr);
         from.rsplit_once(':').map_or(from, |(ip, _)| ip).trim_matches(['[', ']']).into()
     }
 
@@ -177,7 +177,7 @@ impl SnapshotSource for Nothing {
 impl Instance {
     /// PSYNC: goes on from `offset`, the first one that the client does not have, if the feed has it and `id` names its
     /// history. What to answer then.
-    pub fn resume_replica(&mut self, client: &mut Client, id: &[u8], offset: u64) -> Option<String> {
+    pub fn resume_replica(&mut self, session: &mut Session, id: &[u8], offset: u64) -> Option<String> {
         let replication = &mut self.replication;
         let feed = &replication.feed;
         let is_known = id.eq_ignore_ascii_case(self.identity.replication_id.as_bytes())
@@ -190,24 +190,24 @@ impl Instance {
             return None;
         }
         replication.counts.partial += 1;
-        let facts = client.replica_facts();
+        let facts = session.replica_facts();
         let answer = match facts.psync2 {
             true => format!("CONTINUE {}", self.identity.replication_id),
             false => "CONTINUE".to_owned(),
         };
-        self.add_replica(client, facts, State::Follows { sent: offset - 1 }, offset - 1);
+        self.add_replica(session, facts, State::Follows { sent: offset - 1 }, offset - 1);
         self.log.notice("Partial resynchronization accepted", &[("offset", &offset)]);
         Some(answer)
     }
 
     /// SYNC, and PSYNC that cannot be resumed: the client is sent a copy of the data set. The offset that it will stand
     /// for, and the name of the history.
-    pub fn copy_to_replica(&mut self, client: &mut Client, host: &mut dyn Host) -> Result<(u64, String), String> {
+    pub fn copy_to_replica(&mut self, session: &mut Session, host: &mut dyn Host) -> Result<(u64, String), String> {
         if self.replication.feed.activate() {
             self.keyspace.set_propagation(true);
             self.log.notice("Replication backlog created", &[("bytes", &self.replication.feed.backlog())]);
         }
-        let facts = client.replica_facts();
+        let facts = session.replica_facts();
         let has_keys = !facts.functions_only;
         let offset = match self.replication.running {
             Some((offset, with_keys)) if with_keys == has_keys => offset,
@@ -219,8 +219,8 @@ impl Instance {
             }
         };
         self.replication.counts.full += 1;
-        self.add_replica(client, facts, State::AwaitsSnapshot, offset);
-        self.log.notice("Full resync requested by replica", &[(keys::CLIENT, &client.id), ("offset", &offset)]);
+        self.add_replica(session, facts, State::AwaitsSnapshot, offset);
+        self.log.notice("Full resync requested by replica", &[(keys::CLIENT, &session.id), ("offset", &offset)]);
         Ok((offset, self.identity.replication_id.clone()))
     }
 
@@ -240,9 +240,10 @@ impl Instance {
         Ok(())
     }
 
-    fn add_replica(&mut self, client: &mut Client, facts: ReplicaFacts, state: State, copy_offset: u64) {
-        client.flags.put(ClientFlags::REPLICA, true);
-        let (id, conn, acknowledged_ms) = (client.id, client.conn, self.now_ms);
+    fn add_replica(&mut self, session: &mut Session, facts: ReplicaFacts, state: State, copy_offset: u64) {
+        session.attention.put(Attention::REPLICA, true);
+        let Some(conn) = session.conn else { return };
+        let (id, acknowledged_ms) = (session.id, self.now_ms);
         let hold = self.replication.feed.hold(copy_offset);
         let replica = Replica { id, conn, facts, state, copy_offset, hold, acknowledged: 0, acknowledged_ms };
         self.replication.replicas.push(replica);
@@ -291,11 +292,11 @@ impl Instance {
     }
 
     /// A client is gone that may have been a replica.
-    pub(super) fn forget_replica(&mut self, client: &Client) {
-        if !client.flags.has(ClientFlags::REPLICA) {
+    pub(super) fn forget_replica(&mut self, session: &Session) {
+        if !session.attention.has(Attention::REPLICA) {
             return;
         }
-        let Some(at) = self.replication.replicas.iter().position(|replica| replica.id == client.id) else { return };
+        let Some(at) = self.replication.replicas.iter().position(|replica| replica.id == session.id) else { return };
         let gone = self.replication.replicas.remove(at);
         self.replication.feed.release(gone.hold);
         let nobody_waits = self.replication.in_state(|state| state == State::AwaitsSnapshot).is_empty();
@@ -303,7 +304,7 @@ impl Instance {
             self.copier.abort();
         }
         self.replication.alone_since_ms = self.now_ms;
-        self.log.notice("Connection with replica lost", &[(keys::CLIENT, &client.id)]);
+        self.log.notice("Connection with replica lost", &[(keys::CLIENT, &session.id)]);
     }
 
     /// Several times a second: pings for replicas, signs of life for those that wait for a copy, the end of a backlog that

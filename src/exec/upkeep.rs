@@ -62,11 +62,6 @@ impl Instance {
         self.stats.rates.sample(self.now_ms, totals);
     }
 
-    /// Memory of all clients' buffers and state, in bytes.
-    pub fn clients_memory(&self) -> usize {
-        self.clients.iter().map(|c| c.memory()).sum()
-    }
-
     /// The data set has just been loaded: what is in memory is what is on disk.
     pub fn loaded_from_disk(&mut self) {
         let at = self.moment();

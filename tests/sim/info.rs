@@ -68,7 +68,7 @@ fn busy_world() -> World {
 
 /// What every row says: section, name, kind, value.
 fn said(w: &mut World) -> Vec<(&'static str, &'static str, Kind, Value)> {
-    let memory = w.inst.memory_report(0);
+    let memory = w.inst.memory_report(None);
     let facts = Facts::new(&w.inst, None, &w.host, &memory);
     info::rows().map(|(section, row)| (section, row.info, row.kind, row.value(&facts))).collect()
 }

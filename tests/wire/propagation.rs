@@ -134,7 +134,7 @@ fn lists_and_sets() {
         BLPOP none l 0 | LPOP l
         BRPOP l 0 | RPOP l
         LMPOP 2 none l LEFT COUNT 2 | LPOP l 2
-        BLMPOP 0 1 l RIGHT | RPOP l 1
+        BLMPOP 0 1 l RIGHT COUNT 1 | RPOP l 1
         BLMOVE l to LEFT RIGHT 0 | LMOVE l to LEFT RIGHT
         BRPOPLPUSH to l 0 | RPOPLPUSH to l
         LPUSHX none a |
@@ -151,7 +151,7 @@ fn lists_and_sets() {
         BZPOPMIN z 0 | ZPOPMIN z
         BZPOPMAX none z 0 | ZPOPMAX z
         ZMPOP 1 z MIN | ZPOPMIN z 1
-        BZMPOP 0 1 z MAX COUNT 9 | ZPOPMAX z 9
+        BZMPOP 0 1 z MAX COUNT 9 | ZPOPMAX z 2
         GEOADD g 13.361389 38.115556 Palermo | ZADD g 3479099956230698 Palermo
         GEOADD g CH 13.361389 38.115556 Palermo |
         ",
@@ -182,7 +182,7 @@ fn a_replica_is_sent_a_copy_and_goes_on_where_it_was() {
     let mut kv = server.connect();
     kv.ok("SET k v");
     let mut replica = kv.another_plain();
-    replica.ok("REPLCONF listening-port 7000 capa eof capa psync2");
+    replica.ok("REPLCONF listening-port 7000 capa psync2");
     replica.send(&["PSYNC", "?", "-1"]);
     let answer = replica.read().string();
     let (id, offset) = answer.strip_prefix("FULLRESYNC ").unwrap().split_once(' ').unwrap();

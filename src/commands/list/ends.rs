@@ -276,13 +276,15 @@ impl Several {
     pub fn pop(&self, ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<bool, CommandError> {
         for at in self.keys.clone() {
             let key = ctx.key(args, at);
+            let mut taken = 0;
             let open = |reply: &mut Reply, count: usize| {
+                taken = count;
                 reply.array(2);
                 reply.bulk(key.bytes);
                 reply.array(count);
             };
             if pop_into(ctx, key, self.side, self.count, open)? {
-                ctx.db.propagate(&[pop_name(self.side), key.bytes, self.count.to_string().as_bytes()]);
+                ctx.db.propagate(&[pop_name(self.side), key.bytes, taken.to_string().as_bytes()]);
                 return Ok(true);
             }
         }

@@ -1,6 +1,6 @@
 //! SYNC, PSYNC and REPLCONF: how a client becomes a replica, and what replicas say.
 
-use crate::client::ClientFlags;
+use crate::client::Attention;
 use crate::exec::args::int;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -43,30 +43,30 @@ pub(super) static REPLCONF: CommandSpec = CommandSpec {
 const REPLIES_PENDING: CommandError = CommandError::fixed("ERR SYNC and PSYNC are invalid with pending output");
 
 fn sync(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    if ctx.client.flags.has(ClientFlags::REPLICA) {
+    if ctx.session.attention.has(Attention::REPLICA) {
         return Ok(());
     }
-    if !ctx.client.reply.out.is_empty() {
+    if !ctx.session.reply.out.is_empty() {
         return Err(REPLIES_PENDING);
     }
-    ctx.inst.copy_to_replica(ctx.client, ctx.host).map(drop).map_err(refused)
+    ctx.inst.copy_to_replica(ctx.session, ctx.host).map(drop).map_err(refused)
 }
 
 fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    if ctx.client.flags.has(ClientFlags::REPLICA) {
+    if ctx.session.attention.has(Attention::REPLICA) {
         return Ok(());
     }
-    if !ctx.client.reply.out.is_empty() {
+    if !ctx.session.reply.out.is_empty() {
         return Err(REPLIES_PENDING);
     }
     let offset = int(&args[2])?;
     if let Ok(offset) = u64::try_from(offset)
-        && let Some(answer) = ctx.inst.resume_replica(ctx.client, &args[1], offset)
+        && let Some(answer) = ctx.inst.resume_replica(ctx.session, &args[1], offset)
     {
         ctx.reply().simple(&answer);
         return Ok(());
     }
-    let (offset, id) = ctx.inst.copy_to_replica(ctx.client, ctx.host).map_err(refused)?;
+    let (offset, id) = ctx.inst.copy_to_replica(ctx.session, ctx.host).map_err(refused)?;
     ctx.reply().simple(&format!("FULLRESYNC {id} {offset}"));
     Ok(())
 }
@@ -84,8 +84,9 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
         if is("ack") {
             // Never answered. One that is no replica has nothing to say here.
-            if let Some(offset) = num::parse_i64(value).and_then(|offset| u64::try_from(offset).ok()) {
-                ctx.inst.acknowledge(ctx.client.conn, offset);
+            let offset = num::parse_i64(value).and_then(|offset| u64::try_from(offset).ok());
+            if let (Some(offset), Some(conn)) = (offset, ctx.session.conn) {
+                ctx.inst.acknowledge(conn, offset);
             }
             return Ok(());
         }
@@ -93,7 +94,7 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
             // It is for replicas to answer.
             return Ok(());
         }
-        let facts = ctx.client.replica_facts_mut();
+        let facts = ctx.session.replica_facts_mut();
         if is("listening-port") {
             facts.port = u16::try_from(int(value)?).map_err(|_| error::NOT_INTEGER)?;
         } else if is("ip-address") {

@@ -20,10 +20,10 @@ pub(super) static ROLE: CommandSpec = CommandSpec {
 
 /// A primary: its offset, and of each replica the address, the port and the offset that it has.
 fn role(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let AdminCtx { inst, client, .. } = ctx;
+    let AdminCtx { inst, session, .. } = ctx;
     let follows = |replica: &&Replica| matches!(replica.state, State::Follows { .. });
     let replicas: Vec<&Replica> = inst.replication.replicas.iter().filter(follows).collect();
-    let reply = &mut client.reply;
+    let reply = &mut session.reply;
     reply.array(3);
     reply.bulk(b"master");
     reply.int(inst.replication.feed.end() as i64);

@@ -234,14 +234,16 @@ fn pop_many(
             reply.bulk(&args[at]);
             reply.array(taken);
         };
+        let mut taken = 0;
         let found = take(ctx, key, end, count, head, |reply, member, score| {
+            taken += 1;
             if reply.proto == Proto::Resp2 {
                 reply.array(2);
             }
             reply_element(reply, member, Some(score));
         })?;
         if found {
-            ctx.db.propagate(&[pop_name(end), key.bytes, count.to_string().as_bytes()]);
+            ctx.db.propagate(&[pop_name(end), key.bytes, taken.to_string().as_bytes()]);
             return Ok(true);
         }
     }

@@ -57,8 +57,8 @@ pub(super) static INFO: CommandSpec = CommandSpec {
 /// What rows are computed from.
 pub struct Facts<'a> {
     inst: &'a Instance,
-    /// The client that asks; it is not among `inst.clients` meanwhile.
-    caller: Option<&'a Client>,
+    /// The client that asks; its session is not among `inst.clients` meanwhile.
+    caller: Option<Client<'a>>,
     host: &'a dyn Host,
     memory: &'a MemoryReport,
     save: SaveStatus,
@@ -70,7 +70,7 @@ impl<'a> Facts<'a> {
     /// What is known now.
     pub fn new(
         inst: &'a Instance,
-        caller: Option<&'a Client>,
+        caller: Option<Client<'a>>,
         host: &'a dyn Host,
         memory: &'a MemoryReport,
     ) -> Facts<'a> {
@@ -162,8 +162,8 @@ fn is_asked_for(section: &Section, args: Args<'_>) -> bool {
 }
 
 fn info(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let memory = ctx.inst.memory_report(ctx.client.memory());
-    let facts = Facts::new(ctx.inst, Some(ctx.client), ctx.host, &memory);
+    let memory = ctx.inst.memory_report(Some(ctx.session));
+    let facts = Facts::new(ctx.inst, ctx.caller(), ctx.host, &memory);
     let mut text = String::with_capacity(8 * 1024);
     for section in SECTIONS.iter().filter(|s| is_asked_for(s, args)) {
         if !text.is_empty() {
