@@ -168,6 +168,8 @@ fn getset(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         None => ctx.reply.null(),
     }
     store(slot, args, 2, ExpiryUpdate::Clear, KeyEvent::SET);
-    ctx.db.propagate(&[b"SET", &args[1], &args[2]]);
+    if ctx.db.propagates() {
+        ctx.db.propagate(&[b"SET", &args[1], &args[2]]);
+    }
     Ok(())
 }
