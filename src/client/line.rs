@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Attention, Client, ClientFlags};
+use crate::pubsub::Kind;
 
 impl Client {
     /// Appends this client's line, without a line break. `command` is the full name of its last command.
@@ -20,7 +21,7 @@ impl Client {
         let owed = self.reply.out.len();
         let _ = write!(
             out,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={multi} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={multi} \
              watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={multi_memory} rbs={} rbp={} obl={} oll={} \
              omem={} tot-mem={} events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 \
              tot-net-in={} tot-net-out={} tot-cmds={}",
@@ -33,6 +34,9 @@ impl Client {
             (now_ms - self.last_active_ms).max(0) / 1000,
             self.flag_letters(),
             self.db,
+            self.subscribed(Kind::Channel),
+            self.subscribed(Kind::Pattern),
+            self.subscribed(Kind::Shard),
             self.watching,
             received - self.consumed + large,
             self.parser.memory() - large_room,
@@ -58,6 +62,7 @@ impl Client {
         let mut letters = String::new();
         for (on, letter) in [
             (self.attention.has(Attention::MONITOR), 'O'),
+            (self.is_subscriber(), 'P'),
             (self.attention.has(Attention::IN_MULTI), 'x'),
             (self.attention.has(Attention::HELD), 'b'),
             (self.attention.has(Attention::CLOSING), 'c'),

@@ -35,11 +35,12 @@ mod transaction;
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::pubsub::{Kind, Subscriptions};
 use crate::reactor::ConnId;
 use crate::resp::{OwnedArgs, Proto, Reply, RequestParser};
 use crate::util::bit_set::bit_set;
 pub use address::is_loopback;
-pub use outbox::{Outbox, Push};
+pub use outbox::{Outbox, PushCounts, PushKind};
 pub use recent::RecentBuffers;
 pub use transaction::{Queued, Transaction};
 
@@ -76,6 +77,8 @@ bit_set! {
         BLOCKED = 11;
         /// It is owed too much to be given more: what it sent waits until it has read its replies.
         BEHIND = 12;
+        /// Subscribed to something, and in RESP2, where a message cannot be told from a reply: few commands are left to it.
+        SUBSCRIBER_MODE = 13;
     }
 }
 
@@ -103,6 +106,8 @@ bit_set! {
         MORE_PARSEABLE = 6;
         /// On this machine: came through the unix socket or the loopback interface.
         LOCAL = 7;
+        /// May be sent pushes: those that its own requests cause are delivered behind each of them. Never taken back.
+        RECEIVES = 8;
     }
 }
 
@@ -136,6 +141,8 @@ pub struct Client {
     pub deferred: VecDeque<OwnedArgs>,
     /// The queue of MULTI.
     pub transaction: Option<Box<Transaction>>,
+    /// What it is subscribed to; `None` until it first subscribes.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// How many keys it watches.
     pub watching: u32,
     /// Wall clock of the last request or read, ms.
@@ -195,6 +202,7 @@ impl Client {
             parser: RequestParser::new(),
             deferred: VecDeque::new(),
             transaction: None,
+            subscriptions: None,
             watching: 0,
             last_active_ms: now_ms,
             counted: 0,
@@ -240,6 +248,7 @@ impl Client {
             + self.parser.memory()
             + self.reply.out.memory()
             + self.transaction.as_ref().map_or(0, |t| t.memory())
+            + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.memory())
             + self.watching as usize * WATCH_BYTES
             + self.about.addr.capacity()
             + self.about.laddr.capacity()
@@ -256,9 +265,26 @@ impl Client {
         self.buffers() as i64 - self.counted_buffers as i64
     }
 
-    /// Back to RESP2, as `RESET` does it.
-    pub fn reset_protocol(&mut self) {
-        self.reply.proto = Proto::Resp2;
+    /// Speaks this protocol from now on.
+    pub fn set_protocol(&mut self, proto: Proto) {
+        self.reply.proto = proto;
+        self.note_subscriber();
+    }
+
+    /// How many channels, patterns or shard channels it is subscribed to.
+    pub fn subscribed(&self, kind: Kind) -> usize {
+        self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.count(kind))
+    }
+
+    /// Whether it is subscribed to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.as_ref().is_some_and(|subscriptions| subscriptions.total() > 0)
+    }
+
+    /// To be called when its subscriptions or its protocol have changed.
+    pub fn note_subscriber(&mut self) {
+        let limited = self.is_subscriber() && self.reply.proto == Proto::Resp2;
+        self.attention.put(Attention::SUBSCRIBER_MODE, limited);
     }
 }
 
@@ -372,6 +398,12 @@ impl Clients {
     #[inline]
     pub fn buffers(&self) -> usize {
         self.buffers
+    }
+
+    /// Whether the memory of clients is counted.
+    #[inline]
+    pub fn are_counted(&self) -> bool {
+        self.counted.is_some()
     }
 
     /// Turns counting on or off. The memory of all clients as it was when each of them was last counted.

@@ -16,12 +16,12 @@
 //! command is the one before the next: one reading a command.
 
 use crate::blocking::{BlockedClient, Progress};
-use crate::client::{Attention, Client};
+use crate::client::{Attention, Client, ClientFlags};
 use crate::exec::blocked;
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult, until_nul};
 use crate::exec::gate::{self, Verdict};
-use crate::exec::instance::{Alert, Ask, CloseReason, Instance};
+use crate::exec::instance::{Alert, CloseReason, Instance};
 #[cfg(debug_assertions)]
 use crate::exec::keys;
 use crate::exec::monitor;
@@ -96,25 +96,22 @@ pub fn request(
         gated(inst, client, host, found, args, first_key_hash)
     };
     if inst.keyspace.blocking_keys().has_ready() {
+        // Whoever is served has been sent before what was caused before.
+        inst.deliver(Some(client));
         blocked::serve(inst, host);
     }
-    if !inst.outbox.is_empty() {
-        deliver(inst, Some(client));
+    if !inst.outbox.is_empty() && (client.flags.has(ClientFlags::RECEIVES) || inst.outbox.is_full()) {
+        inst.deliver(Some(client));
     }
     outcome
 }
 
-/// The request at hand is over: its pushes go to their receivers. `calling` is the client whose box is out of the
-/// collection, if one is.
-#[cold]
-pub(super) fn deliver(inst: &mut Instance, mut calling: Option<&mut Client>) {
-    for (to, push) in inst.outbox.take() {
-        let receiver = match &mut calling {
-            Some(client) if client.conn == to => Some(&mut **client),
-            _ => inst.clients.of_mut(to),
-        };
-        if receiver.is_some_and(|client| push.deliver(client)) {
-            inst.asks.push(Ask::Flush(to));
+impl Instance {
+    /// A request, or all those at hand, is over: what it pushes goes to its receivers. `calling` is the client whose box is
+    /// out of the collection, if one is.
+    pub fn deliver(&mut self, calling: Option<&mut Client>) {
+        if !self.outbox.is_empty() {
+            self.outbox.deliver(&mut self.clients, calling, &mut self.stats.pushes);
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::blocking::BlockedClients;
-use crate::client::{Attention, Client, Clients, Outbox, RecentBuffers};
+use crate::client::{Attention, Client, ClientFlags, Clients, Outbox, RecentBuffers};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::account::Thresholds;
@@ -25,6 +25,7 @@ use crate::observe::latency::Latency;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::Saver;
+use crate::pubsub::PubSub;
 use crate::reactor::ConnId;
 use crate::util::bit_set::bit_set;
 use crate::util::rng::Rng;
@@ -95,8 +96,6 @@ pub enum CloseReason {
 /// What a command asks of the server.
 #[derive(Debug)]
 pub enum Ask {
-    /// Send what this client is owed.
-    Flush(ConnId),
     /// Close a client at once.
     Close(ConnId, CloseReason),
     /// CLIENT PAUSE is over: run what was held back.
@@ -152,7 +151,9 @@ pub struct Instance {
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
     pub monitors: Vec<ConnId>,
-    /// Pushes that wait for the end of the request at hand.
+    /// Who is subscribed to what.
+    pub pubsub: PubSub,
+    /// Pushes that wait for the end of the requests at hand.
     pub outbox: Outbox,
     /// What the server is asked to do.
     pub asks: Vec<Ask>,
@@ -234,6 +235,7 @@ impl Instance {
             blocked: BlockedClients::default(),
             held_back: 0,
             monitors: Vec::new(),
+            pubsub: PubSub::default(),
             outbox: Outbox::default(),
             asks: Vec::new(),
             slowlog: SlowLog::default(),
@@ -300,9 +302,14 @@ impl Instance {
         self.end_transaction(client);
         self.stop_waiting(client);
         self.set_monitor(client, false);
+        let was_subscriber = client.is_subscriber();
+        self.unsubscribe_all(client);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
-            CloseReason::OutputBufferFull => self.stats.output_limit_closed += 1,
+            CloseReason::OutputBufferFull => {
+                self.stats.output_limit_closed += 1;
+                self.stats.subscribers_closed += u64::from(was_subscriber);
+            }
             CloseReason::Evicted => self.stats.evicted_clients += 1,
             CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
         }
@@ -315,7 +322,10 @@ impl Instance {
         }
         client.attention.put(Attention::MONITOR, on);
         match on {
-            true => self.monitors.push(client.conn),
+            true => {
+                client.flags.put(ClientFlags::RECEIVES, true);
+                self.monitors.push(client.conn);
+            }
             false => self.monitors.retain(|conn| *conn != client.conn),
         }
         self.alert.put(Alert::MONITORED, !self.monitors.is_empty());

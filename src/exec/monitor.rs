@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::client::{Client, Push};
+use crate::client::{Client, PushKind};
 use crate::exec::instance::Instance;
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
@@ -24,5 +24,5 @@ pub fn feed(inst: &mut Instance, client: &Client, command: &Command, args: Args<
         quote::push_repr(&mut line, command.spec.shown(args, i));
     }
     line.extend_from_slice(b"\r\n");
-    inst.outbox.send(Push::line(line), inst.monitors.iter().copied());
+    inst.outbox.send(PushKind::Line, 0, inst.monitors.iter().copied(), |out| out.extend_from_slice(&line));
 }

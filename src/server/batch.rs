@@ -4,6 +4,7 @@
 //! where it is until the batch is done. The first key of every request is hashed once; the hash goes with the
 //! request to the handler.
 
+use super::flush::output_limit;
 use super::{Server, notes};
 use crate::client::{Attention, Client, ClientFlags};
 use crate::exec::call::{self, Outcome};
@@ -80,8 +81,8 @@ impl Server {
     }
 
     /// From how much on a client is [`Attention::BEHIND`]. Where there is a limit, one that goes beyond it is closed.
-    pub(super) fn owed_bytes_max(&self) -> usize {
-        let limit = &self.inst.config.limits.client_output_buffer_limit.normal;
+    pub(super) fn owed_bytes_max(&self, client: &Client) -> usize {
+        let limit = output_limit(&self.inst.config, client);
         let bytes = match (limit.hard_bytes, limit.soft_bytes) {
             (0, soft) => soft.max(OWED_BYTES_MAX as u64),
             (hard, _) => hard,
@@ -214,6 +215,7 @@ impl Server {
         while next < count {
             let slot = self.batch.requests[next].slot;
             let run_end = (next..count).find(|&i| self.batch.requests[i].slot != slot).unwrap_or(count);
+            self.deliver_before(slot);
             match self.inst.clients.take(slot) {
                 Some(mut client) => {
                     self.execute_run(&mut client, next, run_end);
@@ -233,13 +235,23 @@ impl Server {
         }
     }
 
+    /// What others have published goes before the replies to what this client is about to ask.
+    #[inline]
+    fn deliver_before(&mut self, slot: u32) {
+        if !self.inst.outbox.is_empty()
+            && self.inst.clients.at(slot).is_some_and(|client| client.flags.has(ClientFlags::RECEIVES))
+        {
+            self.inst.deliver(None);
+        }
+    }
+
     fn execute_run(&mut self, client: &mut Client, from: usize, to: usize) {
         if client.reply.out.is_empty() && client.reply.out.memory() == 0 {
             client.reply.out = crate::util::output_buffer::OutputBuffer::with_buffer(self.replies.get());
         }
         let query = std::mem::take(&mut client.query);
         client.lent = (query.len(), query.capacity());
-        let owed_bytes_max = self.owed_bytes_max();
+        let owed_bytes_max = self.owed_bytes_max(client);
         let mut ran = 0;
         for i in from..to {
             if i % PREFETCH_AHEAD == 0 {
@@ -316,8 +328,9 @@ impl Server {
 
     /// Runs what was held back of a client, until it is held back again or waits.
     pub(super) fn resume(&mut self, slot: u32) {
-        let owed_bytes_max = self.owed_bytes_max();
+        self.deliver_before(slot);
         let Some(mut client) = self.inst.clients.take(slot) else { return };
+        let owed_bytes_max = self.owed_bytes_max(&client);
         client.attention.put(Attention::PAUSED, false);
         client.attention.put(Attention::BEHIND, client.reply.out.len() > owed_bytes_max);
         while !client.attention.has(Attention::BEHIND)

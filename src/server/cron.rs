@@ -103,7 +103,8 @@ impl Server {
             self.cron_slot = (self.cron_slot + 1) % slots;
             let Some(client) = self.inst.clients.at_mut(self.cron_slot as u32) else { continue };
             self.inst.recent_buffers.note(now_ms, client.query.capacity(), client.reply.out.len());
-            let waits = client.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN));
+            let waits = client.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN))
+                || client.is_subscriber();
             if timeout_ms > 0 && now_ms - client.last_active_ms > timeout_ms && !waits {
                 late.push(client.conn);
             }

@@ -3,6 +3,7 @@
 use super::Server;
 use super::notes;
 use crate::client::{Attention, Client, ClientFlags};
+use crate::config::{Config, OutputLimit};
 use crate::exec::instance::CloseReason;
 use crate::reactor::{ConnId, WriteOutcome};
 
@@ -11,6 +12,12 @@ const UNSENT_UNKNOWN_BYTES_MAX: usize = 1024;
 
 /// As much of a reply does not count for client-output-buffer-limit before it was tried to be sent.
 const REPLY_BYTES_FREE: usize = 16 * 1024;
+
+/// client-output-buffer-limit of the class that `client` is in.
+pub(super) fn output_limit(config: &Config, client: &Client) -> OutputLimit {
+    let limits = &config.limits.client_output_buffer_limit;
+    if client.is_subscriber() { limits.pubsub } else { limits.normal }
+}
 
 impl Server {
     /// Lists a client for flushing, once.
@@ -28,7 +35,7 @@ impl Server {
         for conn in list.drain(..) {
             self.flush(conn);
             let behind = self.inst.clients.of(conn).filter(|client| client.attention.has(Attention::BEHIND));
-            if behind.is_some_and(|client| client.reply.out.len() <= self.owed_bytes_max() / 2) {
+            if behind.is_some_and(|client| client.reply.out.len() <= self.owed_bytes_max(client) / 2) {
                 self.resume(conn.index);
             }
             self.inst.clients.count(conn.index);
@@ -43,7 +50,7 @@ impl Server {
         client.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !client.reply.out.is_empty() {
             let owed = client.reply.out.len();
-            let limit = self.inst.config.limits.client_output_buffer_limit.normal.hard_bytes;
+            let limit = output_limit(&self.inst.config, client).hard_bytes;
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(conn, CloseReason::OutputBufferFull);
             }
@@ -70,9 +77,9 @@ impl Server {
 
     /// client-output-buffer-limit, for a client that does not take all it is owed.
     pub(super) fn check_output(&mut self, conn: ConnId) {
-        let limit = self.inst.config.limits.client_output_buffer_limit.normal;
         let now_ms = self.inst.now_ms;
         let Some(client) = self.inst.clients.of_mut(conn) else { return };
+        let limit = output_limit(&self.inst.config, client);
         let owed = client.reply.out.memory() as u64;
         let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
         let over_hard = over_hard

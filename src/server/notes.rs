@@ -47,6 +47,13 @@ pub(super) fn closed(inst: &Instance, client: &Client, reason: CloseReason) {
             inst.log.warning("Closing client that reached max query buffer length", about);
         }
         CloseReason::OutputBufferFull => {
+            let class = if client.is_subscriber() { "pubsub" } else { "normal" };
+            let about: crate::observe::log::Values<'_> = &[
+                (keys::ADDRESS, &client.about.addr),
+                (keys::CLIENT, &client.id),
+                ("class", &class),
+                ("owed_bytes", &client.reply.out.len()),
+            ];
             inst.log.warning("Closing client for overcoming of output buffer limits.", about);
         }
     }

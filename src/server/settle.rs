@@ -9,10 +9,11 @@ use crate::reactor::ConnId;
 
 impl Server {
     pub(super) fn settle(&mut self) {
+        self.inst.deliver(None);
+        self.inst.outbox.take_to_flush(&mut self.to_flush);
         while !self.inst.asks.is_empty() {
             for ask in std::mem::take(&mut self.inst.asks) {
                 match ask {
-                    Ask::Flush(conn) => self.flush_later(conn),
                     Ask::Close(conn, reason) => self.close(conn, reason),
                     Ask::Resume => self.resume_all(),
                     Ask::GoOn(conn) => self.go_on(conn),

@@ -29,6 +29,7 @@ mod long; // long arguments, in any command
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod owed; // clients that ask for more than they read
 mod protocol; // requests cut, malformed, inline, pipelined
+mod pubsub; // SUBSCRIBE PUBLISH PUBSUB and the rest of the group
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG

@@ -134,13 +134,23 @@ pub(super) fn push_line(inst: &Instance, client: &Client, out: &mut String) {
     out.push('\n');
 }
 
-/// What CLIENT LIST TYPE and CLIENT KILL TYPE distinguish. Only normal clients exist yet.
+/// What CLIENT LIST TYPE and CLIENT KILL TYPE distinguish. There are no primaries and replicas yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Normal,
     Primary,
     Replica,
     Pubsub,
+}
+
+impl Kind {
+    fn has(self, client: &Client) -> bool {
+        match self {
+            Kind::Normal => !client.is_subscriber(),
+            Kind::Pubsub => client.is_subscriber(),
+            Kind::Primary | Kind::Replica => false,
+        }
+    }
 }
 
 fn kind(word: &[u8]) -> Result<Kind, CommandError> {
@@ -161,10 +171,10 @@ fn kind(word: &[u8]) -> Result<Kind, CommandError> {
 
 fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut only: Option<HashSet<ClientId>> = None;
-    let mut nobody = false;
+    let mut of_kind = None;
     match args.get(2) {
         None => {}
-        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"type") => nobody = kind(&args[3])? != Kind::Normal,
+        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"type") => of_kind = Some(kind(&args[3])?),
         Some(word) if args.len() > 3 && word.eq_ignore_ascii_case(b"id") => {
             let ids: Option<Vec<i64>> = args.iter().skip(3).map(num::parse_i64).collect();
             let ids = ids.ok_or(CommandError::fixed("ERR Invalid client ID"))?;
@@ -174,14 +184,12 @@ fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(error::SYNTAX),
     }
     let mut lines = String::new();
-    if !nobody {
-        let mut all: Vec<&Client> = ctx.inst.clients.iter().collect();
-        all.push(ctx.client);
-        all.sort_by_key(|c| c.id);
-        all.retain(|c| only.as_ref().is_none_or(|ids| ids.contains(&c.id)));
-        for client in all {
-            push_line(ctx.inst, client, &mut lines);
-        }
+    let mut all: Vec<&Client> = ctx.inst.clients.iter().collect();
+    all.push(ctx.client);
+    all.sort_by_key(|c| c.id);
+    all.retain(|c| only.as_ref().is_none_or(|ids| ids.contains(&c.id)) && of_kind.is_none_or(|kind| kind.has(c)));
+    for client in all {
+        push_line(ctx.inst, client, &mut lines);
     }
     ctx.reply().verbatim("txt", lines.as_bytes());
     Ok(())
@@ -249,7 +257,7 @@ impl<'a> Filter<'a> {
             && self.addr.is_none_or(|a| about.addr.as_bytes() == a)
             && self.laddr.is_none_or(|a| about.laddr.as_bytes() == a)
             && self.user.is_none_or(|u| about.user == u)
-            && self.kind.is_none_or(|k| k == Kind::Normal)
+            && self.kind.is_none_or(|kind| kind.has(client))
             && self.older_than_s.is_none_or(|s| (now_ms - about.created_ms) / 1000 >= s)
     }
 }
@@ -341,6 +349,10 @@ fn client_unblock(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(CommandError::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
+    // What was published before goes before the answer to the client that waits.
+    if !ctx.origin.is_exec() {
+        ctx.inst.deliver(Some(ctx.client));
+    }
     let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(ctx.host, id, end));
     ctx.reply().int(i64::from(woken));
     Ok(())

@@ -129,7 +129,7 @@ fn hello(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if let Some(name) = name {
         ctx.client.about.name = name.to_vec();
     }
-    ctx.client.reply.proto = proto;
+    ctx.client.set_protocol(proto);
     let id = ctx.client.id as i64;
     let version = ctx.inst.config.server.redis_version.clone();
     let reply = ctx.reply();
