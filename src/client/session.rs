@@ -6,6 +6,7 @@
 //! is left as an `Ask` for the server.
 
 use super::{ClientId, ReplicaFacts, Transaction};
+use crate::pubsub::{Kind, Subscriptions};
 use crate::reactor::ConnId;
 use crate::resp::{Proto, Reply};
 use crate::util::bit_set::bit_set;
@@ -42,6 +43,8 @@ bit_set! {
         BEHIND = 12;
         /// It has asked for the stream of writes.
         REPLICA = 13;
+        /// Subscribed to something, and in RESP2, where a message cannot be told from a reply: few commands are left to it.
+        SUBSCRIBER_MODE = 14;
     }
 }
 
@@ -67,12 +70,16 @@ pub struct Session {
     pub reply: Reply,
     /// The queue of MULTI.
     pub transaction: Option<Box<Transaction>>,
+    /// What it is subscribed to; `None` until it first subscribes.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// How many keys it watches.
     pub watching: u32,
     /// The last command, as an index of the command table; `u16::MAX` before the first.
     pub last_command: u16,
     /// On this machine: it came through the unix socket or the loopback interface.
     pub is_local: bool,
+    /// May be sent pushes: those that its own requests cause are delivered behind each of them. Never taken back.
+    pub receives: bool,
     /// Requests executed.
     pub commands: u64,
     /// What is asked for rarely.
@@ -104,9 +111,11 @@ impl Session {
             db: 0,
             reply: Reply::new(),
             transaction: None,
+            subscriptions: None,
             watching: 0,
             last_command: u16::MAX,
             is_local,
+            receives: false,
             commands: 0,
             about: Box::new(About { user: b"default".to_vec(), ..About::default() }),
         }
@@ -133,12 +142,30 @@ impl Session {
             + size_of::<About>()
             + self.reply.out.memory()
             + self.transaction.as_ref().map_or(0, |t| t.memory())
+            + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.memory())
             + self.watching as usize * WATCH_BYTES
             + self.about.name.capacity()
     }
 
-    /// Back to RESP2, as `RESET` does it.
-    pub fn reset_protocol(&mut self) {
-        self.reply.proto = Proto::Resp2;
+    /// Speaks this protocol from now on.
+    pub fn set_protocol(&mut self, proto: Proto) {
+        self.reply.proto = proto;
+        self.note_subscriber();
+    }
+
+    /// How many channels, patterns or shard channels it is subscribed to.
+    pub fn subscribed(&self, kind: Kind) -> usize {
+        self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.count(kind))
+    }
+
+    /// Whether it is subscribed to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.as_ref().is_some_and(|subscriptions| subscriptions.total() > 0)
+    }
+
+    /// To be called when its subscriptions or its protocol have changed.
+    pub fn note_subscriber(&mut self) {
+        let limited = self.is_subscriber() && self.reply.proto == Proto::Resp2;
+        self.attention.put(Attention::SUBSCRIBER_MODE, limited);
     }
 }

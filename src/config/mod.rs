@@ -71,6 +71,7 @@ pub use access::{Caller, Changes, SetError};
 pub use argv::{Invocation, Mode};
 pub use error::{ConfigError, Place, Source};
 pub use load::{Loaded, Sources, load};
+pub use output_limits::OutputLimit;
 pub use reload::Reload;
 pub use rewrite::RewriteError;
 pub use row::{Apply, Flags, Group, Row, Status};

@@ -177,6 +177,11 @@ impl Trace {
         self.requests.clear();
     }
 
+    /// Whether events were noted.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The events, in the order in which they happened.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

@@ -58,9 +58,7 @@ impl Instance {
         if self.keyspace.blocking_keys().has_ready() {
             serve(self, host);
         }
-        if !self.outbox.is_empty() {
-            call::deliver(self, None);
-        }
+        self.deliver(None);
     }
 
     /// What a client has waited for to be freed is freed. It may have gone, or been unblocked.

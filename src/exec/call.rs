@@ -21,7 +21,7 @@ use crate::exec::blocked;
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult, until_nul};
 use crate::exec::gate::{self, Verdict};
-use crate::exec::instance::{Alert, Ask, CloseReason, Instance};
+use crate::exec::instance::{Alert, CloseReason, Instance};
 #[cfg(debug_assertions)]
 use crate::exec::keys;
 use crate::exec::monitor;
@@ -97,25 +97,22 @@ pub fn request(
     };
     inst.end_unit();
     if inst.keyspace.blocking_keys().has_ready() {
+        // Whoever is served has been sent before what was caused before.
+        inst.deliver(Some(session));
         blocked::serve(inst, host);
     }
-    if !inst.outbox.is_empty() {
-        deliver(inst, Some(session));
+    if !inst.outbox.is_empty() && (session.receives || inst.outbox.is_full()) {
+        inst.deliver(Some(session));
     }
     outcome
 }
 
-/// The request at hand is over: its pushes go to their receivers. `calling` is the session that is out of the
-/// collection, if one is.
-#[cold]
-pub(super) fn deliver(inst: &mut Instance, mut calling: Option<&mut Session>) {
-    for (to, push) in inst.outbox.take() {
-        let receiver = match &mut calling {
-            Some(session) if session.conn == Some(to) => Some(&mut **session),
-            _ => inst.clients.of_mut(to).map(|client| client.session),
-        };
-        if receiver.is_some_and(|session| push.deliver(session)) {
-            inst.asks.push(Ask::Flush(to));
+impl Instance {
+    /// A request, or all those at hand, is over: what it pushes goes to its receivers. `calling` is the session that is out
+    /// of the collection, if one is.
+    pub fn deliver(&mut self, calling: Option<&mut Session>) {
+        if !self.outbox.is_empty() {
+            self.outbox.deliver(&mut self.clients, calling, &mut self.stats.pushes);
         }
     }
 }

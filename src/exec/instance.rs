@@ -26,6 +26,7 @@ use crate::observe::latency::Latency;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::Saver;
+use crate::pubsub::PubSub;
 use crate::reactor::ConnId;
 use crate::util::bit_set::bit_set;
 use crate::util::rng::Rng;
@@ -96,8 +97,6 @@ pub enum CloseReason {
 /// What a command asks of the server.
 #[derive(Debug)]
 pub enum Ask {
-    /// Send what this client is owed.
-    Flush(ConnId),
     /// Close a client at once.
     Close(ConnId, CloseReason),
     /// CLIENT PAUSE is over: run what was held back.
@@ -153,7 +152,9 @@ pub struct Instance {
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
     pub monitors: Vec<ConnId>,
-    /// Pushes that wait for the end of the request at hand.
+    /// Who is subscribed to what.
+    pub pubsub: PubSub,
+    /// Pushes that wait for the end of the requests at hand.
     pub outbox: Outbox,
     /// What the server is asked to do.
     pub asks: Vec<Ask>,
@@ -241,6 +242,7 @@ impl Instance {
             blocked: BlockedClients::default(),
             held_back: 0,
             monitors: Vec::new(),
+            pubsub: PubSub::default(),
             outbox: Outbox::default(),
             asks: Vec::new(),
             slowlog: SlowLog::default(),
@@ -287,6 +289,7 @@ impl Instance {
         let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
         self.alert.put(Alert::FEW_REPLICAS, few);
         self.follow_backlog_size();
+        self.keyspace.set_events(self.config.storage.notify_keyspace_events);
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
@@ -317,9 +320,14 @@ impl Instance {
         self.stop_waiting(session);
         self.set_monitor(session, false);
         self.forget_replica(session);
+        let was_subscriber = session.is_subscriber();
+        self.unsubscribe_all(session);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
-            CloseReason::OutputBufferFull => self.stats.output_limit_closed += 1,
+            CloseReason::OutputBufferFull => {
+                self.stats.output_limit_closed += 1;
+                self.stats.subscribers_closed += u64::from(was_subscriber);
+            }
             CloseReason::Evicted => self.stats.evicted_clients += 1,
             CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
         }
@@ -332,7 +340,10 @@ impl Instance {
         }
         session.attention.put(Attention::MONITOR, on);
         match on {
-            true => self.monitors.extend(session.conn),
+            true => {
+                session.receives = true;
+                self.monitors.extend(session.conn);
+            }
             false => self.monitors.retain(|conn| Some(*conn) != session.conn),
         }
         self.alert.put(Alert::MONITORED, !self.monitors.is_empty());

@@ -36,6 +36,7 @@
 //! | `memory.rs` | where memory goes |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
+//! | `publish.rs` | messages from publisher to subscribers |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `stats.rs` | what is counted, and CONFIG RESETSTAT |
 //! | `blocked.rs` | commands that wait |
@@ -66,6 +67,7 @@ pub mod keys;
 pub mod memory;
 pub mod monitor;
 pub mod persistence;
+pub mod publish;
 pub mod rates;
 pub mod replication;
 pub mod room;

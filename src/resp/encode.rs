@@ -138,11 +138,7 @@ impl Reply {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        let out = self.out.bytes_mut();
-        out.reserve(bytes.len() + 32);
-        push_header(out, b'$', bytes.len() as i64);
-        out.extend_from_slice(bytes);
-        out.extend_from_slice(b"\r\n");
+        push_bulk(self.out.bytes_mut(), bytes);
     }
 
     /// An integer as a bulk string.
@@ -355,6 +351,21 @@ impl Reply {
         out.extend_from_slice(text);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// A bulk string, for who encodes without a [`Reply`].
+#[inline]
+pub fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 32);
+    push_bulk_header(out, bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What goes before the `len` bytes of a bulk string.
+#[inline]
+pub fn push_bulk_header(out: &mut Vec<u8>, len: usize) {
+    push_header(out, b'$', len as i64);
 }
 
 /// `kind`, `n`, CR LF.

@@ -107,7 +107,8 @@ impl Server {
             let Some(client) = inst.clients.at_mut(self.cron_slot as u32) else { continue };
             let ClientMut { session, connection } = client;
             inst.recent_buffers.note(now_ms, connection.query.capacity(), session.reply.out.len());
-            let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN));
+            let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN))
+                || session.is_subscriber();
             if timeout_ms > 0 && now_ms - connection.last_active_ms > timeout_ms && !waits {
                 late.push(connection.conn);
             }

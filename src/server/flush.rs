@@ -3,7 +3,7 @@
 use super::Server;
 use super::notes;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
-use crate::config::output_limits::{OutputLimit, OutputLimits};
+use crate::config::{Config, OutputLimit};
 use crate::exec::instance::{CloseReason, Instance};
 use crate::reactor::{ConnId, WriteOutcome};
 
@@ -22,9 +22,16 @@ pub(super) fn list_once(connection: &mut Connection, to_flush: &mut Vec<ConnId>)
     }
 }
 
-/// How much a client may leave unread.
-fn output_limit(session: &Session, limits: &OutputLimits) -> OutputLimit {
-    if session.attention.has(Attention::REPLICA) { limits.replica } else { limits.normal }
+/// client-output-buffer-limit of the class that a client is in.
+pub(super) fn output_limit(config: &Config, session: &Session) -> OutputLimit {
+    let limits = &config.limits.client_output_buffer_limit;
+    if session.attention.has(Attention::REPLICA) {
+        limits.replica
+    } else if session.is_subscriber() {
+        limits.pubsub
+    } else {
+        limits.normal
+    }
 }
 
 impl Server {
@@ -40,7 +47,9 @@ impl Server {
         for conn in list.drain(..) {
             self.flush(inst, conn);
             let behind = inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
-            if behind.is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst) / 2) {
+            if behind
+                .is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst, client.session) / 2)
+            {
                 self.resume(inst, conn.index);
             }
             inst.clients.count(conn.index);
@@ -55,7 +64,7 @@ impl Server {
         connection.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !session.reply.out.is_empty() {
             let owed = session.reply.out.len();
-            let limit = output_limit(session, &inst.config.limits.client_output_buffer_limit).hard_bytes;
+            let limit = output_limit(&inst.config, session).hard_bytes;
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(inst, conn, CloseReason::OutputBufferFull);
             }
@@ -84,7 +93,7 @@ impl Server {
     pub(super) fn check_output(&mut self, inst: &mut Instance, conn: ConnId) {
         let now_ms = inst.now_ms;
         let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
-        let limit = output_limit(session, &inst.config.limits.client_output_buffer_limit);
+        let limit = output_limit(&inst.config, session);
         let owed = session.reply.out.memory() as u64;
         let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
         let over_hard = over_hard

@@ -9,10 +9,11 @@ use crate::reactor::ConnId;
 
 impl Server {
     pub(super) fn settle(&mut self, inst: &mut Instance) {
+        inst.deliver(None);
+        inst.outbox.take_to_flush(&mut self.to_flush);
         while !inst.asks.is_empty() {
             for ask in std::mem::take(&mut inst.asks) {
                 match ask {
-                    Ask::Flush(conn) => self.flush_later(inst, conn),
                     Ask::Close(conn, reason) => self.close(inst, conn, reason),
                     Ask::Resume => self.resume_all(inst),
                     Ask::GoOn(conn) => self.go_on(inst, conn),

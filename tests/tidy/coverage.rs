@@ -159,6 +159,7 @@ fn exec_names_no_command() {
         ("src/exec/cursor.rs", "COUNT", "an option of SCAN"),
         ("src/exec/cursor.rs", "TYPE", "an option of SCAN"),
         ("src/exec/spec.rs", "list", "a group and a category"),
+        ("src/exec/spec.rs", "pubsub", "a flag, a group and a category"),
         ("src/exec/spec.rs", "set", "a group and a category"),
         ("src/exec/spec.rs", "stream", "a group and a category"),
     ];

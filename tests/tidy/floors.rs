@@ -37,6 +37,8 @@ const BESIDE: &[(&str, &str)] = &[
     // db is the ground of floor 3.
     ("acl", "db"),
     ("client", "db"),
+    // What a client is subscribed to is part of what is known of it.
+    ("client", "pubsub"),
     ("pubsub", "db"),
     ("blocking", "db"),
     ("blocking", "client"),

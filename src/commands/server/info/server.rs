@@ -2,7 +2,7 @@
 
 use super::row::{Row, Value, absent, counter, gauge, measure, total};
 use super::{Facts, Line};
-use crate::client::Client;
+use crate::client::{Client, PushKind};
 use crate::exec::replication::State;
 use crate::sys::process;
 
@@ -61,7 +61,8 @@ pub(super) static CLIENTS: &[Row] = &[
     gauge("blocked_clients", |f| f.inst.blocked_clients().into())
         .series("redis_blocked_clients", "Clients that wait in a blocking command"),
     absent("tracking_clients"),
-    absent("pubsub_clients"),
+    gauge("pubsub_clients", |f| f.inst.pubsub.clients().into())
+        .series("redis_pubsub_clients", "Clients that are subscribed to something"),
     gauge("watching_clients", |f| f.watching().0.into()).series("redis_watching_clients", "Clients that watch keys"),
     gauge("clients_in_timeout_table", |f| f.inst.blocked.totals().with_timeout.into()),
     gauge("total_watched_keys", |f| f.watching().1.into()),
@@ -140,6 +141,24 @@ pub(super) static KVSTASH: &[Row] = &[
     gauge("table_slots", |f| f.tables().1.into()),
     gauge("clients_memory_max", |f| most_memory(f).into()),
     gauge("slowlog_len", |f| f.inst.slowlog.len().into()).series("redis_slowlog_length", "Entries of the slow log"),
+    counter("keyspace_events", |f| f.inst.stats.events.into())
+        .series("kvstash_keyspace_events_total", "Keyspace events published"),
+    counter("pubsub_published", |f| f.inst.stats.published.into())
+        .series("kvstash_pubsub_published_total", "Messages published to channels"),
+    counter("pubsub_published_shard", |f| f.inst.stats.published_shard.into())
+        .series("kvstash_pubsub_published_shard_total", "Messages published to shard channels"),
+    counter("pubsub_delivered", |f| f.inst.stats.pushes.delivered[PushKind::Message as usize].into())
+        .series("kvstash_pubsub_delivered_total", "Messages given to subscribers of their channel"),
+    counter("pubsub_delivered_pattern", |f| f.inst.stats.pushes.delivered[PushKind::PatternMessage as usize].into())
+        .series("kvstash_pubsub_delivered_pattern_total", "Messages given to subscribers of a pattern"),
+    counter("pubsub_delivered_shard", |f| f.inst.stats.pushes.delivered[PushKind::ShardMessage as usize].into())
+        .series("kvstash_pubsub_delivered_shard_total", "Messages given to subscribers of their shard channel"),
+    counter("pubsub_dropped", |f| f.inst.stats.pushes.dropped_messages().into())
+        .series("kvstash_pubsub_dropped_total", "Messages not given to a subscriber that was being closed"),
+    counter("pubsub_output_limit_disconnections", |f| f.inst.stats.subscribers_closed.into()).series(
+        "kvstash_pubsub_output_limit_disconnections_total",
+        "Subscribers closed because they did not read their messages",
+    ),
     measure("eventloop_longest_usec", |f| f.inst.stats.turns.longest_us.into()),
     measure("eventloop_commands_max", |f| f.inst.stats.turns.commands_max.into()),
 ];
