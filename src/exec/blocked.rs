@@ -44,7 +44,8 @@ impl Instance {
         while let Some(id) = self.blocked.due(now_ns) {
             if !self.end_wait(host, id, WaitEnd::Timeout) {
                 // Somebody whose session is out cannot be waiting; but a loop must not hang on that.
-                self.blocked.remove(self.keyspace.blocking_keys_mut(), id);
+                let blocked = &mut self.blocked;
+                self.keyspace.with_blocking_keys(|keys| blocked.remove(keys, id));
             }
         }
     }
@@ -97,7 +98,8 @@ impl Instance {
             return None;
         }
         session.attention.put(Attention::BLOCKED, false);
-        self.blocked.remove(self.keyspace.blocking_keys_mut(), session.id)
+        let blocked = &mut self.blocked;
+        self.keyspace.with_blocking_keys(|keys| blocked.remove(keys, session.id))
     }
 
     /// Clients that wait in a command, and those that CLIENT PAUSE holds back, are blocked clients.
@@ -140,7 +142,8 @@ pub(super) fn block(
         spent_ns: Cell::new(spent_ns),
     };
     session.attention.put(Attention::BLOCKED, true);
-    inst.blocked.add(inst.keyspace.blocking_keys_mut(), session.id, blocked);
+    let all = &mut inst.blocked;
+    inst.keyspace.with_blocking_keys(|keys| all.add(keys, session.id, blocked));
 }
 
 /// Serves the clients that wait for keys which have changed, until no key is ready.
@@ -149,7 +152,7 @@ pub(super) fn block(
 pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
     // What made the keys ready may have taken long; those who are served live now.
     inst.now_ms = inst.now_ms.max(host.wall_us() / 1000);
-    while let Some((db, key)) = inst.keyspace.blocking_keys_mut().take_ready() {
+    while let Some((db, key)) = inst.keyspace.take_ready() {
         let latest = inst.blocked.latest_arrival();
         let mut after = 0;
         while let Some(next) = inst.blocked.next_after(db, &key, after) {
@@ -188,7 +191,9 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, session: &mut Session) {
                     inst.end_unit();
                     unblock(inst, session, before);
                 }
-                Outcome::Blocked | Outcome::Postponed => inst.keyspace.blocking_keys_mut().truncate_ready(ready),
+                Outcome::Blocked | Outcome::Postponed => {
+                    inst.keyspace.with_blocking_keys(|keys| keys.truncate_ready(ready));
+                }
             }
         }
         Verdict::Postpone => {
