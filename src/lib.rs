@@ -43,6 +43,7 @@ pub mod rdb;
 pub mod reactor;
 pub mod resp;
 pub mod server;
+pub mod stream;
 pub mod sys;
 pub mod types;
 pub mod util;

@@ -20,7 +20,7 @@
 
 use bytes::Bytes;
 
-use super::{Attention, Client, ClientFlags, Clients};
+use super::{Attention, ClientFlags, Clients, Session};
 use crate::reactor::ConnId;
 use crate::resp::Proto;
 use crate::util::piece::PieceBuf;
@@ -164,7 +164,7 @@ impl Outbox {
     }
 
     /// All that waits goes to its receivers. `calling` is the client whose box is out of the collection, if one is.
-    pub fn deliver(&mut self, clients: &mut Clients, mut calling: Option<&mut Client>, counts: &mut PushCounts) {
+    pub fn deliver(&mut self, clients: &mut Clients, mut calling: Option<&mut Session>, counts: &mut PushCounts) {
         let (mut bytes_begin, mut messages_begin, mut receivers_begin) = (0, 0, 0);
         for group in &self.groups {
             let messages = &self.messages[messages_begin..group.messages_end];
@@ -181,17 +181,18 @@ impl Outbox {
             };
             let mut delivered = 0;
             for &to in receivers {
-                let receiver = match &mut calling {
-                    Some(client) if client.conn == to => Some(&mut **client),
-                    _ => clients.of_mut(to),
+                let connection = match &mut calling {
+                    Some(session) if session.conn == Some(to) => {
+                        push.append_to(session).then(|| clients.connection_mut(to.index)).flatten()
+                    }
+                    _ => clients
+                        .of_mut(to)
+                        .and_then(|client| push.append_to(client.session).then_some(client.connection)),
                 };
-                let Some(client) = receiver else { continue };
-                if !push.append_to(client) {
-                    continue;
-                }
+                let Some(connection) = connection else { continue };
                 delivered += 1;
-                if !client.flags.has(ClientFlags::FLUSH_PENDING) {
-                    client.flags.put(ClientFlags::FLUSH_PENDING, true);
+                if !connection.flags.has(ClientFlags::FLUSH_PENDING) {
+                    connection.flags.put(ClientFlags::FLUSH_PENDING, true);
                     self.to_flush.push(to);
                 }
             }
@@ -237,15 +238,15 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    /// Appends it to what `client` is owed; false if it does not want it.
-    fn append_to(&mut self, client: &mut Client) -> bool {
+    /// Appends it to what `session` is owed; false if it does not want it.
+    fn append_to(&mut self, session: &mut Session) -> bool {
         let unwanted = if self.kind == PushKind::Line { NO_LINES } else { CLOSED };
-        if client.attention.has(unwanted) {
+        if session.attention.has(unwanted) {
             return false;
         }
-        let out = &mut client.reply.out;
+        let out = &mut session.reply.out;
         let shared = self.shared_by > 1 && self.resp2.len() >= SHARE_BYTES_MIN;
-        if client.reply.proto == Proto::Resp2 || !self.kind.is_message() {
+        if session.reply.proto == Proto::Resp2 || !self.kind.is_message() {
             match shared {
                 true => out.share(self.shared2.get_or_insert_with(|| Bytes::copy_from_slice(self.resp2)).clone()),
                 false => out.bytes_mut().extend_from_slice(self.resp2),
@@ -263,7 +264,7 @@ impl Push<'_> {
             out.extend_from_slice(self.resp2);
             self.messages.iter().for_each(|at| out[begin + at - self.bytes_begin] = b'>');
         }
-        self.body.into_iter().flatten().for_each(|piece| client.reply.out.share(piece.clone()));
+        self.body.into_iter().flatten().for_each(|piece| session.reply.out.share(piece.clone()));
         true
     }
 }
@@ -275,7 +276,7 @@ const NO_LINES: Attention = CLOSED.or(Attention::REPLY_OFF);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::About;
+    use crate::client::Endpoint;
 
     fn conn(index: u32) -> ConnId {
         ConnId { index, generation: 1 }
@@ -283,13 +284,13 @@ mod tests {
 
     fn three_clients() -> Clients {
         let mut clients = Clients::default();
-        (0..3).for_each(|index| _ = clients.add(conn(index), About::default(), 0));
-        clients.at_mut(2).expect("just added").reply.proto = Proto::Resp3;
+        (0..3).for_each(|index| _ = clients.add(conn(index), Endpoint::default(), 0));
+        clients.at_mut(2).expect("just added").session.reply.proto = Proto::Resp3;
         clients
     }
 
     fn text(clients: &Clients, index: u32) -> String {
-        String::from_utf8(clients.at(index).expect("just added").reply.out.to_vec()).expect("text")
+        String::from_utf8(clients.at(index).expect("just added").session.reply.out.to_vec()).expect("text")
     }
 
     fn message(outbox: &mut Outbox, stamp: u64, to: &[u32], text: &str) {
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn in_order_and_silenced_by_reply_off() {
         let mut clients = three_clients();
-        clients.at_mut(1).expect("just added").attention.put(Attention::REPLY_OFF, true);
+        clients.at_mut(1).expect("just added").session.attention.put(Attention::REPLY_OFF, true);
         let (mut outbox, mut counts) = (Outbox::default(), PushCounts::default());
         outbox.send(PushKind::Line, 0, [conn(0), conn(1)], |out| out.extend_from_slice(b"+a\r\n"));
         outbox.send(PushKind::Line, 0, [conn(0)], |out| out.extend_from_slice(b"+b\r\n"));
@@ -356,14 +357,14 @@ mod tests {
         assert_eq!(text(&clients, 0), format!("*1\r\n+{long}\r\n*1\r\n+b\r\n*1\r\n$50000\r\n{body}\r\n"));
         assert_eq!(text(&clients, 1), format!("*1\r\n+{long}\r\n*1\r\n+b\r\n"));
         assert_eq!(text(&clients, 2), format!(">1\r\n+{long}\r\n>1\r\n+b\r\n>1\r\n$50000\r\n{body}\r\n"));
-        assert!(clients.iter().all(|client| client.reply.out.buffer_memory() < 4000), "nothing long is copied");
+        assert!(clients.iter().all(|client| client.session.reply.out.buffer_memory() < 4000), "nothing long is copied");
     }
 
     #[test]
     fn who_is_being_closed_or_gone_is_sent_nothing() {
         let (mut clients, mut outbox, mut counts) = (three_clients(), Outbox::default(), PushCounts::default());
-        clients.remove(0);
-        clients.at_mut(1).expect("just added").attention.put(Attention::CLOSE_NOW, true);
+        clients.remove(conn(0));
+        clients.at_mut(1).expect("just added").session.attention.put(Attention::CLOSE_NOW, true);
         message(&mut outbox, 1, &[0, 1, 2], "a");
         outbox.deliver(&mut clients, None, &mut counts);
         assert!(text(&clients, 1).is_empty());

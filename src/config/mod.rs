@@ -75,6 +75,7 @@ pub use output_limits::OutputLimit;
 pub use reload::Reload;
 pub use rewrite::RewriteError;
 pub use row::{Apply, Flags, Group, Row, Status};
+pub use special::KeyspaceEvents;
 
 /// The value of every parameter.
 #[derive(Clone, Default, PartialEq)]

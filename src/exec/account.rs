@@ -1,6 +1,6 @@
 //! What is noted of each command and each turn: statistics, the slow log, the latency monitor.
 
-use crate::client::Client;
+use crate::client::Session;
 use crate::config::Config;
 use crate::exec::instance::Instance;
 use crate::exec::spec::Flags;
@@ -41,7 +41,7 @@ impl Instance {
     #[inline]
     pub(super) fn account(
         &mut self,
-        client: &Client,
+        session: &Session,
         command: &'static Command,
         args: Args<'_>,
         duration_ns: u64,
@@ -51,17 +51,16 @@ impl Instance {
         stats.record(duration_ns, failed, self.thresholds.track_latency);
         self.stats.commands += 1;
         if duration_ns >= self.thresholds.slow_ns.min(self.thresholds.latency_ns) {
-            self.account_slow(client, command, args, duration_ns);
+            self.account_slow(session, command, args, duration_ns);
         }
     }
 
     #[cold]
-    fn account_slow(&mut self, client: &Client, command: &'static Command, args: Args<'_>, duration_ns: u64) {
+    fn account_slow(&mut self, session: &Session, command: &'static Command, args: Args<'_>, duration_ns: u64) {
         if duration_ns >= self.thresholds.slow_ns && !command.flags.has(Flags::SKIP_SLOWLOG) {
-            let about = &client.about;
             let len_max = self.config.observability.slowlog_max_len as usize;
             let request = (command.spec, args);
-            let who = (about.addr.as_str(), about.name.as_slice());
+            let who = (self.clients.addr_of(session), session.about.name.as_slice());
             self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, request, who, len_max);
         }
         let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use crate::client::{Client, ClientFlags, Outbox, PushKind};
+use crate::client::{Outbox, PushKind, Session};
 use crate::exec::instance::Instance;
 use crate::pubsub::{Kind, Topic};
 use crate::resp::{Args, push_bulk, push_bulk_header};
@@ -68,33 +68,34 @@ impl Instance {
     }
 
     /// Subscribes a client; false if it is subscribed already.
-    pub fn subscribe(&mut self, client: &mut Client, kind: Kind, name: &[u8]) -> bool {
-        client.flags.put(ClientFlags::RECEIVES, true);
-        let subscribed = self.pubsub.subscribe(client.subscriptions.get_or_insert_default(), client.conn, kind, name);
-        client.note_subscriber();
+    pub fn subscribe(&mut self, session: &mut Session, kind: Kind, name: &[u8]) -> bool {
+        let Some(conn) = session.conn else { return false };
+        session.receives = true;
+        let subscribed = self.pubsub.subscribe(session.subscriptions.get_or_insert_default(), conn, kind, name);
+        session.note_subscriber();
         subscribed
     }
 
     /// Ends a subscription; false if there was none.
-    pub fn unsubscribe(&mut self, client: &mut Client, kind: Kind, name: &[u8]) -> bool {
-        let Some(mine) = &mut client.subscriptions else { return false };
-        let unsubscribed = self.pubsub.unsubscribe(mine, client.conn, kind, name);
-        client.note_subscriber();
+    pub fn unsubscribe(&mut self, session: &mut Session, kind: Kind, name: &[u8]) -> bool {
+        let (Some(mine), Some(conn)) = (&mut session.subscriptions, session.conn) else { return false };
+        let unsubscribed = self.pubsub.unsubscribe(mine, conn, kind, name);
+        session.note_subscriber();
         unsubscribed
     }
 
     /// Ends the first subscription of a kind, in order of their names.
-    pub fn unsubscribe_first(&mut self, client: &mut Client, kind: Kind) -> Option<Rc<Topic>> {
-        let topic = self.pubsub.unsubscribe_first(client.subscriptions.as_mut()?, client.conn, kind);
-        client.note_subscriber();
+    pub fn unsubscribe_first(&mut self, session: &mut Session, kind: Kind) -> Option<Rc<Topic>> {
+        let topic = self.pubsub.unsubscribe_first(session.subscriptions.as_mut()?, session.conn?, kind);
+        session.note_subscriber();
         topic
     }
 
     /// Ends all subscriptions of a client, without a word.
-    pub fn unsubscribe_all(&mut self, client: &mut Client) {
-        if let Some(mut mine) = client.subscriptions.take() {
-            self.pubsub.leave(&mut mine, client.conn);
-            client.note_subscriber();
+    pub fn unsubscribe_all(&mut self, session: &mut Session) {
+        if let (Some(mut mine), Some(conn)) = (session.subscriptions.take(), session.conn) {
+            self.pubsub.leave(&mut mine, conn);
+            session.note_subscriber();
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Stats {
     pub busy_polls_found: u64,
     /// How often active expiry ran out of its budget.
     pub expire_stopped_early: u64,
+    /// Keyspace events published.
+    pub events: u64,
     /// Messages published to channels.
     pub published: u64,
     /// Messages published to shard channels.

@@ -33,6 +33,21 @@ use crate::util::output_buffer::{Mark, OutputBuffer};
 /// A blob shared into the reply is only worth it from this size on.
 const SHARED_BULK_BYTES_MIN: usize = 16 * 1024;
 
+/// Appends a request to `out`: an array of bulk strings, as clients send commands.
+pub fn push_command<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+    let header = |out: &mut Vec<u8>, kind: u8, n: usize| {
+        out.push(kind);
+        push_i64(out, n as i64);
+        out.extend_from_slice(b"\r\n");
+    };
+    header(out, b'*', args.len());
+    for arg in args {
+        header(out, b'$', arg.len());
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// The protocol version a connection speaks, chosen by `HELLO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Proto {

@@ -44,6 +44,7 @@ fn busy_world() -> World {
         busy_polls: 11,
         busy_polls_found: 12,
         expire_stopped_early: 13,
+        events: 1,
         published: 1,
         published_shard: 2,
         pushes: PushCounts { delivered: [3, 4, 5, 6, 7], dropped: [8, 9, 10, 11, 12] },
@@ -73,7 +74,7 @@ fn busy_world() -> World {
 
 /// What every row says: section, name, kind, value.
 fn said(w: &mut World) -> Vec<(&'static str, &'static str, Kind, Value)> {
-    let memory = w.inst.memory_report(0);
+    let memory = w.inst.memory_report(None);
     let facts = Facts::new(&w.inst, None, &w.host, &memory);
     info::rows().map(|(section, row)| (section, row.info, row.kind, row.value(&facts))).collect()
 }

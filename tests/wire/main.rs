@@ -28,6 +28,7 @@ mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
 mod long; // long arguments, in any command
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod owed; // clients that ask for more than they read
+mod propagation; // SYNC PSYNC REPLCONF, and what writes become in the stream that replicas read
 mod protocol; // requests cut, malformed, inline, pipelined
 mod pubsub; // SUBSCRIBE PUBLISH PUBSUB and the rest of the group
 mod rdb;

@@ -1,6 +1,6 @@
 //! PING, ECHO, SELECT, QUIT, RESET.
 
-use crate::client::Attention;
+use crate::client::{Attention, ClientFlags};
 use crate::exec::args;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandResult};
@@ -83,7 +83,7 @@ fn ping(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         2 => args.get(1),
         _ => return Err(error::wrong_arity("ping")),
     };
-    if ctx.client.attention.has(Attention::SUBSCRIBER_MODE) {
+    if ctx.session.attention.has(Attention::SUBSCRIBER_MODE) {
         let reply = ctx.reply();
         reply.array(2);
         reply.bulk(b"pong");
@@ -106,29 +106,31 @@ fn select(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let index = args::int32(&args[1])?;
     let databases = ctx.inst.keyspace.databases();
     let index = usize::try_from(index).ok().filter(|i| *i < databases).ok_or(error::DB_OUT_OF_RANGE)?;
-    ctx.client.db = index as u32;
+    ctx.session.db = index as u32;
     ctx.reply().ok();
     Ok(())
 }
 
 fn quit(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     ctx.reply().ok();
-    ctx.client.close_after_reply();
+    ctx.session.close_after_reply();
     Ok(())
 }
 
 fn reset(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let client = &mut *ctx.client;
-    ctx.inst.end_transaction(client);
-    ctx.inst.set_monitor(client, false);
-    client.attention.put(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT).or(Attention::NO_TOUCH), false);
-    client.attention.put(Attention::UNAUTHENTICATED, !ctx.inst.config.server.requirepass.is_empty());
-    client.flags.put(crate::client::ClientFlags::NO_EVICT, false);
-    client.db = 0;
-    client.about.name.clear();
-    client.about.user = b"default".to_vec();
-    ctx.inst.unsubscribe_all(client);
-    client.set_protocol(Proto::Resp2);
-    client.reply.simple("RESET");
+    let session = &mut *ctx.session;
+    ctx.inst.end_transaction(session);
+    ctx.inst.set_monitor(session, false);
+    session.attention.put(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT).or(Attention::NO_TOUCH), false);
+    session.attention.put(Attention::UNAUTHENTICATED, !ctx.inst.config.server.requirepass.is_empty());
+    if let Some(connection) = ctx.inst.clients.connection_of_mut(session) {
+        connection.flags.put(ClientFlags::NO_EVICT, false);
+    }
+    session.db = 0;
+    session.about.name.clear();
+    session.about.user = b"default".to_vec();
+    ctx.inst.unsubscribe_all(session);
+    session.set_protocol(Proto::Resp2);
+    session.reply.simple("RESET");
     Ok(())
 }

@@ -108,7 +108,7 @@ fn names(ctx: &mut AdminCtx<'_>, args: Args<'_>, kind: Kind) -> CommandResult {
         return Err(CommandError::quoting(before, &args[1], "'. Try PUBSUB HELP."));
     }
     let wanted = |topic: &&Topic| args.get(2).is_none_or(|pattern| glob::matches(pattern, topic.name(), false));
-    let reply = &mut ctx.client.reply;
+    let reply = &mut ctx.session.reply;
     let header = reply.array_deferred();
     let mut count = 0;
     for topic in ctx.inst.pubsub.all(kind).filter(wanted) {
@@ -120,7 +120,7 @@ fn names(ctx: &mut AdminCtx<'_>, args: Args<'_>, kind: Kind) -> CommandResult {
 }
 
 fn counts(ctx: &mut AdminCtx<'_>, args: Args<'_>, kind: Kind) -> CommandResult {
-    let reply = &mut ctx.client.reply;
+    let reply = &mut ctx.session.reply;
     let asked = args.skip(2);
     reply.array(2 * asked.len());
     for name in asked.iter() {

@@ -35,12 +35,16 @@ pub(super) static SPUBLISH: CommandSpec = CommandSpec {
 
 fn publish(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let receivers = ctx.inst.publish_argument(Kind::Channel, args);
+    // Subscribers of replicas get it from them.
+    ctx.inst.keyspace.propagate_always(ctx.session.db as usize, args.iter());
     ctx.reply().int(receivers as i64);
     Ok(())
 }
 
 fn spublish(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let receivers = ctx.inst.publish_argument(Kind::Shard, args);
+    // Subscribers of replicas get it from them.
+    ctx.inst.keyspace.propagate_always(ctx.session.db as usize, args.iter());
     ctx.reply().int(receivers as i64);
     Ok(())
 }

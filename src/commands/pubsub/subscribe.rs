@@ -3,7 +3,7 @@
 //! There is a confirmation for each name, not one reply for the request: a push in RESP3, which is in its place among
 //! the replies all the same. A client that wants no replies (CLIENT REPLY) gets it even so.
 
-use crate::client::{Attention, ClientFlags, PushKind};
+use crate::client::{Attention, PushKind};
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -109,7 +109,7 @@ fn subscribe(ctx: &mut AdminCtx<'_>, args: Args<'_>, kind: Kind) -> CommandResul
         Kind::Shard => b"ssubscribe",
     };
     for name in args.iter().skip(1) {
-        ctx.inst.subscribe(ctx.client, kind, name);
+        ctx.inst.subscribe(ctx.session, kind, name);
         confirm(ctx, kind, word, Some(name));
     }
     Ok(())
@@ -122,16 +122,16 @@ fn unsubscribe(ctx: &mut AdminCtx<'_>, args: Args<'_>, kind: Kind) -> CommandRes
         Kind::Shard => b"sunsubscribe",
     };
     for name in args.iter().skip(1) {
-        ctx.inst.unsubscribe(ctx.client, kind, name);
+        ctx.inst.unsubscribe(ctx.session, kind, name);
         confirm(ctx, kind, word, Some(name));
     }
     if args.len() > 1 {
         return Ok(());
     }
-    if ctx.client.subscribed(kind) == 0 {
+    if ctx.session.subscribed(kind) == 0 {
         confirm(ctx, kind, word, None);
     }
-    while let Some(topic) = ctx.inst.unsubscribe_first(ctx.client, kind) {
+    while let Some(topic) = ctx.inst.unsubscribe_first(ctx.session, kind) {
         confirm(ctx, kind, word, Some(topic.name()));
     }
     Ok(())
@@ -139,7 +139,7 @@ fn unsubscribe(ctx: &mut AdminCtx<'_>, args: Args<'_>, kind: Kind) -> CommandRes
 
 /// Says what has been done, and to how many things the client is subscribed now.
 fn confirm(ctx: &mut AdminCtx<'_>, kind: Kind, word: &[u8], name: Option<&[u8]>) {
-    let count = ctx.client.subscriptions.as_ref().map_or(0, |mine| mine.told(kind)) as i64;
+    let count = ctx.session.subscriptions.as_ref().map_or(0, |mine| mine.told(kind)) as i64;
     let write = |reply: &mut Reply| {
         reply.push(3);
         reply.bulk(word);
@@ -149,12 +149,12 @@ fn confirm(ctx: &mut AdminCtx<'_>, kind: Kind, word: &[u8], name: Option<&[u8]>)
         }
         reply.int(count);
     };
-    if !ctx.client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
-        return write(&mut ctx.client.reply);
+    if !ctx.session.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
+        return write(&mut ctx.session.reply);
     }
-    let mut reply = Reply::with_proto(ctx.client.reply.proto);
+    let mut reply = Reply::with_proto(ctx.session.reply.proto);
     write(&mut reply);
-    ctx.client.flags.put(ClientFlags::RECEIVES, true);
+    ctx.session.receives = true;
     let bytes = reply.out.bytes_mut();
-    ctx.inst.outbox.send(PushKind::Confirmation, 0, [ctx.client.conn], |out| out.append(bytes));
+    ctx.inst.outbox.send(PushKind::Confirmation, 0, ctx.session.conn, |out| out.append(bytes));
 }

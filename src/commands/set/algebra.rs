@@ -5,7 +5,7 @@
 
 use super::reply_member;
 use crate::collections::listpack::Item;
-use crate::db::{Key, Reading};
+use crate::db::{Key, KeyEvent, Reading};
 use crate::exec::args::{each_key, int};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -248,13 +248,18 @@ fn send(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandR
 }
 
 fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
+    let event = KeyEvent::set(match operation {
+        Operation::Union => "sunionstore",
+        Operation::Inter => "sinterstore",
+        Operation::Diff => "sdiffstore",
+    });
     let keys = look_at(ctx, args, 2, args.len())?;
     let (reading, mut maker) = ctx.db.reading();
     let sets = sets(reading, &keys);
     let result = compute(operation, &sets, &keys, true, &mut maker);
     let (count, target) = (result.view().len(), ctx.key(args, 1));
     if count > 0 {
-        ctx.db.entry(target).set_value(NewValue::Set(result));
+        ctx.db.entry(target).set_value(NewValue::Set(result), event);
     } else {
         ctx.db.remove(target);
     }

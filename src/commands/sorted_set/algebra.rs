@@ -2,7 +2,7 @@
 
 use super::{reply_begin, reply_element};
 use crate::collections::listpack::Item;
-use crate::db::Key;
+use crate::db::{Key, KeyEvent};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -404,6 +404,11 @@ fn reply(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> Command
 
 fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
     let wish = parse(ctx, args, operation, Form::Store)?;
+    let event = KeyEvent::zset(match operation {
+        Operation::Union => "zunionstore",
+        Operation::Inter => "zinterstore",
+        Operation::Diff => "zdiffstore",
+    });
     let mut result = compute(ctx, operation, &wish);
     let to = ctx.key(args, 1);
     let count = result.len();
@@ -411,7 +416,7 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> Command
         ctx.db.remove(to);
     } else {
         let set = NewZset::of(&mut ctx.db.maker(), &mut result);
-        ctx.db.entry(to).set_value(NewValue::Zset(set));
+        ctx.db.entry(to).set_value(NewValue::Zset(set), event);
     }
     ctx.reply.int(count as i64);
     Ok(())

@@ -1,6 +1,7 @@
 //! ZRANGE, in all its forms: by rank, by score, by member; forwards and backwards; replied or stored.
 
 use super::{BAD_MEMBERS, BAD_SCORES, reply_begin, reply_element};
+use crate::db::KeyEvent;
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -311,7 +312,7 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, mut pairs: Vec<(f64, Vec<u8>)>) 
         ctx.db.remove(to);
     } else {
         let set = NewZset::of(&mut ctx.db.maker(), &mut pairs);
-        ctx.db.entry(to).set_value(NewValue::Zset(set));
+        ctx.db.entry(to).set_value(NewValue::Zset(set), KeyEvent::zset("zrangestore"));
     }
     ctx.reply.int(count as i64);
     Ok(())
