@@ -76,12 +76,14 @@ bit_set! {
         BLOCKED = 11;
         /// It is owed too much to be given more: what it sent waits until it has read its replies.
         BEHIND = 12;
+        /// Another thread reads what it has asked for. What it sent after that waits.
+        READING = 13;
     }
 }
 
 impl Attention {
     /// Its requests wait: nothing more of it is parsed.
-    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED);
+    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED).or(Attention::READING);
 }
 
 bit_set! {

@@ -23,6 +23,7 @@ use crate::exec::error::CommandError;
 use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Alert, Ask, Instance};
 use crate::exec::monitor;
+use crate::exec::readers;
 use crate::util::output_buffer::Mark;
 
 /// What a client is told that CLIENT UNBLOCK ... ERROR woke.
@@ -72,7 +73,9 @@ impl Instance {
 
     /// CLIENT UNBLOCK, and the end of a timeout; false for a client that is not blocked.
     pub fn end_wait(&mut self, host: &mut dyn Host, id: ClientId, end: WaitEnd) -> bool {
-        let Some(blocked) = self.blocked.client(id) else { return false };
+        let Some(blocked) = self.blocked.client(id).filter(|blocked| blocked.wait.what != WaitFor::Reader) else {
+            return false;
+        };
         let Some(mut client) = self.clients.take_by_id(id) else { return false };
         let before = client.reply.out.mark();
         let result = match end {
@@ -95,16 +98,14 @@ impl Instance {
 
     /// Takes a client out of the queues, without a word.
     pub fn stop_waiting(&mut self, client: &mut Client) -> Option<Rc<BlockedClient>> {
-        if !client.attention.has(Attention::BLOCKED) {
+        if !client.attention.has(Attention::BLOCKED.or(Attention::READING)) {
             return None;
         }
-        client.attention.put(Attention::BLOCKED, false);
+        if client.attention.has(Attention::READING) {
+            self.readers.forget(client.id);
+        }
+        client.attention.put(Attention::BLOCKED.or(Attention::READING), false);
         self.blocked.remove(self.keyspace.blocking_keys_mut(), client.id)
-    }
-
-    /// Clients that wait in a command, and those that CLIENT PAUSE holds back, are blocked clients.
-    pub fn blocked_clients(&self) -> usize {
-        self.blocked.len() + self.held_back
     }
 }
 
@@ -127,6 +128,9 @@ pub(super) fn block(
     if let Origin::Unblocked(blocked) = origin {
         // In vain: it goes on waiting where it stood.
         blocked.spent_ns.set(blocked.spent_ns.get() + spent_ns);
+        if wait.what == WaitFor::Reader {
+            readers::begin(inst, host, client, request);
+        }
         return;
     }
     if inst.alert.has(Alert::MONITORED) {
@@ -141,8 +145,12 @@ pub(super) fn block(
         request: args.into(),
         spent_ns: Cell::new(spent_ns),
     };
-    client.attention.put(Attention::BLOCKED, true);
+    let reads = blocked.wait.what == WaitFor::Reader;
+    client.attention.put(if reads { Attention::READING } else { Attention::BLOCKED }, true);
     inst.blocked.add(inst.keyspace.blocking_keys_mut(), client.id, blocked);
+    if reads {
+        readers::begin(inst, host, client, request);
+    }
 }
 
 /// Serves the clients that wait for keys which have changed, until no key is ready.
@@ -170,7 +178,7 @@ pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
 }
 
 /// Runs the request of a client that waits.
-fn again(inst: &mut Instance, host: &mut dyn Host, id: ClientId) {
+pub(super) fn again(inst: &mut Instance, host: &mut dyn Host, id: ClientId) {
     let Some(mut client) = inst.clients.take_by_id(id) else { return };
     if !client.attention.has(Attention::CLOSE_NOW.or(Attention::CLOSING)) {
         try_again(inst, host, &mut client);
@@ -212,7 +220,7 @@ fn again_request<'w>(inst: &Instance, blocked: &'w BlockedClient) -> Request<'w>
 }
 
 /// A blocked client's request is over and answered: it goes on with what it sent meanwhile.
-fn unblock(inst: &mut Instance, client: &mut Client, before: Mark) {
+pub(super) fn unblock(inst: &mut Instance, client: &mut Client, before: Mark) {
     inst.stop_waiting(client);
     call::apply_reply_rules(client, before);
     client.commands += 1;

@@ -24,6 +24,7 @@ use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Alert, Ask, CloseReason, Instance};
 #[cfg(debug_assertions)]
 use crate::exec::keys;
+use crate::exec::long_read::Here;
 use crate::exec::monitor;
 use crate::exec::spec::{Flags, Handler};
 use crate::exec::table::{Command, Lookup};
@@ -258,7 +259,7 @@ fn release(inst: &Instance, request: &Request<'_>, origin: Origin<'_>) {
 }
 
 #[inline(never)]
-fn reply_error(inst: &mut Instance, client: &mut Client, error: &CommandError) {
+pub(super) fn reply_error(inst: &mut Instance, client: &mut Client, error: &CommandError) {
     client.reply.error_bytes(error.as_bytes());
     inst.stats.errors.count(error.code());
 }
@@ -276,13 +277,20 @@ fn handle(
     let before = inst.keyspace.declare(Some(keys::declared(command, args)));
     let result = match command.handler {
         Handler::Data(handler) => {
-            handler(&mut data_ctx(inst, client, command, first_key_hash), args).map(|()| Progress::Done)
+            let pace = Here::ANYTHING;
+            handler(&mut data_ctx(inst, client, command, pace, first_key_hash), args).map(|()| Progress::Done)
         }
-        Handler::Blocking(handler) => handler(&mut data_ctx(inst, client, command, first_key_hash), args),
+        Handler::Blocking(handler) => {
+            handler(&mut data_ctx(inst, client, command, Here::ANYTHING, first_key_hash), args)
+        }
+        Handler::Read { now, .. } => {
+            let pace = inst.read_pace(origin.may_block());
+            now(&mut data_ctx(inst, client, command, pace, first_key_hash), args)
+        }
         Handler::Admin(handler) => {
             handler(&mut AdminCtx { inst, client, host, command, origin }, args).map(|()| Progress::Done)
         }
-        Handler::AdminBlocking(handler) => handler(&mut AdminCtx { inst, client, host, command, origin }, args),
+        Handler::AdminBlocking(handler) | Handler::AdminRead { now: handler, .. } => handler(&mut AdminCtx { inst, client, host, command, origin }, args),
         Handler::Container => Err(error::wrong_arity(&command.full_name)),
     };
     #[cfg(debug_assertions)]
@@ -295,13 +303,14 @@ fn data_ctx<'a>(
     inst: &'a mut Instance,
     client: &'a mut Client,
     command: &'static Command,
+    pace: Here,
     first_key_hash: Option<u64>,
 ) -> DataCtx<'a> {
     let mut db = inst.keyspace.db(client.db as usize, inst.now_ms);
     if client.attention.has(Attention::NO_TOUCH) && !command.flags.has(Flags::ALWAYS_TOUCHES) {
         db.set_touch(false);
     }
-    DataCtx { db, reply: &mut client.reply, config: &inst.config, log: &inst.log, command, first_key_hash }
+    DataCtx { db, reply: &mut client.reply, config: &inst.config, log: &inst.log, command, pace, first_key_hash }
 }
 
 /// CLIENT REPLY OFF and SKIP: drops what a request was answered, everything since `before`.

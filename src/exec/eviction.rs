@@ -22,7 +22,7 @@
 //! * [`uncounted_bytes`](crate::db::Keyspace::uncounted_bytes): see `db/evict.rs` for why eviction under a snapshot
 //!   would otherwise not end;
 //! * what clients have sent and are owed: see `docs/adr/0005-what-clients-are-owed.md` for why that must not evict
-//!   data. What the request at hand has sent of a long value counts, for it is about to be stored.
+//!   data. So it is with what long reads take for replies that are not finished. What the request at hand has sent of a long value counts, for it is about to be stored.
 
 use crate::config::Config;
 use crate::config::choice::MaxmemoryPolicy;
@@ -124,7 +124,7 @@ impl Instance {
 
     /// Bytes in use that `maxmemory` is not about.
     pub fn uncounted_memory(&self) -> u64 {
-        self.keyspace.uncounted_bytes() + self.clients.buffers() as u64
+        self.keyspace.uncounted_bytes() + self.clients.buffers() as u64 + self.readers.seen_bytes()
     }
 
     /// Bytes in use as far as `maxmemory` is concerned.

@@ -151,6 +151,7 @@ impl Instance {
     /// Asks the allocator again, and notes a new peak.
     pub fn refresh_memory(&mut self) -> MemoryStats {
         self.keyspace.memory_is_counted();
+        self.readers.see_memory();
         let stats = self.memory.used.refresh();
         self.memory.allocator = stats;
         self.memory.used.note(self.used_memory());

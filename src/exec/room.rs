@@ -38,6 +38,13 @@ impl ReplyRoom {
         }
     }
 
+    /// For the same reply, made in a buffer of its own.
+    pub(super) fn elsewhere(reply: &Reply, config: &Config) -> ReplyRoom {
+        let here = ReplyRoom::new(reply, config);
+        let owed_max = here.owed_max.saturating_sub(reply.out.len());
+        ReplyRoom { from: Reply::new().out.mark(), owed_max, ..here }
+    }
+
     /// Refuses what cannot have room, before anything of it is made: so many elements of at least so many bytes.
     pub fn admit(&self, elements: usize, bytes_min: usize) -> CommandResult {
         self.admit_bytes(elements.saturating_mul(bytes_min))

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::reader::{Reader, Report};
 use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
+use crate::exec::long_read::ReadJob;
 use crate::http;
 use crate::observe::keys;
 use crate::observe::log::{Logger, Shown};
@@ -24,6 +26,8 @@ pub enum Mail {
     Saved(SaveOutcome),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
+    /// The thread that reads from snapshots has read something.
+    Read(Box<Report>),
 }
 
 /// Descriptors that are not clients: listeners, files, the poll itself.
@@ -39,6 +43,7 @@ pub(super) struct SystemHost {
     listening: Listening,
     /// The thread that answers /metrics, and the address it was asked for; stopped when dropped.
     observer: Option<(String, http::Handle)>,
+    reader: Reader,
 }
 
 /// Open listeners and what they were opened for.
@@ -51,7 +56,7 @@ struct Listening {
 
 impl SystemHost {
     pub(super) fn new(reactor: Reactor<Mail>, clock: Clock) -> SystemHost {
-        SystemHost { reactor, clock, listening: Listening::default(), observer: None }
+        SystemHost { reactor, clock, listening: Listening::default(), observer: None, reader: Reader::default() }
     }
 
     #[inline]
@@ -220,6 +225,10 @@ impl Host for SystemHost {
             // As above.
             let _ = mailbox.send(Mail::Freed(client));
         })
+    }
+
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reader.take(job, self.reactor.mailbox(), self.clock);
     }
 
     fn sleep(&self, duration: Duration) {

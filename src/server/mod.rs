@@ -27,6 +27,7 @@
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
 //! | `accept.rs` | new connections: limits, protected mode |
 //! | `host.rs` | what the instance may ask of the world: listeners, clock |
+//! | `reader.rs` | the thread that answers long reads |
 //! | `notes.rs` | log lines |
 //! | `settle.rs` | what the instance asked for while a command ran |
 //! | `cron.rs` | what is done ten times a second |
@@ -51,6 +52,7 @@ mod host;
 mod loading;
 mod notes;
 mod pool;
+mod reader;
 mod roles;
 mod settle;
 mod shutdown;

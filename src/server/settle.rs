@@ -27,6 +27,7 @@ impl Server {
     pub(super) fn on_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Saved(outcome) => self.inst.saved(&outcome),
+            Mail::Read(report) => self.inst.read_is_done(&mut self.host, report.done, report.duration_ns),
             Mail::Freed(client) => self.inst.memory_is_freed(&mut self.host, client),
         }
     }

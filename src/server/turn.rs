@@ -272,7 +272,9 @@ impl Server {
         // One that reads nothing may yet send all it has: only then would some clients begin to read.
         let query_bytes_max = self.inst.config.limits.client_query_buffer_limit;
         let sends_on = behind && !client.flags.has(ClientFlags::DRAINED) && !client.is_far_ahead(query_bytes_max);
-        if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind {
+        // It may have closed only the half that it sends with: what it has asked for is answered all the same.
+        let reading = client.attention.has(Attention::READING);
+        if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !reading {
             client.close_after_reply();
             let conn = client.conn;
             client.flags.put(ClientFlags::READY, false);

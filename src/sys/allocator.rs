@@ -308,6 +308,13 @@ pub fn freed_bytes() -> u64 {
     thread::deallocatedp::read().map_or(0, |freed| freed.get())
 }
 
+/// Bytes that the calling thread has ever allocated, less those that it has freed, in size classes. It wraps around where
+/// others' memory is freed.
+pub fn thread_balance() -> u64 {
+    let read = || Some(thread::allocatedp::read().ok()?.get().wrapping_sub(freed_bytes()));
+    read().unwrap_or(0)
+}
+
 /// Gives unused pages back to the system at once (`MEMORY PURGE`).
 pub fn purge() -> io::Result<()> {
     control(c"thread.tcache.flush")?;
