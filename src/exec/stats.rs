@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::exec::instance::Instance;
 use crate::exec::persistence::Snapshots;
+use crate::exec::readers::ReadCounts;
 use crate::exec::rates::Rates;
 
 /// Counts of the whole instance, all since the start or the last CONFIG RESETSTAT.
@@ -113,9 +114,9 @@ impl Turns {
 }
 
 impl Instance {
-    /// Time in commands, ns. What EXEC ran counts once.
+    /// Time in commands, ns. What EXEC ran counts once, and what other threads did not at all.
     pub fn commands_ns(&self) -> u64 {
-        self.metrics.commands_ns().saturating_sub(self.stats.turns.nested_ns)
+        self.metrics.commands_ns().saturating_sub(self.stats.turns.nested_ns + self.readers.counts.time_ns)
     }
 
     /// CONFIG RESETSTAT: whatever counts begins at zero again. What is a state (clients, memory, changes since the
@@ -124,6 +125,7 @@ impl Instance {
         self.metrics.reset_commands();
         self.stats = Stats::default();
         self.snapshots = Snapshots::default();
+        self.readers.counts = ReadCounts::default();
         self.eviction.reset();
         self.defragmenter.reset(self.stamp_ns);
         self.keyspace.stats_mut().reset();

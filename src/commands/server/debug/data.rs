@@ -21,10 +21,7 @@ use crate::util::{glob, num};
 const DIGEST_COST: usize = 20;
 
 pub(super) fn digest(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> ReadResult {
-    let keyspace = &ctx.inst.keyspace;
-    // Keys, for who knows how many elements they have.
-    let keys: usize = (0..keyspace.databases()).map(|db| keyspace.size(db)).sum();
-    if ctx.pace().is_long(keys.saturating_mul(DIGEST_COST)) {
+    if ctx.pace().is_long(ctx.inst.keyspace.elements().saturating_mul(DIGEST_COST)) {
         return Ok(Progress::long_read());
     }
     let digest = ctx.inst.keyspace.digest().to_string();
