@@ -32,7 +32,7 @@ use crate::exec::spec::Handler;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
 use crate::resp::{OwnedArgs, Proto, Reply};
-use crate::sys::allocator;
+use crate::sys::{allocator, priority};
 use crate::util::output_buffer::OutputBuffer;
 
 /// The moment at which a handler's database is read.
@@ -131,14 +131,14 @@ impl ReadControl {
         self.cancelled.load(Relaxed)
     }
 
-    /// Bytes that the read takes, as of some thousand elements ago.
+    /// Bytes that the read takes, as of half a millisecond ago.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 }
 
 /// Elements between two looks at what the main thread says.
-const LOOK_EVERY: u32 = 1024;
+const LOOK_EVERY: u32 = 256;
 
 /// A reply is moved into a piece of its own when it has grown by so much.
 const PIECE_BYTES: usize = 64 << 10;
@@ -161,6 +161,9 @@ impl<'a> Away<'a> {
 
     #[cold]
     fn look(&self) -> bool {
+        if !priority::pace() {
+            return !self.control.is_cancelled();
+        }
         let bytes = allocator::thread_balance().wrapping_sub(self.balance);
         // Less than nothing, when something of before was freed.
         self.control.bytes.store(if bytes > i64::MAX as u64 { 0 } else { bytes }, Relaxed);

@@ -1,7 +1,8 @@
 //! The thread that answers long reads (`exec/long_read.rs`): one at a time, in order of arrival.
 //!
 //! It starts with the first read, and works for as long as the server runs. It reads a snapshot and allocates what it
-//! replies, and touches nothing else.
+//! replies, and touches nothing else. Where there are no more processors than busy threads it keeps the main thread
+//! waiting for half a millisecond at most (`sys/priority.rs`).
 
 use std::sync::mpsc::{Sender, channel};
 
@@ -9,6 +10,7 @@ use super::host::Mail;
 use crate::exec::long_read::{ReadDone, ReadJob};
 use crate::reactor::Mailbox;
 use crate::sys::clock::Clock;
+use crate::sys::priority;
 
 /// The way to the thread.
 #[derive(Default)]
@@ -49,7 +51,10 @@ fn run(job: ReadJob, mailbox: &Mailbox<Mail>, clock: Clock) {
 
 fn start(mailbox: Mailbox<Mail>, clock: Clock) -> Option<Sender<ReadJob>> {
     let (queue, arriving) = channel::<ReadJob>();
-    let read_all = move || arriving.into_iter().for_each(|job| run(job, &mailbox, clock));
+    let read_all = move || {
+        priority::begin_steady();
+        arriving.into_iter().for_each(|job| run(job, &mailbox, clock));
+    };
     std::thread::Builder::new().name("reader".to_owned()).spawn(read_all).ok()?;
     Some(queue)
 }

@@ -260,7 +260,7 @@ fn order<W: When>(
     }
     let by = wish.by.map(Pattern::of);
     let weights = Weights::of(&mut ctx.db, &mut ctx.pace, elements, by, wish.alpha).ok_or(NOT_NUMBERS)?;
-    Ok(weights.order(elements, wish.descending, range))
+    Ok(weights.order(&mut ctx.pace, elements, wish.descending, range))
 }
 
 fn show<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, wish: &Wish<'_>) -> ReadResult {

@@ -238,7 +238,18 @@ impl Weights {
     }
 
     /// The numbers of the elements that are at these places when all are in order.
-    pub fn order(&self, elements: &Texts, descending: bool, places: Range<usize>) -> Vec<usize> {
+    pub fn order(
+        &self,
+        pace: &mut impl Pace,
+        elements: &Texts,
+        descending: bool,
+        places: Range<usize>,
+    ) -> Vec<usize> {
+        // Sorting cannot be broken off, but the thread can rest in between.
+        let mut paced = |order: Ordering| {
+            pace.works_on();
+            order
+        };
         let directed = |order: Ordering| if descending { order.reverse() } else { order };
         let flip = if descending { u64::MAX } else { 0 };
         let mut pairs: Vec<(u64, usize)> = match self {
@@ -246,26 +257,27 @@ impl Weights {
             Weights::Numbers(numbers) => numbers.iter().map(|number| rank(*number)).zip(0..).collect(),
             Weights::Others(texts, there) => {
                 let mut all: Vec<usize> = (0..elements.len()).collect();
-                all.sort_by(|&a, &b| directed((there[a], texts.text(a)).cmp(&(there[b], texts.text(b)))));
+                all.sort_by(|&a, &b| paced(directed((there[a], texts.text(a)).cmp(&(there[b], texts.text(b))))));
                 return all[places].to_vec();
             }
         };
         pairs.iter_mut().for_each(|pair| pair.0 ^= flip);
         let by_text = |a: usize, b: usize| directed(elements.text(a).cmp(elements.text(b)));
         if places.len() < pairs.len() / SELECT_BELOW {
-            let by_both = |a: &(u64, usize), b: &(u64, usize)| a.0.cmp(&b.0).then_with(|| by_text(a.1, b.1));
+            let mut by_both =
+                |a: &(u64, usize), b: &(u64, usize)| paced(a.0.cmp(&b.0).then_with(|| by_text(a.1, b.1)));
             if places.end < pairs.len() {
-                pairs.select_nth_unstable_by(places.end, by_both);
+                pairs.select_nth_unstable_by(places.end, &mut by_both);
                 pairs.truncate(places.end);
             }
             if places.start > 0 && !places.is_empty() {
-                pairs.select_nth_unstable_by(places.start, by_both);
+                pairs.select_nth_unstable_by(places.start, &mut by_both);
             }
             pairs[places.clone()].sort_unstable_by(by_both);
         } else {
-            pairs.sort_unstable_by_key(|pair| pair.0);
+            pairs.sort_unstable_by(|a, b| paced(a.0.cmp(&b.0)));
             for equal in pairs.chunk_by_mut(|a, b| a.0 == b.0).filter(|equal| equal.len() > 1) {
-                equal.sort_unstable_by(|a, b| by_text(a.1, b.1));
+                equal.sort_unstable_by(|a, b| paced(by_text(a.1, b.1)));
             }
         }
         pairs[places].iter().map(|pair| pair.1).collect()
@@ -291,6 +303,7 @@ fn prefix(text: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::long_read::Here;
     use crate::util::rng::Rng;
 
     fn texts<T: AsRef<[u8]>>(all: &[T]) -> Texts {
@@ -361,7 +374,8 @@ mod tests {
                     let start = rng.index(len + 1);
                     let end = start + rng.index(len - start + 1);
                     for places in [0..len, start..end, start..start] {
-                        let found = weights.order(&elements, descending, places.clone());
+                        let mut pace = Here::ANYTHING;
+                        let found = weights.order(&mut pace, &elements, descending, places.clone());
                         let shown = |order: &[usize]| {
                             order.iter().map(|at| (&names[*at], (kind == 2).then_some(*at))).collect::<Vec<_>>()
                         };

@@ -430,7 +430,10 @@ fn reply<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, operation: Operation) ->
         return Ok(Progress::long_read());
     }
     let mut result = compute(sources, operation, &wish, &mut ctx.pace);
-    result.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.1.cmp(&b.1)));
+    result.sort_by(|a, b| {
+        ctx.pace.works_on();
+        a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.1.cmp(&b.1))
+    });
     reply_begin(ctx.reply, result.len(), wish.scores);
     for (score, member) in &result {
         reply_element(ctx.reply, Item::Bytes(member), wish.scores.then_some(*score));
