@@ -53,7 +53,7 @@ impl Server {
     fn turn_away(&mut self, conn: ConnId, line: &[u8]) {
         let mut out = OutputBuffer::new();
         out.bytes_mut().extend_from_slice(line);
-        let _ = self.host.reactor.write(conn, &mut out); // a peer that is gone already misses nothing
+        let _ = self.host.reactor.write(conn, &mut out, usize::MAX); // a peer that is gone already misses nothing
         self.host.reactor.close(conn);
     }
 }

@@ -12,6 +12,9 @@ const UNSENT_UNKNOWN_BYTES_MAX: usize = 1024;
 /// As much of a reply does not count for client-output-buffer-limit before it was tried to be sent.
 const REPLY_BYTES_FREE: usize = 16 * 1024;
 
+/// A client gets so much of its replies in one turn: the kernel copies it meanwhile, a quarter of a millisecond long.
+const WRITE_BYTES_MAX: usize = 512 * 1024;
+
 impl Server {
     /// Lists a client for flushing, once.
     pub(super) fn flush_later(&mut self, conn: ConnId) {
@@ -22,11 +25,20 @@ impl Server {
         }
     }
 
-    /// Sends what every listed client is owed: one write each.
+    /// Sends what every listed client is owed: one write each. What is more than that is sent in the next turns.
     pub(super) fn flush_all(&mut self) {
+        self.flush_up_to(WRITE_BYTES_MAX);
+    }
+
+    /// The same for a last time: as much as the sockets take.
+    pub(super) fn flush_all_now(&mut self) {
+        self.flush_up_to(usize::MAX);
+    }
+
+    fn flush_up_to(&mut self, most: usize) {
         let mut list = std::mem::take(&mut self.to_flush);
         for conn in list.drain(..) {
-            self.flush(conn);
+            self.flush(conn, most);
             let behind = self.inst.clients.of(conn).filter(|client| client.attention.has(Attention::BEHIND));
             if behind.is_some_and(|client| client.reply.out.len() <= self.owed_bytes_max() / 2) {
                 self.resume(conn.index);
@@ -38,7 +50,7 @@ impl Server {
         }
     }
 
-    fn flush(&mut self, conn: ConnId) {
+    fn flush(&mut self, conn: ConnId, most: usize) {
         let Some(client) = self.inst.clients.of_mut(conn) else { return };
         client.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !client.reply.out.is_empty() {
@@ -47,7 +59,7 @@ impl Server {
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(conn, CloseReason::OutputBufferFull);
             }
-            let outcome = self.host.reactor.write(conn, &mut client.reply.out);
+            let outcome = self.host.reactor.write(conn, &mut client.reply.out, most);
             let sent = (owed - client.reply.out.len()) as u64;
             client.output_bytes += sent;
             self.inst.stats.output_bytes += sent;
@@ -55,6 +67,10 @@ impl Server {
             match outcome {
                 WriteOutcome::Drained => {}
                 WriteOutcome::Blocked => return self.check_output(conn),
+                WriteOutcome::More => {
+                    self.check_output(conn);
+                    return self.flush_later(conn);
+                }
                 WriteOutcome::Failed(_) => return self.close(conn, CloseReason::Broken),
             }
         }

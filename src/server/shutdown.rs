@@ -79,7 +79,7 @@ impl Server {
                 // As with Redis, who insists gets the same exit code as if all had gone well.
             }
         }
-        self.flush_all();
+        self.flush_all_now();
         self.host.stop_listening();
         facts::remove_pidfile(&self.inst.config, &self.inst.log);
         self.inst.log.warning("Redis is now ready to exit, bye bye...", &[(keys::PID, &process::pid())]);
