@@ -290,7 +290,9 @@ fn handle(
         Handler::Admin(handler) => {
             handler(&mut AdminCtx { inst, client, host, command, origin }, args).map(|()| Progress::Done)
         }
-        Handler::AdminBlocking(handler) | Handler::AdminRead { now: handler, .. } => handler(&mut AdminCtx { inst, client, host, command, origin }, args),
+        Handler::AdminBlocking(handler) | Handler::AdminRead { now: handler, .. } => {
+            handler(&mut AdminCtx { inst, client, host, command, origin }, args)
+        }
         Handler::Container => Err(error::wrong_arity(&command.full_name)),
     };
     #[cfg(debug_assertions)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::exec::instance::Instance;
 use crate::exec::persistence::Snapshots;
-use crate::exec::readers::ReadCounts;
 use crate::exec::rates::Rates;
+use crate::exec::readers::ReadCounts;
 
 /// Counts of the whole instance, all since the start or the last CONFIG RESETSTAT.
 #[derive(Default)]

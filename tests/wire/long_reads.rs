@@ -143,7 +143,8 @@ fn later_requests_wait_and_others_do_not() {
     assert!(line.lines().any(|line| line.contains(" flags=b ") && line.contains(" cmd=sort ")), "{line}");
     assert_eq!((other.info("blocked_clients").as_str(), other.info("snapshot_reads").as_str()), ("0", "0"));
     other.expect("GET k", "\"v\"");
-    let id: u64 = line.lines().find(|line| line.contains("cmd=sort")).unwrap()[3..].split(' ').next().unwrap().parse().unwrap();
+    let id: u64 =
+        line.lines().find(|line| line.contains("cmd=sort")).unwrap()[3..].split(' ').next().unwrap().parse().unwrap();
     other.expect(&format!("CLIENT UNBLOCK {id}"), "0");
     let sorted = reader.read();
     assert_eq!(sorted.items().len(), MANY);

@@ -280,12 +280,7 @@ fn show<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, wish: &Wish<'_>) -> ReadR
 
 /// What patterns name for each element can be more than all data: the same element may be there many times, and name a
 /// large value with each of many patterns. So there is a limit to it.
-fn reply<W: When>(
-    ctx: &mut Ctx<'_, W>,
-    elements: &Texts,
-    chosen: &[usize],
-    gets: &[Pattern<'_>],
-) -> CommandResult {
+fn reply<W: When>(ctx: &mut Ctx<'_, W>, elements: &Texts, chosen: &[usize], gets: &[Pattern<'_>]) -> CommandResult {
     let texts = chosen.iter().map(|at| elements.text(*at));
     if gets.is_empty() {
         ctx.reply.array(chosen.len());

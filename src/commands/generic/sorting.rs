@@ -238,13 +238,7 @@ impl Weights {
     }
 
     /// The numbers of the elements that are at these places when all are in order.
-    pub fn order(
-        &self,
-        pace: &mut impl Pace,
-        elements: &Texts,
-        descending: bool,
-        places: Range<usize>,
-    ) -> Vec<usize> {
+    pub fn order(&self, pace: &mut impl Pace, elements: &Texts, descending: bool, places: Range<usize>) -> Vec<usize> {
         // Sorting cannot be broken off, but the thread can rest in between.
         let mut paced = |order: Ordering| {
             pace.works_on();
@@ -264,8 +258,7 @@ impl Weights {
         pairs.iter_mut().for_each(|pair| pair.0 ^= flip);
         let by_text = |a: usize, b: usize| directed(elements.text(a).cmp(elements.text(b)));
         if places.len() < pairs.len() / SELECT_BELOW {
-            let mut by_both =
-                |a: &(u64, usize), b: &(u64, usize)| paced(a.0.cmp(&b.0).then_with(|| by_text(a.1, b.1)));
+            let mut by_both = |a: &(u64, usize), b: &(u64, usize)| paced(a.0.cmp(&b.0).then_with(|| by_text(a.1, b.1)));
             if places.end < pairs.len() {
                 pairs.select_nth_unstable_by(places.end, &mut by_both);
                 pairs.truncate(places.end);

@@ -380,7 +380,11 @@ fn compute(
                     }
                 });
             }
-            result.extend(all.into_iter().map(|(member, score)| (score, member)));
+            result.reserve_exact(all.len());
+            for (member, score) in all {
+                result.push((score, member));
+                pace.works_on();
+            }
         }
         Operation::Inter => {
             let Some(((first, weight), others)) = sources.split_first() else { return result };
@@ -435,8 +439,9 @@ fn reply<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, operation: Operation) ->
         a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.1.cmp(&b.1))
     });
     reply_begin(ctx.reply, result.len(), wish.scores);
-    for (score, member) in &result {
-        reply_element(ctx.reply, Item::Bytes(member), wish.scores.then_some(*score));
+    // Each is freed when it is sent: a million at once would take a while.
+    for (score, member) in result {
+        reply_element(ctx.reply, Item::Bytes(&member), wish.scores.then_some(score));
         if !ctx.pace.goes_on(ctx.reply) {
             break;
         }

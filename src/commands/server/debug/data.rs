@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::blocking::Progress;
 use crate::collections::quicklist::set_large_from;
 use crate::db::{AccessPolicy, EntryRef};
 use crate::exec::args;
-use crate::blocking::Progress;
 use crate::exec::ctx::{AdminCtx, Ctx, ReadResult};
 use crate::exec::debug::{ReloadError, ReloadOptions};
 use crate::exec::error::{self, CommandError, CommandResult};
