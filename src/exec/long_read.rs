@@ -191,6 +191,9 @@ impl Pace for Away<'_> {
         let kept = *self.kept.get_or_insert_with(|| reply.out.bytes_mut().len());
         if reply.out.unsealed(kept) >= PIECE_BYTES {
             reply.out.seal(kept);
+            if self.room.is_exceeded(reply) {
+                return false;
+            }
         }
         self.works_on()
     }

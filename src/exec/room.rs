@@ -55,6 +55,11 @@ impl ReplyRoom {
         if bytes > self.bytes_max { Err(error::REPLY_TOO_LARGE) } else { Ok(()) }
     }
 
+    /// Whether the client is closed for what it is owed already, so that more would be for nobody.
+    pub(super) fn is_exceeded(&self, reply: &Reply) -> bool {
+        reply.out.len() > self.owed_max
+    }
+
     /// After a piece was written: whether more should be. A reply that is refused is taken back.
     #[inline]
     pub fn goes_on(&self, reply: &mut Reply) -> Result<bool, CommandError> {
@@ -62,7 +67,7 @@ impl ReplyRoom {
         if refused.is_err() {
             reply.out.truncate_to(self.from);
         }
-        refused.map(|()| reply.out.len() <= self.owed_max)
+        refused.map(|()| !self.is_exceeded(reply))
     }
 }
 
