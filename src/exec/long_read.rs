@@ -32,7 +32,8 @@ use crate::exec::spec::Handler;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
 use crate::resp::{OwnedArgs, Proto, Reply};
-use crate::sys::{allocator, priority};
+use crate::sys::allocator::ThreadBalance;
+use crate::sys::priority;
 use crate::util::output_buffer::OutputBuffer;
 
 /// The moment at which a handler's database is read.
@@ -131,7 +132,7 @@ impl ReadControl {
         self.cancelled.load(Relaxed)
     }
 
-    /// Bytes that the read takes, as of half a millisecond ago.
+    /// Bytes that the read takes, as of some hundred elements ago.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
@@ -150,24 +151,29 @@ pub struct Away<'a> {
     looked_at: u32,
     /// Bytes of the reply that stay in its buffer: the header, whose length may come last, and the first element.
     kept: Option<usize>,
-    /// What the thread had allocated and not freed before.
-    balance: u64,
+    /// What the thread has allocated and not freed, and what of that was before.
+    balance: ThreadBalance,
+    before: u64,
 }
 
 impl<'a> Away<'a> {
     fn new(control: &'a ReadControl, room: ReplyRoom) -> Away<'a> {
-        Away { control, room, looked_at: 0, kept: None, balance: allocator::thread_balance() }
+        let balance = ThreadBalance::new();
+        Away { control, room, looked_at: 0, kept: None, before: balance.bytes(), balance }
     }
 
     #[cold]
     fn look(&self) -> bool {
-        if !priority::pace() {
-            return !self.control.is_cancelled();
-        }
-        let bytes = allocator::thread_balance().wrapping_sub(self.balance);
+        self.tell();
+        priority::pace();
+        !self.control.is_cancelled()
+    }
+
+    /// Tells the main thread what this read takes.
+    fn tell(&self) {
+        let bytes = self.balance.bytes().wrapping_sub(self.before);
         // Less than nothing, when something of before was freed.
         self.control.bytes.store(if bytes > i64::MAX as u64 { 0 } else { bytes }, Relaxed);
-        !self.control.is_cancelled()
     }
 }
 
@@ -260,8 +266,12 @@ impl ReadJob {
             Handler::Data(_) | Handler::Blocking(_) | Handler::Admin(_) | Handler::AdminBlocking(_) => Ok(()),
             Handler::Container => Ok(()),
         };
-        let counts = ctx.db.counts();
-        drop(ctx);
+        let Ctx { db, pace, .. } = ctx;
+        let counts = db.counts();
+        drop(db);
+        // What is left is the reply, which the main thread does not have yet.
+        pace.tell();
+        drop(pace);
         drop(snapshot);
         ReadDone { number, client, result, reply: reply.out, counts, _request: request }
     }

@@ -151,8 +151,9 @@ impl Instance {
     /// Asks the allocator again, and notes a new peak.
     pub fn refresh_memory(&mut self) -> MemoryStats {
         self.keyspace.memory_is_counted();
-        self.readers.see_memory();
         let stats = self.memory.used.refresh();
+        // Afterwards, so that it is rather more than the allocator knows of.
+        self.readers.see_memory();
         self.memory.allocator = stats;
         self.memory.used.note(self.used_memory());
         if self.memory.peak() > self.memory.peak_noted {
