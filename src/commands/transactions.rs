@@ -93,21 +93,21 @@ static UNWATCH: CommandSpec = CommandSpec {
 };
 
 fn multi(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    if ctx.client.transaction.is_some() {
+    if ctx.session.transaction.is_some() {
         return Err(error::NESTED_MULTI);
     }
-    ctx.client.transaction = Some(Box::new(Transaction::default()));
-    ctx.client.attention.put(Attention::IN_MULTI, true);
+    ctx.session.transaction = Some(Box::new(Transaction::default()));
+    ctx.session.attention.put(Attention::IN_MULTI, true);
     ctx.reply().ok();
     Ok(())
 }
 
 fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let Some(transaction) = ctx.client.transaction.take() else {
+    let Some(transaction) = ctx.session.transaction.take() else {
         return Err(error::EXEC_WITHOUT_MULTI);
     };
-    let dirty = ctx.client.watching > 0 && ctx.inst.keyspace.is_watch_dirty(ctx.client.id, ctx.inst.now_ms);
-    ctx.inst.end_transaction(ctx.client);
+    let dirty = ctx.session.watching > 0 && ctx.inst.keyspace.is_watch_dirty(ctx.session.id, ctx.inst.now_ms);
+    ctx.inst.end_transaction(ctx.session);
     if transaction.is_failed() {
         return Err(error::EXEC_ABORT);
     }
@@ -120,36 +120,36 @@ fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     for queued in transaction.queue() {
         let command = ctx.inst.table.by_id(queued.command);
         let request = Request { command, args: queued.args.view(), first_key_hash: None };
-        call::execute(ctx.inst, ctx.client, ctx.host, &request, Origin::Exec);
+        call::execute(ctx.inst, ctx.session, ctx.host, &request, Origin::Exec);
     }
     ctx.inst.stats.turns.nested_ns += ctx.inst.stamp_ns.saturating_sub(began_ns);
     Ok(())
 }
 
 fn discard(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    if ctx.client.transaction.is_none() {
+    if ctx.session.transaction.is_none() {
         return Err(error::DISCARD_WITHOUT_MULTI);
     }
-    ctx.inst.end_transaction(ctx.client);
+    ctx.inst.end_transaction(ctx.session);
     ctx.reply().ok();
     Ok(())
 }
 
 fn watch(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    if ctx.client.transaction.is_some() {
+    if ctx.session.transaction.is_some() {
         return Err(error::WATCH_IN_MULTI);
     }
-    let (id, now_ms) = (ctx.client.id, ctx.inst.now_ms);
+    let (id, now_ms) = (ctx.session.id, ctx.inst.now_ms);
     for key in args.iter().skip(1) {
-        ctx.inst.keyspace.watch_key(ctx.client.db as usize, key, id, now_ms);
+        ctx.inst.keyspace.watch_key(ctx.session.db as usize, key, id, now_ms);
     }
-    ctx.client.watching = ctx.inst.keyspace.watch().watched_by(id) as u32;
+    ctx.session.watching = ctx.inst.keyspace.watch().watched_by(id) as u32;
     ctx.reply().ok();
     Ok(())
 }
 
 fn unwatch(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    ctx.inst.unwatch(ctx.client);
+    ctx.inst.unwatch(ctx.session);
     ctx.reply().ok();
     Ok(())
 }

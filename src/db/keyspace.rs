@@ -14,6 +14,7 @@ use super::evict::Pool;
 use super::expiry::ExpiryIndex;
 use super::lazyfree::{Garbage, LazyFree, goes_away};
 use super::sizes::SizeBook;
+use super::trace::Trace;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Leftover, Table, TableStats};
@@ -58,7 +59,7 @@ pub(super) struct Side {
     pub charges: Charges,
     /// While a file is loaded.
     pub seen: Option<SeenPieces>,
-    pub expired: Vec<ExpiredKey>,
+    pub trace: Trace,
     pub rng: Rng,
     pub pool: Pool,
     pub checked: Checked,
@@ -103,8 +104,6 @@ pub struct Options {
     pub keep_expired: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION clears it: RESTORE believes the checksums of payloads.
     pub payload_checksums: bool,
-    /// Somebody propagates, notifies or invalidates: note the name of every key that goes by itself.
-    pub note_expired: bool,
 }
 
 impl Default for Options {
@@ -119,7 +118,6 @@ impl Default for Options {
             active_expire: true,
             keep_expired: false,
             payload_checksums: true,
-            note_expired: false,
         }
     }
 }
@@ -142,14 +140,6 @@ impl Stats {
     pub fn reset(&mut self) {
         *self = Stats { dirty: self.dirty, ..Stats::default() };
     }
-}
-
-/// A key that was deleted without a command: to be propagated, notified and invalidated by those above.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExpiredKey {
-    pub db: u32,
-    pub key: Box<[u8]>,
-    pub cause: Cause,
 }
 
 /// Why a key went by itself.
@@ -187,7 +177,7 @@ impl Keyspace {
                 lazy: LazyFree::default(),
                 charges: Charges::new(dbs),
                 seen: None,
-                expired: Vec::new(),
+                trace: Trace::default(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
                 checked: Checked::default(),
@@ -322,17 +312,6 @@ impl Keyspace {
         self.side.lazy.see_freed();
     }
 
-    /// Keys that went by themselves were noted since they were last taken.
-    #[inline]
-    pub fn has_expired(&self) -> bool {
-        !self.side.expired.is_empty()
-    }
-
-    /// The keys that went by themselves since the last call, in order; only under [`Options::note_expired`].
-    pub fn take_expired(&mut self) -> Vec<ExpiredKey> {
-        std::mem::take(&mut self.side.expired)
-    }
-
     /// What snapshots hold back (INFO current_cow_size, MEMORY STATS).
     pub fn heap_stats(&self) -> HeapStats {
         self.heap.stats()
@@ -373,33 +352,40 @@ impl Keyspace {
 }
 
 impl Side {
-    /// A key was written, or deleted if it does not `exist` any more.
+    /// A key was written.
     #[inline]
-    pub fn changed(&mut self, db: usize, key: &[u8], exists: bool) {
-        self.changed_by(db, key, exists, 1);
+    pub fn changed(&mut self, db: usize, key: &[u8]) {
+        self.changed_by(db, key, 1);
     }
 
     /// As [`Self::changed`], for `count` elements of the value.
     #[inline]
-    pub fn changed_by(&mut self, db: usize, key: &[u8], exists: bool, count: usize) {
+    pub fn changed_by(&mut self, db: usize, key: &[u8], count: usize) {
         self.checked.writes(key);
         self.stats.dirty += count as u64;
-        self.touch_watchers(db, key, exists);
+        self.touch(db, key, true);
     }
 
-    /// As [`Self::changed_by`], but for those who watch the key nothing has happened: only who waits for it is told.
+    /// A key was deleted by a command.
     #[inline]
-    pub fn changed_aside(&mut self, db: usize, key: &[u8], count: usize) {
+    pub fn deleted(&mut self, db: usize, key: &[u8]) {
         self.checked.writes(key);
-        self.stats.dirty += count as u64;
-        if !self.blocking_keys.is_idle() {
-            self.blocking_keys.touch(db as u32, key);
+        self.stats.dirty += 1;
+        self.touch(db, key, false);
+    }
+
+    /// A command changed a key, or deleted it: watchers, blocked clients and caches hear of it.
+    #[inline]
+    pub fn touch(&mut self, db: usize, key: &[u8], exists: bool) {
+        if !(self.watch.is_idle() & self.blocking_keys.is_idle() & self.trace.is_idle()) {
+            self.touch_now(db, key, exists);
+            self.trace.touch(key);
         }
     }
 
-    /// Tells those who have an eye on the key: watchers, and blocked clients.
-    #[inline]
-    pub fn touch_watchers(&mut self, db: usize, key: &[u8], exists: bool) {
+    #[cold]
+    #[inline(never)]
+    fn touch_now(&mut self, db: usize, key: &[u8], exists: bool) {
         if !self.watch.is_idle() {
             self.watch.touch(db as u32, key, exists);
         }
@@ -454,14 +440,16 @@ impl Side {
 
     /// Somebody wants to know which keys go by themselves.
     pub fn must_name_gone(&self) -> bool {
-        self.options.note_expired || !self.watch.is_idle() || !self.blocking_keys.is_idle()
+        !(self.trace.is_idle() && self.watch.is_idle() && self.blocking_keys.is_idle())
     }
 
     /// A key was deleted without a command.
     pub fn note_gone(&mut self, db: usize, key: &[u8], cause: Cause) {
-        self.touch_watchers(db, key, false);
-        if self.options.note_expired {
-            self.expired.push(ExpiredKey { db: db as u32, key: key.into(), cause });
-        }
+        self.touch_now(db, key, false);
+        let lazily = match cause {
+            Cause::Expired => self.options.lazy_expire,
+            Cause::Evicted => self.options.lazy_evict,
+        };
+        self.trace.note_gone(db, key, cause, lazily);
     }
 }

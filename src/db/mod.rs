@@ -30,6 +30,7 @@
 //! | [`transfer`] | RENAME, MOVE, COPY |
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
 //! | [`watch`] | who watches what |
+//! | [`trace`] | what a write leaves behind: commands to propagate, events, changed keys |
 //! | [`blocking_keys`] | which keys blocked clients wait for |
 //! | [`defrag`] | moving what lies in sparse memory |
 //! | [`lazyfree`] | the thread that frees |
@@ -67,6 +68,7 @@ pub mod slot;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 pub mod transfer;
 pub mod watch;
 pub mod whole;
@@ -76,13 +78,14 @@ pub use data::{DbMut, IncrError};
 #[cfg(debug_assertions)]
 pub use declared::Declared;
 pub use entry::{EntryRef, Key};
-pub use keyspace::{Cause, DbInfo, ExpiredKey, Keyspace, Options, Stats};
+pub use keyspace::{Cause, DbInfo, Keyspace, Options, Stats};
 pub use load::{Loaded, LoadedEntry};
 pub use past::{Lookups, PastDb};
 pub use place::Reading;
 pub use read::Readable;
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
+pub use trace::{Event, KeyEvent, Op, Touched, Trace};
 pub use transfer::Transfer;
 pub use whole::FlushMode;
 

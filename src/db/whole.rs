@@ -36,6 +36,7 @@ impl Keyspace {
         let Keyspace { dbs, heap, side } = self;
         let db = &mut dbs[at];
         side.checked.writes_all();
+        side.trace.touch_all();
         let keys = db.table.len();
         if keys == 0 {
             return 0;
@@ -85,6 +86,9 @@ impl Keyspace {
         }
         if a != b && !side.blocking_keys.is_idle() {
             [a, b].into_iter().for_each(|at| side.blocking_keys.touch_db(at as u32));
+        }
+        if a != b {
+            side.trace.touch_all();
         }
         dbs.swap(a, b);
         side.sizes.swap(a, b);

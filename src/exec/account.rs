@@ -1,6 +1,6 @@
 //! What is noted of each command and each turn: statistics, the slow log, the latency monitor.
 
-use crate::client::Client;
+use crate::client::Session;
 use crate::config::Config;
 use crate::exec::instance::Instance;
 use crate::exec::spec::Flags;
@@ -41,7 +41,7 @@ impl Instance {
     #[inline]
     pub(super) fn account(
         &mut self,
-        client: &Client,
+        session: &Session,
         command: &'static Command,
         args: Args<'_>,
         duration_ns: u64,
@@ -51,14 +51,14 @@ impl Instance {
         stats.record(duration_ns, failed, self.thresholds.track_latency);
         self.stats.commands += 1;
         if duration_ns >= self.thresholds.slow_ns.min(self.thresholds.latency_ns) {
-            self.account_slow(client, command, args, duration_ns);
+            self.account_slow(session, command, args, duration_ns);
         }
     }
 
     /// The same of one that another thread has read for: `reading_ns` of its duration did not keep anybody waiting.
     pub(super) fn account_read(
         &mut self,
-        client: &Client,
+        session: &Session,
         command: &'static Command,
         args: Args<'_>,
         (duration_ns, reading_ns): (u64, u64),
@@ -67,13 +67,13 @@ impl Instance {
         let stats = &self.metrics.commands[usize::from(command.id)];
         stats.record(duration_ns, failed, self.thresholds.track_latency);
         self.stats.commands += 1;
-        self.log_slow(client, command, args, duration_ns);
+        self.log_slow(session, command, args, duration_ns);
         self.note_latency("long-read", reading_ns);
     }
 
     #[cold]
-    fn account_slow(&mut self, client: &Client, command: &'static Command, args: Args<'_>, duration_ns: u64) {
-        self.log_slow(client, command, args, duration_ns);
+    fn account_slow(&mut self, session: &Session, command: &'static Command, args: Args<'_>, duration_ns: u64) {
+        self.log_slow(session, command, args, duration_ns);
         let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };
         if self.note_latency(event, duration_ns) {
             self.thresholds.noted_ns += duration_ns;
@@ -81,12 +81,11 @@ impl Instance {
     }
 
     /// The slow log.
-    fn log_slow(&mut self, client: &Client, command: &'static Command, args: Args<'_>, duration_ns: u64) {
+    fn log_slow(&mut self, session: &Session, command: &'static Command, args: Args<'_>, duration_ns: u64) {
         if duration_ns >= self.thresholds.slow_ns && !command.flags.has(Flags::SKIP_SLOWLOG) {
-            let about = &client.about;
             let len_max = self.config.observability.slowlog_max_len as usize;
             let request = (command.spec, args);
-            let who = (about.addr.as_str(), about.name.as_slice());
+            let who = (self.clients.addr_of(session), session.about.name.as_slice());
             self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, request, who, len_max);
         }
     }

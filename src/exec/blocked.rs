@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::blocking::{BlockedClient, Wait, WaitFor};
-use crate::client::{Attention, Client, ClientId};
+use crate::client::{Attention, ClientId, Session};
 use crate::exec::call::{self, Origin, Outcome, Request};
 use crate::exec::ctx::Host;
 use crate::exec::error::CommandError;
@@ -44,7 +44,7 @@ impl Instance {
         let now_ns = host.now_ns();
         while let Some(id) = self.blocked.due(now_ns) {
             if !self.end_wait(host, id, WaitEnd::Timeout) {
-                // Somebody whose box is out cannot be waiting; but a loop must not hang on that.
+                // Somebody whose session is out cannot be waiting; but a loop must not hang on that.
                 self.blocked.remove(self.keyspace.blocking_keys_mut(), id);
             }
         }
@@ -59,9 +59,7 @@ impl Instance {
         if self.keyspace.blocking_keys().has_ready() {
             serve(self, host);
         }
-        if !self.outbox.is_empty() {
-            call::deliver(self, None);
-        }
+        self.deliver(None);
     }
 
     /// What a client has waited for to be freed is freed. It may have gone, or been unblocked.
@@ -76,36 +74,36 @@ impl Instance {
         let Some(blocked) = self.blocked.client(id).filter(|blocked| blocked.wait.what != WaitFor::Reader) else {
             return false;
         };
-        let Some(mut client) = self.clients.take_by_id(id) else { return false };
-        let before = client.reply.out.mark();
+        let Some(mut session) = self.clients.take_by_id(id) else { return false };
+        let before = session.reply.out.mark();
         let result = match end {
             WaitEnd::Timeout if blocked.wait.what == WaitFor::Memory => {
-                client.reply.ok();
+                session.reply.ok();
                 Ok(())
             }
             WaitEnd::Timeout => {
-                client.reply.null_array();
+                session.reply.null_array();
                 Ok(())
             }
             WaitEnd::Error => Err(UNBLOCKED),
         };
         let request = again_request(self, &blocked);
-        call::finish(self, &mut client, host, &request, Origin::Unblocked(&blocked), result, 0);
-        unblock(self, &mut client, before);
-        self.clients.put_back(client);
+        call::finish(self, &mut session, host, &request, Origin::Unblocked(&blocked), result, 0);
+        unblock(self, &mut session, before);
+        self.clients.put_back(session);
         true
     }
 
     /// Takes a client out of the queues, without a word.
-    pub fn stop_waiting(&mut self, client: &mut Client) -> Option<Rc<BlockedClient>> {
-        if !client.attention.has(Attention::BLOCKED.or(Attention::READING)) {
+    pub fn stop_waiting(&mut self, session: &mut Session) -> Option<Rc<BlockedClient>> {
+        if !session.attention.has(Attention::BLOCKED.or(Attention::READING)) {
             return None;
         }
-        if client.attention.has(Attention::READING) {
-            self.readers.forget(client.id);
+        if session.attention.has(Attention::READING) {
+            self.readers.forget(session.id);
         }
-        client.attention.put(Attention::BLOCKED.or(Attention::READING), false);
-        self.blocked.remove(self.keyspace.blocking_keys_mut(), client.id)
+        session.attention.put(Attention::BLOCKED.or(Attention::READING), false);
+        self.blocked.remove(self.keyspace.blocking_keys_mut(), session.id)
     }
 }
 
@@ -114,7 +112,7 @@ impl Instance {
 #[inline(never)]
 pub(super) fn block(
     inst: &mut Instance,
-    client: &mut Client,
+    session: &mut Session,
     host: &mut dyn Host,
     request: &Request<'_>,
     origin: Origin<'_>,
@@ -124,32 +122,32 @@ pub(super) fn block(
     inst.stamp_ns = host.now_ns();
     let spent_ns = inst.stamp_ns.saturating_sub(began_ns);
     let Request { command, args, .. } = *request;
-    client.last_command = command.id;
+    session.last_command = command.id;
     if let Origin::Unblocked(blocked) = origin {
         // In vain: it goes on waiting where it stood.
         blocked.spent_ns.set(blocked.spent_ns.get() + spent_ns);
         if wait.what == WaitFor::Reader {
-            readers::begin(inst, host, client, request);
+            readers::begin(inst, host, session, request);
         }
         return;
     }
     if inst.alert.has(Alert::MONITORED) {
-        monitor::feed(inst, client, command, args, host.wall_us());
+        monitor::feed(inst, session, command, args, host.wall_us());
     }
     let as_ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let blocked = BlockedClient {
         deadline_ns: wait.timeout.map(|time| began_ns.saturating_add(as_ns(time))),
         wait,
-        db: client.db,
+        db: session.db,
         command: command.id,
         request: args.into(),
         spent_ns: Cell::new(spent_ns),
     };
     let reads = blocked.wait.what == WaitFor::Reader;
-    client.attention.put(if reads { Attention::READING } else { Attention::BLOCKED }, true);
-    inst.blocked.add(inst.keyspace.blocking_keys_mut(), client.id, blocked);
+    session.attention.put(if reads { Attention::READING } else { Attention::BLOCKED }, true);
+    inst.blocked.add(inst.keyspace.blocking_keys_mut(), session.id, blocked);
     if reads {
-        readers::begin(inst, host, client, request);
+        readers::begin(inst, host, session, request);
     }
 }
 
@@ -179,36 +177,42 @@ pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
 
 /// Runs the request of a client that waits.
 pub(super) fn again(inst: &mut Instance, host: &mut dyn Host, id: ClientId) {
-    let Some(mut client) = inst.clients.take_by_id(id) else { return };
-    if !client.attention.has(Attention::CLOSE_NOW.or(Attention::CLOSING)) {
-        try_again(inst, host, &mut client);
+    let Some(mut session) = inst.clients.take_by_id(id) else { return };
+    if !session.attention.has(Attention::CLOSE_NOW.or(Attention::CLOSING)) {
+        try_again(inst, host, &mut session);
     }
-    inst.clients.put_back(client);
+    inst.clients.put_back(session);
 }
 
-fn try_again(inst: &mut Instance, host: &mut dyn Host, client: &mut Client) {
-    let Some(blocked) = inst.blocked.client(client.id) else { return };
+fn try_again(inst: &mut Instance, host: &mut dyn Host, session: &mut Session) {
+    let Some(blocked) = inst.blocked.client(session.id) else { return };
     let (request, origin) = (again_request(inst, &blocked), Origin::Unblocked(&blocked));
-    let before = client.reply.out.mark();
-    match gate::check(inst, client, host, &request, origin) {
+    let before = session.reply.out.mark();
+    match gate::check(inst, session, host, &request, origin) {
         Verdict::Run => {
             let ready = inst.keyspace.blocking_keys().ready_len();
-            match call::execute(inst, client, host, &request, origin) {
-                Outcome::Done => unblock(inst, client, before),
+            match call::execute(inst, session, host, &request, origin) {
+                Outcome::Done => {
+                    inst.end_unit();
+                    unblock(inst, session, before);
+                }
                 Outcome::Blocked | Outcome::Postponed => inst.keyspace.blocking_keys_mut().truncate_ready(ready),
             }
         }
         Verdict::Postpone => {
             // It arrives anew when the pause is over.
-            inst.stop_waiting(client);
-            client.deferred.push_front(blocked.request.clone());
-            client.attention.put(Attention::PAUSED, true);
-            inst.asks.push(Ask::HoldBack(client.conn));
+            inst.stop_waiting(session);
+            session.owe_late();
+            if let Some(connection) = inst.clients.connection_of_mut(session) {
+                connection.deferred.push_front(blocked.request.clone());
+                session.attention.put(Attention::PAUSED, true);
+                inst.asks.push(Ask::HoldBack(connection.conn));
+            }
         }
         Verdict::Refuse(error) => {
             inst.metrics.commands[usize::from(request.command.id)].rejected.inc();
-            call::finish(inst, client, host, &request, origin, Err(error), 0);
-            unblock(inst, client, before);
+            call::finish(inst, session, host, &request, origin, Err(error), 0);
+            unblock(inst, session, before);
         }
         Verdict::Queue => {} // nobody blocks inside MULTI
     }
@@ -220,9 +224,10 @@ fn again_request<'w>(inst: &Instance, blocked: &'w BlockedClient) -> Request<'w>
 }
 
 /// A blocked client's request is over and answered: it goes on with what it sent meanwhile.
-pub(super) fn unblock(inst: &mut Instance, client: &mut Client, before: Mark) {
-    inst.stop_waiting(client);
-    call::apply_reply_rules(client, before);
-    client.commands += 1;
-    inst.asks.push(Ask::GoOn(client.conn));
+pub(super) fn unblock(inst: &mut Instance, session: &mut Session, before: Mark) {
+    inst.stop_waiting(session);
+    call::apply_reply_rules(session, before);
+    session.owe_late();
+    session.commands += 1;
+    inst.asks.extend(session.conn.map(Ask::GoOn));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::blocking::{Progress, Wait, WaitFor};
-use crate::client::{About, Attention};
+use crate::client::{Attention, Endpoint};
 use crate::config::{self, Config};
 use crate::db::Keyspace;
 use crate::exec::args;
@@ -121,6 +121,10 @@ impl Host for TestHost {
         Box::new(drop)
     }
 
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
     }
@@ -159,7 +163,7 @@ impl World {
             now_ms: 1_700_000_000_000,
         });
         for index in 0..count {
-            inst.clients.add(ConnId { index, generation: 1 }, About::default(), 0);
+            inst.clients.add(ConnId { index, generation: 1 }, Endpoint::default(), 0);
         }
         World { inst, host: TestHost::default() }
     }
@@ -167,24 +171,24 @@ impl World {
     /// Client `n`, from 1 on, says this; what it was told at once.
     fn say(&mut self, n: u32, request: &str) -> String {
         let owned = OwnedArgs::from_parts(request.split(' '));
-        let mut client = self.inst.clients.take(n - 1).expect("a client");
-        assert!(!client.attention.has(Attention::HELD), "the server does not let it speak");
+        let mut session = self.inst.clients.take(n - 1).expect("a client");
+        assert!(!session.attention.has(Attention::HELD), "the server does not let it speak");
         let found = self.inst.table.lookup(owned.view());
-        let ran = call::request(&mut self.inst, &mut client, &mut self.host, found, owned.view(), None);
+        let ran = call::request(&mut self.inst, &mut session, &mut self.host, found, owned.view(), None);
         assert_ne!(ran, Outcome::Postponed);
-        self.inst.clients.put_back(client);
+        self.inst.clients.put_back(session);
         self.told(n)
     }
 
     fn told(&mut self, n: u32) -> String {
-        let out = &mut self.inst.clients.at_mut(n - 1).expect("a client").reply.out;
+        let out = &mut self.inst.clients.at_mut(n - 1).expect("a client").session.reply.out;
         let text = String::from_utf8(out.to_vec()).expect("text");
         out.clear();
         text.replace("\r\n", " ").trim_end().to_owned()
     }
 
     fn is_blocked(&self, n: u32) -> bool {
-        self.inst.clients.at(n - 1).expect("a client").attention.has(Attention::BLOCKED)
+        self.inst.clients.at(n - 1).expect("a client").session.attention.has(Attention::BLOCKED)
     }
 
     fn going_on(&mut self) -> Vec<u32> {
@@ -259,7 +263,7 @@ fn woken_by_another_client() {
 fn a_client_that_goes_is_forgotten() {
     let mut w = World::with_clients(2);
     w.say(1, "take k 0");
-    let mut gone = w.inst.clients.remove(0).expect("there");
+    let (mut gone, _) = w.inst.clients.remove(ConnId { index: 0, generation: 1 }).expect("there");
     w.inst.forget(&mut gone, crate::exec::instance::CloseReason::Broken);
     assert!(w.inst.blocked.is_empty() && w.inst.keyspace.blocking_keys().is_idle());
     assert_eq!(w.inst.blocked_clients(), 0);
@@ -270,7 +274,7 @@ fn a_client_that_goes_is_forgotten() {
 #[test]
 fn replies_that_are_not_wanted() {
     let mut w = World::with_clients(2);
-    w.inst.clients.at_mut(0).expect("there").attention.put(Attention::REPLY_SKIP_NEXT, true);
+    w.inst.clients.at_mut(0).expect("there").session.attention.put(Attention::REPLY_SKIP_NEXT, true);
     w.say(1, "take k 0");
     w.say(2, "put k v");
     assert_eq!(w.told(1), "", "CLIENT REPLY SKIP");
@@ -291,8 +295,8 @@ fn a_pause_comes_first() {
     db.set_bytes(key, b"v", crate::db::ExpiryUpdate::Clear);
     w.inst.serve_waits(&mut w.host);
     let client = w.inst.clients.at(0).expect("there");
-    assert!(client.attention.has(Attention::PAUSED) && !client.attention.has(Attention::BLOCKED));
-    assert_eq!(client.deferred.len(), 1);
+    assert!(client.session.attention.has(Attention::PAUSED) && !client.session.attention.has(Attention::BLOCKED));
+    assert_eq!(client.connection.deferred.len(), 1);
     assert!(w.inst.asks.iter().any(|ask| matches!(ask, Ask::HoldBack(_))));
     assert!(w.inst.blocked.is_empty());
 }

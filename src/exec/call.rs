@@ -16,12 +16,12 @@
 //! command is the one before the next: one reading a command.
 
 use crate::blocking::{BlockedClient, Progress};
-use crate::client::{Attention, Client};
+use crate::client::{Attention, Session};
 use crate::exec::blocked;
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult, until_nul};
 use crate::exec::gate::{self, Verdict};
-use crate::exec::instance::{Alert, Ask, CloseReason, Instance};
+use crate::exec::instance::{Alert, CloseReason, Instance};
 #[cfg(debug_assertions)]
 use crate::exec::keys;
 use crate::exec::long_read::Here;
@@ -77,11 +77,11 @@ pub enum Outcome {
     Postponed,
 }
 
-/// Executes one request of `client`, and then those of blocked clients that it makes possible.
+/// Executes one request of `session`, and then those of blocked clients that it makes possible.
 #[inline]
 pub fn request(
     inst: &mut Instance,
-    client: &mut Client,
+    session: &mut Session,
     host: &mut dyn Host,
     found: Lookup<'static>,
     args: Args<'_>,
@@ -89,33 +89,31 @@ pub fn request(
 ) -> Outcome {
     let outcome = if let Lookup::Found(command) = found
         && (inst.alert.is_empty() || inst.is_within_memory())
-        && client.attention.is_empty()
+        && session.attention.is_empty()
         && command.arity.accepts(args.len())
     {
-        execute_here(inst, client, host, &Request { command, args, first_key_hash }, Origin::Client)
+        execute_here(inst, session, host, &Request { command, args, first_key_hash }, Origin::Client)
     } else {
-        gated(inst, client, host, found, args, first_key_hash)
+        gated(inst, session, host, found, args, first_key_hash)
     };
+    inst.end_unit();
     if inst.keyspace.blocking_keys().has_ready() {
+        // Whoever is served has been sent before what was caused before.
+        inst.deliver(Some(session));
         blocked::serve(inst, host);
     }
-    if !inst.outbox.is_empty() {
-        deliver(inst, Some(client));
+    if !inst.outbox.is_empty() && (session.receives || inst.outbox.is_full()) {
+        inst.deliver(Some(session));
     }
     outcome
 }
 
-/// The request at hand is over: its pushes go to their receivers. `calling` is the client whose box is out of the
-/// collection, if one is.
-#[cold]
-pub(super) fn deliver(inst: &mut Instance, mut calling: Option<&mut Client>) {
-    for (to, push) in inst.outbox.take() {
-        let receiver = match &mut calling {
-            Some(client) if client.conn == to => Some(&mut **client),
-            _ => inst.clients.of_mut(to),
-        };
-        if receiver.is_some_and(|client| push.deliver(client)) {
-            inst.asks.push(Ask::Flush(to));
+impl Instance {
+    /// A request, or all those at hand, is over: what it pushes goes to its receivers. `calling` is the session that is out
+    /// of the collection, if one is.
+    pub fn deliver(&mut self, calling: Option<&mut Session>) {
+        if !self.outbox.is_empty() {
+            self.outbox.deliver(&mut self.clients, calling, &mut self.stats.pushes);
         }
     }
 }
@@ -124,45 +122,45 @@ pub(super) fn deliver(inst: &mut Instance, mut calling: Option<&mut Client>) {
 #[inline(never)]
 fn gated(
     inst: &mut Instance,
-    client: &mut Client,
+    session: &mut Session,
     host: &mut dyn Host,
     found: Lookup<'static>,
     args: Args<'_>,
     first_key_hash: Option<u64>,
 ) -> Outcome {
-    if client.attention.has(Attention::AWAITS_SHUTDOWN) {
+    if session.attention.has(Attention::AWAITS_SHUTDOWN) {
         return Outcome::Postponed;
     }
-    let skip = client.attention.has(Attention::REPLY_SKIP_NEXT);
-    client.attention.put(Attention::REPLY_SKIP, skip);
-    client.attention.put(Attention::REPLY_SKIP_NEXT, false);
-    let before = client.reply.out.mark();
+    let skip = session.attention.has(Attention::REPLY_SKIP_NEXT);
+    session.attention.put(Attention::REPLY_SKIP, skip);
+    session.attention.put(Attention::REPLY_SKIP_NEXT, false);
+    let before = session.reply.out.mark();
     let mut outcome = Outcome::Done;
     match found {
-        Lookup::Unknown => unknown(inst, client, args),
+        Lookup::Unknown => unknown(inst, session, args),
         Lookup::UnknownSubcommand(container) => {
-            refuse(inst, client, None, error::unknown_subcommand(container.spec.name, &args[1]));
+            refuse(inst, session, None, error::unknown_subcommand(container.spec.name, &args[1]));
         }
         Lookup::Found(command) => {
             let request = Request { command, args, first_key_hash };
             let verdict = if command.arity.accepts(args.len()) {
-                gate::check(inst, client, host, &request, Origin::Client)
+                gate::check(inst, session, host, &request, Origin::Client)
             } else {
                 Verdict::Refuse(error::wrong_arity(&command.full_name))
             };
             match verdict {
                 Verdict::Postpone => {
-                    client.attention.put(Attention::REPLY_SKIP_NEXT, skip);
+                    session.attention.put(Attention::REPLY_SKIP_NEXT, skip);
                     return Outcome::Postponed;
                 }
-                Verdict::Refuse(error) => refuse(inst, client, Some(command), error),
+                Verdict::Refuse(error) => refuse(inst, session, Some(command), error),
                 Verdict::Queue => {
-                    if let Some(transaction) = &mut client.transaction {
+                    if let Some(transaction) = &mut session.transaction {
                         transaction.push(command.id, args);
                     }
-                    client.reply.simple("QUEUED");
+                    session.reply.simple("QUEUED");
                 }
-                Verdict::Run => outcome = execute(inst, client, host, &request, Origin::Client),
+                Verdict::Run => outcome = execute(inst, session, host, &request, Origin::Client),
             }
         }
     }
@@ -172,7 +170,7 @@ fn gated(
     // CLIENT REPLY ON is answered even when it was to be skipped: so this is asked only now. The reply of a client that
     // is blocked now is sent, or not, when that is over.
     if outcome == Outcome::Done {
-        apply_reply_rules(client, before);
+        apply_reply_rules(session, before);
     }
     outcome
 }
@@ -181,44 +179,51 @@ fn gated(
 #[inline(never)]
 pub fn execute(
     inst: &mut Instance,
-    client: &mut Client,
+    session: &mut Session,
     host: &mut dyn Host,
     request: &Request<'_>,
     origin: Origin<'_>,
 ) -> Outcome {
-    execute_here(inst, client, host, request, origin)
+    execute_here(inst, session, host, request, origin)
 }
 
 /// [`execute`], compiled into its caller: for the way that nearly every request takes.
 #[inline(always)]
 fn execute_here(
     inst: &mut Instance,
-    client: &mut Client,
+    session: &mut Session,
     host: &mut dyn Host,
     request: &Request<'_>,
     origin: Origin<'_>,
 ) -> Outcome {
     let began_ns = inst.stamp_ns;
     // Before the call, because CLIENT INFO shows itself; after it again, because EXEC calls others.
-    client.last_command = request.command.id;
+    session.last_command = request.command.id;
     if request.args.has_large() {
         release(inst, request, origin);
     }
-    let result = match handle(inst, client, host, request, origin) {
+    let (propagates, db) = (inst.keyspace.trace().propagates(), session.db);
+    if propagates {
+        inst.keyspace.begin_command();
+    }
+    let result = match handle(inst, session, host, request, origin) {
         Ok(Progress::Done) => Ok(()),
         Ok(Progress::Blocked(wait)) if origin.may_block() => {
-            blocked::block(inst, client, host, request, origin, *wait);
+            blocked::block(inst, session, host, request, origin, *wait);
             return Outcome::Blocked;
         }
         Ok(Progress::Blocked(wait)) => {
-            wait.null.write(&mut client.reply);
+            wait.null.write(&mut session.reply);
             Ok(())
         }
         Err(error) => Err(error),
     };
+    if propagates {
+        propagate(inst, request, db);
+    }
     inst.stamp_ns = host.now_ns();
-    client.last_command = request.command.id;
-    finish(inst, client, host, request, origin, result, inst.stamp_ns.saturating_sub(began_ns));
+    session.last_command = request.command.id;
+    finish(inst, session, host, request, origin, result, inst.stamp_ns.saturating_sub(began_ns));
     Outcome::Done
 }
 
@@ -227,7 +232,7 @@ fn execute_here(
 #[inline(always)]
 pub(super) fn finish(
     inst: &mut Instance,
-    client: &mut Client,
+    session: &mut Session,
     host: &mut dyn Host,
     request: &Request<'_>,
     origin: Origin<'_>,
@@ -237,37 +242,50 @@ pub(super) fn finish(
     let Request { command, args, .. } = *request;
     let failed = result.is_err();
     if let Err(error) = result {
-        reply_error(inst, client, &error);
+        reply_error(inst, session, &error);
     }
     if let Origin::Unblocked(blocked) = origin {
         // MONITOR showed it when it was first tried.
-        return inst.account(client, command, blocked.request.view(), blocked.spent_ns.get() + duration_ns, failed);
+        return inst.account(session, command, blocked.request.view(), blocked.spent_ns.get() + duration_ns, failed);
     }
     if inst.alert.has(Alert::MONITORED) {
-        monitor::feed(inst, client, command, args, host.wall_us());
+        monitor::feed(inst, session, command, args, host.wall_us());
     }
-    inst.account(client, command, args, duration_ns, failed);
+    inst.account(session, command, args, duration_ns, failed);
+}
+
+/// The command is over: it is repeated elsewhere if it changed something, as it came or as its handler says. `db` is the
+/// one that was selected when it began.
+#[cold]
+#[inline(never)]
+fn propagate(inst: &mut Instance, request: &Request<'_>, db: u32) {
+    if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
+        inst.keyspace.end_command(db as usize, request.args.iter());
+    } else {
+        inst.keyspace.end_silent_command();
+    }
 }
 
 /// Lets the handler have long arguments to itself, if nobody reads them after it: monitors are shown them when the command
-/// has run, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
+/// has run, replicas are sent them, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
 #[cold]
 fn release(inst: &Instance, request: &Request<'_>, origin: Origin<'_>) {
-    if !inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
+    let is_read_again = inst.alert.has(Alert::MONITORED) || inst.keyspace.trace().propagates();
+    if !is_read_again && !matches!(origin, Origin::Unblocked(_)) {
         request.args.release();
     }
 }
 
 #[inline(never)]
-pub(super) fn reply_error(inst: &mut Instance, client: &mut Client, error: &CommandError) {
-    client.reply.error_bytes(error.as_bytes());
+pub(super) fn reply_error(inst: &mut Instance, session: &mut Session, error: &CommandError) {
+    session.reply.error_bytes(error.as_bytes());
     inst.stats.errors.count(error.code());
 }
 
 #[inline(always)]
 fn handle(
     inst: &mut Instance,
-    client: &mut Client,
+    session: &mut Session,
     host: &mut dyn Host,
     request: &Request<'_>,
     origin: Origin<'_>,
@@ -278,20 +296,20 @@ fn handle(
     let result = match command.handler {
         Handler::Data(handler) => {
             let pace = Here::ANYTHING;
-            handler(&mut data_ctx(inst, client, command, pace, first_key_hash), args).map(|()| Progress::Done)
+            handler(&mut data_ctx(inst, session, command, pace, first_key_hash), args).map(|()| Progress::Done)
         }
         Handler::Blocking(handler) => {
-            handler(&mut data_ctx(inst, client, command, Here::ANYTHING, first_key_hash), args)
+            handler(&mut data_ctx(inst, session, command, Here::ANYTHING, first_key_hash), args)
         }
         Handler::Read { now, .. } => {
             let pace = inst.read_pace(origin.may_block());
-            now(&mut data_ctx(inst, client, command, pace, first_key_hash), args)
+            now(&mut data_ctx(inst, session, command, pace, first_key_hash), args)
         }
         Handler::Admin(handler) => {
-            handler(&mut AdminCtx { inst, client, host, command, origin }, args).map(|()| Progress::Done)
+            handler(&mut AdminCtx { inst, session, host, command, origin }, args).map(|()| Progress::Done)
         }
         Handler::AdminBlocking(handler) | Handler::AdminRead { now: handler, .. } => {
-            handler(&mut AdminCtx { inst, client, host, command, origin }, args)
+            handler(&mut AdminCtx { inst, session, host, command, origin }, args)
         }
         Handler::Container => Err(error::wrong_arity(&command.full_name)),
     };
@@ -303,52 +321,51 @@ fn handle(
 #[inline(always)]
 fn data_ctx<'a>(
     inst: &'a mut Instance,
-    client: &'a mut Client,
+    session: &'a mut Session,
     command: &'static Command,
     pace: Here,
     first_key_hash: Option<u64>,
 ) -> DataCtx<'a> {
-    let mut db = inst.keyspace.db(client.db as usize, inst.now_ms);
-    if client.attention.has(Attention::NO_TOUCH) && !command.flags.has(Flags::ALWAYS_TOUCHES) {
+    let mut db = inst.keyspace.db(session.db as usize, inst.now_ms);
+    if session.attention.has(Attention::NO_TOUCH) && !command.flags.has(Flags::ALWAYS_TOUCHES) {
         db.set_touch(false);
     }
-    DataCtx { db, reply: &mut client.reply, config: &inst.config, log: &inst.log, command, pace, first_key_hash }
+    DataCtx { db, reply: &mut session.reply, config: &inst.config, log: &inst.log, command, pace, first_key_hash }
 }
 
 /// CLIENT REPLY OFF and SKIP: drops what a request was answered, everything since `before`.
-pub(super) fn apply_reply_rules(client: &mut Client, before: Mark) {
-    if client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
-        client.reply.out.truncate_to(before);
+pub(super) fn apply_reply_rules(session: &mut Session, before: Mark) {
+    if session.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP)) {
+        session.reply.out.truncate_to(before);
     }
-    client.attention.put(Attention::REPLY_SKIP, false);
+    session.attention.put(Attention::REPLY_SKIP, false);
 }
 
-fn unknown(inst: &mut Instance, client: &mut Client, args: Args<'_>) {
+fn unknown(inst: &mut Instance, session: &mut Session, args: Args<'_>) {
     if is_http(&args[0]) {
         inst.log.warning("A web browser is made to send requests here; its connection is closed", &[]);
-        client.attention.put(Attention::CLOSE_NOW, true);
-        inst.close_later(client.conn, CloseReason::Killed);
+        inst.close_session(session, CloseReason::Killed);
     } else {
-        refuse(inst, client, None, unknown_command(args));
+        refuse(inst, session, None, unknown_command(args));
     }
 }
 
 /// Answers that a request did not run. That also spoils a transaction it was meant for; where it was EXEC, the
 /// transaction ends all the same.
-fn refuse(inst: &mut Instance, client: &mut Client, command: Option<&Command>, mut error: CommandError) {
+fn refuse(inst: &mut Instance, session: &mut Session, command: Option<&Command>, mut error: CommandError) {
     if command.is_some_and(|command| command.flags.has(Flags::RUNS_QUEUE)) {
-        inst.end_transaction(client);
+        inst.end_transaction(session);
         let text = error.as_bytes();
         let text = text.strip_prefix(b"ERR ").unwrap_or(text);
         error = CommandError::bytes([b"EXECABORT Transaction discarded because of: ", text].concat());
     }
-    if let Some(transaction) = &mut client.transaction {
+    if let Some(transaction) = &mut session.transaction {
         transaction.fail();
     }
     if let Some(command) = command {
         inst.metrics.commands[usize::from(command.id)].rejected.inc();
     }
-    reply_error(inst, client, &error);
+    reply_error(inst, session, &error);
 }
 
 /// The first words of the lines of an HTTP request. A page can make a browser post to any port of its own machine, with

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocking::Progress;
-use crate::client::Client;
-use crate::client::ClientId;
+use crate::client::{Client, ClientId, Session};
 use crate::config::Config;
 use crate::db::{DbMut, Key, Readable};
 use crate::exec::call::Origin;
@@ -68,8 +67,8 @@ impl<W: When> Ctx<'_, W> {
 pub struct AdminCtx<'a> {
     /// Redis without sockets.
     pub inst: &'a mut Instance,
-    /// The client that called; its box is out of `inst.clients` meanwhile.
-    pub client: &'a mut Client,
+    /// Who called; it is out of `inst.clients` meanwhile, and its connection in it.
+    pub session: &'a mut Session,
     /// The outside.
     pub host: &'a mut dyn Host,
     /// The command being executed.
@@ -81,7 +80,7 @@ pub struct AdminCtx<'a> {
 impl AdminCtx<'_> {
     /// Where the reply goes.
     pub fn reply(&mut self) -> &mut Reply {
-        &mut self.client.reply
+        &mut self.session.reply
     }
 
     /// How much is too much to be read here.
@@ -89,19 +88,14 @@ impl AdminCtx<'_> {
         self.inst.read_pace(self.origin.may_block())
     }
 
-    /// The db this client has selected.
+    /// The db this session has selected.
     pub fn db(&mut self) -> DbMut<'_> {
-        self.inst.keyspace.db(self.client.db as usize, self.inst.now_ms)
+        self.inst.keyspace.db(self.session.db as usize, self.inst.now_ms)
     }
 
-    /// Calls `f` for every client, the calling one included, in order of CLIENT ID.
-    pub fn each_client(&mut self, mut f: impl FnMut(&mut Client)) {
-        let mut all: Vec<&mut Client> = self.inst.clients.iter_mut().collect();
-        all.push(self.client);
-        all.sort_by_key(|c| c.id);
-        for client in all {
-            f(client);
-        }
+    /// The client that called, with its connection; a session without one is none.
+    pub fn caller(&self) -> Option<Client<'_>> {
+        self.inst.clients.with(self.session)
     }
 }
 
@@ -126,6 +120,9 @@ pub trait Host {
 
     /// What the snapshot thread calls with its outcome: brings it to [`Instance::saved`].
     fn when_saved(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
+
+    /// The same for a copy of the data set that replicas wait for: brings the outcome to [`Instance::copy_is_made`].
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
 
     /// What the thread that frees calls when it is done with what a client waits for: brings it to
     /// [`Instance::memory_is_freed`].

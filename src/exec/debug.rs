@@ -2,7 +2,7 @@
 //!
 //! DEBUG is for tests. What stands here does nothing that a server could not do anyway; it only does it now.
 
-use crate::client::{Client, ClientFlags};
+use crate::client::Session;
 use crate::config::choice::Allowed;
 use crate::db::{FlushMode, Keyspace};
 use crate::exec::ctx::Host;
@@ -43,11 +43,11 @@ pub enum ReloadError {
     Load,
 }
 
-/// Whether a client may use what `allowed` guards.
-pub fn may(allowed: Allowed, client: &Client) -> bool {
+/// Whether a session may use what `allowed` guards.
+pub fn may(allowed: Allowed, session: &Session) -> bool {
     match allowed {
         Allowed::Yes => true,
-        Allowed::Local => client.flags.has(ClientFlags::LOCAL),
+        Allowed::Local => session.is_local,
         Allowed::No => false,
     }
 }

@@ -192,6 +192,7 @@ impl Instance {
             }
             evicted += 1;
         };
+        self.end_units();
         self.note_latency("eviction-cycle", host.now_ns().saturating_sub(began_ns));
         room
     }

@@ -4,7 +4,7 @@
 //! short way checks it too); a request that comes here has a reason to be looked at, which is either the client's
 //! ([`Attention`]) or the instance's ([`Alert`]).
 
-use crate::client::{Attention, Client};
+use crate::client::{Attention, Session};
 use crate::exec::call::{Origin, Request};
 use crate::exec::ctx::Host;
 use crate::exec::debug;
@@ -31,7 +31,7 @@ pub enum Verdict {
 /// arguments, and its origin, because not every gate concerns everybody.
 pub fn check(
     inst: &mut Instance,
-    client: &Client,
+    session: &Session,
     host: &dyn Host,
     request: &Request<'_>,
     origin: Origin<'_>,
@@ -40,61 +40,68 @@ pub fn check(
     // What a transaction would run counts when it is about to run.
     let mut flags = command.flags;
     if flags.has(Flags::RUNS_QUEUE)
-        && let Some(transaction) = &client.transaction
+        && let Some(transaction) = &session.transaction
     {
         for queued in transaction.queue() {
             flags = flags.or(inst.table.by_id(queued.command).flags);
         }
     }
-    let refusal = authenticated(client, flags)
-        .or_else(|| permitted(inst, client, command))
-        .or_else(|| allowed_in_multi(client, flags))
-        .or_else(|| memory(inst, client, host, flags, request.args))
+    let refusal = authenticated(session, flags)
+        .or_else(|| permitted(inst, session, command))
+        .or_else(|| allowed_in_multi(session, flags))
+        .or_else(|| memory(inst, session, host, flags, request.args))
         .or_else(|| disk(inst, flags))
         .or_else(|| replicas(inst, flags))
+        .or_else(|| subscriber_mode(session, command))
         .or_else(|| loaded(inst, flags))
-        .or_else(|| away_from_keys(client, flags));
+        .or_else(|| away_from_keys(session, flags));
     if let Some(error) = refusal {
         return Verdict::Refuse(error);
     }
-    if paused(inst, client, flags) {
+    if paused(inst, session, flags) {
         return Verdict::Postpone;
     }
     let may_queue = matches!(origin, Origin::Client) && !flags.has(Flags::NOT_QUEUED);
-    if may_queue && client.attention.has(Attention::IN_MULTI) {
+    if may_queue && session.attention.has(Attention::IN_MULTI) {
         return Verdict::Queue;
     }
     Verdict::Run
 }
 
-fn authenticated(client: &Client, flags: Flags) -> Option<CommandError> {
-    let must = client.attention.has(Attention::UNAUTHENTICATED) && !flags.has(Flags::NO_AUTH);
+fn authenticated(session: &Session, flags: Flags) -> Option<CommandError> {
+    let must = session.attention.has(Attention::UNAUTHENTICATED) && !flags.has(Flags::NO_AUTH);
     must.then_some(error::NO_AUTH)
 }
 
 /// What the configuration says about commands that could do harm. The short way does not come through here: such a
 /// command's handler asks again.
-pub fn permitted(inst: &Instance, client: &Client, command: &Command) -> Option<CommandError> {
+pub fn permitted(inst: &Instance, session: &Session, command: &Command) -> Option<CommandError> {
     let permission = command.spec.allowed?;
-    let refused = !debug::may((permission.value)(&inst.config), client);
+    let refused = !debug::may((permission.value)(&inst.config), session);
     refused.then(|| error::not_allowed(command.spec.name, permission.parameter))
 }
 
-fn allowed_in_multi(client: &Client, flags: Flags) -> Option<CommandError> {
-    let refused = client.attention.has(Attention::IN_MULTI) && flags.has(Flags::NO_MULTI);
+fn allowed_in_multi(session: &Session, flags: Flags) -> Option<CommandError> {
+    let refused = session.attention.has(Attention::IN_MULTI) && flags.has(Flags::NO_MULTI);
     refused.then_some(error::NOT_IN_MULTI)
 }
 
 /// Any command at all makes room, so that whoever lowers the limit need not wait for a write.
-fn memory(inst: &mut Instance, client: &Client, host: &dyn Host, flags: Flags, args: Args<'_>) -> Option<CommandError> {
+fn memory(
+    inst: &mut Instance,
+    session: &Session,
+    host: &dyn Host,
+    flags: Flags,
+    args: Args<'_>,
+) -> Option<CommandError> {
     if !inst.alert.has(Alert::LIMITED_MEMORY) {
         return None;
     }
     let may_store = flags.has(Flags::DENYOOM);
-    let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.large_bytes());
+    let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.large_bytes());
     let demand = Demand {
         stores_bytes: if may_store { (args.large_bytes() + queued) as u64 } else { 0 },
-        uncounted_buffers: client.uncounted_buffers(),
+        uncounted_buffers: inst.clients.uncounted_buffers(session),
     };
     let full = inst.make_room(host, demand) == Room::None;
     (full && may_store).then_some(error::OOM)
@@ -110,19 +117,24 @@ fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
     refused.then_some(error::NO_REPLICAS)
 }
 
+fn subscriber_mode(session: &Session, command: &Command) -> Option<CommandError> {
+    let refused = session.attention.has(Attention::SUBSCRIBER_MODE) && !command.flags.has(Flags::SUBSCRIBER_MODE);
+    refused.then(|| error::not_for_subscribers(&command.full_name))
+}
+
 fn loaded(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let refused = inst.alert.has(Alert::LOADING) && !flags.has(Flags::LOADING);
     refused.then_some(error::LOADING)
 }
 
 /// A monitor counts as a replica, and those get data in their own way.
-fn away_from_keys(client: &Client, flags: Flags) -> Option<CommandError> {
-    let refused = client.attention.has(Attention::MONITOR) && (flags.has(Flags::WRITE) || flags.has(Flags::READONLY));
+fn away_from_keys(session: &Session, flags: Flags) -> Option<CommandError> {
+    let refused = session.attention.has(Attention::MONITOR) && (flags.has(Flags::WRITE) || flags.has(Flags::READONLY));
     refused.then_some(error::MONITOR_AND_KEYS)
 }
 
-fn paused(inst: &Instance, client: &Client, flags: Flags) -> bool {
-    if !inst.alert.has(Alert::PAUSED) || client.attention.has(Attention::MONITOR) {
+fn paused(inst: &Instance, session: &Session, flags: Flags) -> bool {
+    if !inst.alert.has(Alert::PAUSED) || session.attention.has(Attention::MONITOR) {
         return false;
     }
     inst.pause.holds(flags, inst.now_ms)

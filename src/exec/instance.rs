@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::blocking::BlockedClients;
-use crate::client::{Attention, Client, Clients, Outbox, RecentBuffers};
+use crate::client::{Attention, Clients, Outbox, RecentBuffers, Session};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::account::Thresholds;
@@ -18,6 +18,7 @@ use crate::exec::identity::Identity;
 use crate::exec::memory::Memory;
 use crate::exec::persistence::{LoadState, Snapshots};
 use crate::exec::readers::Readers;
+use crate::exec::replication::Replication;
 use crate::exec::slowlog::SlowLog;
 use crate::exec::spec::Flags;
 use crate::exec::stats::Stats;
@@ -26,6 +27,7 @@ use crate::observe::latency::Latency;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::Saver;
+use crate::pubsub::PubSub;
 use crate::reactor::ConnId;
 use crate::util::bit_set::bit_set;
 use crate::util::rng::Rng;
@@ -96,8 +98,6 @@ pub enum CloseReason {
 /// What a command asks of the server.
 #[derive(Debug)]
 pub enum Ask {
-    /// Send what this client is owed.
-    Flush(ConnId),
     /// Close a client at once.
     Close(ConnId, CloseReason),
     /// CLIENT PAUSE is over: run what was held back.
@@ -155,7 +155,9 @@ pub struct Instance {
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
     pub monitors: Vec<ConnId>,
-    /// Pushes that wait for the end of the request at hand.
+    /// Who is subscribed to what.
+    pub pubsub: PubSub,
+    /// Pushes that wait for the end of the requests at hand.
     pub outbox: Outbox,
     /// What the server is asked to do.
     pub asks: Vec<Ask>,
@@ -165,6 +167,10 @@ pub struct Instance {
     pub latency: Latency,
     /// Snapshots to disk.
     pub saver: Saver,
+    /// Snapshots for replicas.
+    pub copier: Saver,
+    /// The write stream and its readers.
+    pub replication: Replication,
     /// What other threads see.
     pub metrics: Arc<Metrics>,
     /// What is counted of requests, connections and turns.
@@ -223,6 +229,8 @@ impl Instance {
     pub fn new(parts: Parts) -> Instance {
         let Parts { keyspace, config, sources, table, saver, metrics, log, mut rng, now_ms } = parts;
         let identity = Identity::new(&mut rng, now_ms);
+        let copier = saver.another(now_ms);
+        let replication = Replication::new(config.replication.repl_backlog_size, now_ms);
         let mut inst = Instance {
             keyspace,
             config,
@@ -238,11 +246,14 @@ impl Instance {
             readers: Readers::default(),
             held_back: 0,
             monitors: Vec::new(),
+            pubsub: PubSub::default(),
             outbox: Outbox::default(),
             asks: Vec::new(),
             slowlog: SlowLog::default(),
             latency: Latency::default(),
             saver,
+            copier,
+            replication,
             metrics,
             stats: Stats::default(),
             log,
@@ -282,6 +293,8 @@ impl Instance {
         // There are none yet; a lag of 0 switches the condition off.
         let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
         self.alert.put(Alert::FEW_REPLICAS, few);
+        self.follow_backlog_size();
+        self.keyspace.set_events(self.config.storage.notify_keyspace_events);
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
@@ -300,28 +313,43 @@ impl Instance {
         self.asks.push(Ask::Close(conn, reason));
     }
 
+    /// Has the connection of a session closed at once, whatever is still to be sent.
+    pub fn close_session(&mut self, session: &mut Session, reason: CloseReason) {
+        session.attention.put(Attention::CLOSE_NOW, true);
+        self.asks.extend(session.conn.map(|conn| Ask::Close(conn, reason)));
+    }
+
     /// Drops what the rest of the instance holds for a client that is closed.
-    pub fn forget(&mut self, client: &mut Client, reason: CloseReason) {
-        self.end_transaction(client);
-        self.stop_waiting(client);
-        self.set_monitor(client, false);
+    pub fn forget(&mut self, session: &mut Session, reason: CloseReason) {
+        self.end_transaction(session);
+        self.stop_waiting(session);
+        self.set_monitor(session, false);
+        self.forget_replica(session);
+        let was_subscriber = session.is_subscriber();
+        self.unsubscribe_all(session);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
-            CloseReason::OutputBufferFull => self.stats.output_limit_closed += 1,
+            CloseReason::OutputBufferFull => {
+                self.stats.output_limit_closed += 1;
+                self.stats.subscribers_closed += u64::from(was_subscriber);
+            }
             CloseReason::Evicted => self.stats.evicted_clients += 1,
             CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
         }
     }
 
     /// MONITOR, and its end.
-    pub fn set_monitor(&mut self, client: &mut Client, on: bool) {
-        if client.attention.has(Attention::MONITOR) == on {
+    pub fn set_monitor(&mut self, session: &mut Session, on: bool) {
+        if session.attention.has(Attention::MONITOR) == on {
             return;
         }
-        client.attention.put(Attention::MONITOR, on);
+        session.attention.put(Attention::MONITOR, on);
         match on {
-            true => self.monitors.push(client.conn),
-            false => self.monitors.retain(|conn| *conn != client.conn),
+            true => {
+                session.receives = true;
+                self.monitors.extend(session.conn);
+            }
+            false => self.monitors.retain(|conn| Some(*conn) != session.conn),
         }
         self.alert.put(Alert::MONITORED, !self.monitors.is_empty());
     }
@@ -334,17 +362,17 @@ impl Instance {
     }
 
     /// Ends a transaction: its queue, and what it watched.
-    pub fn end_transaction(&mut self, client: &mut Client) {
-        client.transaction = None;
-        client.attention.put(Attention::IN_MULTI, false);
-        self.unwatch(client);
+    pub fn end_transaction(&mut self, session: &mut Session) {
+        session.transaction = None;
+        session.attention.put(Attention::IN_MULTI, false);
+        self.unwatch(session);
     }
 
     /// Forgets all that a client watches.
-    pub fn unwatch(&mut self, client: &mut Client) {
-        if client.watching > 0 {
-            self.keyspace.unwatch(client.id);
-            client.watching = 0;
+    pub fn unwatch(&mut self, session: &mut Session) {
+        if session.watching > 0 {
+            self.keyspace.unwatch(session.id);
+            session.watching = 0;
         }
     }
 }

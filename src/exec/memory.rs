@@ -1,5 +1,6 @@
 //! Where memory goes: for INFO memory, MEMORY STATS and MEMORY DOCTOR.
 
+use crate::client::{Client, Session};
 use crate::exec::instance::Instance;
 use crate::sys::allocator::{MemoryStats, UsedMemory};
 use crate::sys::process;
@@ -168,11 +169,10 @@ impl Instance {
         self.memory.startup_bytes = self.refresh_memory().used();
     }
 
-    /// Memory now. `caller_bytes` is the memory of a client that is not among the others just now, because its
-    /// request is being executed.
-    pub fn memory_report(&mut self, caller_bytes: usize) -> MemoryReport {
+    /// Memory now. The caller's session is not among the others, because its request is being executed.
+    pub fn memory_report(&mut self, caller: Option<&Session>) -> MemoryReport {
         self.refresh_memory();
-        let survey = self.survey_memory(caller_bytes);
+        let survey = self.survey_memory(caller);
         self.report(survey)
     }
 
@@ -180,13 +180,14 @@ impl Instance {
     pub fn recent_memory_report(&mut self) -> MemoryReport {
         let lasts_ms = (self.clients.len() / SURVEY_CLIENTS_PER_MS).min(SURVEY_MS_MAX) as i64;
         let is_recent = |survey: &Survey| (0..lasts_ms).contains(&(self.now_ms - survey.at_ms));
-        let survey = self.memory.survey.filter(is_recent).unwrap_or_else(|| self.survey_memory(0));
+        let survey = self.memory.survey.filter(is_recent).unwrap_or_else(|| self.survey_memory(None));
         self.memory.survey = Some(survey);
         self.report(survey)
     }
 
-    fn survey_memory(&self, caller_bytes: usize) -> Survey {
-        let clients = (self.clients_memory() + caller_bytes) as u64;
+    fn survey_memory(&self, caller: Option<&Session>) -> Survey {
+        let caller = caller.and_then(|session| self.clients.with(session));
+        let clients = self.clients.iter().chain(caller).map(Client::memory).sum::<usize>() as u64;
         Survey { at_ms: self.now_ms, clients, rss: process::rss_bytes() }
     }
 

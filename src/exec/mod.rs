@@ -37,6 +37,7 @@
 //! | `memory.rs` | where memory goes |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
+//! | `publish.rs` | messages from publisher to subscribers |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `stats.rs` | what is counted, and CONFIG RESETSTAT |
 //! | `blocked.rs` | commands that wait |
@@ -68,11 +69,14 @@ pub mod long_read;
 pub mod memory;
 pub mod monitor;
 pub mod persistence;
+pub mod publish;
 pub mod rates;
 pub mod readers;
+pub mod replication;
 pub mod room;
 pub mod slowlog;
 pub mod spec;
 pub mod stats;
 pub mod table;
+mod unit;
 mod upkeep;

@@ -2,27 +2,28 @@
 
 use std::fmt::Write;
 
-use crate::client::{Client, Push};
+use crate::client::{PushKind, Session};
 use crate::exec::instance::Instance;
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
 use crate::resp::Args;
 use crate::util::quote;
 
-/// Sends `args`, just executed for `client`, to all monitors. Commands for operators are not shown, and of the others
+/// Sends `args`, just executed for `session`, to all monitors. Commands for operators are not shown, and of the others
 /// not the passwords. Being shown after they ran puts EXEC behind what it ran, and shows the database SELECT went to.
 #[cold]
-pub fn feed(inst: &mut Instance, client: &Client, command: &Command, args: Args<'_>, wall_us: i64) {
+pub fn feed(inst: &mut Instance, session: &Session, command: &Command, args: Args<'_>, wall_us: i64) {
     if command.flags.has(Flags::SKIP_MONITOR.or(Flags::ADMIN)) {
         return;
     }
     let mut head = String::new();
-    let _ = write!(head, "+{}.{:06} [{} {}]", wall_us / 1_000_000, wall_us % 1_000_000, client.db, client.about.addr);
+    let (db, addr) = (session.db, inst.clients.addr_of(session));
+    let _ = write!(head, "+{}.{:06} [{db} {addr}]", wall_us / 1_000_000, wall_us % 1_000_000);
     let mut line = head.into_bytes();
     for i in 0..args.len() {
         line.push(b' ');
         quote::push_repr(&mut line, command.spec.shown(args, i));
     }
     line.extend_from_slice(b"\r\n");
-    inst.outbox.send(Push::line(line), inst.monitors.iter().copied());
+    inst.outbox.send(PushKind::Line, 0, inst.monitors.iter().copied(), |out| out.extend_from_slice(&line));
 }

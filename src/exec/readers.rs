@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::blocking::WaitFor;
-use crate::client::{Client, ClientId};
+use crate::client::{ClientId, Session};
 use crate::config::Config;
 use crate::exec::blocked;
 use crate::exec::call::{self, Request};
@@ -139,7 +139,7 @@ impl Instance {
     fn answer(&mut self, done: ReadDone, duration_ns: u64) {
         let waits = self.blocked.client(done.client).filter(|blocked| blocked.wait.what == WaitFor::Reader);
         let Some(blocked) = waits else { return };
-        let Some(mut client) = self.clients.take_by_id(done.client) else { return };
+        let Some(mut session) = self.clients.take_by_id(done.client) else { return };
         let stats = self.keyspace.stats_mut();
         stats.hits += done.counts.hits;
         stats.misses += done.counts.misses;
@@ -153,41 +153,41 @@ impl Instance {
                 ("read_us", &(duration_ns / 1000)),
             ],
         );
-        let before = client.reply.out.mark();
+        let before = session.reply.out.mark();
         let failed = done.result.is_err();
         match done.result {
-            Ok(()) => client.reply.out.append(done.reply),
-            Err(error) => call::reply_error(self, &mut client, &error),
+            Ok(()) => session.reply.out.append(done.reply),
+            Err(error) => call::reply_error(self, &mut session, &error),
         }
         let (command, args) = (self.table.by_id(blocked.command), blocked.request.view());
-        self.account_read(&client, command, args, (blocked.spent_ns.get() + duration_ns, duration_ns), failed);
-        blocked::unblock(self, &mut client, before);
-        self.clients.put_back(client);
+        self.account_read(&session, command, args, (blocked.spent_ns.get() + duration_ns, duration_ns), failed);
+        blocked::unblock(self, &mut session, before);
+        self.clients.put_back(session);
     }
 }
 
 /// A client is blocked because its request reads too much: gives it to another thread, if that has time to.
-pub(super) fn begin(inst: &mut Instance, host: &mut dyn Host, client: &Client, request: &Request<'_>) {
+pub(super) fn begin(inst: &mut Instance, host: &mut dyn Host, session: &Session, request: &Request<'_>) {
     if inst.readers.running.len() >= RUNNING_MAX {
-        inst.readers.waiting.push_back(client.id);
+        inst.readers.waiting.push_back(session.id);
         return;
     }
     let readers = &mut inst.readers;
     readers.begun += 1;
     let control = Arc::new(ReadControl::default());
-    let running = Running { client: client.id, control: Arc::clone(&control), seen_bytes: 0 };
+    let running = Running { client: session.id, control: Arc::clone(&control), seen_bytes: 0 };
     readers.running.insert(readers.begun, running);
     let config = Arc::clone(readers.config.get_or_insert_with(|| Arc::new(inst.config.clone())));
     host.read_elsewhere(ReadJob {
         number: readers.begun,
-        client: client.id,
+        client: session.id,
         command: request.command,
         request: request.args.into(),
         snapshot: inst.keyspace.snapshot(),
-        db: client.db as usize,
+        db: session.db as usize,
         now_ms: inst.now_ms,
-        proto: client.reply.proto,
-        room: ReplyRoom::elsewhere(&client.reply, &inst.config),
+        proto: session.reply.proto,
+        room: ReplyRoom::elsewhere(&session.reply, &inst.config),
         config,
         log: inst.log.for_worker(),
         control,

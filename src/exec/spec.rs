@@ -212,6 +212,8 @@ pub enum Group {
     Hyperloglog,
     /// Sorted sets of places on earth.
     Geo,
+    /// Publish/subscribe.
+    PubSub,
 }
 
 impl Group {
@@ -231,6 +233,7 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::Hyperloglog => "hyperloglog",
             Group::Geo => "geo",
+            Group::PubSub => "pubsub",
         }
     }
 
@@ -249,6 +252,8 @@ impl Group {
             Group::Bitmap => Categories::BITMAP,
             Group::Hyperloglog => Categories::HYPERLOGLOG,
             Group::Geo => Categories::GEO,
+            // The flag says it: HELP is not of it.
+            Group::PubSub => Categories::NONE,
         }
     }
 }
@@ -311,6 +316,8 @@ impl Flags {
     pub const REPORTS_DISK_ERROR: Flags = Flags(1 << 27);
     /// Touches keys that its arguments do not name, or not as keys.
     pub const UNDECLARED_KEYS: Flags = Flags(1 << 25);
+    /// Left to a subscriber that speaks RESP2.
+    pub const SUBSCRIBER_MODE: Flags = Flags(1 << 24);
     /// Counts as an access even for a client that said CLIENT NO-TOUCH.
     pub const ALWAYS_TOUCHES: Flags = Flags(1 << 26);
 }

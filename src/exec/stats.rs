@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::client::PushCounts;
 use crate::exec::instance::Instance;
 use crate::exec::persistence::Snapshots;
 use crate::exec::rates::Rates;
@@ -36,6 +37,16 @@ pub struct Stats {
     pub busy_polls_found: u64,
     /// How often active expiry ran out of its budget.
     pub expire_stopped_early: u64,
+    /// Keyspace events published.
+    pub events: u64,
+    /// Messages published to channels.
+    pub published: u64,
+    /// Messages published to shard channels.
+    pub published_shard: u64,
+    /// What clients were sent without having asked for it just then.
+    pub pushes: PushCounts,
+    /// Subscribers closed because of client-output-buffer-limit.
+    pub subscribers_closed: u64,
     /// Error replies.
     pub errors: ErrorCounts,
     /// Rates of the recent past.

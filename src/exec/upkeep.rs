@@ -33,6 +33,7 @@ impl Instance {
                 break;
             }
         }
+        self.end_units();
     }
 
     /// When the next key expires by itself; none while keys do not.
@@ -59,11 +60,6 @@ impl Instance {
             turns_us: self.stats.turns.total_ns / 1000,
         };
         self.stats.rates.sample(self.now_ms, totals);
-    }
-
-    /// Memory of all clients' buffers and state, in bytes.
-    pub fn clients_memory(&self) -> usize {
-        self.clients.iter().map(|c| c.memory()).sum()
     }
 
     /// The data set has just been loaded: what is in memory is what is on disk.

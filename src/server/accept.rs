@@ -2,8 +2,9 @@
 
 use super::Server;
 use super::notes;
-use crate::client::{About, Attention, ClientFlags, is_loopback};
-use crate::reactor::{ConnId, ListenerId};
+use crate::client::{Attention, Endpoint};
+use crate::exec::instance::Instance;
+use crate::reactor::ConnId;
 use crate::util::output_buffer::OutputBuffer;
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -17,43 +18,35 @@ other computers, do one of the following: 1) Set a password (CONFIG SET requirep
 (the bind parameter).\r\n";
 
 impl Server {
-    pub(super) fn accept(&mut self, conn: ConnId, listener: ListenerId) {
-        let reactor = &mut self.host.reactor;
-        self.inst.stats.connections += 1;
-        if self.inst.clients.len() as u64 >= u64::from(self.inst.config.limits.maxclients) {
-            self.inst.stats.connections_rejected += 1;
+    pub(super) fn accept(&mut self, inst: &mut Instance, conn: ConnId) {
+        let reactor = &self.reactor;
+        inst.stats.connections += 1;
+        if inst.clients.len() as u64 >= u64::from(inst.config.limits.maxclients) {
+            inst.stats.connections_rejected += 1;
             return self.turn_away(conn, TOO_MANY);
         }
-        let unix = reactor.is_unix(conn);
-        let addr = reactor.peer_text(conn);
-        let about = About {
+        let from = Endpoint {
+            addr: reactor.peer_text(conn),
             laddr: reactor.local_text(conn),
-            fd: i64::from(reactor.fd_number(conn)),
-            user: b"default".to_vec(),
-            addr,
-            ..About::default()
+            fd: reactor.fd_number(conn),
+            is_unix: reactor.is_unix(conn),
         };
-        let local = unix || is_loopback(&about.addr);
-        let no_password = self.inst.config.server.requirepass.is_empty();
-        if self.inst.config.server.protected_mode && no_password && !local {
-            notes::denied(&self.inst, &about.addr);
+        let no_password = inst.config.server.requirepass.is_empty();
+        if inst.config.server.protected_mode && no_password && !from.is_local() {
+            notes::denied(inst, &from.addr);
             return self.turn_away(conn, PROTECTED);
         }
-        let now_ms = self.inst.now_ms;
-        let client = self.inst.clients.add(conn, about, now_ms);
-        client.attention.put(Attention::UNAUTHENTICATED, !no_password);
-        client.flags.put(ClientFlags::UNIX_SOCKET, unix);
-        client.flags.put(ClientFlags::LOCAL, local);
-        client.flags.put(ClientFlags::DRAINED, true); // until the first event says otherwise
-        let _ = listener;
-        notes::accepted(&self.inst, conn);
+        let now_ms = inst.now_ms;
+        let client = inst.clients.add(conn, from, now_ms);
+        client.session.attention.put(Attention::UNAUTHENTICATED, !no_password);
+        notes::accepted(inst, conn);
     }
 
     /// One line, as far as the socket takes it, and goodbye.
     fn turn_away(&mut self, conn: ConnId, line: &[u8]) {
         let mut out = OutputBuffer::new();
         out.bytes_mut().extend_from_slice(line);
-        let _ = self.host.reactor.write(conn, &mut out, usize::MAX); // a peer that is gone already misses nothing
-        self.host.reactor.close(conn);
+        let _ = self.reactor.write(conn, &mut out, usize::MAX); // a peer that is gone already misses nothing
+        self.reactor.close(conn);
     }
 }

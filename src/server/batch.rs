@@ -4,9 +4,15 @@
 //! where it is until the batch is done. The first key of every request is hashed once; the hash goes with the
 //! request to the handler.
 
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::flush::{list_once, output_limit};
 use super::{Server, notes};
-use crate::client::{Attention, Client, ClientFlags};
+use crate::client::{Attention, ClientFlags, ClientMut, Connection, Session};
+use crate::db::Keyspace;
 use crate::exec::call::{self, Outcome};
+use crate::exec::instance::Instance;
 use crate::exec::table::Lookup;
 use crate::resp::{ArgSpan, Args, LargeArg, Limits, OwnedArgs, Parsed, ProtocolError};
 
@@ -68,20 +74,161 @@ impl Batch {
         self.clear();
         self.spans.shrink_to(std::mem::take(&mut self.most_spans));
     }
+
+    /// The arguments of a request. `query` is its connection's query buffer.
+    #[inline]
+    fn args<'a>(&'a self, request: &Request, query: &'a [u8]) -> Args<'a> {
+        let spans = &self.spans[request.first_span as usize..][..request.argc as usize];
+        Args::new(&query[request.base as usize..], spans, &self.larges)
+    }
+
+    #[inline]
+    fn prefetch_range(&self, keyspace: &Keyspace, from: usize, to: usize) {
+        let requests = &self.requests[from..to];
+        for request in requests {
+            if let Some(hash) = request.hash {
+                keyspace.prefetch_bucket(request.db as usize, hash);
+            }
+        }
+        for request in requests {
+            if let Some(hash) = request.hash {
+                keyspace.prefetch_entry(request.db as usize, hash);
+            }
+        }
+    }
+
+    /// The same, one stage further: what those that ask for an element will read inside the value.
+    #[inline]
+    fn prefetch_inside(&self, keyspace: &Keyspace, from: usize, to: usize) {
+        for request in &self.requests[from..to] {
+            if let (Some(hash), Some(element)) = (request.hash, request.element) {
+                keyspace.prefetch_inside(request.db as usize, hash, element);
+            }
+        }
+    }
+
+    /// Copies requests of one connection out of its query buffer: they run when the client's wait is over, or when it
+    /// has read what it is owed. The query buffer is done with up to the end that is returned.
+    #[cold]
+    fn keep(&self, connection: &mut Connection, query: &[u8], requests: Range<usize>) -> Option<usize> {
+        let mut end = None;
+        for request in &self.requests[requests] {
+            if matches!(request.what, What::Broken(_)) {
+                break; // found again when the bytes are parsed again
+            }
+            connection.deferred.push_back(OwnedArgs::from(&self.args(request, query)));
+            end = Some(request.end as usize);
+        }
+        end
+    }
+}
+
+/// The connection of a slot whose requests are executed.
+#[inline]
+fn connection_of(inst: &mut Instance, slot: u32) -> &mut Connection {
+    inst.clients.connection_mut(slot).expect("a client is removed only between batches")
+}
+
+/// True when the connection may have more after this round.
+fn parse(inst: &mut Instance, batch: &mut Batch, slot: u32, limits: &Limits) -> bool {
+    let Some(ClientMut { session, connection }) = inst.clients.at_mut(slot) else { return false };
+    connection.flags.put(ClientFlags::MORE_PARSEABLE, false);
+    let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
+    if session.attention.has(stopped) {
+        return false;
+    }
+    if session.attention.has(Attention::BEHIND) {
+        connection.flags.put(ClientFlags::MORE_PARSEABLE, true); // nobody has looked
+        return false;
+    }
+    let authenticated = !session.attention.has(Attention::UNAUTHENTICATED);
+    let limits = Limits { authenticated, ..*limits };
+    let quantum = if authenticated { QUANTUM } else { 1 };
+    let mut at = connection.consumed;
+    for _ in 0..quantum {
+        let base = at;
+        let first_span = batch.spans.len();
+        match connection.parser.parse(&connection.query[base..], &limits, &mut batch.spans, &mut batch.larges) {
+            Parsed::Request { consumed, argc } => {
+                at = base + consumed;
+                let spans = &batch.spans[first_span..first_span + argc];
+                let args = Args::new(&connection.query[base..], spans, &batch.larges);
+                let found = inst.table.lookup(args);
+                let hash = match found {
+                    Lookup::Found(command) if command.first_key != 0 => {
+                        args.get(usize::from(command.first_key)).map(|key| inst.keyspace.key(key).hash)
+                    }
+                    _ => None,
+                };
+                let element = match found {
+                    Lookup::Found(command) if command.element != 0 => {
+                        args.get(usize::from(command.element)).map(|name| inst.keyspace.key(name).hash)
+                    }
+                    _ => None,
+                };
+                batch.requests.push(Request {
+                    what: What::Command(found),
+                    slot,
+                    first_span: first_span as u32,
+                    argc: argc as u32,
+                    base: base as u32,
+                    end: at as u32,
+                    db: session.db,
+                    hash,
+                    element,
+                });
+            }
+            Parsed::Incomplete { consumed } => {
+                if base == connection.consumed {
+                    connection.consumed += consumed; // nothing of this round waits for the bytes before
+                } else if let Some(last) = batch.requests.last_mut() {
+                    last.end += consumed as u32;
+                }
+                return false;
+            }
+            Parsed::Error(error) => {
+                batch.requests.push(Request {
+                    what: What::Broken(error),
+                    slot,
+                    first_span: 0,
+                    argc: 0,
+                    base: base as u32,
+                    end: connection.query.len() as u32,
+                    db: session.db,
+                    hash: None,
+                    element: None,
+                });
+                return false;
+            }
+        }
+    }
+    let more = at < connection.query.len();
+    connection.flags.put(ClientFlags::MORE_PARSEABLE, more);
+    more
+}
+
+/// What others have published goes before the replies to what this client is about to ask.
+#[inline]
+fn deliver_before(inst: &mut Instance, slot: u32) {
+    if !inst.outbox.is_empty() && inst.clients.at(slot).is_some_and(|client| client.session.receives) {
+        inst.deliver(None);
+    }
 }
 
 impl Server {
     /// PARSE: takes up to [`QUANTUM`] requests off each connection's buffer. Connections with nothing more to parse
     /// leave the group.
-    pub(super) fn parse_group(&mut self, group: &mut Vec<u32>) {
-        self.batch.clear();
-        let limits = self.limits();
-        group.retain(|&slot| self.parse(slot, &limits));
+    pub(super) fn parse_group(&mut self, inst: &mut Instance, group: &mut Vec<u32>) {
+        let batch = self.idle_batch();
+        batch.clear();
+        let limits = Limits { bulk_bytes_max: inst.config.limits.proto_max_bulk_len, ..Limits::default() };
+        group.retain(|&slot| parse(inst, batch, slot, &limits));
+        self.executed = 0;
     }
 
     /// From how much on a client is [`Attention::BEHIND`]. Where there is a limit, one that goes beyond it is closed.
-    pub(super) fn owed_bytes_max(&self) -> usize {
-        let limit = &self.inst.config.limits.client_output_buffer_limit.normal;
+    pub(super) fn owed_bytes_max(&self, inst: &Instance, session: &Session) -> usize {
+        let limit = output_limit(&inst.config, session);
         let bytes = match (limit.hard_bytes, limit.soft_bytes) {
             (0, soft) => soft.max(OWED_BYTES_MAX as u64),
             (hard, _) => hard,
@@ -89,262 +236,148 @@ impl Server {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    fn limits(&self) -> Limits {
-        Limits { bulk_bytes_max: self.inst.config.limits.proto_max_bulk_len, ..Limits::default() }
-    }
-
-    /// True when the connection may have more after this round.
-    fn parse(&mut self, slot: u32, limits: &Limits) -> bool {
-        let Some(client) = self.inst.clients.at_mut(slot) else { return false };
-        client.flags.put(ClientFlags::MORE_PARSEABLE, false);
-        let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
-        if client.attention.has(stopped) {
-            return false;
-        }
-        if client.attention.has(Attention::BEHIND) {
-            client.flags.put(ClientFlags::MORE_PARSEABLE, true); // nobody has looked
-            return false;
-        }
-        let authenticated = !client.attention.has(Attention::UNAUTHENTICATED);
-        let limits = Limits { authenticated, ..*limits };
-        let quantum = if authenticated { QUANTUM } else { 1 };
-        let batch = &mut self.batch;
-        let mut at = client.consumed;
-        for _ in 0..quantum {
-            let base = at;
-            let first_span = batch.spans.len();
-            match client.parser.parse(&client.query[base..], &limits, &mut batch.spans, &mut batch.larges) {
-                Parsed::Request { consumed, argc } => {
-                    at = base + consumed;
-                    let spans = &batch.spans[first_span..first_span + argc];
-                    let args = Args::new(&client.query[base..], spans, &batch.larges);
-                    let found = self.inst.table.lookup(args);
-                    let hash = match found {
-                        Lookup::Found(command) if command.first_key != 0 => {
-                            args.get(usize::from(command.first_key)).map(|key| self.inst.keyspace.key(key).hash)
-                        }
-                        _ => None,
-                    };
-                    let element = match found {
-                        Lookup::Found(command) if command.element != 0 => {
-                            args.get(usize::from(command.element)).map(|name| self.inst.keyspace.key(name).hash)
-                        }
-                        _ => None,
-                    };
-                    batch.requests.push(Request {
-                        what: What::Command(found),
-                        slot,
-                        first_span: first_span as u32,
-                        argc: argc as u32,
-                        base: base as u32,
-                        end: at as u32,
-                        db: client.db,
-                        hash,
-                        element,
-                    });
-                }
-                Parsed::Incomplete { consumed } => {
-                    if base == client.consumed {
-                        client.consumed += consumed; // nothing of this round waits for the bytes before
-                    } else if let Some(last) = batch.requests.last_mut() {
-                        last.end += consumed as u32;
-                    }
-                    return false;
-                }
-                Parsed::Error(error) => {
-                    batch.requests.push(Request {
-                        what: What::Broken(error),
-                        slot,
-                        first_span: 0,
-                        argc: 0,
-                        base: base as u32,
-                        end: client.query.len() as u32,
-                        db: client.db,
-                        hash: None,
-                        element: None,
-                    });
-                    return false;
-                }
-            }
-        }
-        let more = at < client.query.len();
-        client.flags.put(ClientFlags::MORE_PARSEABLE, more);
-        more
+    /// The batch, while none of it is executed.
+    pub(super) fn idle_batch(&mut self) -> &mut Batch {
+        Rc::get_mut(&mut self.batch).expect("only `execute` shares it, for as long as it runs")
     }
 
     /// PREFETCH: the bucket lines, then the entry lines, of the first requests; the rest follow during execution, and
     /// so do the lines inside their values.
-    pub(super) fn prefetch(&mut self) {
+    pub(super) fn prefetch(&self, inst: &Instance) {
         let n = self.batch.requests.len().min(PREFETCH_AHEAD);
-        self.prefetch_range(0, n);
-    }
-
-    #[inline]
-    fn prefetch_range(&self, from: usize, to: usize) {
-        let requests = &self.batch.requests[from..to];
-        for request in requests {
-            if let Some(hash) = request.hash {
-                self.inst.keyspace.prefetch_bucket(request.db as usize, hash);
-            }
-        }
-        for request in requests {
-            if let Some(hash) = request.hash {
-                self.inst.keyspace.prefetch_entry(request.db as usize, hash);
-            }
-        }
-    }
-
-    /// The same, one stage further: what those that ask for an element will read inside the value.
-    #[inline]
-    fn prefetch_inside(&self, from: usize, to: usize) {
-        for request in &self.batch.requests[from..to] {
-            if let (Some(hash), Some(element)) = (request.hash, request.element) {
-                self.inst.keyspace.prefetch_inside(request.db as usize, hash, element);
-            }
-        }
+        self.batch.prefetch_range(&inst.keyspace, 0, n);
     }
 
     /// EXECUTE: the whole batch, in the order of arrival for each connection.
-    pub(super) fn execute(&mut self) {
-        let count = self.batch.requests.len();
+    pub(super) fn execute(&mut self, inst: &mut Instance) {
+        let batch = Rc::clone(&self.batch);
         // The first command is charged from here: not for the reading and parsing of all the others.
-        let began_ns = self.host.now_ns();
-        self.inst.stamp_ns = began_ns;
-        let mut next = 0;
-        while next < count {
-            let slot = self.batch.requests[next].slot;
-            let run_end = (next..count).find(|&i| self.batch.requests[i].slot != slot).unwrap_or(count);
-            match self.inst.clients.take(slot) {
-                Some(mut client) => {
-                    self.execute_run(&mut client, next, run_end);
-                    let conn = client.conn;
-                    let owes = !client.reply.out.is_empty() || client.attention.has(Attention::CLOSING);
-                    let listed = client.flags.has(ClientFlags::FLUSH_PENDING);
-                    client.flags.put(ClientFlags::FLUSH_PENDING, listed || owes);
-                    self.inst.clients.put_back(client);
-                    self.inst.clients.count(slot); // what it is owed must not evict keys for the next one
-                    if owes && !listed {
-                        self.to_flush.push(conn);
+        let began_ns = self.now_ns();
+        inst.stamp_ns = began_ns;
+        while let Some(first) = batch.requests.get(self.executed) {
+            let (from, slot) = (self.executed, first.slot);
+            let others = batch.requests[from..].iter().position(|request| request.slot != slot);
+            let to = others.map_or(batch.requests.len(), |n| from + n);
+            self.executed = to;
+            deliver_before(inst, slot);
+            match inst.clients.take(slot) {
+                Some(mut session) => {
+                    self.execute_run(inst, &batch, &mut session, from..to);
+                    let owes = !session.reply.out.is_empty() || session.attention.has(Attention::CLOSING);
+                    inst.clients.put_back(session);
+                    inst.clients.count(slot); // what it is owed must not evict keys for the next one
+                    if owes && let Some(connection) = inst.clients.connection_mut(slot) {
+                        list_once(connection, &mut self.to_flush);
                     }
                 }
                 None => debug_assert!(false, "a client is removed only between batches"),
             }
-            next = run_end;
         }
     }
 
-    fn execute_run(&mut self, client: &mut Client, from: usize, to: usize) {
-        if client.reply.out.is_empty() && client.reply.out.memory() == 0 {
-            client.reply.out = crate::util::output_buffer::OutputBuffer::with_buffer(self.replies.get());
+    fn execute_run(&mut self, inst: &mut Instance, batch: &Batch, session: &mut Session, run: Range<usize>) {
+        let slot = batch.requests[run.start].slot;
+        if session.reply.out.is_empty() && session.reply.out.memory() == 0 {
+            session.reply.out = crate::util::output_buffer::OutputBuffer::with_buffer(self.replies.get());
         }
-        let query = std::mem::take(&mut client.query);
-        client.lent = (query.len(), query.capacity());
-        let owed_bytes_max = self.owed_bytes_max();
+        let connection = connection_of(inst, slot);
+        let query = std::mem::take(&mut connection.query);
+        connection.lent = (query.len(), query.capacity());
+        let mut consumed = connection.consumed;
+        let owed_bytes_max = self.owed_bytes_max(inst, session);
         let mut ran = 0;
-        for i in from..to {
+        for i in run.clone() {
             if i % PREFETCH_AHEAD == 0 {
                 let ahead = i + PREFETCH_AHEAD;
-                let n = self.batch.requests.len();
-                self.prefetch_inside(i, ahead.min(n));
+                let n = batch.requests.len();
+                batch.prefetch_inside(&inst.keyspace, i, ahead.min(n));
                 if ahead < n {
-                    self.prefetch_range(ahead, (ahead + PREFETCH_AHEAD).min(n));
+                    batch.prefetch_range(&inst.keyspace, ahead, (ahead + PREFETCH_AHEAD).min(n));
                 }
             }
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
+            if session.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
                 break; // by an earlier request, its own or another client's CLIENT KILL
             }
-            let request = &self.batch.requests[i];
+            let request = &batch.requests[i];
             let found = match &request.what {
                 What::Command(found) => *found,
                 What::Broken(error) => {
                     let text = error.reply_text();
                     // No replies were wanted: then the connection ends without a word, as after QUIT.
-                    if !client.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
-                        client.reply.error_bytes(&text);
+                    if !session.attention.has(Attention::REPLY_OFF.or(Attention::REPLY_SKIP_NEXT)) {
+                        session.reply.error_bytes(&text);
                     }
-                    self.inst.stats.errors.count("ERR");
-                    notes::protocol_error(&self.inst, client, &text);
-                    client.consumed = request.end as usize;
-                    client.close_after_reply();
+                    inst.stats.errors.count("ERR");
+                    notes::protocol_error(inst, session, &text);
+                    consumed = request.end as usize;
+                    session.close_after_reply();
                     break;
                 }
             };
-            let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
-            let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
-            match call::request(&mut self.inst, client, &mut self.host, found, args, request.hash) {
+            let args = batch.args(request, &query);
+            match call::request(inst, session, self, found, args, request.hash) {
                 Outcome::Done => {
-                    client.consumed = request.end as usize;
+                    consumed = request.end as usize;
                     ran += 1;
-                    if client.reply.out.len() > owed_bytes_max {
-                        self.keep(client, &query, i + 1, to);
-                        client.attention.put(Attention::BEHIND, true);
+                    if session.reply.out.len() > owed_bytes_max {
+                        consumed = batch.keep(connection_of(inst, slot), &query, i + 1..run.end).unwrap_or(consumed);
+                        session.attention.put(Attention::BEHIND, true);
                         break;
                     }
                 }
                 Outcome::Blocked => {
-                    client.consumed = request.end as usize;
-                    self.keep(client, &query, i + 1, to);
+                    consumed = request.end as usize;
+                    consumed = batch.keep(connection_of(inst, slot), &query, i + 1..run.end).unwrap_or(consumed);
                     break;
                 }
                 Outcome::Postponed => {
-                    self.keep(client, &query, i, to);
-                    client.attention.put(Attention::PAUSED, true);
-                    self.hold_back(client.conn);
+                    consumed = batch.keep(connection_of(inst, slot), &query, i..run.end).unwrap_or(consumed);
+                    session.attention.put(Attention::PAUSED, true);
+                    let conn = connection_of(inst, slot).conn;
+                    self.hold_back(inst, conn);
                     break;
                 }
             }
         }
-        client.commands += ran;
-        client.query = query;
-        client.lent = (0, 0);
-    }
-
-    /// Copies the requests from `from` on out of the query buffer: they run when the client's wait is over, or when it
-    /// has read what it is owed.
-    #[cold]
-    fn keep(&mut self, client: &mut Client, query: &[u8], from: usize, to: usize) {
-        for request in &self.batch.requests[from..to] {
-            if matches!(request.what, What::Broken(_)) {
-                break; // found again when the bytes are parsed again
-            }
-            let spans = &self.batch.spans[request.first_span as usize..][..request.argc as usize];
-            let args = Args::new(&query[request.base as usize..], spans, &self.batch.larges);
-            client.deferred.push_back(OwnedArgs::from(&args));
-            client.consumed = request.end as usize;
-        }
+        session.commands += ran;
+        let connection = connection_of(inst, slot);
+        (connection.query, connection.consumed, connection.lent) = (query, consumed, (0, 0));
     }
 
     /// Runs what was held back of a client, until it is held back again or waits.
-    pub(super) fn resume(&mut self, slot: u32) {
-        let owed_bytes_max = self.owed_bytes_max();
-        let Some(mut client) = self.inst.clients.take(slot) else { return };
-        client.attention.put(Attention::PAUSED, false);
-        client.attention.put(Attention::BEHIND, client.reply.out.len() > owed_bytes_max);
-        while !client.attention.has(Attention::BEHIND)
-            && let Some(owned) = client.deferred.pop_front()
+    pub(super) fn resume(&mut self, inst: &mut Instance, slot: u32) {
+        deliver_before(inst, slot);
+        let Some(mut session) = inst.clients.take(slot) else { return };
+        let owed_bytes_max = self.owed_bytes_max(inst, &session);
+        session.attention.put(Attention::PAUSED, false);
+        session.attention.put(Attention::BEHIND, session.reply.out.len() > owed_bytes_max);
+        while !session.attention.has(Attention::BEHIND)
+            && let Some(owned) = connection_of(inst, slot).deferred.pop_front()
         {
             let args = owned.view();
-            let found = self.inst.table.lookup(args);
-            match call::request(&mut self.inst, &mut client, &mut self.host, found, args, None) {
-                Outcome::Done => client.commands += 1,
+            let found = inst.table.lookup(args);
+            match call::request(inst, &mut session, self, found, args, None) {
+                Outcome::Done => session.commands += 1,
                 Outcome::Blocked => break,
                 Outcome::Postponed => {
-                    client.deferred.push_front(owned);
-                    client.attention.put(Attention::PAUSED, true);
-                    self.hold_back(client.conn);
+                    session.attention.put(Attention::PAUSED, true);
+                    let connection = connection_of(inst, slot);
+                    connection.deferred.push_front(owned);
+                    let conn = connection.conn;
+                    self.hold_back(inst, conn);
                     break;
                 }
             }
-            client.attention.put(Attention::BEHIND, client.reply.out.len() > owed_bytes_max);
-            if client.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
-                client.deferred.clear();
+            session.attention.put(Attention::BEHIND, session.reply.out.len() > owed_bytes_max);
+            if session.attention.has(Attention::CLOSING.or(Attention::CLOSE_NOW)) {
+                connection_of(inst, slot).deferred.clear();
                 break;
             }
         }
-        let conn = client.conn;
-        self.inst.clients.put_back(client);
-        self.inst.clients.count(slot);
-        self.flush_later(conn);
-        self.make_ready(conn);
+        inst.clients.put_back(session);
+        inst.clients.count(slot);
+        let conn = connection_of(inst, slot).conn;
+        self.flush_later(inst, conn);
+        self.make_ready(inst, conn);
     }
 }

@@ -6,13 +6,14 @@
 //! 2. Keys that memory has no room for go, if a command before had no time for it.
 //! 3. Clients whose wait is over are told, and those that waited for one of these keys are served.
 //! 4. Memory that ended snapshots and lazy deletions left is freed, in slices.
-//! 5. Replies are sent: last, because everything above may still owe somebody a reply.
+//! 5. Replicas get what was written, and replies are sent: last, because everything above may still write or owe
+//!    somebody a reply.
 //! 6. Clients that take too much memory even so are closed.
 
 use super::Server;
-use crate::client::Attention;
+use crate::client::{Attention, ClientMut};
 use crate::commands::info;
-use crate::exec::instance::CloseReason;
+use crate::exec::instance::{CloseReason, Instance};
 
 /// Divided by `hz`, the time between two runs of the cron.
 const NS_PER_S: u64 = 1_000_000_000;
@@ -33,88 +34,92 @@ const SHRINK_EVERY: u64 = 100;
 const BATCH_SHRINK_EVERY: u64 = 10;
 
 impl Server {
-    pub(super) fn before_sleep(&mut self) {
-        let effort = u64::from(self.inst.config.ttl.active_expire_effort);
-        let began_ns = self.host.now_ns();
+    pub(super) fn before_sleep(&mut self, inst: &mut Instance) {
+        let effort = u64::from(inst.config.ttl.active_expire_effort);
+        let began_ns = self.now_ns();
         let until_ns = began_ns + EXPIRE_BUDGET_NS * effort;
-        let clock = self.host.clock;
-        self.inst.expire_due(|| clock.mono_ns() < until_ns);
-        let expire_ns = self.host.now_ns().saturating_sub(began_ns);
-        self.inst.stats.turns.expire_ns += expire_ns;
-        self.inst.note_latency("expire-cycle", expire_ns);
-        self.inst.continue_eviction(&self.host);
-        self.inst.serve_waits(&mut self.host);
-        self.inst.note_preserved();
-        self.inst.keyspace.reap_snapshots();
-        self.settle();
-        self.flush_all();
-        self.evict_clients();
-        self.settle();
+        let clock = self.clock;
+        inst.expire_due(|| clock.mono_ns() < until_ns);
+        let expire_ns = self.now_ns().saturating_sub(began_ns);
+        inst.stats.turns.expire_ns += expire_ns;
+        inst.note_latency("expire-cycle", expire_ns);
+        inst.continue_eviction(self);
+        inst.serve_waits(self);
+        inst.note_preserved();
+        inst.keyspace.reap_snapshots();
+        self.settle(inst);
+        self.feed_replicas(inst);
+        self.flush_all(inst);
+        self.evict_clients(inst);
+        self.settle(inst);
     }
 
-    pub(super) fn cron(&mut self) {
-        let began_ns = self.tell_time();
-        let hz = u64::from(self.inst.config.server.hz.max(1));
-        self.next_cron_ns = self.host.now_ns() + NS_PER_S / hz;
-        if self.inst.debug.cron_paused {
+    pub(super) fn cron(&mut self, inst: &mut Instance) {
+        let began_ns = self.tell_time(inst);
+        let hz = u64::from(inst.config.server.hz.max(1));
+        self.next_cron_ns = self.now_ns() + NS_PER_S / hz;
+        if inst.debug.cron_paused {
             return;
         }
-        self.inst.cron();
-        self.inst.save_when_due(&mut self.host);
-        self.end_pause();
-        self.check_clients(hz);
-        self.settle();
-        if self.inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
-            info::publish(&mut self.inst, &self.host);
+        inst.cron();
+        inst.save_when_due(self);
+        self.end_pause(inst);
+        self.check_clients(inst, hz);
+        self.replication_cron(inst);
+        self.settle(inst);
+        if inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
+            info::publish(inst, self);
         }
-        if self.inst.cron_runs().is_multiple_of(BATCH_SHRINK_EVERY) {
-            self.batch.shrink();
+        if inst.cron_runs().is_multiple_of(BATCH_SHRINK_EVERY) {
+            self.idle_batch().shrink();
         }
-        if self.inst.cron_runs().is_multiple_of(SHRINK_EVERY) {
+        if inst.cron_runs().is_multiple_of(SHRINK_EVERY) {
             self.queries.shrink();
-            if !self.inst.debug.buffers_kept {
+            if !inst.debug.buffers_kept {
                 self.replies.shrink();
             }
         }
-        self.inst.stats.turns.cron_ns += self.host.now_ns().saturating_sub(began_ns);
+        inst.stats.turns.cron_ns += self.now_ns().saturating_sub(began_ns);
     }
 
     /// Moves memory for a fraction of a millisecond.
-    pub(super) fn defrag(&mut self) {
-        let clock = self.host.clock;
+    pub(super) fn defrag(&mut self, inst: &mut Instance) {
+        let clock = self.clock;
         let began_ns = clock.mono_ns();
-        self.inst.defrag_step(|| clock.mono_ns());
-        self.inst.stats.turns.cron_ns += clock.mono_ns().saturating_sub(began_ns);
+        inst.defrag_step(|| clock.mono_ns());
+        inst.stats.turns.cron_ns += clock.mono_ns().saturating_sub(began_ns);
     }
 
     /// Looks at every client about once a second, a slice at a time: `timeout`, soft output limits of clients that take
     /// nothing, and the buffers of those that stopped in the middle of a request.
-    fn check_clients(&mut self, hz: u64) {
-        let timeout_ms = i64::from(self.inst.config.server.timeout) * 1000;
-        let slots = self.inst.clients.slots();
+    fn check_clients(&mut self, inst: &mut Instance, hz: u64) {
+        let timeout_ms = i64::from(inst.config.server.timeout) * 1000;
+        let slots = inst.clients.slots();
         if slots == 0 {
             return;
         }
-        let now_ms = self.inst.now_ms;
+        let now_ms = inst.now_ms;
         let slice = slots.div_ceil(hz as usize).max(16).min(slots);
         let mut late = Vec::new();
         let mut owing = Vec::new();
         for _ in 0..slice {
             self.cron_slot = (self.cron_slot + 1) % slots;
-            let Some(client) = self.inst.clients.at_mut(self.cron_slot as u32) else { continue };
-            self.inst.recent_buffers.note(now_ms, client.query.capacity(), client.reply.out.len());
-            let waits = client.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN));
-            if timeout_ms > 0 && now_ms - client.last_active_ms > timeout_ms && !waits {
-                late.push(client.conn);
+            let Some(client) = inst.clients.at_mut(self.cron_slot as u32) else { continue };
+            let ClientMut { session, connection } = client;
+            inst.recent_buffers.note(now_ms, connection.query.capacity(), session.reply.out.len());
+            let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN))
+                || session.is_subscriber();
+            if timeout_ms > 0 && now_ms - connection.last_active_ms > timeout_ms && !waits {
+                late.push(connection.conn);
             }
-            if now_ms - client.last_active_ms > STALLED_MS {
-                client.fit_query();
+            if now_ms - connection.last_active_ms > STALLED_MS {
+                connection.fit_query();
             }
-            if client.soft_limit_since_ms != 0 {
-                owing.push(client.conn);
+            if connection.soft_limit_since_ms != 0 {
+                owing.push(connection.conn);
             }
         }
-        late.into_iter().for_each(|conn| self.inst.close_later(conn, CloseReason::Idle));
-        owing.into_iter().for_each(|conn| self.check_output(conn));
+        late.into_iter().for_each(|conn| inst.close_later(conn, CloseReason::Idle));
+        owing.into_iter().for_each(|conn| self.check_output(inst, conn));
     }
 }

@@ -8,31 +8,31 @@
 
 use super::Server;
 use crate::client::ClientFlags;
-use crate::exec::instance::CloseReason;
+use crate::exec::instance::{CloseReason, Instance};
 
 impl Server {
     /// Closes clients, the largest first, until the others are within the limit.
     #[inline]
-    pub(super) fn evict_clients(&mut self) {
-        let config = &self.inst.config;
+    pub(super) fn evict_clients(&mut self, inst: &mut Instance) {
+        let config = &inst.config;
         let limit = config.limits.maxmemory_clients.bytes_of(config.storage.maxmemory);
         // Eviction of keys wants to know what belongs to clients, too.
-        let sum = self.inst.clients.count_all(limit.is_some() || config.storage.maxmemory > 0);
+        let sum = inst.clients.count_all(limit.is_some() || config.storage.maxmemory > 0);
         if limit.is_some_and(|limit| sum as u64 >= limit) {
-            self.evict_down_to(limit.unwrap_or(0));
+            self.evict_down_to(inst, limit.unwrap_or(0));
         }
     }
 
     #[cold]
-    fn evict_down_to(&mut self, limit: u64) {
-        let clients = self.inst.clients.iter().filter(|client| !client.flags.has(ClientFlags::NO_EVICT));
-        let mut greedy: Vec<_> = clients.map(|client| (client.memory(), client.conn)).collect();
+    fn evict_down_to(&mut self, inst: &mut Instance, limit: u64) {
+        let clients = inst.clients.iter().filter(|client| !client.connection.flags.has(ClientFlags::NO_EVICT));
+        let mut greedy: Vec<_> = clients.map(|client| (client.memory(), client.connection.conn)).collect();
         greedy.sort_unstable_by_key(|(memory, _)| std::cmp::Reverse(*memory));
         for (_, conn) in greedy {
-            if (self.inst.clients.count_all(true) as u64) < limit {
+            if (inst.clients.count_all(true) as u64) < limit {
                 return;
             }
-            self.close(conn, CloseReason::Evicted);
+            self.close(inst, conn, CloseReason::Evicted);
         }
     }
 }

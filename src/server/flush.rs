@@ -2,8 +2,9 @@
 
 use super::Server;
 use super::notes;
-use crate::client::{Attention, Client, ClientFlags};
-use crate::exec::instance::CloseReason;
+use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
+use crate::config::{Config, OutputLimit};
+use crate::exec::instance::{CloseReason, Instance};
 use crate::reactor::{ConnId, WriteOutcome};
 
 /// What a client that has not said who it is may leave unread, beyond what the socket took: a few errors.
@@ -15,114 +16,129 @@ const REPLY_BYTES_FREE: usize = 16 * 1024;
 /// A client gets so much of its replies in one turn: the kernel copies it meanwhile, a quarter of a millisecond long.
 const WRITE_BYTES_MAX: usize = 512 * 1024;
 
+/// Lists a connection for flushing, unless it is listed already.
+#[inline]
+pub(super) fn list_once(connection: &mut Connection, to_flush: &mut Vec<ConnId>) {
+    if !connection.flags.has(ClientFlags::FLUSH_PENDING) {
+        connection.flags.put(ClientFlags::FLUSH_PENDING, true);
+        to_flush.push(connection.conn);
+    }
+}
+
+/// client-output-buffer-limit of the class that a client is in.
+pub(super) fn output_limit(config: &Config, session: &Session) -> OutputLimit {
+    let limits = &config.limits.client_output_buffer_limit;
+    if session.attention.has(Attention::REPLICA) {
+        limits.replica
+    } else if session.is_subscriber() {
+        limits.pubsub
+    } else {
+        limits.normal
+    }
+}
+
 impl Server {
     /// Lists a client for flushing, once.
-    pub(super) fn flush_later(&mut self, conn: ConnId) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        if !client.flags.has(ClientFlags::FLUSH_PENDING) {
-            client.flags.put(ClientFlags::FLUSH_PENDING, true);
-            self.to_flush.push(conn);
-        }
+    pub(super) fn flush_later(&mut self, inst: &mut Instance, conn: ConnId) {
+        let Some(ClientMut { connection, .. }) = inst.clients.of_mut(conn) else { return };
+        list_once(connection, &mut self.to_flush);
     }
 
     /// Sends what every listed client is owed: one write each. What is more than that is sent in the next turns.
-    pub(super) fn flush_all(&mut self) {
-        self.flush_up_to(WRITE_BYTES_MAX);
+    pub(super) fn flush_all(&mut self, inst: &mut Instance) {
+        self.flush_up_to(inst, WRITE_BYTES_MAX);
     }
 
     /// The same for a last time: as much as the sockets take.
-    pub(super) fn flush_all_now(&mut self) {
-        self.flush_up_to(usize::MAX);
+    pub(super) fn flush_all_now(&mut self, inst: &mut Instance) {
+        self.flush_up_to(inst, usize::MAX);
     }
 
-    fn flush_up_to(&mut self, most: usize) {
+    fn flush_up_to(&mut self, inst: &mut Instance, most: usize) {
         let mut list = std::mem::take(&mut self.to_flush);
         for conn in list.drain(..) {
-            self.flush(conn, most);
-            let behind = self.inst.clients.of(conn).filter(|client| client.attention.has(Attention::BEHIND));
-            if behind.is_some_and(|client| client.reply.out.len() <= self.owed_bytes_max() / 2) {
-                self.resume(conn.index);
+            self.flush(inst, conn, most);
+            let behind = inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
+            if behind
+                .is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst, client.session) / 2)
+            {
+                self.resume(inst, conn.index);
             }
-            self.inst.clients.count(conn.index);
+            inst.clients.count(conn.index);
         }
         if self.to_flush.is_empty() {
             self.to_flush = list; // keep the allocation
         }
     }
 
-    fn flush(&mut self, conn: ConnId, most: usize) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        client.flags.put(ClientFlags::FLUSH_PENDING, false);
-        if !client.reply.out.is_empty() {
-            let owed = client.reply.out.len();
-            let limit = self.inst.config.limits.client_output_buffer_limit.normal.hard_bytes;
+    fn flush(&mut self, inst: &mut Instance, conn: ConnId, most: usize) {
+        let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
+        connection.flags.put(ClientFlags::FLUSH_PENDING, false);
+        if !session.reply.out.is_empty() {
+            let owed = session.reply.out.len();
+            let limit = output_limit(&inst.config, session).hard_bytes;
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
-                return self.close(conn, CloseReason::OutputBufferFull);
+                return self.close(inst, conn, CloseReason::OutputBufferFull);
             }
-            let outcome = self.host.reactor.write(conn, &mut client.reply.out, most);
-            let sent = (owed - client.reply.out.len()) as u64;
-            client.output_bytes += sent;
-            self.inst.stats.output_bytes += sent;
-            self.inst.stats.writes += 1;
+            let outcome = self.reactor.write(conn, &mut session.reply.out, most);
+            let sent = (owed - session.reply.out.len()) as u64;
+            connection.output_bytes += sent;
+            inst.stats.output_bytes += sent;
+            inst.stats.writes += 1;
             match outcome {
                 WriteOutcome::Drained => {}
-                WriteOutcome::Blocked => return self.check_output(conn),
+                WriteOutcome::Blocked => return self.check_output(inst, conn),
                 WriteOutcome::More => {
-                    self.check_output(conn);
-                    return self.flush_later(conn);
+                    self.check_output(inst, conn);
+                    return self.flush_later(inst, conn);
                 }
-                WriteOutcome::Failed(_) => return self.close(conn, CloseReason::Broken),
+                WriteOutcome::Failed(_) => return self.close(inst, conn, CloseReason::Broken),
             }
         }
-        self.replies.put(client.reply.out.take_buffer());
-        client.soft_limit_since_ms = 0;
-        if client.attention.has(Attention::CLOSING) {
-            return self.close(conn, CloseReason::Served);
+        self.replies.put(session.reply.out.take_buffer());
+        connection.soft_limit_since_ms = 0;
+        if session.attention.has(Attention::CLOSING) {
+            return self.close(inst, conn, CloseReason::Served);
         }
-        if client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED) {
-            self.make_ready(conn); // it may have waited for room
+        if connection.flags.has(ClientFlags::MORE_PARSEABLE) || !connection.flags.has(ClientFlags::DRAINED) {
+            self.make_ready(inst, conn); // it may have waited for room
         }
     }
 
     /// client-output-buffer-limit, for a client that does not take all it is owed.
-    pub(super) fn check_output(&mut self, conn: ConnId) {
-        let limit = self.inst.config.limits.client_output_buffer_limit.normal;
-        let now_ms = self.inst.now_ms;
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        let owed = client.reply.out.memory() as u64;
+    pub(super) fn check_output(&mut self, inst: &mut Instance, conn: ConnId) {
+        let now_ms = inst.now_ms;
+        let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
+        let limit = output_limit(&inst.config, session);
+        let owed = session.reply.out.memory() as u64;
         let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
         let over_hard = over_hard
-            || (client.attention.has(Attention::UNAUTHENTICATED) && client.reply.out.len() > UNSENT_UNKNOWN_BYTES_MAX);
+            || (session.attention.has(Attention::UNAUTHENTICATED)
+                && session.reply.out.len() > UNSENT_UNKNOWN_BYTES_MAX);
         let over_soft = limit.soft_bytes > 0 && owed > limit.soft_bytes;
         if !over_soft {
-            client.soft_limit_since_ms = 0;
-        } else if client.soft_limit_since_ms == 0 {
-            client.soft_limit_since_ms = now_ms;
+            connection.soft_limit_since_ms = 0;
+        } else if connection.soft_limit_since_ms == 0 {
+            connection.soft_limit_since_ms = now_ms;
         }
         let soft_ms = i64::try_from(limit.soft_seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-        let soft_over_time = over_soft && now_ms - client.soft_limit_since_ms > soft_ms;
+        let soft_over_time = over_soft && now_ms - connection.soft_limit_since_ms > soft_ms;
         if over_hard || soft_over_time {
-            self.close(conn, CloseReason::OutputBufferFull);
+            self.close(inst, conn, CloseReason::OutputBufferFull);
         }
     }
 
     /// Closes a connection and forgets its client.
-    pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        let slot = client.conn.index;
-        let mut client = self.inst.clients.remove(slot).expect("it was found a line above");
-        if client.attention.has(Attention::PAUSED) {
-            self.let_go(conn);
+    pub(super) fn close(&mut self, inst: &mut Instance, conn: ConnId, reason: CloseReason) {
+        let Some((mut session, connection)) = inst.clients.remove(conn) else { return };
+        if session.attention.has(Attention::PAUSED) {
+            self.let_go(inst, conn);
         }
-        notes::closed(&self.inst, &client, reason);
-        self.inst.forget(&mut client, reason);
-        self.host.reactor.close(conn);
-        self.recycle(*client);
-    }
-
-    fn recycle(&mut self, mut client: Client) {
-        self.queries.put(std::mem::take(&mut client.query));
-        client.reply.out.clear();
-        self.replies.put(client.reply.out.take_buffer());
+        notes::closed(inst, Client { session: &session, connection: &connection }, reason);
+        inst.forget(&mut session, reason);
+        self.reactor.close(conn);
+        self.queries.put(connection.query);
+        session.reply.out.clear();
+        self.replies.put(session.reply.out.take_buffer());
     }
 }

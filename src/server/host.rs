@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reader::{Reader, Report};
+use super::Server;
+use super::reader::Report;
 use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
@@ -15,8 +16,7 @@ use crate::observe::keys;
 use crate::observe::log::{Logger, Shown};
 use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
-use crate::reactor::{ListenerId, Reactor};
-use crate::sys::clock::Clock;
+use crate::reactor::ListenerId;
 use crate::sys::{process, sockets};
 
 /// What other threads send to the loop.
@@ -24,6 +24,8 @@ use crate::sys::{process, sockets};
 pub enum Mail {
     /// The snapshot thread has finished.
     Saved(SaveOutcome),
+    /// The snapshot thread has made a copy for replicas, or has failed to.
+    Copied(SaveOutcome),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
     /// The thread that reads from snapshots has read something.
@@ -36,29 +38,21 @@ pub(super) const RESERVED_DESCRIPTORS: u64 = 32;
 /// How the complaint about a unix socket begins.
 pub(super) const UNIX_SOCKET_FAILED: &str = "Failed opening Unix socket";
 
-/// The reactor, the clock, and where we listen.
-pub(super) struct SystemHost {
-    pub(super) reactor: Reactor<Mail>,
-    pub(super) clock: Clock,
-    listening: Listening,
-    /// The thread that answers /metrics, and the address it was asked for; stopped when dropped.
-    observer: Option<(String, http::Handle)>,
-    reader: Reader,
-}
-
 /// Open listeners and what they were opened for.
 #[derive(Default)]
-struct Listening {
+pub(super) struct Listening {
     tcp: Vec<ListenerId>,
     tcp_key: Option<(BindAddresses, u16)>,
     unix: Option<(ListenerId, PathBuf)>,
 }
 
-impl SystemHost {
-    pub(super) fn new(reactor: Reactor<Mail>, clock: Clock) -> SystemHost {
-        SystemHost { reactor, clock, listening: Listening::default(), observer: None, reader: Reader::default() }
-    }
+/// The thread that answers /metrics, and the address it was asked for; stopped when dropped.
+pub(super) struct Observer {
+    address: String,
+    _thread: http::Handle,
+}
 
+impl Server {
     #[inline]
     pub(super) fn now_ns(&self) -> u64 {
         self.clock.mono_ns()
@@ -125,7 +119,7 @@ fn is_unavailable(error: &std::io::Error) -> bool {
         || matches!(error.raw_os_error(), Some(EAFNOSUPPORT | EPROTONOSUPPORT))
 }
 
-impl Host for SystemHost {
+impl Host for Server {
     fn relisten(&mut self, config: &Config) -> Result<(), String> {
         self.reactor.set_accept_keepalive(config.server.tcp_keepalive);
         let tcp_key = Some((config.server.bind.clone(), config.server.port));
@@ -176,18 +170,18 @@ impl Host for SystemHost {
 
     fn observe(&mut self, config: &Config, metrics: &Arc<Metrics>, log: &Logger) -> Result<(), String> {
         let wanted = config.observability.http_listen.to_lossy();
-        let have = self.observer.as_ref().map_or("", |(address, _)| address);
+        let have = self.observer.as_ref().map_or("", |observer| &observer.address);
         if wanted == have {
             return Ok(());
         }
         // It may stand in the way of the new one.
-        let before = self.observer.take().map(|(address, _stopped)| address);
+        let before = self.observer.take().map(|observer| observer.address);
         if wanted.is_empty() {
             return Ok(());
         }
         let mut observe = |address: String| -> std::io::Result<()> {
             let handle = http::spawn(std::slice::from_ref(&address), Arc::clone(metrics), log.for_worker())?;
-            self.observer = Some((address, handle));
+            self.observer = Some(Observer { address, _thread: handle });
             Ok(())
         };
         observe(wanted).map_err(|error| {
@@ -216,6 +210,14 @@ impl Host for SystemHost {
         Box::new(move |outcome| {
             // Nobody takes mail any more only when the process is about to end.
             let _ = mailbox.send(Mail::Saved(outcome));
+        })
+    }
+
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move |outcome| {
+            // As above.
+            let _ = mailbox.send(Mail::Copied(outcome));
         })
     }
 

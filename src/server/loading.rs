@@ -25,69 +25,69 @@ pub(super) struct Loading {
 impl Server {
     /// Begins to read the file of `dir` and `dbfilename`, if there is one; without one the server is ready at once.
     /// `Err` when it is there and cannot be used: the server must not start, for it would overwrite it at the next save.
-    pub(super) fn begin_load(&mut self) -> Result<(), String> {
-        facts::notify(&self.inst.config, &self.inst.log, Milestone::Loading);
-        let path = self.inst.rdb_path();
+    pub(super) fn begin_load(&mut self, inst: &mut Instance) -> Result<(), String> {
+        facts::notify(&inst.config, &inst.log, Milestone::Loading);
+        let path = inst.rdb_path();
         if matches!(path.try_exists(), Ok(false)) {
-            self.say_ready();
+            self.say_ready(inst);
             return Ok(());
         }
-        self.inst.alert.put(Alert::LOADING, true);
-        self.inst.load.started_ms = self.inst.now_ms;
-        self.inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
-        let began_ns = self.host.now_ns();
-        match Loader::open_file(&RealDisk, &path, &self.inst.load_settings()) {
+        inst.alert.put(Alert::LOADING, true);
+        inst.load.started_ms = inst.now_ms;
+        inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
+        let began_ns = self.now_ns();
+        match Loader::open_file(&RealDisk, &path, &inst.load_settings()) {
             Ok(Some(loader)) => {
-                self.inst.keyspace.begin_load();
+                inst.keyspace.begin_load();
                 self.loading = Some(Loading { loader, began_ns, keys: 0 });
             }
             // It went away between the two looks.
-            Ok(None) => self.end_load(None),
-            Err(error) => return Err(cannot_load(&self.inst, &error)),
+            Ok(None) => self.end_load(inst, None),
+            Err(error) => return Err(cannot_load(inst, &error)),
         }
         Ok(())
     }
 
     /// Reads on. `Some(code)` when the file cannot be used: the process ends with that exit code.
-    pub(super) fn load_step(&mut self) -> Option<i32> {
+    pub(super) fn load_step(&mut self, inst: &mut Instance) -> Option<i32> {
         let mut loading = self.loading.take()?;
-        let mut sink = Sink { inst: &mut self.inst, keys: loading.keys };
+        let mut sink = Sink { inst, keys: loading.keys };
         let step = loading.loader.step(&mut sink);
         loading.keys = sink.keys;
-        self.inst.load.progress = *loading.loader.progress();
+        inst.load.progress = *loading.loader.progress();
         match step {
             Ok(Step::More) => self.loading = Some(loading),
-            Ok(Step::Done(loaded)) => self.end_load(Some((loaded, loading.began_ns))),
+            Ok(Step::Done(loaded)) => self.end_load(inst, Some((loaded, loading.began_ns))),
             Err(fault) => {
-                let why = cannot_load(&self.inst, &LoadError::file(&self.inst.rdb_path(), fault));
-                self.inst.log.log(Level::Warning, &why, &[]);
-                self.inst.log.warning("Fatal error, can't start.", &[]);
+                let why = cannot_load(inst, &LoadError::file(&inst.rdb_path(), fault));
+                inst.log.log(Level::Warning, &why, &[]);
+                inst.log.warning("Fatal error, can't start.", &[]);
                 return Some(1);
             }
         }
         None
     }
 
-    fn end_load(&mut self, loaded: Option<(Loaded, u64)>) {
-        self.inst.keyspace.end_load();
-        self.inst.alert.put(Alert::LOADING, false);
+    fn end_load(&mut self, inst: &mut Instance, loaded: Option<(Loaded, u64)>) {
+        inst.keyspace.end_load();
+        inst.alert.put(Alert::LOADING, false);
         if let Some((loaded, began_ns)) = loaded {
-            self.inst.load.counts = loaded.counts;
-            let duration_ms = (self.host.now_ns() - began_ns) / 1_000_000;
-            self.inst.log.log(Level::Notice, &loaded.to_string(), &[]);
-            self.inst.log.notice("DB loaded from disk", &[(keys::DURATION_MS, &duration_ms)]);
-            self.inst.loaded_from_disk();
+            inst.load.counts = loaded.counts;
+            let duration_ms = (self.now_ns() - began_ns) / 1_000_000;
+            inst.log.log(Level::Notice, &loaded.to_string(), &[]);
+            inst.log.notice("DB loaded from disk", &[(keys::DURATION_MS, &duration_ms)]);
+            inst.loaded_from_disk();
         }
-        self.say_ready();
+        self.say_ready(inst);
     }
 
     /// Clients may come: tools wait for these lines, and service managers for the notification.
-    fn say_ready(&self) {
-        self.inst.metrics.ready.set(1);
-        for kind in listening_kinds(&self.inst.config) {
-            self.inst.log.notice(kind, &[]);
+    fn say_ready(&self, inst: &Instance) {
+        inst.metrics.ready.set(1);
+        for kind in listening_kinds(&inst.config) {
+            inst.log.notice(kind, &[]);
         }
-        facts::notify(&self.inst.config, &self.inst.log, Milestone::Ready);
+        facts::notify(&inst.config, &inst.log, Milestone::Ready);
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! # What this is
 //!
-//! [`Server`] is an [`Instance`] (Redis without sockets) with a reactor around it.
-//! Its [`turn`] does the work of one wake-up in phases over *all* ready connections: read, parse, prefetch,
+//! [`Server`] is the world around an [`Instance`] (Redis without sockets): the reactor, the clock, and what one turn
+//! leaves for the next. It is the instance's [`Host`](crate::exec::ctx::Host), so a command that takes long can let
+//! others have a turn meanwhile. [`turn`] does the work of one wake-up in phases over *all* ready connections: read, parse, prefetch,
 //! execute, before sleep. That is what makes one thread fast: cache misses are paid in parallel, each connection gets
 //! one read and one write.
 //!
@@ -19,16 +20,17 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `mod.rs` | `Server`, the loop |
+//! | `mod.rs` | `Server` |
 //! | `turn.rs` | events, and the phases of a turn |
 //! | `batch.rs` | parse, prefetch, execute |
 //! | `busy_poll.rs` | whether to look once more before the loop sleeps |
 //! | `flush.rs` | replies out, buffers back to their pool, closing |
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
 //! | `accept.rs` | new connections: limits, protected mode |
-//! | `host.rs` | what the instance may ask of the world: listeners, clock |
+//! | `host.rs` | what the instance may ask of the world: listeners, clock, process |
 //! | `reader.rs` | the thread that answers long reads |
 //! | `notes.rs` | log lines |
+//! | `replicas.rs` | what replicas are sent: a file, then the feed |
 //! | `settle.rs` | what the instance asked for while a command ran |
 //! | `cron.rs` | what is done ten times a second |
 //! | `roles.rs` | what the command line asks for: the server, or a tool |
@@ -53,27 +55,36 @@ mod loading;
 mod notes;
 mod pool;
 mod reader;
+mod replicas;
 mod roles;
 mod settle;
 mod shutdown;
 mod start;
 mod turn;
 
+use std::rc::Rc;
+
 use crate::exec::instance::Instance;
-use crate::reactor::{ConnId, Event};
+use crate::reactor::{ConnId, Event, Reactor};
+use crate::sys::clock::Clock;
 use batch::Batch;
 use busy_poll::BusyPoll;
 pub use host::Mail;
-use host::SystemHost;
+use host::{Listening, Observer};
 use loading::Loading;
 use pool::BufferPool;
+use reader::Reader;
+use replicas::Transfer;
 pub use roles::Role;
 pub use start::run;
 
-/// The server: an instance, the world around it, and what one turn leaves for the next.
+/// The world around an instance, and what one turn leaves for the next.
 pub struct Server {
-    inst: Instance,
-    host: SystemHost,
+    reactor: Reactor<Mail>,
+    clock: Clock,
+    listening: Listening,
+    observer: Option<Observer>,
+    reader: Reader,
     /// Clients that may have bytes to read or requests to parse. Each is listed once ([`ClientFlags::READY`]).
     ///
     /// [`ClientFlags::READY`]: crate::client::ClientFlags::READY
@@ -82,7 +93,9 @@ pub struct Server {
     to_flush: Vec<ConnId>,
     /// Clients held back by CLIENT PAUSE.
     postponed: Vec<ConnId>,
-    batch: Batch,
+    batch: Rc<Batch>,
+    /// Requests of the batch before this one have been executed, or are just now.
+    executed: usize,
     queries: BufferPool,
     replies: BufferPool,
     events: Vec<Event<Mail>>,
@@ -90,18 +103,45 @@ pub struct Server {
     next_cron_ns: u64,
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
+    /// Files on their way to replicas.
+    transfers: Vec<Transfer>,
     shutdown: shutdown::Progress,
     /// While the data set is read.
     loading: Option<Loading>,
 }
 
 impl Server {
+    /// A server that has not begun to listen.
+    fn new(reactor: Reactor<Mail>, clock: Clock) -> Server {
+        Server {
+            reactor,
+            clock,
+            listening: Listening::default(),
+            observer: None,
+            reader: Reader::default(),
+            ready: Vec::new(),
+            to_flush: Vec::new(),
+            postponed: Vec::new(),
+            batch: Rc::default(),
+            executed: 0,
+            queries: BufferPool::default(),
+            replies: BufferPool::default(),
+            events: Vec::new(),
+            busy_poll: BusyPoll::default(),
+            next_cron_ns: 0,
+            cron_slot: 0,
+            transfers: Vec::new(),
+            shutdown: shutdown::Progress::default(),
+            loading: None,
+        }
+    }
+
     /// Serves until a shutdown is complete; returns the exit code.
-    fn serve(mut self) -> i32 {
+    fn serve(mut self, mut inst: Instance) -> i32 {
         loop {
-            if let Some(code) = self.turn() {
+            if let Some(code) = self.turn(&mut inst) {
                 // The system takes the memory back at once; freeing millions of keys one by one would only take time.
-                std::mem::forget(self);
+                std::mem::forget((self, inst));
                 return code;
             }
         }

@@ -8,7 +8,7 @@ use super::Server;
 use super::facts::{self, Milestone};
 use crate::client::Attention;
 use crate::exec::error::CommandError;
-use crate::exec::instance::{Alert, ShutdownOptions};
+use crate::exec::instance::{Alert, Instance, ShutdownOptions};
 use crate::observe::keys;
 use crate::sys::process;
 
@@ -28,19 +28,19 @@ const SIGTERM: i32 = 15;
 pub(super) const WATCHED: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
 
 impl Server {
-    pub(super) fn on_signal(&mut self, number: i32) {
+    pub(super) fn on_signal(&mut self, inst: &mut Instance, number: i32) {
         let (name, configured) = match number {
-            SIGHUP => return self.inst.reload_config(&mut self.host),
-            SIGINT => ("SIGINT", self.inst.config.server.shutdown_on_sigint),
-            _ => ("SIGTERM", self.inst.config.server.shutdown_on_sigterm),
+            SIGHUP => return inst.reload_config(self),
+            SIGINT => ("SIGINT", inst.config.server.shutdown_on_sigint),
+            _ => ("SIGTERM", inst.config.server.shutdown_on_sigterm),
         };
         if self.shutdown.signalled && number == SIGINT {
-            self.inst.log.warning("You insist... exiting now.", &[]);
-            self.host.stop_listening();
+            inst.log.warning("You insist... exiting now.", &[]);
+            self.stop_listening();
             std::process::exit(1);
         }
         self.shutdown.signalled = true;
-        self.inst.log.warning("Received signal scheduling shutdown...", &[(keys::SIGNAL, &name)]);
+        inst.log.warning("Received signal scheduling shutdown...", &[(keys::SIGNAL, &name)]);
         self.begin_shutdown(ShutdownOptions {
             save: configured.save,
             nosave: configured.nosave,
@@ -53,55 +53,55 @@ impl Server {
         self.shutdown.asked = Some(options);
     }
 
-    pub(super) fn abort_shutdown(&mut self) {
-        self.inst.log.notice("Shutdown manually aborted", &[]);
+    pub(super) fn abort_shutdown(&mut self, inst: &mut Instance) {
+        inst.log.notice("Shutdown manually aborted", &[]);
         self.shutdown = Progress::default();
-        self.tell_shutdown_failed();
+        self.tell_shutdown_failed(inst);
     }
 
     /// Does what a shutdown asked for needs. `Some(code)` when the process is to end.
-    pub(super) fn shutdown_step(&mut self) -> Option<i32> {
+    pub(super) fn shutdown_step(&mut self, inst: &mut Instance) -> Option<i32> {
         let options = self.shutdown.asked.take()?;
-        self.inst.log.notice("User requested shutdown...", &[]);
-        facts::notify(&self.inst.config, &self.inst.log, Milestone::Stopping);
-        let has_points = !self.inst.config.persistence.save.is_empty();
-        self.inst.saver.abort_and_wait();
-        let half_loaded = self.inst.alert.has(Alert::LOADING);
+        inst.log.notice("User requested shutdown...", &[]);
+        facts::notify(&inst.config, &inst.log, Milestone::Stopping);
+        let has_points = !inst.config.persistence.save.is_empty();
+        inst.saver.abort_and_wait();
+        let half_loaded = inst.alert.has(Alert::LOADING);
         if (has_points || options.save) && !options.nosave && !half_loaded {
-            self.inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);
-            if let Err(error) = self.inst.save_now(self.host.wall_ms()) {
-                self.inst.log.warning("Error trying to save the DB, can't exit.", &[(keys::ERROR, &error)]);
+            inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);
+            if let Err(error) = inst.save_now(self.wall_ms()) {
+                inst.log.warning("Error trying to save the DB, can't exit.", &[(keys::ERROR, &error)]);
                 if !options.force {
                     self.shutdown = Progress::default();
-                    self.tell_shutdown_failed();
+                    self.tell_shutdown_failed(inst);
                     return None;
                 }
                 // As with Redis, who insists gets the same exit code as if all had gone well.
             }
         }
-        self.flush_all_now();
-        self.host.stop_listening();
-        facts::remove_pidfile(&self.inst.config, &self.inst.log);
-        self.inst.log.warning("Redis is now ready to exit, bye bye...", &[(keys::PID, &process::pid())]);
+        self.flush_all_now(inst);
+        self.stop_listening();
+        facts::remove_pidfile(&inst.config, &inst.log);
+        inst.log.warning("Redis is now ready to exit, bye bye...", &[(keys::PID, &process::pid())]);
         Some(0)
     }
 
     /// Tells those who said SHUTDOWN that the server goes on, and runs what they sent after it.
-    fn tell_shutdown_failed(&mut self) {
+    fn tell_shutdown_failed(&mut self, inst: &mut Instance) {
         let error = CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs.");
-        self.inst.log.warning("Errors trying to shut down the server. Check the logs for more information.", &[]);
+        inst.log.warning("Errors trying to shut down the server. Check the logs for more information.", &[]);
         let mut told = Vec::new();
-        for client in self.inst.clients.iter_mut().filter(|c| c.attention.has(Attention::AWAITS_SHUTDOWN)) {
-            client.attention.put(Attention::AWAITS_SHUTDOWN, false);
-            if !client.attention.has(Attention::REPLY_OFF) {
-                client.reply.error_bytes(error.as_bytes());
+        for client in inst.clients.iter_mut().filter(|c| c.session.attention.has(Attention::AWAITS_SHUTDOWN)) {
+            client.session.attention.put(Attention::AWAITS_SHUTDOWN, false);
+            if !client.session.attention.has(Attention::REPLY_OFF) {
+                client.session.reply.error_bytes(error.as_bytes());
             }
-            told.push(client.conn);
+            told.push(client.connection.conn);
         }
         for conn in told {
-            self.inst.stats.errors.count(error.code());
-            self.flush_later(conn);
+            inst.stats.errors.count(error.code());
+            self.flush_later(inst, conn);
         }
-        self.resume_all();
+        self.resume_all(inst);
     }
 }

@@ -13,10 +13,8 @@
 
 use std::sync::Arc;
 
-use super::busy_poll::BusyPoll;
 use super::facts;
-use super::host::{RESERVED_DESCRIPTORS, SystemHost, UNIX_SOCKET_FAILED};
-use super::pool::BufferPool;
+use super::host::{RESERVED_DESCRIPTORS, UNIX_SOCKET_FAILED};
 use super::{Server, shutdown};
 use crate::commands;
 use crate::config::{Config, Loaded, Place, Sources};
@@ -50,7 +48,7 @@ pub fn run(loaded: Loaded) -> i32 {
         }
     };
     match start(loaded, table, log.clone()) {
-        Ok(server) => server.serve(),
+        Ok((server, inst)) => server.serve(inst),
         Err(why) => {
             log.log(log::Level::Warning, &why, &[]);
             log.warning("Fatal error, can't start.", &[]);
@@ -114,7 +112,7 @@ fn stamp() -> log::Stamp {
     log::Stamp { wall_ms, utc_offset_seconds: clock::utc_offset_seconds(wall_ms) }
 }
 
-fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<Server, String> {
+fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<(Server, Instance), String> {
     let Loaded { mut config, sources } = loaded;
     let clock = Clock::system();
     log.notice(
@@ -129,7 +127,7 @@ fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<Se
     bound_clients(&mut config, &log)?;
     let mut reactor = Reactor::new().map_err(io("creating the event loop"))?;
     reactor.watch_signals(&shutdown::WATCHED).map_err(io("watching signals"))?;
-    let mut host = SystemHost::new(reactor, clock);
+    let mut server = Server::new(reactor, clock);
     let names: Vec<&'static str> = table.by_ids().map(|c| c.full_name.as_str()).collect();
     let metrics = Arc::new(Metrics::new(commands::info::series(), config.storage.databases as usize, &names));
     let rng = Rng::from_os();
@@ -142,34 +140,18 @@ fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<Se
     facts::report_crashes(&inst.log, &inst.metrics).map_err(io("preparing crash reports"))?;
     facts::greet(&inst.config, &inst.log);
     facts::warn_of_system(&inst.config, &inst.log);
-    listen(&mut host, &inst)?;
+    listen(&mut server, &inst)?;
     inst.tell_identity();
-    inst.apply_at_start(&mut host);
+    inst.apply_at_start(&mut server);
     facts::write_pidfile(&inst.config, &inst.sources, &inst.log);
     inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);
-    inst.stamp_ns = host.now_ns();
-    let observed = host.observe(&inst.config, &inst.metrics, &inst.log);
+    inst.stamp_ns = server.now_ns();
+    let observed = server.observe(&inst.config, &inst.metrics, &inst.log);
     observed.map_err(|why| placed(why, &inst.sources, "http-listen"))?;
-    let mut server = Server {
-        inst,
-        host,
-        ready: Vec::new(),
-        to_flush: Vec::new(),
-        postponed: Vec::new(),
-        batch: Default::default(),
-        queries: BufferPool::default(),
-        replies: BufferPool::default(),
-        events: Vec::new(),
-        busy_poll: BusyPoll::default(),
-        next_cron_ns: 0,
-        cron_slot: 0,
-        shutdown: shutdown::Progress::default(),
-        loading: None,
-    };
-    server.inst.note_startup_memory();
-    facts::remove_leftovers(&server.inst.log);
-    server.begin_load()?;
-    Ok(server)
+    inst.note_startup_memory();
+    facts::remove_leftovers(&inst.log);
+    server.begin_load(&mut inst)?;
+    Ok((server, inst))
 }
 
 /// Makes room for `maxclients` connections, or for as many as the system lets us. As Redis does, with its words: a limit
@@ -209,8 +191,8 @@ fn bound_clients(config: &mut Config, log: &Logger) -> Result<(), String> {
 }
 
 /// Opens the listeners. The line that says which port it failed on makes tools try another one.
-fn listen(host: &mut SystemHost, inst: &Instance) -> Result<(), String> {
-    host.relisten(&inst.config).map_err(|why| {
+fn listen(server: &mut Server, inst: &Instance) -> Result<(), String> {
+    server.relisten(&inst.config).map_err(|why| {
         if why.starts_with(UNIX_SOCKET_FAILED) {
             return placed(why, &inst.sources, "unixsocket");
         }

@@ -17,8 +17,8 @@ use super::batch::QUANTUM;
 use super::notes;
 use super::pool::BUFFER_BYTES;
 use super::{Mail, Server};
-use crate::client::{Attention, Client, ClientFlags};
-use crate::exec::instance::{Alert, CloseReason};
+use crate::client::{Attention, ClientFlags, ClientMut, Connection};
+use crate::exec::instance::{Alert, CloseReason, Instance};
 use crate::reactor::{ConnId, Event, ReadOutcome};
 
 /// Connections whose requests are read, prefetched and executed together. More would let the lines that prefetch
@@ -30,146 +30,150 @@ const LONG_READ_BYTES: usize = 4 * BUFFER_BYTES;
 
 impl Server {
     /// One turn. `Some(code)` when the server is to end with that exit code.
-    pub(super) fn turn(&mut self) -> Option<i32> {
+    pub(super) fn turn(&mut self, inst: &mut Instance) -> Option<i32> {
         let mut events = std::mem::take(&mut self.events);
-        self.host.reactor.set_accept_budget(self.inst.config.limits.max_new_connections_per_cycle as usize);
-        if let Err(error) = self.wait(&mut events) {
-            notes::poll_failed(&self.inst, &error);
+        self.reactor.set_accept_budget(inst.config.limits.max_new_connections_per_cycle as usize);
+        if let Err(error) = self.wait(inst, &mut events) {
+            notes::poll_failed(inst, &error);
         }
-        let began_ns = self.tell_time();
-        self.inst.metrics.turn_started_us.set(self.inst.now_ms as u64 * 1000);
+        let began_ns = self.tell_time(inst);
+        inst.metrics.turn_started_us.set(inst.now_ms as u64 * 1000);
         for event in events.drain(..) {
             match event {
-                Event::Accepted { conn, listener } => self.accept(conn, listener),
-                Event::Readable(conn) => self.note_readable(conn),
-                Event::Writable(conn) => self.flush_later(conn),
+                Event::Accepted { conn, .. } => self.accept(inst, conn),
+                Event::Readable(conn) => self.note_readable(inst, conn),
+                Event::Writable(conn) => self.flush_later(inst, conn),
                 // No link to another instance exists that could have asked for it.
-                Event::Connected { conn, .. } => self.host.reactor.close(conn),
-                Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(&self.inst, &error, suppressed),
-                Event::Signal(number) => self.on_signal(number),
-                Event::Mail(mail) => self.on_mail(mail),
+                Event::Connected { conn, .. } => self.reactor.close(conn),
+                Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(inst, &error, suppressed),
+                Event::Signal(number) => self.on_signal(inst, number),
+                Event::Mail(mail) => self.on_mail(inst, mail),
             }
         }
         self.events = events;
-        let commands_before = self.inst.stats.commands;
-        self.serve_ready();
+        let commands_before = inst.stats.commands;
+        self.serve_ready(inst);
         // CONFIG RESETSTAT may have come in between.
-        let commands = self.inst.stats.commands.saturating_sub(commands_before);
-        self.before_sleep();
-        if self.host.now_ns() >= self.next_cron_ns {
-            self.cron();
+        let commands = inst.stats.commands.saturating_sub(commands_before);
+        self.before_sleep(inst);
+        if self.now_ns() >= self.next_cron_ns {
+            self.cron(inst);
         }
-        if self.host.now_ns() >= self.inst.defragmenter.next_ns() {
-            self.defrag();
+        if self.now_ns() >= inst.defragmenter.next_ns() {
+            self.defrag(inst);
         }
-        let duration_ns = self.host.now_ns().saturating_sub(began_ns);
+        let duration_ns = self.now_ns().saturating_sub(began_ns);
         self.busy_poll.turned(duration_ns, commands > 0);
-        self.inst.account_turn(duration_ns, commands);
-        self.inst.metrics.turn_started_us.set(0);
-        self.load_step().or_else(|| self.shutdown_step())
+        inst.account_turn(duration_ns, commands);
+        inst.metrics.turn_started_us.set(0);
+        self.load_step(inst).or_else(|| self.shutdown_step(inst))
     }
 
     /// Waits for events, at first awake if that promises to be short.
-    fn wait(&mut self, events: &mut Vec<Event<Mail>>) -> io::Result<()> {
-        let wait = self.wait_max();
-        let most_ns = u64::from(self.inst.config.server.busy_poll_us) * 1000;
+    fn wait(&mut self, inst: &mut Instance, events: &mut Vec<Event<Mail>>) -> io::Result<()> {
+        let wait = self.wait_max(inst);
+        let most_ns = u64::from(inst.config.server.busy_poll_us) * 1000;
         let awake_ns = self.busy_poll.time_ns(most_ns);
-        let mut now_ns = self.host.now_ns();
+        let mut now_ns = self.now_ns();
         if awake_ns > 0 && wait != Some(Duration::ZERO) && self.busy_poll.is_worth_it() {
             let until_ns = now_ns + awake_ns;
             while events.is_empty() && now_ns < until_ns {
-                self.host.reactor.turn(now_ns, Some(Duration::ZERO), events)?;
-                now_ns = self.host.now_ns();
+                self.reactor.turn(now_ns, Some(Duration::ZERO), events)?;
+                now_ns = self.now_ns();
             }
             let found = !events.is_empty();
             self.busy_poll.learn(found);
-            self.inst.stats.busy_polls += 1;
+            inst.stats.busy_polls += 1;
             if found {
-                self.inst.stats.busy_polls_found += 1;
+                inst.stats.busy_polls_found += 1;
                 return Ok(());
             }
         }
-        self.host.reactor.turn(now_ns, wait, events)
+        self.reactor.turn(now_ns, wait, events)
     }
 
     /// How long the wait may last.
-    fn wait_max(&self) -> Option<Duration> {
-        if self.inst.alert.has(Alert::LOADING) {
+    fn wait_max(&self, inst: &Instance) -> Option<Duration> {
+        if inst.alert.has(Alert::LOADING) {
             return Some(Duration::ZERO);
         }
-        if !self.ready.is_empty() || !self.to_flush.is_empty() || self.inst.has_due_keys() || self.inst.eviction.pending
+        if !self.ready.is_empty()
+            || !self.to_flush.is_empty()
+            || inst.has_due_keys()
+            || inst.eviction.pending
+            || self.has_idle_transfer(inst)
         {
             return Some(Duration::ZERO);
         }
-        let now_ns = self.host.now_ns();
+        let now_ns = self.now_ns();
         let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
-        if self.inst.defragmenter.next_ns() != u64::MAX {
-            wait = wait.min(Duration::from_nanos(self.inst.defragmenter.next_ns().saturating_sub(now_ns)));
+        if inst.defragmenter.next_ns() != u64::MAX {
+            wait = wait.min(Duration::from_nanos(inst.defragmenter.next_ns().saturating_sub(now_ns)));
         }
-        if let Some(deadline_ns) = self.inst.blocked.next_deadline_ns() {
+        if let Some(deadline_ns) = inst.blocked.next_deadline_ns() {
             wait = wait.min(Duration::from_nanos(deadline_ns.saturating_sub(now_ns)));
         }
-        if let Some(deadline_ms) = self.inst.next_expiry_ms() {
-            let left_ms = (deadline_ms - self.host.wall_ms()).clamp(0, 1000) as u64 + 1;
+        if let Some(deadline_ms) = inst.next_expiry_ms() {
+            let left_ms = (deadline_ms - self.wall_ms()).clamp(0, 1000) as u64 + 1;
             wait = wait.min(Duration::from_millis(left_ms));
         }
         Some(wait)
     }
 
     /// Reads the clocks: the instance sees one time for the whole turn. Returns the monotonic one.
-    pub(super) fn tell_time(&mut self) -> u64 {
-        let now_ns = self.host.now_ns();
-        self.inst.now_ms = self.host.wall_ms();
-        self.inst.stamp_ns = now_ns;
+    pub(super) fn tell_time(&mut self, inst: &mut Instance) -> u64 {
+        let now_ns = self.now_ns();
+        inst.now_ms = self.wall_ms();
+        inst.stamp_ns = now_ns;
         now_ns
     }
 
-    fn note_readable(&mut self, conn: ConnId) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        client.flags.put(ClientFlags::DRAINED, false);
-        if !client.flags.has(ClientFlags::READY) {
-            client.flags.put(ClientFlags::READY, true);
+    fn note_readable(&mut self, inst: &mut Instance, conn: ConnId) {
+        let Some(ClientMut { connection, .. }) = inst.clients.of_mut(conn) else { return };
+        connection.flags.put(ClientFlags::DRAINED, false);
+        if !connection.flags.has(ClientFlags::READY) {
+            connection.flags.put(ClientFlags::READY, true);
             self.ready.push(conn.index);
         }
     }
 
     /// Lists a client whose buffer may hold requests that were held back.
-    pub(super) fn make_ready(&mut self, conn: ConnId) {
-        let Some(client) = self.inst.clients.of_mut(conn) else { return };
-        if !client.flags.has(ClientFlags::READY) {
-            client.flags.put(ClientFlags::READY, true);
+    pub(super) fn make_ready(&mut self, inst: &mut Instance, conn: ConnId) {
+        let Some(ClientMut { connection, .. }) = inst.clients.of_mut(conn) else { return };
+        if !connection.flags.has(ClientFlags::READY) {
+            connection.flags.put(ClientFlags::READY, true);
             self.ready.push(conn.index);
         }
     }
 
-    fn serve_ready(&mut self) {
+    fn serve_ready(&mut self, inst: &mut Instance) {
         if self.ready.is_empty() {
             return;
         }
         let mut list = std::mem::take(&mut self.ready);
-        let rounds = (self.inst.config.limits.max_pipeline_depth as usize).div_ceil(QUANTUM);
+        let rounds = (inst.config.limits.max_pipeline_depth as usize).div_ceil(QUANTUM);
         let mut group = Vec::with_capacity(GROUP);
         for slots in list.chunks(GROUP) {
             group.clear();
             for &slot in slots {
-                if self.read(slot) {
+                if self.read(inst, slot) {
                     group.push(slot);
                 }
-                self.inst.clients.count(slot);
+                inst.clients.count(slot);
             }
-            self.evict_clients();
+            self.evict_clients(inst);
             for _ in 0..rounds {
                 if group.is_empty() {
                     break;
                 }
-                self.parse_group(&mut group);
-                self.prefetch();
-                self.execute();
-                self.settle();
+                self.parse_group(inst, &mut group);
+                self.prefetch(inst);
+                self.execute(inst);
+                self.settle(inst);
             }
             for &slot in slots {
-                self.leave_group(slot);
-                self.inst.clients.count(slot);
+                self.leave_group(inst, slot);
+                inst.clients.count(slot);
             }
         }
         list.clear();
@@ -179,110 +183,111 @@ impl Server {
     }
 
     /// READ: one receive. True when the client is to be parsed.
-    fn read(&mut self, slot: u32) -> bool {
-        let Some(client) = self.inst.clients.at_mut(slot) else { return false };
+    fn read(&mut self, inst: &mut Instance, slot: u32) -> bool {
+        let Some(ClientMut { session, connection }) = inst.clients.at_mut(slot) else { return false };
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW);
-        if client.attention.has(stopped) {
+        if session.attention.has(stopped) {
             return false;
         }
-        let query_bytes_max = self.inst.config.limits.client_query_buffer_limit;
-        let behind = client.attention.has(Attention::BEHIND);
-        if behind && client.is_far_ahead(query_bytes_max) {
+        let query_bytes_max = inst.config.limits.client_query_buffer_limit;
+        let behind = session.attention.has(Attention::BEHIND);
+        if behind && connection.is_far_ahead(query_bytes_max) {
             return false;
         }
         // A client held back is read a little, to notice when it goes away; nothing of it is parsed.
-        if client.attention.has(Attention::HELD) && client.query.len() > BUFFER_BYTES {
+        if session.attention.has(Attention::HELD) && connection.query.len() > BUFFER_BYTES {
             return false;
         }
         // What the last round left unparsed comes first. An unfinished request does not count: it needs more bytes.
-        let parse_first = client.flags.has(ClientFlags::MORE_PARSEABLE) && !behind;
-        if client.flags.has(ClientFlags::DRAINED) || parse_first {
+        let parse_first = connection.flags.has(ClientFlags::MORE_PARSEABLE) && !behind;
+        if connection.flags.has(ClientFlags::DRAINED) || parse_first {
             return true;
         }
-        if client.query.capacity() < BUFFER_BYTES {
-            let rest = std::mem::replace(&mut client.query, self.queries.get());
-            client.query.extend_from_slice(&rest);
+        if connection.query.capacity() < BUFFER_BYTES {
+            let rest = std::mem::replace(&mut connection.query, self.queries.get());
+            connection.query.extend_from_slice(&rest);
         }
-        let is_long = client.parser.large_remaining() > BUFFER_BYTES;
+        let is_long = connection.parser.large_remaining() > BUFFER_BYTES;
         let (most, least) = if is_long { (LONG_READ_BYTES, LONG_READ_BYTES) } else { (BUFFER_BYTES, BUFFER_BYTES / 2) };
-        client.query.reserve(least);
-        let room = (client.query.capacity() - client.query.len()).min(most);
-        let outcome = self.host.reactor.read(client.conn, &mut client.query, room);
+        connection.query.reserve(least);
+        let room = (connection.query.capacity() - connection.query.len()).min(most);
+        let outcome = self.reactor.read(connection.conn, &mut connection.query, room);
         match outcome {
             ReadOutcome::Data { n, drained } => {
-                client.input_bytes += n as u64;
-                client.last_active_ms = self.inst.now_ms;
-                client.flags.put(ClientFlags::DRAINED, drained);
-                self.inst.stats.input_bytes += n as u64;
-                self.inst.stats.reads += 1;
-                let queued = client.transaction.as_ref().map_or(0, |transaction| transaction.memory());
-                let held = client.unread().len() + client.parser.held_bytes() + queued;
+                connection.input_bytes += n as u64;
+                connection.last_active_ms = inst.now_ms;
+                connection.flags.put(ClientFlags::DRAINED, drained);
+                inst.stats.input_bytes += n as u64;
+                inst.stats.reads += 1;
+                let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.memory());
+                let held = connection.unread().len() + connection.parser.held_bytes() + queued;
                 if held as u64 > query_bytes_max {
-                    let conn = client.conn;
-                    self.inst.close_later(conn, CloseReason::QueryBufferFull);
+                    let conn = connection.conn;
+                    inst.close_later(conn, CloseReason::QueryBufferFull);
                     return false;
                 }
                 true
             }
             ReadOutcome::WouldBlock => {
-                client.flags.put(ClientFlags::DRAINED, true);
+                connection.flags.put(ClientFlags::DRAINED, true);
                 true
             }
             ReadOutcome::Eof => {
-                client.flags.put(ClientFlags::DRAINED.or(ClientFlags::INPUT_ENDED), true);
+                connection.flags.put(ClientFlags::DRAINED.or(ClientFlags::INPUT_ENDED), true);
                 true
             }
             ReadOutcome::Failed(_) => {
-                client.attention.put(Attention::CLOSE_NOW, true);
-                let conn = client.conn;
-                self.inst.close_later(conn, CloseReason::Broken);
+                session.attention.put(Attention::CLOSE_NOW, true);
+                let conn = connection.conn;
+                inst.close_later(conn, CloseReason::Broken);
                 false
             }
         }
     }
 
     /// After its group's rounds: what a client has left decides whether the next turn looks at it again.
-    fn leave_group(&mut self, slot: u32) {
-        let Some(client) = self.inst.clients.at_mut(slot) else { return };
-        if client.consumed == client.query.len() {
-            client.consumed = 0;
-            let buffer = std::mem::take(&mut client.query);
+    fn leave_group(&mut self, inst: &mut Instance, slot: u32) {
+        let Some(ClientMut { session, connection }) = inst.clients.at_mut(slot) else { return };
+        if connection.consumed == connection.query.len() {
+            connection.consumed = 0;
+            let buffer = std::mem::take(&mut connection.query);
             self.queries.put(buffer);
-        } else if client.waits_for_little() {
-            let rest = client.query[client.consumed..].to_vec();
-            client.consumed = 0;
-            let buffer = std::mem::replace(&mut client.query, rest);
+        } else if connection.waits_for_little() {
+            let rest = connection.query[connection.consumed..].to_vec();
+            connection.consumed = 0;
+            let buffer = std::mem::replace(&mut connection.query, rest);
             self.queries.put(buffer);
-        } else if client.consumed > 0
-            && (client.consumed >= client.query.len() / 2 || !client.attention.has(Attention::BEHIND))
+        } else if connection.consumed > 0
+            && (connection.consumed >= connection.query.len() / 2 || !session.attention.has(Attention::BEHIND))
         {
             // The long queue of one that does not read is not moved for every few requests.
-            client.query.drain(..client.consumed);
-            client.consumed = 0;
+            connection.query.drain(..connection.consumed);
+            connection.consumed = 0;
         }
         let stopped = Attention::CLOSING.or(Attention::CLOSE_NOW).or(Attention::HELD);
-        let behind = client.attention.has(Attention::BEHIND);
-        let waiting = client.attention.has(stopped.or(Attention::BEHIND));
+        let behind = session.attention.has(Attention::BEHIND);
+        let waiting = session.attention.has(stopped.or(Attention::BEHIND));
         // Nobody will read what is left before the end, and the end is not announced again.
-        if client.attention.has(Attention::HELD) && self.host.reactor.has_hung_up(client.conn) {
-            client.flags.put(ClientFlags::INPUT_ENDED, true);
+        if session.attention.has(Attention::HELD) && self.reactor.has_hung_up(connection.conn) {
+            connection.flags.put(ClientFlags::INPUT_ENDED, true);
         }
-        let more = client.flags.has(ClientFlags::MORE_PARSEABLE) || !client.flags.has(ClientFlags::DRAINED);
-        let parseable = client.flags.has(ClientFlags::MORE_PARSEABLE) && !client.attention.has(Attention::HELD);
+        let more = connection.flags.has(ClientFlags::MORE_PARSEABLE) || !connection.flags.has(ClientFlags::DRAINED);
+        let parseable = connection.flags.has(ClientFlags::MORE_PARSEABLE) && !session.attention.has(Attention::HELD);
         // One that reads nothing may yet send all it has: only then would some clients begin to read.
-        let query_bytes_max = self.inst.config.limits.client_query_buffer_limit;
-        let sends_on = behind && !client.flags.has(ClientFlags::DRAINED) && !client.is_far_ahead(query_bytes_max);
+        let query_bytes_max = inst.config.limits.client_query_buffer_limit;
+        let sends_on =
+            behind && !connection.flags.has(ClientFlags::DRAINED) && !connection.is_far_ahead(query_bytes_max);
         // It may have closed only the half that it sends with: what it has asked for is answered all the same.
-        let reading = client.attention.has(Attention::READING);
-        if client.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !reading {
-            client.close_after_reply();
-            let conn = client.conn;
-            client.flags.put(ClientFlags::READY, false);
-            self.flush_later(conn);
+        let reading = session.attention.has(Attention::READING);
+        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !reading {
+            session.close_after_reply();
+            let conn = connection.conn;
+            connection.flags.put(ClientFlags::READY, false);
+            self.flush_later(inst, conn);
         } else if (more && !waiting) || sends_on {
             self.ready.push(slot); // stays READY
         } else {
-            client.flags.put(ClientFlags::READY, false);
+            connection.flags.put(ClientFlags::READY, false);
         }
     }
 }
@@ -290,7 +295,7 @@ impl Server {
 /// An unfinished request of at most so many bytes waits for the rest in memory of its own size.
 const LITTLE_BYTES: usize = 1024;
 
-impl Client {
+impl Connection {
     /// It is owed replies, and has sent so much more that it must read before it can send the rest. Closing it for a
     /// query buffer that is too long would punish it for our holding its requests back.
     fn is_far_ahead(&self, query_bytes_max: u64) -> bool {

@@ -63,6 +63,10 @@ impl Host for SimHost {
         Box::new(drop)
     }
 
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
     }

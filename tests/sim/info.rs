@@ -1,5 +1,6 @@
 //! The rows of INFO on a whole instance: what CONFIG RESETSTAT sets to zero, and what it leaves alone.
 
+use kvstash::client::PushCounts;
 use kvstash::commands::info::{self, Facts, Kind, Value};
 use kvstash::config::value::Text;
 use kvstash::db;
@@ -44,6 +45,11 @@ fn busy_world() -> World {
         busy_polls: 11,
         busy_polls_found: 12,
         expire_stopped_early: 13,
+        events: 1,
+        published: 1,
+        published_shard: 2,
+        pushes: PushCounts { delivered: [3, 4, 5, 6, 7], dropped: [8, 9, 10, 11, 12] },
+        subscribers_closed: 13,
         errors: Default::default(),
         rates: Default::default(),
         turns: Turns {
@@ -70,7 +76,7 @@ fn busy_world() -> World {
 
 /// What every row says: section, name, kind, value.
 fn said(w: &mut World) -> Vec<(&'static str, &'static str, Kind, Value)> {
-    let memory = w.inst.memory_report(0);
+    let memory = w.inst.memory_report(None);
     let facts = Facts::new(&w.inst, None, &w.host, &memory);
     info::rows().map(|(section, row)| (section, row.info, row.kind, row.value(&facts))).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use kvstash::client::{About, Attention};
+use kvstash::client::{Attention, Endpoint};
 use kvstash::commands;
 use kvstash::config;
 use kvstash::db::Keyspace;
@@ -48,7 +48,7 @@ impl World {
             now_ms: host.now_ms(),
         });
         for index in 0..clients {
-            inst.clients.add(ConnId { index, generation: 1 }, About::default(), 0);
+            inst.clients.add(ConnId { index, generation: 1 }, Endpoint::default(), 0);
         }
         World { inst, host }
     }
@@ -56,24 +56,25 @@ impl World {
     /// Client `id` sends a request, which must be one that runs at once or blocks.
     pub fn say(&mut self, id: u32, words: &[String]) {
         let args = OwnedArgs::from_parts(words);
-        let mut client = self.inst.clients.take(id - 1).expect("a client");
-        assert!(!client.attention.has(Attention::HELD), "a blocked client does not speak");
+        let mut session = self.inst.clients.take(id - 1).expect("a client");
+        assert!(!session.attention.has(Attention::HELD), "a blocked client does not speak");
         let found = self.inst.table.lookup(args.view());
-        let outcome = call::request(&mut self.inst, &mut client, &mut self.host, found, args.view(), None);
+        let outcome = call::request(&mut self.inst, &mut session, &mut self.host, found, args.view(), None);
         assert_ne!(outcome, Outcome::Postponed, "nothing is paused here");
-        self.inst.clients.put_back(client);
+        self.inst.clients.put_back(session);
+        self.inst.deliver(None);
     }
 
     /// What client `id` was sent since this was last asked.
     pub fn received(&mut self, id: u32) -> String {
-        let out = &mut self.inst.clients.at_mut(id - 1).expect("a client").reply.out;
+        let out = &mut self.inst.clients.at_mut(id - 1).expect("a client").session.reply.out;
         let text = String::from_utf8(out.to_vec()).expect("the simulation's values are text");
         out.clear();
         text
     }
 
     pub fn is_blocked(&self, id: u32) -> bool {
-        self.inst.clients.at(id - 1).expect("a client").attention.has(Attention::BLOCKED)
+        self.inst.clients.at(id - 1).expect("a client").session.attention.has(Attention::BLOCKED)
     }
 
     /// The beginning of a turn: time has passed.

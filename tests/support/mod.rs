@@ -18,6 +18,7 @@ mod conn;
 mod peer;
 mod resp;
 mod server;
+mod stream;
 mod temp;
 mod transcript;
 
@@ -25,6 +26,7 @@ pub use conn::{Conn, Proto};
 pub use peer::{Peer, real_redis, real_servers, real_valkey};
 pub use resp::Value;
 pub use server::{Server, free_port, under_test};
+pub use stream::Stream;
 pub use temp::TempDir;
 
 use std::time::{Duration, Instant};

@@ -31,6 +31,18 @@ fn reply_skip_and_on() {
     });
 }
 
+/// The query buffer is what was received, and stays whole until the requests in it have run.
+#[test]
+fn a_pipeline_sees_its_whole_query_buffer() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.raw(&[&b"*2\r\n$6\r\nCLIENT\r\n$4\r\nINFO\r\n".repeat(3)[..], b"*2\r\n$6\r\nCLI"].concat());
+    for _ in 0..3 {
+        let info = kv.read().string();
+        assert!(info.contains(" qbuf=89 "), "{info}");
+    }
+}
+
 /// Who is held back by CLIENT PAUSE is a blocked client, until it is served or gone.
 #[test]
 fn held_back_clients_are_counted() {

@@ -254,6 +254,23 @@ fn pauses_and_transactions() {
     assert!(monitor.read().text().contains("\"PING\""));
 }
 
+/// What is published while a reply is made comes behind it: it happened later.
+#[test]
+fn messages_come_behind_the_reply() {
+    let server = eager(&[]);
+    let (mut reader, mut other) = (server.connect_with(Proto::Resp3), server.connect());
+    large(&mut other, "s", MANY);
+    reader.line("SUBSCRIBE news");
+    reader.raw(b"SORT s ALPHA\r\nPING\r\n");
+    while other.info("snapshot_reads_running") == "0" {}
+    other.expect("PUBLISH news first", "1");
+    other.expect("PUBLISH news second", "1");
+    assert_eq!(other.info("snapshot_reads_running"), "1");
+    assert_eq!(reader.read().items().len(), MANY);
+    assert!(reader.read().text().contains("first") && reader.read().text().contains("second"));
+    assert_eq!(reader.read().text(), "PONG");
+}
+
 #[test]
 fn operators_see_long_reads() {
     let server = eager(&["--slowlog-log-slower-than", "1000", "--latency-monitor-threshold", "1"]);

@@ -148,20 +148,22 @@ static CLIENT_HELP: CommandSpec = CommandSpec {
 };
 
 fn client_id(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let id = ctx.client.id as i64;
+    let id = ctx.session.id as i64;
     ctx.reply().int(id);
     Ok(())
 }
 
 fn client_info(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     let mut text = String::new();
-    clients::push_line(ctx.inst, ctx.client, &mut text);
+    if let Some(caller) = ctx.caller() {
+        clients::push_line(ctx.inst, caller, &mut text);
+    }
     ctx.reply().verbatim("txt", text.as_bytes());
     Ok(())
 }
 
 fn client_getname(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let name = ctx.client.about.name.clone();
+    let name = ctx.session.about.name.clone();
     if name.is_empty() {
         ctx.reply().null();
     } else {
@@ -172,7 +174,7 @@ fn client_getname(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 
 fn client_setname(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     check_name(&args[2])?;
-    ctx.client.about.name = args[2].to_vec();
+    ctx.session.about.name = args[2].to_vec();
     ctx.reply().ok();
     Ok(())
 }
@@ -191,7 +193,7 @@ fn is_plain(text: &[u8]) -> bool {
 
 fn client_setinfo(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let (option, value) = (&args[2], &args[3]);
-    let about = &mut ctx.client.about;
+    let about = &mut ctx.session.about;
     let (name, field) = if option.eq_ignore_ascii_case(b"lib-name") {
         ("lib-name", &mut about.lib_name)
     } else if option.eq_ignore_ascii_case(b"lib-ver") {
@@ -216,20 +218,23 @@ fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
 }
 
 fn client_no_evict(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    ctx.client.flags.put(ClientFlags::NO_EVICT, on_or_off(&args[2])?);
+    let on = on_or_off(&args[2])?;
+    if let Some(connection) = ctx.inst.clients.connection_of_mut(ctx.session) {
+        connection.flags.put(ClientFlags::NO_EVICT, on);
+    }
     ctx.reply().ok();
     Ok(())
 }
 
 fn client_no_touch(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    ctx.client.attention.put(Attention::NO_TOUCH, on_or_off(&args[2])?);
+    ctx.session.attention.put(Attention::NO_TOUCH, on_or_off(&args[2])?);
     ctx.reply().ok();
     Ok(())
 }
 
 /// Neither OFF nor SKIP replies; ON does.
 fn client_reply(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let attention = &mut ctx.client.attention;
+    let attention = &mut ctx.session.attention;
     let mode = &args[2];
     if mode.eq_ignore_ascii_case(b"on") {
         attention.put(Attention::REPLY_OFF.or(Attention::REPLY_SKIP).or(Attention::REPLY_SKIP_NEXT), false);

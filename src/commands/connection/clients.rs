@@ -128,19 +128,31 @@ pub(super) static CLIENT_UNBLOCK: CommandSpec = CommandSpec {
 };
 
 /// Appends a client's line and a line break.
-pub(super) fn push_line(inst: &Instance, client: &Client, out: &mut String) {
-    let command = inst.table.name_of(client.last_command).unwrap_or("NULL");
+pub(super) fn push_line(inst: &Instance, client: Client<'_>, out: &mut String) {
+    let command = inst.table.name_of(client.session.last_command).unwrap_or("NULL");
     client.push_line(out, inst.now_ms, command);
     out.push('\n');
 }
 
-/// What CLIENT LIST TYPE and CLIENT KILL TYPE distinguish. Only normal clients exist yet.
+/// What CLIENT LIST TYPE and CLIENT KILL TYPE distinguish. There are no primaries yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Normal,
     Primary,
     Replica,
     Pubsub,
+}
+
+impl Kind {
+    fn has(self, client: Client<'_>) -> bool {
+        let is_replica = client.session.attention.has(Attention::REPLICA);
+        match self {
+            Kind::Normal => !is_replica && !client.session.is_subscriber(),
+            Kind::Pubsub => !is_replica && client.session.is_subscriber(),
+            Kind::Replica => is_replica,
+            Kind::Primary => false,
+        }
+    }
 }
 
 fn kind(word: &[u8]) -> Result<Kind, CommandError> {
@@ -161,10 +173,10 @@ fn kind(word: &[u8]) -> Result<Kind, CommandError> {
 
 fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut only: Option<HashSet<ClientId>> = None;
-    let mut nobody = false;
+    let mut of_kind = None;
     match args.get(2) {
         None => {}
-        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"type") => nobody = kind(&args[3])? != Kind::Normal,
+        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"type") => of_kind = Some(kind(&args[3])?),
         Some(word) if args.len() > 3 && word.eq_ignore_ascii_case(b"id") => {
             let ids: Option<Vec<i64>> = args.iter().skip(3).map(num::parse_i64).collect();
             let ids = ids.ok_or(CommandError::fixed("ERR Invalid client ID"))?;
@@ -174,14 +186,12 @@ fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(error::SYNTAX),
     }
     let mut lines = String::new();
-    if !nobody {
-        let mut all: Vec<&Client> = ctx.inst.clients.iter().collect();
-        all.push(ctx.client);
-        all.sort_by_key(|c| c.id);
-        all.retain(|c| only.as_ref().is_none_or(|ids| ids.contains(&c.id)));
-        for client in all {
-            push_line(ctx.inst, client, &mut lines);
-        }
+    let mut all: Vec<Client<'_>> = ctx.inst.clients.iter().chain(ctx.caller()).collect();
+    all.sort_by_key(|client| client.session.id);
+    all.retain(|client| only.as_ref().is_none_or(|ids| ids.contains(&client.session.id)));
+    all.retain(|client| of_kind.is_none_or(|kind| kind.has(*client)));
+    for client in all {
+        push_line(ctx.inst, client, &mut lines);
     }
     ctx.reply().verbatim("txt", lines.as_bytes());
     Ok(())
@@ -243,21 +253,21 @@ impl<'a> Filter<'a> {
         Ok(filter)
     }
 
-    fn matches(&self, client: &Client, now_ms: i64) -> bool {
-        let about = &client.about;
-        self.ids.as_ref().is_none_or(|ids| ids.contains(&client.id))
-            && self.addr.is_none_or(|a| about.addr.as_bytes() == a)
-            && self.laddr.is_none_or(|a| about.laddr.as_bytes() == a)
-            && self.user.is_none_or(|u| about.user == u)
-            && self.kind.is_none_or(|k| k == Kind::Normal)
-            && self.older_than_s.is_none_or(|s| (now_ms - about.created_ms) / 1000 >= s)
+    fn matches(&self, client: Client<'_>, now_ms: i64) -> bool {
+        let Client { session, connection } = client;
+        self.ids.as_ref().is_none_or(|ids| ids.contains(&session.id))
+            && self.addr.is_none_or(|a| connection.addr.as_bytes() == a)
+            && self.laddr.is_none_or(|a| connection.laddr.as_bytes() == a)
+            && self.user.is_none_or(|u| session.about.user == u)
+            && self.kind.is_none_or(|kind| kind.has(client))
+            && self.older_than_s.is_none_or(|s| (now_ms - connection.created_ms) / 1000 >= s)
     }
 }
 
 fn client_kill(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if args.len() == 3 {
         // The old form: one address, an error when nobody has it, and it may be our own.
-        let killed = kill(ctx, |client, _| client.about.addr.as_bytes() == &args[2]);
+        let killed = kill(ctx, |client, _| client.connection.addr.as_bytes() == &args[2]);
         if killed == 0 {
             return Err(CommandError::fixed("ERR No such client"));
         }
@@ -265,25 +275,24 @@ fn client_kill(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         return Ok(());
     }
     let filter = Filter::parse(args)?;
-    let me = ctx.client.id;
-    let killed = kill(ctx, |client, now_ms| filter.matches(client, now_ms) && !(filter.skip_me && client.id == me));
+    let me = ctx.session.id;
+    let killed =
+        kill(ctx, |client, now_ms| filter.matches(client, now_ms) && !(filter.skip_me && client.session.id == me));
     ctx.reply().int(killed);
     Ok(())
 }
 
 /// Closes the clients that `wanted` names. The one that asked is closed after its reply.
-fn kill(ctx: &mut AdminCtx<'_>, wanted: impl Fn(&Client, i64) -> bool) -> i64 {
+fn kill(ctx: &mut AdminCtx<'_>, wanted: impl Fn(Client<'_>, i64) -> bool) -> i64 {
     let now_ms = ctx.inst.now_ms;
     let mut killed = 0;
-    let mut asks = Vec::new();
-    for client in ctx.inst.clients.iter_mut().filter(|c| wanted(c, now_ms)) {
-        client.attention.put(Attention::CLOSE_NOW, true);
-        asks.push(Ask::Close(client.conn, CloseReason::Killed));
+    for client in ctx.inst.clients.iter_mut().filter(|client| wanted(client.as_ref(), now_ms)) {
+        client.session.attention.put(Attention::CLOSE_NOW, true);
+        ctx.inst.asks.push(Ask::Close(client.connection.conn, CloseReason::Killed));
         killed += 1;
     }
-    ctx.inst.asks.append(&mut asks);
-    if wanted(ctx.client, now_ms) {
-        ctx.client.close_after_reply();
+    if ctx.caller().is_some_and(|caller| wanted(caller, now_ms)) {
+        ctx.session.close_after_reply();
         killed += 1;
     }
     killed
@@ -341,6 +350,10 @@ fn client_unblock(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(CommandError::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
+    // What was published before goes before the answer to the client that waits.
+    if !ctx.origin.is_exec() {
+        ctx.inst.deliver(Some(ctx.session));
+    }
     let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(ctx.host, id, end));
     ctx.reply().int(i64::from(woken));
     Ok(())

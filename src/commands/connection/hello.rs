@@ -82,8 +82,8 @@ fn authenticate(ctx: &mut AdminCtx<'_>, user: &[u8], password: &[u8]) -> Command
     if user != b"default" || !(wanted.is_empty() || same(wanted, password)) {
         return Err(WRONG_PASS);
     }
-    ctx.client.attention.put(Attention::UNAUTHENTICATED, false);
-    ctx.client.about.user = user.to_vec();
+    ctx.session.attention.put(Attention::UNAUTHENTICATED, false);
+    ctx.session.about.user = user.to_vec();
     Ok(())
 }
 
@@ -95,7 +95,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 fn hello(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut at = 1;
-    let mut proto = ctx.client.reply.proto;
+    let mut proto = ctx.session.reply.proto;
     if let Some(version) = args.get(1) {
         proto = match num::parse_i64(version) {
             Some(2) => Proto::Resp2,
@@ -123,14 +123,14 @@ fn hello(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if let Some((user, password)) = credentials {
         authenticate(ctx, user, password)?;
     }
-    if ctx.client.attention.has(Attention::UNAUTHENTICATED) {
+    if ctx.session.attention.has(Attention::UNAUTHENTICATED) {
         return Err(HELLO_UNAUTHENTICATED);
     }
     if let Some(name) = name {
-        ctx.client.about.name = name.to_vec();
+        ctx.session.about.name = name.to_vec();
     }
-    ctx.client.reply.proto = proto;
-    let id = ctx.client.id as i64;
+    ctx.session.set_protocol(proto);
+    let id = ctx.session.id as i64;
     let version = ctx.inst.config.server.redis_version.clone();
     let reply = ctx.reply();
     reply.map(7);

@@ -7,6 +7,7 @@
 //! A pattern names a key for each element: the element takes the place of the first `*`. `weight_*` is a string;
 //! `user_*->age` is a field of a hash; `#` is the element itself. A BY pattern without `*` means: do not sort.
 
+use crate::db::KeyEvent;
 use std::ops::{ControlFlow, Range};
 
 use super::sorting::{self, Named, Pattern, Texts, Weights, while_it};
@@ -359,7 +360,7 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, to: usize, mut wish: Wish<'_>) -
         } else {
             NewList::pushed(values.iter().map(Item::of), Side::Tail, &mut maker)
         };
-        ctx.db.entry(to).set_value(NewValue::List(list));
+        ctx.db.entry(to).set_value(NewValue::List(list), KeyEvent::list("sortstore"));
     }
     ctx.reply.int(len as i64);
     Ok(())

@@ -3,7 +3,7 @@
 //! The four of the family are one command with another unit. A deadline that has passed already deletes the field now.
 //! For the conditions GT and LT, a field without a deadline lives forever.
 
-use super::{named_fields, remove_if_empty};
+use super::{HEXPIRE_EVENT, HPERSIST_EVENT, named_fields, remove_if_empty};
 use crate::db::KeySlot;
 use crate::exec::args::{ExpiryUnit, int};
 use crate::exec::ctx::DataCtx;
@@ -174,7 +174,7 @@ fn expire(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandRes
         }
     });
     if changes > 0 {
-        place.changed(changes);
+        place.changed(changes, HEXPIRE_EVENT);
     }
     remove_if_empty(place);
     Ok(())
@@ -208,7 +208,7 @@ fn hpersist(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         }
     });
     if changes > 0 {
-        place.changed(changes);
+        place.changed(changes, HPERSIST_EVENT);
     }
     Ok(())
 }

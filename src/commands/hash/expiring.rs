@@ -2,7 +2,7 @@
 
 use super::expire::{FIELDS, deadline, no_hash};
 use super::fields::open;
-use super::{COUNT_NOT_POSITIVE, named_fields, remove_if_empty, reply_item};
+use super::{COUNT_NOT_POSITIVE, HDEL_EVENT, HEXPIRE_EVENT, HSET_EVENT, named_fields, remove_if_empty, reply_item};
 use crate::db::KeySlot;
 use crate::exec::args::{ELEMENTS_AHEAD, ExpiryUnit};
 use crate::exec::ctx::DataCtx;
@@ -105,7 +105,7 @@ fn hgetdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let fields = named_fields(args, 2, COUNT_NOT_POSITIVE)?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.count_lookup(!missing);
+    ctx.db.count_lookup(key, !missing);
     ctx.reply.array(fields.len());
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
         fields.iter().for_each(|_| ctx.reply.null());
@@ -126,9 +126,8 @@ fn hgetdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         }
     });
     if removed > 0 {
-        place.changed(removed);
+        place.removed(removed, HDEL_EVENT);
     }
-    remove_if_empty(place);
     Ok(())
 }
 
@@ -149,7 +148,7 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let fields = named_fields(args, at, COUNT_NOT_POSITIVE)?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.count_lookup(!missing);
+    ctx.db.count_lookup(key, !missing);
     ctx.reply.array(fields.len());
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
         fields.iter().for_each(|_| ctx.reply.null());
@@ -184,7 +183,7 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         }
     });
     if changes > 0 {
-        place.changed(changes);
+        place.changed(changes, HEXPIRE_EVENT);
     }
     remove_if_empty(place);
     Ok(())
@@ -294,7 +293,7 @@ fn set(
             }
         }
     });
-    place.changed(pairs.len() / 2);
+    place.changed(pairs.len() / 2, HSET_EVENT);
     remove_if_empty(place);
     Ok(true)
 }

@@ -2,7 +2,7 @@
 
 use super::reply_item;
 use crate::blocking::Progress;
-use crate::db::{KeySlot, Readable};
+use crate::db::{KeyEvent, KeySlot, Readable};
 use crate::exec::args::int;
 use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -306,7 +306,7 @@ fn lset(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if !list::set(&mut place, at, &args[3]) {
         return Err(INDEX_OUT_OF_RANGE);
     }
-    place.changed(1);
+    place.changed(1, KeyEvent::list("lset"));
     ctx.reply.ok();
     Ok(())
 }
@@ -322,7 +322,7 @@ fn linsert(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         KeySlot::Occupied(mut place) => {
             place.get().expect(TypeName::List)?;
             if list::insert(&mut place, &args[3], after, &args[4]) {
-                place.changed(1);
+                place.changed(1, KeyEvent::list("linsert"));
                 place.get().list()?.len() as i64
             } else {
                 -1
@@ -345,16 +345,15 @@ fn lrem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         place.get().expect(TypeName::List)?;
         let limit = if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) };
         removed = list::remove_equal(&mut place, &args[3], limit, count < 0);
-        if removed > 0 && place.get().list()?.is_empty() {
-            place.changed(removed - 1);
-            place.remove();
-        } else if removed > 0 {
-            place.changed(removed);
+        if removed > 0 {
+            place.removed(removed, KeyEvent::list("lrem"));
         }
     }
     ctx.reply.int(removed as i64);
     Ok(())
 }
+
+const LTRIM_EVENT: KeyEvent = KeyEvent::list("ltrim");
 
 fn ltrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let (start, stop) = (int(&args[2])?, int(&args[3])?);
@@ -364,14 +363,13 @@ fn ltrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         let kept = range_of(start, stop, len);
         let gone = len - kept.len();
         if kept.is_empty() {
-            place.changed(gone - 1);
-            place.remove();
+            place.emptied(gone, LTRIM_EVENT);
         } else {
             if gone > 0 {
                 list::trim(&mut place, kept);
             }
             // Who watches the list is told even if it is as before, as in Redis.
-            place.changed(gone);
+            place.changed(gone, LTRIM_EVENT);
         }
     }
     ctx.reply.ok();

@@ -110,7 +110,7 @@ fn config_set(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         return Err(error::SYNTAX);
     }
     let pairs: Vec<(&[u8], &[u8])> = (2..args.len()).step_by(2).map(|i| (&args[i], &args[i + 1])).collect();
-    let caller = Caller { loading: ctx.inst.alert.has(Alert::LOADING), local: ctx.client.is_local() };
+    let caller = Caller { loading: ctx.inst.alert.has(Alert::LOADING), local: ctx.session.is_local };
     let refused = |error: SetError| CommandError::text(error.to_string());
     let changes = ctx.inst.config.set(&pairs, caller).map_err(refused)?;
     let applied = ctx.inst.apply(changes, ctx.host);

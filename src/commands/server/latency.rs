@@ -118,7 +118,7 @@ static LATENCY_RESET: CommandSpec = CommandSpec {
 };
 
 fn latency_latest(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let reply = &mut ctx.client.reply;
+    let reply = &mut ctx.session.reply;
     let events = ctx.inst.latency.events();
     reply.array(events.len());
     for (name, history) in events {
@@ -133,7 +133,7 @@ fn latency_latest(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 }
 
 fn latency_history(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let reply = &mut ctx.client.reply;
+    let reply = &mut ctx.session.reply;
     let event = String::from_utf8_lossy(&args[2]);
     let Some(history) = ctx.inst.latency.history(&event) else {
         reply.array(0);
@@ -181,7 +181,7 @@ fn latency_histogram(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let stats = |command: &Command| &metrics.commands[usize::from(command.id)];
     let mut shown = asked_for(ctx.inst.table, args);
     shown.retain(|command| stats(command).histogram.count() > 0);
-    let reply = &mut ctx.client.reply;
+    let reply = &mut ctx.session.reply;
     reply.map(shown.len());
     for command in shown {
         reply.bulk(command.full_name.as_bytes());

@@ -120,7 +120,7 @@ fn samples(args: Args<'_>) -> Result<i64, CommandError> {
 }
 
 fn memory_stats(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let report = ctx.inst.memory_report(ctx.client.memory());
+    let report = ctx.inst.memory_report(Some(ctx.session));
     let reply = ctx.reply();
     // Lines before, between and after the databases.
     reply.map(12 + report.dbs.len() + 21);
@@ -187,7 +187,7 @@ fn double(reply: &mut Reply, name: &str, value: f64) {
 }
 
 fn memory_doctor(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let report = ctx.inst.memory_report(ctx.client.memory());
+    let report = ctx.inst.memory_report(Some(ctx.session));
     let text = diagnosis(&report, ctx.inst.clients.len() as u64);
     ctx.reply().verbatim("txt", text.as_bytes());
     Ok(())

@@ -95,7 +95,7 @@ fn slowlog_get(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         }
     };
     let count = usize::try_from(count).unwrap_or(usize::MAX); // -1: all
-    let reply = &mut ctx.client.reply;
+    let reply = &mut ctx.session.reply;
     let entries = ctx.inst.slowlog.latest(count);
     reply.array(entries.len());
     for entry in entries {
@@ -132,10 +132,10 @@ fn monitor(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     if ctx.origin.is_exec() {
         return Err(CommandError::fixed("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
-    if ctx.client.attention.has(Attention::MONITOR) {
+    if ctx.session.attention.has(Attention::MONITOR) {
         return Ok(()); // without a reply: it would be taken for a line
     }
-    ctx.inst.set_monitor(ctx.client, true);
+    ctx.inst.set_monitor(ctx.session, true);
     ctx.reply().ok();
     Ok(())
 }

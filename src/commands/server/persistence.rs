@@ -124,7 +124,7 @@ fn shutdown(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         ctx.reply().ok();
         return Ok(());
     }
-    ctx.client.attention.put(Attention::AWAITS_SHUTDOWN, true);
+    ctx.session.attention.put(Attention::AWAITS_SHUTDOWN, true);
     ctx.inst.asks.push(Ask::Shutdown(options));
     Ok(())
 }

@@ -6,7 +6,7 @@
 use super::{reply_member, reply_set};
 use crate::blocking::Progress;
 use crate::collections::listpack::Item;
-use crate::db::{Key, Readable, Reading};
+use crate::db::{Key, KeyEvent, Readable, Reading};
 use crate::exec::args::{each_key, int};
 use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -287,13 +287,18 @@ fn send<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, operation: Operation) -> 
 }
 
 fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
+    let event = KeyEvent::set(match operation {
+        Operation::Union => "sunionstore",
+        Operation::Inter => "sinterstore",
+        Operation::Diff => "sdiffstore",
+    });
     let keys = look_at(ctx, args, 2, args.len())?;
     let (reading, mut maker) = ctx.db.reading();
     let (sets, mut pace) = (sets(reading, &keys), Here::ANYTHING);
     let result = compute(operation, &sets, &keys, true, &mut maker, &mut pace);
     let (count, target) = (result.view().len(), ctx.key(args, 1));
     if count > 0 {
-        ctx.db.entry(target).set_value(NewValue::Set(result));
+        ctx.db.entry(target).set_value(NewValue::Set(result), event);
     } else {
         ctx.db.remove(target);
     }

@@ -3,7 +3,7 @@
 use super::{reply_member, reply_set};
 use crate::blocking::Progress;
 use crate::collections::listpack::Item;
-use crate::db::{KeySlot, Readable, Vacant};
+use crate::db::{KeyEvent, KeySlot, Readable, Vacant};
 use crate::exec::args::ELEMENTS_AHEAD;
 use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::cursor::{self, Filter, Knows};
@@ -132,6 +132,9 @@ pub(super) static SSCAN: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
+const SADD_EVENT: KeyEvent = KeyEvent::set("sadd");
+const SREM_EVENT: KeyEvent = KeyEvent::set("srem");
+
 fn sadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let mut slot = ctx.db.entry(key);
@@ -144,7 +147,7 @@ fn sadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             }
             let added = args.skip(2).iter().filter(|member| set::add(place, member)).count();
             if added > 0 {
-                place.changed(added);
+                place.changed(added, SADD_EVENT);
             }
             added
         }
@@ -162,7 +165,7 @@ fn make(mut place: Vacant<'_>, members: Args<'_>) -> usize {
     let maker = &mut place.maker();
     let mut set = NewSet::for_members(&members[0], members.len(), maker);
     let added = members.iter().filter(|member| set.add(Item::of(member), maker)).count();
-    place.insert_value(NewValue::Set(set)).changed(added);
+    place.insert_value(NewValue::Set(set)).changed(added, SADD_EVENT);
     added
 }
 
@@ -183,11 +186,8 @@ fn srem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
                 }
             }
         }
-        if left == 0 {
-            place.changed(removed - 1);
-            place.remove();
-        } else if removed > 0 {
-            place.changed(removed);
+        if removed > 0 {
+            place.removed(removed, SREM_EVENT);
         }
     }
     ctx.reply.int(removed as i64);
@@ -207,16 +207,12 @@ fn smove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if is_member && from.bytes != to.bytes {
         if let KeySlot::Occupied(mut place) = ctx.db.entry(from) {
             set::remove(&mut place, member);
-            if place.get().set()?.is_empty() {
-                place.remove();
-            } else {
-                place.changed(1);
-            }
+            place.removed(1, SREM_EVENT);
         }
         match ctx.db.entry(to) {
             KeySlot::Occupied(mut place) => {
                 if set::add(&mut place, member) {
-                    place.changed(1);
+                    place.changed(1, SADD_EVENT);
                 }
             }
             KeySlot::Vacant(place) => {

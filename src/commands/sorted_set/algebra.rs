@@ -3,7 +3,7 @@
 use super::{reply_begin, reply_element};
 use crate::blocking::Progress;
 use crate::collections::listpack::Item;
-use crate::db::{Key, Readable, Reading};
+use crate::db::{Key, KeyEvent, Readable, Reading};
 use crate::exec::args::int;
 use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -451,6 +451,11 @@ fn reply<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, operation: Operation) ->
 
 fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
     let wish = parse(ctx, args, operation, Form::Store)?;
+    let event = KeyEvent::zset(match operation {
+        Operation::Union => "zunionstore",
+        Operation::Inter => "zinterstore",
+        Operation::Diff => "zdiffstore",
+    });
     let (sources, mut pace) = (sources(ctx.db.reading().0, &wish), Here::ANYTHING);
     let mut result = compute(sources, operation, &wish, &mut pace);
     let to = ctx.key(args, 1);
@@ -459,7 +464,7 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> Command
         ctx.db.remove(to);
     } else {
         let set = NewZset::of(&mut ctx.db.maker(), &mut result);
-        ctx.db.entry(to).set_value(NewValue::Zset(set));
+        ctx.db.entry(to).set_value(NewValue::Zset(set), event);
     }
     ctx.reply.int(count as i64);
     Ok(())

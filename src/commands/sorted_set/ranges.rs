@@ -2,7 +2,7 @@
 
 use super::{BAD_MEMBERS, BAD_SCORES, reply_begin, reply_element};
 use crate::blocking::Progress;
-use crate::db::Readable;
+use crate::db::{KeyEvent, Readable};
 use crate::exec::args::int;
 use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -331,7 +331,7 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, mut pairs: Vec<(f64, Vec<u8>)>) 
         ctx.db.remove(to);
     } else {
         let set = NewZset::of(&mut ctx.db.maker(), &mut pairs);
-        ctx.db.entry(to).set_value(NewValue::Zset(set));
+        ctx.db.entry(to).set_value(NewValue::Zset(set), KeyEvent::zset("zrangestore"));
     }
     ctx.reply.int(count as i64);
     Ok(())

@@ -1,7 +1,7 @@
 //! XADD and XTRIM: what comes at the end of a stream, and what goes at its front.
 
 use super::{ids, replies, stream_mut};
-use crate::db::{KeySlot, Occupied};
+use crate::db::{KeyEvent, KeySlot, Occupied};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -221,10 +221,14 @@ fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     })?;
     check_size(texts)?;
     stream.add(heap, limits, id, texts.iter());
+    let mut trimmed = 0;
     if let Some(trim) = options.trim {
-        stream.trim(heap, trim);
+        trimmed = stream.trim(heap, trim);
     }
-    place.changed(1);
+    place.changed(1, KeyEvent::stream("xadd"));
+    if trimmed > 0 {
+        place.notify(XTRIM_EVENT);
+    }
     replies::id(ctx.reply, id);
     Ok(())
 }
@@ -238,6 +242,8 @@ fn check_size(texts: Args<'_>) -> CommandResult {
 fn chunk_entries(ctx: &DataCtx<'_>) -> u64 {
     ctx.config.storage.stream_node_max_entries
 }
+
+const XTRIM_EVENT: KeyEvent = KeyEvent::stream("xtrim");
 
 fn xtrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args, false, chunk_entries(ctx))?;
@@ -255,7 +261,7 @@ fn trim_at(place: &mut Occupied<'_>, trim: Trim) -> u64 {
     let (stream, heap) = stream_mut(place);
     let gone = stream.trim(heap, trim);
     if gone > 0 {
-        place.changed(gone as usize);
+        place.changed(gone as usize, XTRIM_EVENT);
     }
     gone
 }

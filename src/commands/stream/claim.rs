@@ -195,7 +195,7 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     // The last id goes with whatever else changed.
     let changes = usize::from(is_new) + (n + gone).max(usize::from(moves));
     if changes > 0 {
-        place.changed_aside(changes);
+        place.changed_quietly(changes);
     }
     Ok(())
 }
@@ -268,7 +268,7 @@ fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let changes = usize::from(is_new) + claimed.len() + gone.len();
     if changes > 0 {
-        place.changed_aside(changes);
+        place.changed_quietly(changes);
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ fn stream_mut<'o>(place: &'o mut Occupied<'_>) -> (&'o mut StreamObject, &'o mut
 #[inline]
 fn count_lookup(ctx: &mut DataCtx<'_>, key: Key<'_>) {
     let found = ctx.db.peek(key).is_some();
-    ctx.db.count_lookup(found);
+    ctx.db.count_lookup(key, found);
 }
 
 /// An error that names a key and a group of it.

@@ -354,7 +354,7 @@ fn read_one(
         }
     }
     if changes > 0 {
-        place.changed_aside(changes);
+        place.changed_quietly(changes);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{I32, I64, U63, group};
 use crate::config::choice::MaxmemoryPolicy;
-use crate::config::row::{Apply, Needs, Spec};
+use crate::config::row::{Apply, Spec};
 use crate::config::special::KeyspaceEvents;
 
 group! {
@@ -46,7 +46,7 @@ group! {
 
         /// Which keyspace events are published: a set of letters.
         notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default()
-            => Spec::special("notify-keyspace-events", "letters of `Ag$lshzxeKEtmdnoc`").waits(Needs::PubSub);
+            => Spec::special("notify-keyspace-events", "letters of `Ag$lshzxeKEtmdnoc`");
 
         /// Rehash tables in idle time.
         activerehashing: bool = true

@@ -109,7 +109,7 @@ pub(super) fn populate(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult 
     if size.is_some_and(|size| size > ctx.inst.config.limits.proto_max_bulk_len) {
         return Err(error::STRING_TOO_LONG);
     }
-    let (db, now_ms) = (ctx.client.db as usize, ctx.inst.now_ms);
+    let (db, now_ms) = (ctx.session.db as usize, ctx.inst.now_ms);
     ctx.inst.keyspace.populate(db, count, prefix, size.map(|size| size as usize), now_ms);
     ctx.reply().ok();
     Ok(())

@@ -166,7 +166,7 @@ const NO_REPLICATION: &str = "there is no replication yet";
 const NO_SCRIPTS: &str = "there are no scripts yet";
 
 fn debug(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> ReadResult {
-    if let Some(refusal) = gate::permitted(ctx.inst, ctx.client, ctx.command) {
+    if let Some(refusal) = gate::permitted(ctx.inst, ctx.session, ctx.command) {
         return Err(refusal);
     }
     let name = &args[1];

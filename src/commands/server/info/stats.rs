@@ -1,6 +1,7 @@
 //! The sections that count: stats, debug.
 
 use super::row::{Row, Value, absent, counter, gauge, measure};
+use crate::pubsub::Kind;
 
 pub(super) static STATS: &[Row] = &[
     // Connections, commands, bytes.
@@ -43,9 +44,12 @@ pub(super) static STATS: &[Row] = &[
         .series("redis_keyspace_hits_total", "Reads that found their key"),
     counter("keyspace_misses", |f| f.inst.keyspace.stats().misses.into())
         .series("redis_keyspace_misses_total", "Reads that did not find their key"),
-    absent("pubsub_channels"),
-    absent("pubsub_patterns"),
-    absent("pubsubshard_channels"),
+    gauge("pubsub_channels", |f| f.inst.pubsub.count(Kind::Channel).into())
+        .series("redis_pubsub_channels", "Channels that have subscribers"),
+    gauge("pubsub_patterns", |f| f.inst.pubsub.count(Kind::Pattern).into())
+        .series("redis_pubsub_patterns", "Patterns that have subscribers"),
+    gauge("pubsubshard_channels", |f| f.inst.pubsub.count(Kind::Shard).into())
+        .series("redis_pubsubshard_channels", "Shard channels that have subscribers"),
     measure("latest_fork_usec", |f| (f.inst.snapshots.last_ns / 1000).into()),
     counter("total_forks", |f| f.inst.snapshots.taken.into()),
     // Commands that another thread answered from a snapshot.
