@@ -162,7 +162,12 @@ impl Instance {
         let (command, args) = (self.table.by_id(blocked.command), blocked.request.view());
         self.account_read(&session, command, args, (blocked.spent_ns.get() + duration_ns, duration_ns), failed);
         blocked::unblock(self, &mut session, before);
+        let conn = session.conn;
         self.clients.put_back(session);
+        if let Some(conn) = conn {
+            // It is the client's now, and must not evict keys for the next request.
+            self.clients.count(conn.index);
+        }
     }
 }
 
