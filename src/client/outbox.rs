@@ -115,6 +115,12 @@ impl Outbox {
         self.groups.is_empty()
     }
 
+    /// Whether nothing waits, and nobody is to be flushed.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.groups.is_empty() && self.to_flush.is_empty()
+    }
+
     /// Whether what waits should wait no longer, though the calling client has further requests.
     #[inline]
     pub fn is_full(&self) -> bool {

@@ -45,7 +45,8 @@ impl Instance {
         while let Some(id) = self.blocked.due(now_ns) {
             if !self.end_wait(host, id, WaitEnd::Timeout) {
                 // Somebody whose session is out cannot be waiting; but a loop must not hang on that.
-                self.blocked.remove(self.keyspace.blocking_keys_mut(), id);
+                let blocked = &mut self.blocked;
+                self.keyspace.with_blocking_keys(|keys| blocked.remove(keys, id));
             }
         }
     }
@@ -103,7 +104,8 @@ impl Instance {
             self.readers.forget(session.id);
         }
         session.attention.put(Attention::BLOCKED.or(Attention::READING), false);
-        self.blocked.remove(self.keyspace.blocking_keys_mut(), session.id)
+        let blocked = &mut self.blocked;
+        self.keyspace.with_blocking_keys(|keys| blocked.remove(keys, session.id))
     }
 }
 
@@ -145,7 +147,8 @@ pub(super) fn block(
     };
     let reads = blocked.wait.what == WaitFor::Reader;
     session.attention.put(if reads { Attention::READING } else { Attention::BLOCKED }, true);
-    inst.blocked.add(inst.keyspace.blocking_keys_mut(), session.id, blocked);
+    let all = &mut inst.blocked;
+    inst.keyspace.with_blocking_keys(|keys| all.add(keys, session.id, blocked));
     if reads {
         readers::begin(inst, host, session, request);
     }
@@ -157,7 +160,7 @@ pub(super) fn block(
 pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
     // What made the keys ready may have taken long; those who are served live now.
     inst.now_ms = inst.now_ms.max(host.wall_us() / 1000);
-    while let Some((db, key)) = inst.keyspace.blocking_keys_mut().take_ready() {
+    while let Some((db, key)) = inst.keyspace.take_ready() {
         let latest = inst.blocked.latest_arrival();
         let mut after = 0;
         while let Some(next) = inst.blocked.next_after(db, &key, after) {
@@ -196,7 +199,9 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, session: &mut Session) {
                     inst.end_unit();
                     unblock(inst, session, before);
                 }
-                Outcome::Blocked | Outcome::Postponed => inst.keyspace.blocking_keys_mut().truncate_ready(ready),
+                Outcome::Blocked | Outcome::Postponed => {
+                    inst.keyspace.with_blocking_keys(|keys| keys.truncate_ready(ready));
+                }
             }
         }
         Verdict::Postpone => {

@@ -294,7 +294,8 @@ impl Instance {
         let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
         self.alert.put(Alert::FEW_REPLICAS, few);
         self.follow_backlog_size();
-        self.keyspace.set_events(self.config.storage.notify_keyspace_events);
+        let storage = &self.config.storage;
+        self.keyspace.set_events(storage.notify_keyspace_events, !storage.notify_keyspace_stream.key.is_empty());
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 

@@ -59,6 +59,7 @@ pub mod cursor;
 pub mod debug;
 pub mod defrag;
 pub mod error;
+mod event_stream;
 pub mod eviction;
 pub mod gate;
 pub mod help;

@@ -39,6 +39,8 @@ pub struct Stats {
     pub expire_stopped_early: u64,
     /// Keyspace events published.
     pub events: u64,
+    /// An event could not be kept in its stream: that is logged once.
+    pub events_refused: bool,
     /// Messages published to channels.
     pub published: u64,
     /// Messages published to shard channels.

@@ -46,6 +46,7 @@ fn busy_world() -> World {
         busy_polls_found: 12,
         expire_stopped_early: 13,
         events: 1,
+        events_refused: false,
         published: 1,
         published_shard: 2,
         pushes: PushCounts { delivered: [3, 4, 5, 6, 7], dropped: [8, 9, 10, 11, 12] },
