@@ -250,7 +250,9 @@ impl Push<'_> {
         if session.attention.has(unwanted) {
             return false;
         }
-        let out = &mut session.reply.out;
+        // What has happened since a reply was asked for comes behind it.
+        let reads = session.attention.has(Attention::READING);
+        let out = if reads { &mut session.about.late } else { &mut session.reply.out };
         let shared = self.shared_by > 1 && self.resp2.len() >= SHARE_BYTES_MIN;
         if session.reply.proto == Proto::Resp2 || !self.kind.is_message() {
             match shared {
@@ -270,7 +272,7 @@ impl Push<'_> {
             out.extend_from_slice(self.resp2);
             self.messages.iter().for_each(|at| out[begin + at - self.bytes_begin] = b'>');
         }
-        self.body.into_iter().flatten().for_each(|piece| session.reply.out.share(piece.clone()));
+        self.body.into_iter().flatten().for_each(|piece| out.share(piece.clone()));
         true
     }
 }

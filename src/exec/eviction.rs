@@ -22,7 +22,7 @@
 //! * [`uncounted_bytes`](crate::db::Keyspace::uncounted_bytes): see `db/evict.rs` for why eviction under a snapshot
 //!   would otherwise not end;
 //! * what clients have sent and are owed: see `docs/adr/0005-what-clients-are-owed.md` for why that must not evict
-//!   data. What the request at hand has sent of a long value counts, for it is about to be stored.
+//!   data. So it is with what long reads take for replies that are not finished. What the request at hand has sent of a long value counts, for it is about to be stored.
 
 use crate::config::Config;
 use crate::config::choice::MaxmemoryPolicy;
@@ -134,7 +134,7 @@ impl Instance {
     /// The same, if clients' buffers have grown by so many bytes since they were counted.
     fn uncounted_beside(&self, grown: i64) -> u64 {
         let buffers = (self.clients.buffers() as u64).saturating_add_signed(grown);
-        self.keyspace.uncounted_bytes() + buffers.saturating_sub(BUFFERS_COUNTED_BYTES)
+        self.keyspace.uncounted_bytes() + buffers.saturating_sub(BUFFERS_COUNTED_BYTES) + self.readers.seen_bytes()
     }
 
     /// Bytes in use as far as `maxmemory` is concerned.
