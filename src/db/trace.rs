@@ -385,6 +385,12 @@ impl DbMut<'_> {
 }
 
 impl Occupied<'_> {
+    /// As [`DbMut::propagates`].
+    #[inline]
+    pub fn propagates(&self) -> bool {
+        self.with.side.trace.propagates()
+    }
+
     /// Something happened to this key.
     #[inline]
     pub fn notify(&mut self, event: KeyEvent) {

@@ -34,6 +34,7 @@ mod protocol; // requests cut, malformed, inline, pipelined
 mod pubsub; // SUBSCRIBE PUBLISH PUBSUB and the rest of the group
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
+mod replay; // every write replayed elsewhere gives the same data
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod set; // SADD SPOP SINTER SSCAN and the rest of the set group
 mod shutdown; // SHUTDOWN and signals
