@@ -9,7 +9,7 @@
 //! | 0 ground | [`sys`] [`observe`] [`util`] |
 //! | 1 parts | [`reactor`] [`resp`] [`cow`] [`dict`] [`collections`] [`rdb`] |
 //! | 2 data | [`types`] [`config`] |
-//! | 3 keyspace and subsystems | [`db`] [`client`] [`blocking`] [`persist`] [`http`] |
+//! | 3 keyspace and subsystems | [`db`] [`client`] [`blocking`] [`pubsub`] [`persist`] [`http`] |
 //! | 4 execution | [`exec`] |
 //! | 5 commands | [`commands`] |
 //! | 6 front desk | [`server`] |
@@ -38,10 +38,12 @@ pub mod exec;
 pub mod http;
 pub mod observe;
 pub mod persist;
+pub mod pubsub;
 pub mod rdb;
 pub mod reactor;
 pub mod resp;
 pub mod server;
+pub mod stream;
 pub mod sys;
 pub mod types;
 pub mod util;

@@ -202,6 +202,12 @@ impl Clients {
         self.with(session).map_or(0, |client| client.buffers() as i64 - client.connection.counted_buffers as i64)
     }
 
+    /// Whether the memory of clients is counted.
+    #[inline]
+    pub fn are_counted(&self) -> bool {
+        self.counted.is_some()
+    }
+
     /// Turns counting on or off. The memory of all clients as it was when each of them was last counted.
     #[inline]
     pub fn count_all(&mut self, wanted: bool) -> usize {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Attention, Client, ClientFlags};
+use crate::pubsub::Kind;
 
 impl Client<'_> {
     /// Appends this client's line, without a line break. `command` is the full name of its last command.
@@ -21,7 +22,7 @@ impl Client<'_> {
         let owed = session.reply.out.len();
         let _ = write!(
             out,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={multi} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={multi} \
              watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={multi_memory} rbs={} rbp={} obl={} oll={} \
              omem={} tot-mem={} events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 \
              tot-net-in={} tot-net-out={} tot-cmds={}",
@@ -34,6 +35,9 @@ impl Client<'_> {
             (now_ms - connection.last_active_ms).max(0) / 1000,
             self.flag_letters(),
             session.db,
+            session.subscribed(Kind::Channel),
+            session.subscribed(Kind::Pattern),
+            session.subscribed(Kind::Shard),
             session.watching,
             received - connection.consumed + large,
             connection.parser.memory() - large_room,
@@ -60,10 +64,12 @@ impl Client<'_> {
         let mut letters = String::new();
         for (on, letter) in [
             (attention.has(Attention::MONITOR), 'O'),
+            (self.session.is_subscriber(), 'P'),
             (attention.has(Attention::IN_MULTI), 'x'),
             (attention.has(Attention::HELD), 'b'),
             (attention.has(Attention::CLOSING), 'c'),
             (attention.has(Attention::CLOSE_NOW), 'A'),
+            (attention.has(Attention::REPLICA), 'S'),
             (flags.has(ClientFlags::UNIX_SOCKET), 'U'),
             (flags.has(ClientFlags::NO_EVICT), 'e'),
             (attention.has(Attention::AWAITS_SHUTDOWN), 'b'),

@@ -22,6 +22,7 @@
 //! | `address.rs` | which addresses are of this machine |
 //! | `line.rs` | the line of CLIENT LIST |
 //! | `outbox.rs` | what clients are sent without having asked just now |
+//! | `replica.rs` | what a client says before it becomes a replica |
 //! | `recent.rs` | the largest buffers of the recent past |
 //! | `transaction.rs` | what MULTI has queued |
 //!
@@ -35,14 +36,16 @@ mod connection;
 mod line;
 mod outbox;
 mod recent;
+mod replica;
 mod session;
 mod transaction;
 
 pub use address::is_loopback;
 pub use clients::{Client, ClientMut, Clients};
 pub use connection::{ClientFlags, Connection, Endpoint};
-pub use outbox::{Outbox, Push};
+pub use outbox::{Outbox, PushCounts, PushKind};
 pub use recent::RecentBuffers;
+pub use replica::ReplicaFacts;
 pub use session::{About, Attention, Session};
 pub use transaction::{Queued, Transaction};
 

@@ -5,10 +5,12 @@
 //! more. What concerns a connection (to close it, to show where it comes from) goes over [`Clients`](super::Clients) or
 //! is left as an `Ask` for the server.
 
-use super::{ClientId, Transaction};
+use super::{ClientId, ReplicaFacts, Transaction};
+use crate::pubsub::{Kind, Subscriptions};
 use crate::reactor::ConnId;
 use crate::resp::{Proto, Reply};
 use crate::util::bit_set::bit_set;
+use crate::util::output_buffer::OutputBuffer;
 
 bit_set! {
     /// Reasons why this client's next request cannot take the short way through the gates. Empty nearly always: the
@@ -40,12 +42,18 @@ bit_set! {
         BLOCKED = 11;
         /// It is owed too much to be given more: what it sent waits until it has read its replies.
         BEHIND = 12;
+        /// It has asked for the stream of writes.
+        REPLICA = 13;
+        /// Subscribed to something, and in RESP2, where a message cannot be told from a reply: few commands are left to it.
+        SUBSCRIBER_MODE = 14;
+        /// Another thread reads what it has asked for. What it sent after that waits.
+        READING = 15;
     }
 }
 
 impl Attention {
     /// Its requests wait: nothing more of it is parsed.
-    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED);
+    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED).or(Attention::READING);
 }
 
 /// About what watching a key takes: its name, and an entry on both sides.
@@ -65,12 +73,16 @@ pub struct Session {
     pub reply: Reply,
     /// The queue of MULTI.
     pub transaction: Option<Box<Transaction>>,
+    /// What it is subscribed to; `None` until it first subscribes.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// How many keys it watches.
     pub watching: u32,
     /// The last command, as an index of the command table; `u16::MAX` before the first.
     pub last_command: u16,
     /// On this machine: it came through the unix socket or the loopback interface.
     pub is_local: bool,
+    /// May be sent pushes: those that its own requests cause are delivered behind each of them. Never taken back.
+    pub receives: bool,
     /// Requests executed.
     pub commands: u64,
     /// What is asked for rarely.
@@ -88,6 +100,10 @@ pub struct About {
     pub lib_ver: Vec<u8>,
     /// The user it authenticated as.
     pub user: Vec<u8>,
+    /// What it was sent while another thread reads what it has asked for: that comes behind the reply.
+    pub late: OutputBuffer,
+    /// What it said by REPLCONF, if it said anything.
+    pub replica: Option<Box<ReplicaFacts>>,
 }
 
 impl Session {
@@ -100,12 +116,29 @@ impl Session {
             db: 0,
             reply: Reply::new(),
             transaction: None,
+            subscriptions: None,
             watching: 0,
             last_command: u16::MAX,
             is_local,
+            receives: false,
             commands: 0,
             about: Box::new(About { user: b"default".to_vec(), ..About::default() }),
         }
+    }
+
+    /// What it has said by REPLCONF.
+    pub fn replica_facts(&self) -> ReplicaFacts {
+        self.about.replica.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Where to write down what it says by REPLCONF.
+    pub fn replica_facts_mut(&mut self) -> &mut ReplicaFacts {
+        self.about.replica.get_or_insert_default()
+    }
+
+    /// Another thread has read what it asked for, or will not: what came behind that is owed now.
+    pub fn owe_late(&mut self) {
+        self.reply.out.append(std::mem::take(&mut self.about.late));
     }
 
     /// Its connection closes after what it is owed has been sent.
@@ -118,13 +151,32 @@ impl Session {
         size_of::<Session>()
             + size_of::<About>()
             + self.reply.out.memory()
+            + self.about.late.memory()
             + self.transaction.as_ref().map_or(0, |t| t.memory())
+            + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.memory())
             + self.watching as usize * WATCH_BYTES
             + self.about.name.capacity()
     }
 
-    /// Back to RESP2, as `RESET` does it.
-    pub fn reset_protocol(&mut self) {
-        self.reply.proto = Proto::Resp2;
+    /// Speaks this protocol from now on.
+    pub fn set_protocol(&mut self, proto: Proto) {
+        self.reply.proto = proto;
+        self.note_subscriber();
+    }
+
+    /// How many channels, patterns or shard channels it is subscribed to.
+    pub fn subscribed(&self, kind: Kind) -> usize {
+        self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.count(kind))
+    }
+
+    /// Whether it is subscribed to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.as_ref().is_some_and(|subscriptions| subscriptions.total() > 0)
+    }
+
+    /// To be called when its subscriptions or its protocol have changed.
+    pub fn note_subscriber(&mut self) {
+        let limited = self.is_subscriber() && self.reply.proto == Proto::Resp2;
+        self.attention.put(Attention::SUBSCRIBER_MODE, limited);
     }
 }

@@ -22,6 +22,7 @@
 //! | `connection/` | PING, HELLO, CLIENT ... |
 //! | `server/` | INFO, CONFIG, SAVE, DEBUG ... |
 //! | `transactions/` | MULTI and its kin |
+//! | `pubsub/` | SUBSCRIBE, PUBLISH, PUBSUB |
 //!
 //! # Read first
 //!
@@ -35,6 +36,7 @@ mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
+mod pubsub;
 mod server;
 mod set;
 mod sorted_set;
@@ -63,6 +65,7 @@ pub fn all() -> Vec<&'static CommandSpec> {
         connection::COMMANDS,
         server::COMMANDS,
         transactions::COMMANDS,
+        pubsub::COMMANDS,
     ];
     families.into_iter().flatten().copied().collect()
 }

@@ -71,9 +71,11 @@ pub use access::{Caller, Changes, SetError};
 pub use argv::{Invocation, Mode};
 pub use error::{ConfigError, Place, Source};
 pub use load::{Loaded, Sources, load};
+pub use output_limits::OutputLimit;
 pub use reload::Reload;
 pub use rewrite::RewriteError;
 pub use row::{Apply, Flags, Group, Row, Status};
+pub use special::KeyspaceEvents;
 
 /// The value of every parameter.
 #[derive(Clone, Default, PartialEq)]

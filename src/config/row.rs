@@ -134,8 +134,6 @@ pub enum Needs {
     Cluster,
     /// CLIENT TRACKING.
     Tracking,
-    /// Keyspace notifications.
-    PubSub,
     /// Primaries and replicas.
     Replication,
     /// Lua and functions.
@@ -146,16 +144,8 @@ pub enum Needs {
 
 impl Needs {
     /// Every part, in alphabetic order of their names.
-    pub const ALL: [Needs; 8] = [
-        Needs::Acl,
-        Needs::Tracking,
-        Needs::Cluster,
-        Needs::PubSub,
-        Needs::Replication,
-        Needs::Scripting,
-        Needs::Aof,
-        Needs::Tls,
-    ];
+    pub const ALL: [Needs; 7] =
+        [Needs::Acl, Needs::Tracking, Needs::Cluster, Needs::Replication, Needs::Scripting, Needs::Aof, Needs::Tls];
 
     /// What the documentation calls it.
     pub fn name(self) -> &'static str {
@@ -164,7 +154,6 @@ impl Needs {
             Needs::Aof => "the append-only file",
             Needs::Cluster => "cluster mode",
             Needs::Tracking => "client-side caching",
-            Needs::PubSub => "publish/subscribe",
             Needs::Replication => "replication",
             Needs::Scripting => "scripting",
             Needs::Tls => "TLS",

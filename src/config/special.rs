@@ -6,6 +6,7 @@
 
 use super::row::Spec;
 use super::value::{Field, How, Text, only};
+use crate::util::bit_set::bit_set;
 use crate::util::num;
 use crate::util::quote;
 use std::io;
@@ -187,9 +188,43 @@ impl Field for Percentiles {
     }
 }
 
-/// Which keyspace events are published: a set of classes and of channels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyspaceEvents(u32);
+bit_set! {
+    /// Which keyspace events are published: a set of classes and of channels.
+    KeyspaceEvents: u32 {
+        /// Publish on `__keyspace@db__:key`.
+        KEYSPACE = 0;
+        /// Publish on `__keyevent@db__:event`.
+        KEYEVENT = 1;
+        /// DEL, EXPIRE, RENAME and the like.
+        GENERIC = 2;
+        /// Strings.
+        STRING = 3;
+        /// Lists.
+        LIST = 4;
+        /// Sets.
+        SET = 5;
+        /// Hashes.
+        HASH = 6;
+        /// Sorted sets.
+        ZSET = 7;
+        /// Keys that expired.
+        EXPIRED = 8;
+        /// Keys that were evicted.
+        EVICTED = 9;
+        /// Streams.
+        STREAM = 10;
+        /// Keys that were looked for and not found.
+        KEY_MISS = 11;
+        /// Values of modules.
+        MODULE = 13;
+        /// Keys that came into being.
+        NEW = 14;
+        /// Values that were replaced.
+        OVERWRITTEN = 15;
+        /// Values that were replaced by one of another type.
+        TYPE_CHANGED = 16;
+    }
+}
 
 /// Letter and bit of each class, in the order in which they are shown. `A` stands for the first ten.
 const EVENT_LETTERS: [(u8, KeyspaceEvents); 15] = [
@@ -211,50 +246,8 @@ const EVENT_LETTERS: [(u8, KeyspaceEvents); 15] = [
 ];
 
 impl KeyspaceEvents {
-    /// Publish on `__keyspace@db__:key`.
-    pub const KEYSPACE: KeyspaceEvents = KeyspaceEvents(1);
-    /// Publish on `__keyevent@db__:event`.
-    pub const KEYEVENT: KeyspaceEvents = KeyspaceEvents(1 << 1);
-    /// DEL, EXPIRE, RENAME and the like.
-    pub const GENERIC: KeyspaceEvents = KeyspaceEvents(1 << 2);
-    /// Strings.
-    pub const STRING: KeyspaceEvents = KeyspaceEvents(1 << 3);
-    /// Lists.
-    pub const LIST: KeyspaceEvents = KeyspaceEvents(1 << 4);
-    /// Sets.
-    pub const SET: KeyspaceEvents = KeyspaceEvents(1 << 5);
-    /// Hashes.
-    pub const HASH: KeyspaceEvents = KeyspaceEvents(1 << 6);
-    /// Sorted sets.
-    pub const ZSET: KeyspaceEvents = KeyspaceEvents(1 << 7);
-    /// Keys that expired.
-    pub const EXPIRED: KeyspaceEvents = KeyspaceEvents(1 << 8);
-    /// Keys that were evicted.
-    pub const EVICTED: KeyspaceEvents = KeyspaceEvents(1 << 9);
-    /// Streams.
-    pub const STREAM: KeyspaceEvents = KeyspaceEvents(1 << 10);
-    /// Keys that were looked for and not found.
-    pub const KEY_MISS: KeyspaceEvents = KeyspaceEvents(1 << 11);
-    /// Values of modules.
-    pub const MODULE: KeyspaceEvents = KeyspaceEvents(1 << 13);
-    /// Keys that came into being.
-    pub const NEW: KeyspaceEvents = KeyspaceEvents(1 << 14);
-    /// Values that were replaced.
-    pub const OVERWRITTEN: KeyspaceEvents = KeyspaceEvents(1 << 15);
-    /// Values that were replaced by one of another type.
-    pub const TYPE_CHANGED: KeyspaceEvents = KeyspaceEvents(1 << 16);
     /// What `A` stands for.
     pub const ALL: KeyspaceEvents = KeyspaceEvents(0b10_0111_1111_1100);
-
-    /// Whether all of `other` is there.
-    pub const fn has(self, other: KeyspaceEvents) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether anything at all is to be published.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 
     /// The set that the letters spell.
     pub fn parse(letters: &[u8]) -> Option<KeyspaceEvents> {
@@ -272,7 +265,7 @@ impl KeyspaceEvents {
     /// The letters, as CONFIG GET shows them. Redis forgets `n`, `o` and `c` beside `A`; they are shown here, because
     /// CONFIG REWRITE writes what this returns.
     pub fn letters(self) -> Vec<u8> {
-        let all = self.has(KeyspaceEvents::ALL);
+        let all = self.0 & KeyspaceEvents::ALL.0 == KeyspaceEvents::ALL.0;
         let mut out = if all { b"A".to_vec() } else { Vec::new() };
         for (letter, bit) in EVENT_LETTERS {
             let within_all = KeyspaceEvents::ALL.has(bit);
@@ -296,6 +289,39 @@ impl Field for KeyspaceEvents {
 
     fn show(&self, _: &Spec) -> Vec<u8> {
         self.letters()
+    }
+}
+
+/// Where keyspace events are kept: a stream, and how long it may become.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventStream {
+    /// The key of the stream, in database 0; empty: events are kept nowhere.
+    pub key: Text,
+    /// About so many entries are kept; 0 for all.
+    pub max_len: u64,
+}
+
+impl Field for EventStream {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        let wrong = || "give the name of a key, and perhaps MAXLEN and a number above 0".to_owned();
+        *self = match args {
+            _ if nothing(args) => EventStream::default(),
+            [key] => EventStream { key: Text::from(key.as_slice()), max_len: 0 },
+            [key, word, number] if word.eq_ignore_ascii_case(b"MAXLEN") => {
+                let max_len = num::parse_i64(number).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+                EventStream { key: Text::from(key.as_slice()), max_len: max_len.ok_or_else(wrong)? }
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        let mut words = vec![self.key.as_bytes().to_vec()];
+        if self.max_len > 0 {
+            words.extend([b"MAXLEN".to_vec(), self.max_len.to_string().into_bytes()]);
+        }
+        joined(words)
     }
 }
 

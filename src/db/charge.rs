@@ -85,6 +85,7 @@ impl Keyspace {
 
 #[cfg(test)]
 mod tests {
+    use super::super::KeyEvent;
     use super::super::testing::World;
     use super::super::{FlushMode, KeySlot, Transfer};
     use super::*;
@@ -94,8 +95,8 @@ mod tests {
 
     fn write(w: &mut World, key: &str, at: usize) {
         w.on(key, |db, k| match db.entry(k) {
-            KeySlot::Occupied(mut o) => o.write_at(at, b"!").unwrap(),
-            KeySlot::Vacant(v) => v.insert_at(at, b"!"),
+            KeySlot::Occupied(mut o) => o.write_at(at, b"!", KeyEvent::SET).unwrap(),
+            KeySlot::Vacant(v) => v.insert_at(at, b"!", KeyEvent::SET),
         });
     }
 

@@ -17,8 +17,9 @@
 //! | everything that shall leave no trace | [`DbMut::peek`] | no | no |
 
 use super::entry::{EntryRef, Key};
-use super::keyspace::Keyspace;
+use super::keyspace::{Keyspace, Side};
 use super::slot::{ExpiryUpdate, KeySlot, Occupied, Vacant, With};
+use super::trace::KeyEvent;
 use crate::dict::Slot;
 use crate::types::contract::WrongType;
 use crate::types::string::{Rope, Spelling};
@@ -114,6 +115,7 @@ impl<'a> DbMut<'a> {
         let Keyspace { dbs, side, .. } = &mut *self.ks;
         let Some(found) = dbs[self.at].table.find(key.hash, key.bytes).filter(|_| !expired) else {
             side.stats.misses += 1;
+            side.trace.note(self.at, key.bytes, KeyEvent::MISS);
             return None;
         };
         side.stats.hits += 1;
@@ -138,9 +140,14 @@ impl<'a> DbMut<'a> {
 
     /// Counts a lookup that went through [`Self::entry`], for a command that both reads and writes (GETDEL, GETSET).
     #[inline]
-    pub fn count_lookup(&mut self, hit: bool) {
-        let stats = &mut self.ks.side.stats;
-        if hit { stats.hits += 1 } else { stats.misses += 1 }
+    pub fn count_lookup(&mut self, key: Key<'_>, hit: bool) {
+        let Side { stats, trace, .. } = &mut self.ks.side;
+        if hit {
+            stats.hits += 1;
+        } else {
+            stats.misses += 1;
+            trace.note(self.at, key.bytes, KeyEvent::MISS);
+        }
     }
 
     /// The entry, without a trace.
@@ -191,27 +198,28 @@ impl<'a> DbMut<'a> {
     /// SET: bytes a client sent, stored as a number if they spell one.
     #[inline]
     pub fn set_bytes(&mut self, key: Key<'_>, value: &[u8], expiry: ExpiryUpdate) {
-        self.entry(key).set_bytes(value, Spelling::Value, expiry);
+        self.entry(key).set_bytes(value, Spelling::Value, expiry, KeyEvent::SET);
     }
 
     /// A number.
     pub fn set_int(&mut self, key: Key<'_>, value: i64, expiry: ExpiryUpdate) {
-        self.entry(key).set_int(value, expiry);
+        self.entry(key).set_int(value, expiry, KeyEvent::SET);
     }
 
     /// SET of an argument that was received in pieces.
     pub fn set_rope(&mut self, key: Key<'_>, value: Rope, expiry: ExpiryUpdate) {
-        self.entry(key).set_rope(value, Spelling::Value, expiry);
+        self.entry(key).set_rope(value, Spelling::Value, expiry, KeyEvent::SET);
     }
 
     /// INCRBY. A missing key counts from 0.
     #[inline]
     pub fn incr(&mut self, key: Key<'_>, delta: i64) -> Result<i64, IncrError> {
         let mut slot = self.entry(key);
+        let event = KeyEvent::string("incrby");
         if let KeySlot::Occupied(o) = &mut slot {
-            return o.add_int(delta);
+            return o.add_int(delta, event);
         }
-        slot.set_int(delta, ExpiryUpdate::Clear);
+        slot.set_int(delta, ExpiryUpdate::Clear, event);
         Ok(delta)
     }
 
@@ -221,7 +229,7 @@ impl<'a> DbMut<'a> {
         if let KeySlot::Occupied(o) = &mut slot {
             return o.append(more);
         }
-        slot.set_bytes(more, Spelling::Value, ExpiryUpdate::Clear);
+        slot.set_bytes(more, Spelling::Value, ExpiryUpdate::Clear, KeyEvent::string("append"));
         Ok(more.len())
     }
 

@@ -499,8 +499,8 @@ mod tests {
         w.ks.watch_key(0, b"k", 7, w.now);
         w.evict(1, LEAST_USED);
         assert!(w.ks.is_watch_dirty(7, w.now));
-        let gone = w.ks.take_expired();
-        assert_eq!((gone.len(), &*gone[0].key, gone[0].cause), (1, &b"k"[..], Cause::Evicted));
+        let gone = w.ks.trace_mut().take_events();
+        assert_eq!((gone.len(), &*gone[0].key, gone[0].name), (1, &b"k"[..], "evicted"));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Keys that run out of time: deleted when a command meets them, and by themselves soon after.
 //!
 //! Both ways end in the same place: the entry leaves its table and its index, `expired_keys` counts it, watchers hear
-//! of it, and, when somebody above has to propagate or notify, its name is noted ([`Keyspace::take_expired`]).
+//! of it, and it leaves its trace: DEL or UNLINK, the event, its name (`trace.rs`).
 
 use super::data::DbMut;
 use super::entry::{EntryRef, Key};
 use super::keyspace::{Cause, Db, Keyspace, Side};
 use super::slot::{KeySlot, Occupied, With};
+use super::trace::KeyEvent;
 use crate::cow::Heap;
 use crate::dict::{Fragment, Slot};
 use crate::types::hash;
@@ -64,7 +65,21 @@ impl Occupied<'_> {
     /// Deletes fields whose time is over, up to `max` of them, and the hash with the last one. Returns how many.
     pub(super) fn expire_fields(mut self, max: usize) -> usize {
         let now_ms = self.with.now_ms;
-        let expired = self.edit_hash(|hash| (0..max).take_while(|_| hash::pop_due(hash, now_ms).is_some()).count());
+        let propagates = self.with.side.trace.propagates();
+        let mut names = Vec::new();
+        let expired = self.edit_hash(|hash| {
+            let mut count = 0;
+            while count < max
+                && let Some(name) = hash::pop_due(hash, now_ms)
+            {
+                count += 1;
+                if propagates {
+                    names.push(name);
+                }
+            }
+            count
+        });
+        names.iter().for_each(|name| self.with.propagate_hdel(name));
         self.after_expiry(expired);
         expired
     }
@@ -74,10 +89,12 @@ impl Occupied<'_> {
         self.settle_size();
         let With { side, key, db, .. } = self.with;
         side.stats.expired_fields += expired as u64;
-        if expired == 0 || EntryRef(self.slot.get()).hash().is_ok_and(|hash| !hash.is_empty()) {
-            if expired > 0 {
-                side.touch_watchers(db, key.bytes, true);
-            }
+        if expired == 0 {
+            return;
+        }
+        side.touch(db, key.bytes, true);
+        side.trace.note(db, key.bytes, KeyEvent::hash("hexpired"));
+        if EntryRef(self.slot.get()).hash().is_ok_and(|hash| !hash.is_empty()) {
             return;
         }
         if let Some(deadline) = self.slot.get().expiry_ms() {
@@ -87,7 +104,15 @@ impl Occupied<'_> {
         side.sizes.leaves(db, EntryRef(self.slot.get()));
         let entry = self.slot.remove();
         side.discard(entry, side.options.lazy_expire);
-        side.note_gone(db, key.bytes, Cause::Expired);
+        side.touch(db, key.bytes, false);
+        side.trace.note(db, key.bytes, KeyEvent::DEL);
+    }
+}
+
+impl With<'_> {
+    /// A field ran out of time: elsewhere it is to be deleted, and the hash with its last field.
+    fn propagate_hdel(&mut self, field: &[u8]) {
+        self.side.trace.push(self.db, [b"HDEL", self.key.bytes, field].into_iter());
     }
 }
 
@@ -96,9 +121,15 @@ impl DbMut<'_> {
     /// last one.
     #[inline]
     pub fn forget_if_expired(&mut self, key: Key<'_>, name: &[u8]) {
+        self.forget_expired(key, std::iter::once(name));
+    }
+
+    /// The same for several fields, which are one event.
+    #[inline]
+    pub fn forget_expired<'n>(&mut self, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
         let hash = self.peek(key).and_then(|entry| entry.hash().ok());
         if hash.is_some_and(|hash| hash.has_expired(self.now_ms)) {
-            self.delete_expired_field(key, name);
+            self.delete_expired_among(key, names);
         }
     }
 
@@ -114,19 +145,32 @@ impl DbMut<'_> {
         }
     }
 
-    /// A reader met a field whose time is over: it goes, unless expired things are kept for now.
+    /// Those of a hash's fields whose time is over go, unless expired things are kept for now.
     #[cold]
-    pub fn delete_expired_field(&mut self, key: Key<'_>, name: &[u8]) {
+    pub fn delete_expired_among<'n>(&mut self, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
         if self.ks.side.options.keep_expired {
             return;
         }
         let now_ms = self.now_ms;
         let KeySlot::Occupied(mut place) = self.entry(key) else { return };
-        let Ok(hash) = place.get().hash() else { return };
-        if hash.find(name).is_some_and(|field| field.is_expired(now_ms)) {
-            place.edit_hash(|place| hash::remove(place, name));
-            place.after_expiry(1);
+        if place.get().hash().is_err() {
+            return;
         }
+        let expired = place.edit_hash(|place| {
+            let mut expired = 0;
+            for name in names {
+                let field = place.get().hash().ok().and_then(|hash| hash.find(name));
+                if field.is_some_and(|field| field.is_expired(now_ms)) {
+                    hash::remove(place, name);
+                    if place.with.side.trace.propagates() {
+                        place.with.propagate_hdel(name);
+                    }
+                    expired += 1;
+                }
+            }
+            expired
+        });
+        place.after_expiry(expired);
     }
 }
 
@@ -146,13 +190,19 @@ impl Keyspace {
 
     /// The earliest deadline of a field, and the database it is in.
     fn earliest_field(&self) -> Option<(i64, usize)> {
-        let dbs = self.dbs.iter().enumerate();
+        let dbs = self.with_deadlines();
         dbs.filter_map(|(at, db)| Some((db.field_expiries.next_deadline()?, at))).min()
     }
 
     /// The earliest deadline, and the database it is in.
     pub(super) fn earliest(&self) -> Option<(i64, usize)> {
-        self.dbs.iter().enumerate().filter_map(|(at, db)| Some((db.expiries.next_deadline()?, at))).min()
+        self.with_deadlines().filter_map(|(at, db)| Some((db.expiries.next_deadline()?, at))).min()
+    }
+
+    /// The databases that may have deadlines: nearly always few of them.
+    #[inline]
+    fn with_deadlines(&self) -> impl Iterator<Item = (usize, &Db)> {
+        self.dbs[..self.side.dbs_with_deadlines].iter().enumerate()
     }
 
     /// Deletes keys whose time is over, up to `max` of them, a batch at a time from the database that is most overdue:
@@ -333,7 +383,7 @@ mod tests {
                     hash::set(place, format!("f{n}").as_bytes(), b"v", false);
                 }
             });
-            place.changed(1);
+            place.changed_quietly(1);
         });
     }
 
@@ -371,9 +421,7 @@ mod tests {
         assert_eq!((fields(&mut w, "small"), fields(&mut w, "large"), fields(&mut w, "stays")), (None, None, Some(5)));
         assert_eq!(w.ks.next_deadline(), None);
         assert_eq!((w.ks.stats().expired_fields, w.ks.stats().expired_keys), (2003, 0));
-        let mut gone = w.expired();
-        gone.sort();
-        assert_eq!(gone, ["large", "small"]);
+        assert!(w.expired().is_empty(), "it is deleted, not expired");
         w.ks.check_invariants();
     }
 
@@ -400,11 +448,11 @@ mod tests {
         assert_eq!(w.get("expire"), None);
         assert_eq!(indexed(&w), 4);
         w.on("copy", |db, k| {
-            db.delete_expired_field(k, b"f1");
+            db.delete_expired_among(k, [&b"f1"[..]].into_iter());
             assert_eq!(db.peek(k).expect("it is there").hash().expect("a hash").len(), 1000, "f1 has time left");
         });
         w.now += 100;
-        w.on("copy", |db, k| db.delete_expired_field(k, b"f1"));
+        w.on("copy", |db, k| db.delete_expired_among(k, [&b"f1"[..]].into_iter()));
         assert_eq!((fields(&mut w, "copy"), indexed(&w)), (Some(999), 3));
         w.ks.check_invariants();
         w.ks.flush_db(0, crate::db::FlushMode::Sync, w.now);

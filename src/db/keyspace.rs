@@ -2,7 +2,7 @@
 
 use super::Object;
 use super::access::AccessPolicy;
-use super::blocking_keys::BlockingKeys;
+use super::blocking_keys::{BlockingKey, BlockingKeys};
 use super::charge::{self, Charges};
 use super::data::DbMut;
 use super::declared::Checked;
@@ -14,6 +14,7 @@ use super::evict::Pool;
 use super::expiry::ExpiryIndex;
 use super::lazyfree::{Garbage, LazyFree, goes_away};
 use super::sizes::SizeBook;
+use super::trace::Trace;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Leftover, Table, TableStats};
@@ -58,13 +59,15 @@ pub(super) struct Side {
     pub charges: Charges,
     /// While a file is loaded.
     pub seen: Option<SeenPieces>,
-    pub expired: Vec<ExpiredKey>,
+    pub trace: Trace,
     pub rng: Rng,
     pub pool: Pool,
     pub checked: Checked,
     pub sizes: SizeBook,
     pub density: Density,
     pub moment: Moment,
+    /// So many databases, from the first on, may have deadlines.
+    pub dbs_with_deadlines: usize,
 }
 
 /// What the uses of one moment write, worked out once.
@@ -103,8 +106,6 @@ pub struct Options {
     pub keep_expired: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION clears it: RESTORE believes the checksums of payloads.
     pub payload_checksums: bool,
-    /// Somebody propagates, notifies or invalidates: note the name of every key that goes by itself.
-    pub note_expired: bool,
 }
 
 impl Default for Options {
@@ -119,7 +120,6 @@ impl Default for Options {
             active_expire: true,
             keep_expired: false,
             payload_checksums: true,
-            note_expired: false,
         }
     }
 }
@@ -142,14 +142,6 @@ impl Stats {
     pub fn reset(&mut self) {
         *self = Stats { dirty: self.dirty, ..Stats::default() };
     }
-}
-
-/// A key that was deleted without a command: to be propagated, notified and invalidated by those above.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExpiredKey {
-    pub db: u32,
-    pub key: Box<[u8]>,
-    pub cause: Cause,
 }
 
 /// Why a key went by itself.
@@ -187,13 +179,14 @@ impl Keyspace {
                 lazy: LazyFree::default(),
                 charges: Charges::new(dbs),
                 seen: None,
-                expired: Vec::new(),
+                trace: Trace::default(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
                 checked: Checked::default(),
                 sizes: SizeBook::new(dbs),
                 density: Density::default(),
                 moment: Moment::NONE,
+                dbs_with_deadlines: 0,
             },
         }
     }
@@ -293,18 +286,22 @@ impl Keyspace {
         &self.side.watch
     }
 
-    pub fn watch_mut(&mut self) -> &mut WatchTable {
-        &mut self.side.watch
-    }
-
     /// The keys that blocked clients wait for.
     #[inline]
     pub fn blocking_keys(&self) -> &BlockingKeys {
         &self.side.blocking_keys
     }
 
-    pub fn blocking_keys_mut(&mut self) -> &mut BlockingKeys {
-        &mut self.side.blocking_keys
+    /// Changes what blocked clients wait for.
+    pub fn with_blocking_keys<R>(&mut self, change: impl FnOnce(&mut BlockingKeys) -> R) -> R {
+        let result = change(&mut self.side.blocking_keys);
+        self.side.note_waiting();
+        result
+    }
+
+    /// Takes the key that has been ready for longest off the list.
+    pub fn take_ready(&mut self) -> Option<BlockingKey> {
+        self.side.blocking_keys.take_ready()
     }
 
     /// The type of a key's value, without a trace; none if the key is missing or its time is over.
@@ -320,17 +317,6 @@ impl Keyspace {
     /// The allocator's count is about to be read anew: it will know of everything freed until now.
     pub fn memory_is_counted(&mut self) {
         self.side.lazy.see_freed();
-    }
-
-    /// Keys that went by themselves were noted since they were last taken.
-    #[inline]
-    pub fn has_expired(&self) -> bool {
-        !self.side.expired.is_empty()
-    }
-
-    /// The keys that went by themselves since the last call, in order; only under [`Options::note_expired`].
-    pub fn take_expired(&mut self) -> Vec<ExpiredKey> {
-        std::mem::take(&mut self.side.expired)
     }
 
     /// What snapshots hold back (INFO current_cow_size, MEMORY STATS).
@@ -373,33 +359,52 @@ impl Keyspace {
 }
 
 impl Side {
-    /// A key was written, or deleted if it does not `exist` any more.
+    /// A key was written.
     #[inline]
-    pub fn changed(&mut self, db: usize, key: &[u8], exists: bool) {
-        self.changed_by(db, key, exists, 1);
+    pub fn changed(&mut self, db: usize, key: &[u8]) {
+        self.changed_by(db, key, 1);
     }
 
     /// As [`Self::changed`], for `count` elements of the value.
     #[inline]
-    pub fn changed_by(&mut self, db: usize, key: &[u8], exists: bool, count: usize) {
-        self.checked.writes(key);
-        self.stats.dirty += count as u64;
-        self.touch_watchers(db, key, exists);
+    pub fn changed_by(&mut self, db: usize, key: &[u8], count: usize) {
+        self.count_change(key, count);
+        self.touch(db, key, true);
     }
 
-    /// As [`Self::changed_by`], but for those who watch the key nothing has happened: only who waits for it is told.
+    /// The change alone: who listens is asked elsewhere.
     #[inline]
-    pub fn changed_aside(&mut self, db: usize, key: &[u8], count: usize) {
+    pub fn count_change(&mut self, key: &[u8], count: usize) {
         self.checked.writes(key);
         self.stats.dirty += count as u64;
-        if !self.blocking_keys.is_idle() {
-            self.blocking_keys.touch(db as u32, key);
+    }
+
+    /// A key was deleted by a command.
+    #[inline]
+    pub fn deleted(&mut self, db: usize, key: &[u8]) {
+        self.checked.writes(key);
+        self.stats.dirty += 1;
+        self.touch(db, key, false);
+    }
+
+    /// A command changed a key, or deleted it: watchers, blocked clients and caches hear of it.
+    #[inline]
+    pub fn touch(&mut self, db: usize, key: &[u8], exists: bool) {
+        debug_assert!(self.trace.has_listeners() || (self.watch.is_idle() && self.blocking_keys.is_idle()));
+        if self.trace.has_listeners() {
+            self.touch_now(db, key, exists);
+            self.trace.touch(key);
         }
     }
 
-    /// Tells those who have an eye on the key: watchers, and blocked clients.
-    #[inline]
-    pub fn touch_watchers(&mut self, db: usize, key: &[u8], exists: bool) {
+    /// To be called when somebody has begun, or ceased, to watch keys or to wait for them.
+    pub(super) fn note_waiting(&mut self) {
+        self.trace.set_waiting(!self.watch.is_idle(), !self.blocking_keys.is_idle());
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn touch_now(&mut self, db: usize, key: &[u8], exists: bool) {
         if !self.watch.is_idle() {
             self.watch.touch(db as u32, key, exists);
         }
@@ -454,14 +459,16 @@ impl Side {
 
     /// Somebody wants to know which keys go by themselves.
     pub fn must_name_gone(&self) -> bool {
-        self.options.note_expired || !self.watch.is_idle() || !self.blocking_keys.is_idle()
+        self.trace.has_listeners()
     }
 
     /// A key was deleted without a command.
     pub fn note_gone(&mut self, db: usize, key: &[u8], cause: Cause) {
-        self.touch_watchers(db, key, false);
-        if self.options.note_expired {
-            self.expired.push(ExpiredKey { db: db as u32, key: key.into(), cause });
-        }
+        self.touch_now(db, key, false);
+        let lazily = match cause {
+            Cause::Expired => self.options.lazy_expire,
+            Cause::Evicted => self.options.lazy_evict,
+        };
+        self.trace.note_gone(db, key, cause, lazily);
     }
 }

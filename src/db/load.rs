@@ -7,6 +7,7 @@ use super::access::AccessPolicy;
 use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::{ExpiryUpdate, KeySlot};
+use super::trace::KeyEvent;
 use crate::dict::{Entry, EntryHead, Slot};
 use crate::rdb::Access;
 use crate::types::string::{NewString, SeenPieces};
@@ -54,6 +55,7 @@ impl AccessPolicy {
 impl KeySlot<'_> {
     /// RESTORE: a value from a payload becomes the key's, whatever was there.
     pub fn restore(self, value: NewValue, expiry_ms: Option<i64>, access: Access) {
+        let event = KeyEvent::generic("restore");
         let type_id = value.type_name() as u8;
         match self {
             KeySlot::Occupied(mut o) => {
@@ -61,11 +63,12 @@ impl KeySlot<'_> {
                 value.with_payload(o.slot.heap().epoch(), |encoding, payload| {
                     o.replace_aged(type_id, encoding as u8, payload, expiry_ms, clock);
                 });
+                o.notify(event);
             }
             KeySlot::Vacant(v) => {
                 let clock = v.with.side.options.access.restored(access, v.with.now_ms);
                 value.with_payload(v.slot.heap().epoch(), |encoding, payload| {
-                    v.insert_aged(type_id, encoding as u8, payload, expiry_ms, clock);
+                    v.insert_aged(type_id, encoding as u8, payload, expiry_ms, clock).note(event);
                 });
             }
         }
@@ -104,6 +107,7 @@ impl Keyspace {
         let slot = slot.insert(built);
         side.sizes.enters_entry(entry.db, EntryRef(slot.get()));
         side.charges.enters(entry.db, EntryRef(slot.get()));
+        side.dbs_with_deadlines = side.dbs_with_deadlines.max(entry.db + 1);
         if let Some(deadline) = entry.expiry_ms {
             expiries.insert(deadline, key.hash_fragment());
         }

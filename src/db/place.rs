@@ -1,8 +1,8 @@
 //! Collections in their entries: how a type changes a value that a key holds, and how whole values come to a key.
 //!
 //! Strings have methods of their own in [`super::slot`], for they are the hot path. A collection is changed through
-//! [`Place`], by its type; the handler that called counts the change once ([`Occupied::changed`]) and removes the key
-//! if the collection is empty afterwards.
+//! [`Place`], by its type; the handler that called says once what happened: [`Occupied::changed`], or
+//! [`Occupied::removed`], by which an empty collection goes with its key.
 
 use super::Object;
 use super::data::DbMut;
@@ -10,6 +10,8 @@ use super::declared::Checked;
 use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::{KeySlot, Occupied, Vacant};
+use super::snapshot::DbSnapshot;
+use super::trace::KeyEvent;
 use crate::collections::buffer::Buffer;
 use crate::cow::Heap;
 use crate::dict::{Entry, EntryHead, Payload};
@@ -104,18 +106,38 @@ impl<'a> Occupied<'a> {
         self.with.side.sizes.note(size);
     }
 
-    /// The value was changed through [`Place`]: `count` changes to be saved, at least one to those who watch the key.
+    /// The value was changed through [`Place`], and that is what happened: `count` changes to be saved, at least one to
+    /// those who watch the key.
     #[inline]
-    pub fn changed(&mut self, count: usize) {
-        self.settle_size();
-        self.with.side.changed_by(self.with.db, self.with.key.bytes, true, count);
+    pub fn changed(&mut self, count: usize, event: KeyEvent) {
+        self.changed_quietly(count);
+        self.with.note(event);
     }
 
-    /// As [`Occupied::changed`], for a change that WATCH does not notice: of a stream's consumer groups, for one.
+    /// As [`Occupied::changed`], without an event, or with events that are noted one by one.
     #[inline]
-    pub fn changed_aside(&mut self, count: usize) {
+    pub fn changed_quietly(&mut self, count: usize) {
         self.settle_size();
-        self.with.side.changed_aside(self.with.db, self.with.key.bytes, count);
+        self.with.side.changed_by(self.with.db, self.with.key.bytes, count);
+    }
+
+    /// All elements were taken, `count` of them, and need not be removed one by one: the key goes.
+    #[inline]
+    pub fn emptied(mut self, count: usize, event: KeyEvent) {
+        self.changed(count - 1, event);
+        self.remove();
+    }
+
+    /// Elements were removed through [`Place`], `count` of them: as [`Occupied::changed`], and an empty value goes with
+    /// its key. Whether it did.
+    #[inline]
+    pub fn removed(mut self, count: usize, event: KeyEvent) -> bool {
+        let is_empty = self.get().value().is_empty();
+        self.changed(count - usize::from(is_empty), event);
+        if is_empty {
+            self.remove();
+        }
+        is_empty
     }
 
     /// A hash is changed by `edit`, and the index of deadlines hears of what that does to those of its fields.
@@ -142,8 +164,9 @@ impl<'a> Occupied<'a> {
     }
 
     /// A whole value becomes the key's, and its expiry goes, whatever was there. Counts as one change.
-    pub fn set_value(&mut self, value: NewValue) {
+    pub fn set_value(&mut self, value: NewValue, event: KeyEvent) {
         let type_id = value.type_name() as u8;
+        let was = self.slot.get().type_id();
         let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
         let (epoch, charged) = (self.slot.heap().epoch(), self.charge());
         self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
@@ -154,7 +177,8 @@ impl<'a> Occupied<'a> {
         self.with.reindex(old, None);
         self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
         self.with.side.discard_value(replaced);
-        self.changed(1);
+        self.with.note_overwritten((was, type_id));
+        self.changed(1, event);
     }
 }
 
@@ -174,6 +198,7 @@ impl<'a> Vacant<'a> {
         with.side.sizes.enters_entry(with.db, EntryRef(slot.get()));
         with.side.charges.enters(with.db, EntryRef(slot.get()));
         with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
+        with.note(KeyEvent::NEW);
         Occupied { slot, with }
     }
 
@@ -192,10 +217,10 @@ impl<'a> Vacant<'a> {
 
 impl KeySlot<'_> {
     /// A whole value becomes the key's, without expiry, whatever was there (SUNIONSTORE and its like). One change.
-    pub fn set_value(self, value: NewValue) {
+    pub fn set_value(self, value: NewValue, event: KeyEvent) {
         match self {
-            KeySlot::Occupied(mut o) => o.set_value(value),
-            KeySlot::Vacant(v) => v.insert_value(value).changed(1),
+            KeySlot::Occupied(mut o) => o.set_value(value, event),
+            KeySlot::Vacant(v) => v.insert_value(value).changed(1, event),
         }
     }
 
@@ -218,7 +243,7 @@ impl DbMut<'_> {
     pub fn reading(&mut self) -> (Reading<'_>, Maker<'_>) {
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let maker = Maker { heap, limits: side.options.limits, seed: side.seed };
-        (Reading { db: &dbs[self.at], now_ms: self.now_ms, checked: &side.checked }, maker)
+        (Reading { from: From::Live(&dbs[self.at]), now_ms: self.now_ms, checked: &side.checked }, maker)
     }
 
     /// Chance for one command.
@@ -230,16 +255,31 @@ impl DbMut<'_> {
 /// A database that is only read, without a trace.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
-    db: &'a Db,
+    from: From<'a>,
     now_ms: i64,
     checked: &'a Checked,
 }
 
+#[derive(Clone, Copy)]
+enum From<'a> {
+    Live(&'a Db),
+    /// `None`: it held no keys.
+    Past(Option<&'a DbSnapshot>),
+}
+
 impl<'a> Reading<'a> {
+    /// A database of a snapshot.
+    pub(super) fn past(db: Option<&'a DbSnapshot>, now_ms: i64, checked: &'a Checked) -> Reading<'a> {
+        Reading { from: From::Past(db), now_ms, checked }
+    }
+
     /// The entry of a key that has time left.
     pub fn peek(self, key: Key<'_>) -> Option<EntryRef<'a>> {
         self.checked.reads(key.bytes);
-        let found = EntryRef(self.db.table.find(key.hash, key.bytes)?);
+        let found = match self.from {
+            From::Live(db) => EntryRef(db.table.find(key.hash, key.bytes)?),
+            From::Past(db) => db?.find(key)?,
+        };
         (!found.is_expired(self.now_ms)).then_some(found)
     }
 }

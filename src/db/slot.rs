@@ -8,6 +8,7 @@ use super::charge;
 use super::entry::{EntryRef, Key};
 use super::expiry::ExpiryIndex;
 use super::keyspace::Side;
+use super::trace::KeyEvent;
 use super::{IncrError, Object};
 use crate::dict::{Entry, EntryHead, OccupiedSlot, Payload, VacantSlot};
 use crate::types::contract::{Encoding, TypeName, WrongType};
@@ -24,6 +25,17 @@ pub enum ExpiryUpdate {
     /// An absolute deadline in unix milliseconds.
     At(i64),
 }
+
+/// What a write makes of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// Another one.
+    Whole,
+    /// The same one, changed.
+    Part,
+}
+
+const APPEND: KeyEvent = KeyEvent::string("append");
 
 /// A key's place.
 pub enum KeySlot<'a> {
@@ -63,6 +75,7 @@ impl With<'_> {
             self.expiries.remove(deadline, self.key.hash_fragment());
         }
         if let Some(deadline) = new {
+            self.side.dbs_with_deadlines = self.side.dbs_with_deadlines.max(self.db + 1);
             self.expiries.insert(deadline, self.key.hash_fragment());
         }
     }
@@ -77,17 +90,56 @@ impl With<'_> {
             self.field_expiries.remove(deadline, self.key.hash_fragment());
         }
         if let Some(deadline) = new {
+            self.side.dbs_with_deadlines = self.side.dbs_with_deadlines.max(self.db + 1);
             self.field_expiries.insert(deadline, self.key.hash_fragment());
         }
     }
 
     #[inline]
-    fn changed(&mut self) {
-        self.side.changed(self.db, self.key.bytes, true);
+    fn changed(&mut self, event: KeyEvent) {
+        self.side.count_change(self.key.bytes, 1);
+        if self.side.trace.has_listeners() {
+            self.tell(event);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell(&mut self, event: KeyEvent) {
+        self.side.touch(self.db, self.key.bytes, true);
+        self.note(event);
+    }
+
+    #[inline]
+    pub(super) fn note(&mut self, event: KeyEvent) {
+        self.side.trace.note(self.db, self.key.bytes, event);
+    }
+
+    /// The events of a value that was replaced as a whole.
+    #[inline]
+    pub(super) fn note_overwritten(&mut self, types: (u8, u8)) {
+        self.note(KeyEvent::OVERWRITTEN);
+        if types.0 != types.1 {
+            self.note(KeyEvent::TYPE_CHANGED);
+        }
     }
 }
 
 impl<'a> KeySlot<'a> {
+    /// As [`DbMut::count_lookup`](super::DbMut::count_lookup), for a value that is read before it is replaced.
+    pub fn count_lookup(&mut self) {
+        let (with, hit) = match self {
+            KeySlot::Occupied(o) => (&mut o.with, true),
+            KeySlot::Vacant(v) => (&mut v.with, false),
+        };
+        if hit {
+            with.side.stats.hits += 1;
+        } else {
+            with.side.stats.misses += 1;
+            with.note(KeyEvent::MISS);
+        }
+    }
+
     /// What is there.
     #[inline]
     pub fn get(&self) -> Option<EntryRef<'_>> {
@@ -109,26 +161,35 @@ impl<'a> KeySlot<'a> {
 
     /// SET: the bytes become the value, whatever was there.
     #[inline]
-    pub fn set_bytes(mut self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate) {
+    pub fn set_bytes(mut self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate, event: KeyEvent) {
         match &mut self {
-            KeySlot::Occupied(o) => o.set_bytes(bytes, spelling, expiry),
-            KeySlot::Vacant(_) => self.into_vacant().insert_bytes(bytes, spelling, expiry),
+            KeySlot::Occupied(o) => o.set_bytes(bytes, spelling, expiry, event),
+            KeySlot::Vacant(_) => self.into_vacant().insert_bytes(bytes, spelling, expiry, event),
+        }
+    }
+
+    /// As [`KeySlot::set_bytes`], for what the command calls a change of the value and not another value. Its deadline
+    /// stays.
+    pub fn update_bytes(mut self, bytes: &[u8], spelling: Spelling, event: KeyEvent) {
+        match &mut self {
+            KeySlot::Occupied(o) => o.update_bytes(bytes, spelling, event),
+            KeySlot::Vacant(_) => self.into_vacant().insert_bytes(bytes, spelling, ExpiryUpdate::Clear, event),
         }
     }
 
     /// The number becomes the value, whatever was there.
-    pub fn set_int(mut self, value: i64, expiry: ExpiryUpdate) {
+    pub fn set_int(mut self, value: i64, expiry: ExpiryUpdate, event: KeyEvent) {
         match &mut self {
-            KeySlot::Occupied(o) => o.set_int(value, expiry),
-            KeySlot::Vacant(_) => self.into_vacant().insert_int(value, expiry),
+            KeySlot::Occupied(o) => o.set_int(value, expiry, event),
+            KeySlot::Vacant(_) => self.into_vacant().insert_int(value, expiry, event),
         }
     }
 
     /// A rope becomes the value; one of up to 64 KiB is put together first.
-    pub fn set_rope(mut self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
+    pub fn set_rope(mut self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate, event: KeyEvent) {
         match &mut self {
-            KeySlot::Occupied(o) => o.set_rope(rope, spelling, expiry),
-            KeySlot::Vacant(_) => self.into_vacant().insert_rope(rope, spelling, expiry),
+            KeySlot::Occupied(o) => o.set_rope(rope, spelling, expiry, event),
+            KeySlot::Vacant(_) => self.into_vacant().insert_rope(rope, spelling, expiry, event),
         }
     }
 }
@@ -150,21 +211,36 @@ impl<'a> Occupied<'a> {
     }
 
     #[inline]
-    pub fn set_bytes(&mut self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate) {
+    pub fn set_bytes(&mut self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate, event: KeyEvent) {
         let (encoding, payload) = string::payload(bytes, spelling, self.slot.heap().epoch());
-        self.set_string(encoding, payload, expiry);
+        self.set_string(encoding, payload, expiry, Written::Whole, event);
     }
 
-    pub fn set_int(&mut self, value: i64, expiry: ExpiryUpdate) {
-        self.set_string(Encoding::Int, Payload::Int(value), expiry);
+    /// As [`KeySlot::update_bytes`].
+    pub fn update_bytes(&mut self, bytes: &[u8], spelling: Spelling, event: KeyEvent) {
+        let (encoding, payload) = string::payload(bytes, spelling, self.slot.heap().epoch());
+        self.set_string(encoding, payload, ExpiryUpdate::Keep, Written::Part, event);
     }
 
-    pub fn set_rope(&mut self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
+    pub fn set_int(&mut self, value: i64, expiry: ExpiryUpdate, event: KeyEvent) {
+        self.set_string(Encoding::Int, Payload::Int(value), expiry, Written::Whole, event);
+    }
+
+    pub fn set_rope(&mut self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate, event: KeyEvent) {
         if rope.len() <= BLOB_MAX {
-            return self.set_bytes(&StringRef::Rope(&rope).to_vec(), spelling, expiry);
+            return self.set_bytes(&StringRef::Rope(&rope).to_vec(), spelling, expiry, event);
         }
         let payload = string::rope_payload(rope, self.slot.heap().epoch());
-        self.set_string(Encoding::Raw, payload, expiry);
+        self.set_string(Encoding::Raw, payload, expiry, Written::Whole, event);
+    }
+
+    /// A rope that grew out of the value.
+    fn update_rope(&mut self, rope: Rope, event: KeyEvent) {
+        if rope.len() <= BLOB_MAX {
+            return self.update_bytes(&StringRef::Rope(&rope).to_vec(), Spelling::Raw, event);
+        }
+        let payload = string::rope_payload(rope, self.slot.heap().epoch());
+        self.set_string(Encoding::Raw, payload, ExpiryUpdate::Keep, Written::Part, event);
     }
 
     /// What the value is charged at the moment, see [`charge`].
@@ -181,8 +257,16 @@ impl<'a> Occupied<'a> {
     }
 
     #[inline]
-    fn set_string(&mut self, encoding: Encoding, payload: Payload<'_, Object>, expiry: ExpiryUpdate) {
+    fn set_string(
+        &mut self,
+        encoding: Encoding,
+        payload: Payload<'_, Object>,
+        expiry: ExpiryUpdate,
+        written: Written,
+        event: KeyEvent,
+    ) {
         let string = TypeName::String as u8;
+        let was = self.slot.get().type_id();
         let old = self.expiry_ms();
         let new = match expiry {
             ExpiryUpdate::Keep => old,
@@ -204,10 +288,25 @@ impl<'a> Occupied<'a> {
         self.with.reindex(old, new);
         self.with.reindex_fields(fields, None);
         self.with.side.discard_value(replaced);
-        self.with.changed();
+        self.with.side.count_change(self.with.key.bytes, 1);
+        if self.with.side.trace.has_listeners() {
+            self.tell_written(was, written, expiry, event);
+        }
     }
 
-    /// Replaces everything but the key by what another entry was.
+    #[cold]
+    #[inline(never)]
+    fn tell_written(&mut self, was: u8, written: Written, expiry: ExpiryUpdate, event: KeyEvent) {
+        if written == Written::Whole {
+            self.with.note_overwritten((was, TypeName::String as u8));
+        }
+        self.with.tell(event);
+        if let ExpiryUpdate::At(_) = expiry {
+            self.with.note(KeyEvent::EXPIRE);
+        }
+    }
+
+    /// Replaces everything but the key by what another entry was. The caller notes the event of its command.
     pub(super) fn replace_aged(
         &mut self,
         type_id: u8,
@@ -225,12 +324,12 @@ impl<'a> Occupied<'a> {
         self.with.reindex(old, expiry_ms);
         self.with.reindex_fields(fields, EntryRef(self.slot.get()).field_deadline());
         self.with.side.discard_value(replaced);
-        self.with.changed();
+        self.with.side.changed(self.with.db, self.with.key.bytes);
     }
 
     /// Adds to the number the value spells; it stays a number, in place.
     #[inline]
-    pub fn add_int(&mut self, delta: i64) -> Result<i64, IncrError> {
+    pub fn add_int(&mut self, delta: i64, event: KeyEvent) -> Result<i64, IncrError> {
         let (stored, old) = match self.string().map_err(|_| IncrError::WrongType)? {
             StringRef::Int(n) => (true, n),
             text => (false, text.parse_i64().ok_or(IncrError::NotAnInteger)?),
@@ -242,9 +341,9 @@ impl<'a> Occupied<'a> {
             }
             self.slot.set_int(new);
             self.settle_size();
-            self.with.changed();
+            self.with.changed(event);
         } else {
-            self.set_int(new, ExpiryUpdate::Keep);
+            self.set_string(Encoding::Int, Payload::Int(new), ExpiryUpdate::Keep, Written::Part, event);
         }
         Ok(new)
     }
@@ -259,13 +358,13 @@ impl<'a> Occupied<'a> {
             StringRef::Bytes(_) if len <= BLOB_MAX => {
                 self.with.side.sizes.note(was);
                 self.slot.append(more);
-                self.now_raw();
+                self.now_raw(APPEND);
             }
-            StringRef::Rope(_) => self.change_rope(|rope| rope.append(more)),
+            StringRef::Rope(_) => self.change_rope(APPEND, |rope| rope.append(more)),
             StringRef::Bytes(_) | StringRef::Int(_) => {
                 let mut rope = Rope::from(old.flat(&mut Flat::default()));
                 rope.append(more);
-                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
+                self.update_rope(rope, APPEND);
             }
         }
         Ok(len)
@@ -276,11 +375,11 @@ impl<'a> Occupied<'a> {
         let old = self.string()?;
         let len = old.len() + more.len();
         match old {
-            StringRef::Rope(_) => self.change_rope(|rope| rope.append_buffer(more)),
+            StringRef::Rope(_) => self.change_rope(APPEND, |rope| rope.append_buffer(more)),
             short => {
                 let mut rope = Rope::from(short.flat(&mut Flat::default()));
                 rope.append_buffer(more);
-                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
+                self.update_rope(rope, APPEND);
             }
         }
         Ok(len)
@@ -288,7 +387,7 @@ impl<'a> Occupied<'a> {
 
     /// SETRANGE, SETBIT: overwrites from `offset` on, filling a gap with zero bytes. Returns the new length; the caller
     /// has checked that it is allowed.
-    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<usize, WrongType> {
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8], event: KeyEvent) -> Result<usize, WrongType> {
         let old = self.string()?;
         let end = offset + bytes.len();
         let len = old.len().max(end);
@@ -302,37 +401,34 @@ impl<'a> Occupied<'a> {
                 if over < bytes.len() {
                     self.slot.append(&bytes[over..]);
                 }
-                self.now_raw();
+                self.now_raw(event);
             }
-            StringRef::Rope(_) => self.change_rope(|rope| string::patch(rope, offset, bytes)),
+            StringRef::Rope(_) => self.change_rope(event, |rope| string::patch(rope, offset, bytes)),
             StringRef::Bytes(_) | StringRef::Int(_) => match string::patched(old, offset, bytes) {
-                Patched::Short(text) => self.set_bytes(&text, Spelling::Raw, ExpiryUpdate::Keep),
-                Patched::Long(rope) => {
-                    let payload = string::rope_payload(rope, self.slot.heap().epoch());
-                    self.set_string(Encoding::Raw, payload, ExpiryUpdate::Keep);
-                }
+                Patched::Short(text) => self.update_bytes(&text, Spelling::Raw, event),
+                Patched::Long(rope) => self.update_rope(rope, event),
             },
         }
         Ok(len)
     }
 
     /// SETRANGE of what was received in pieces, which become the value's where they can.
-    pub fn write_buffer_at(&mut self, offset: usize, bytes: PieceBuf) -> Result<usize, WrongType> {
+    pub fn write_buffer_at(&mut self, offset: usize, bytes: PieceBuf, event: KeyEvent) -> Result<usize, WrongType> {
         let old = self.string()?;
         let len = old.len().max(offset + bytes.len());
         match old {
-            StringRef::Rope(_) => self.change_rope(|rope| string::patch_buffer(rope, offset, bytes)),
+            StringRef::Rope(_) => self.change_rope(event, |rope| string::patch_buffer(rope, offset, bytes)),
             short => {
                 let mut rope = Rope::from(short.flat(&mut Flat::default()));
                 string::patch_buffer(&mut rope, offset, bytes);
-                self.set_rope(rope, Spelling::Raw, ExpiryUpdate::Keep);
+                self.update_rope(rope, event);
             }
         }
         Ok(len)
     }
 
     /// Changes a rope in place.
-    fn change_rope(&mut self, change: impl FnOnce(&mut Rope)) {
+    fn change_rope(&mut self, event: KeyEvent, change: impl FnOnce(&mut Rope)) {
         let charged = self.charge();
         match self.slot.node_mut() {
             Some(Object::Rope(s)) => {
@@ -342,17 +438,17 @@ impl<'a> Occupied<'a> {
             _ => unreachable!("the value was just seen to be a rope"),
         }
         self.recharge(charged);
-        self.now_raw();
+        self.now_raw(event);
     }
 
     /// The bytes were changed in place.
     #[inline]
-    fn now_raw(&mut self) {
+    fn now_raw(&mut self, event: KeyEvent) {
         if self.slot.get().encoding() != Encoding::Raw as u8 {
             self.slot.set_encoding(Encoding::Raw as u8);
         }
         self.settle_size();
-        self.with.changed();
+        self.with.changed(event);
     }
 
     /// If the size that the value had was noted, it is counted with the one that it has.
@@ -370,7 +466,7 @@ impl<'a> Occupied<'a> {
             self.slot.set_expiry(expiry_ms);
             self.with.reindex(old, expiry_ms);
         }
-        self.with.changed();
+        self.with.changed(if expiry_ms.is_some() { KeyEvent::EXPIRE } else { KeyEvent::PERSIST });
     }
 
     /// DEL: frees the value here, or on the other thread under `lazyfree-lazy-user-del`.
@@ -385,8 +481,19 @@ impl<'a> Occupied<'a> {
         self.take_out(true);
     }
 
+    /// As [`Occupied::remove`], where the events are noted by the caller.
+    pub fn remove_quietly(self) {
+        let lazily = self.with.side.options.lazy_user_del;
+        self.take_out_quietly(lazily);
+    }
+
     #[inline]
-    fn take_out(mut self, lazily: bool) {
+    fn take_out(self, lazily: bool) {
+        self.take_out_quietly(lazily).note(KeyEvent::DEL);
+    }
+
+    #[inline]
+    fn take_out_quietly(mut self, lazily: bool) -> With<'a> {
         let (old, fields) = (self.expiry_ms(), self.get().field_deadline());
         self.with.side.sizes.leaves(self.with.db, EntryRef(self.slot.get()));
         self.with.side.charges.leaves(self.with.db, EntryRef(self.slot.get()));
@@ -394,61 +501,67 @@ impl<'a> Occupied<'a> {
         self.with.reindex(old, None);
         self.with.reindex_fields(fields, None);
         self.with.side.discard(entry, lazily);
-        self.with.side.changed(self.with.db, self.with.key.bytes, false);
+        self.with.side.deleted(self.with.db, self.with.key.bytes);
+        self.with
     }
 }
 
 impl<'a> Vacant<'a> {
     #[inline]
-    pub fn insert_bytes(self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate) {
+    pub fn insert_bytes(self, bytes: &[u8], spelling: Spelling, expiry: ExpiryUpdate, event: KeyEvent) {
         let (encoding, payload) = string::payload(bytes, spelling, self.slot.heap().epoch());
-        self.insert(TypeName::String, encoding, payload, expiry);
+        self.insert(encoding, payload, expiry, event);
     }
 
-    pub fn insert_int(self, value: i64, expiry: ExpiryUpdate) {
-        self.insert(TypeName::String, Encoding::Int, Payload::Int(value), expiry);
+    pub fn insert_int(self, value: i64, expiry: ExpiryUpdate, event: KeyEvent) {
+        self.insert(Encoding::Int, Payload::Int(value), expiry, event);
     }
 
-    pub fn insert_rope(self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate) {
+    pub fn insert_rope(self, rope: Rope, spelling: Spelling, expiry: ExpiryUpdate, event: KeyEvent) {
         if rope.len() <= BLOB_MAX {
-            return self.insert_bytes(&StringRef::Rope(&rope).to_vec(), spelling, expiry);
+            return self.insert_bytes(&StringRef::Rope(&rope).to_vec(), spelling, expiry, event);
         }
         let payload = string::rope_payload(rope, self.slot.heap().epoch());
-        self.insert(TypeName::String, Encoding::Raw, payload, expiry);
+        self.insert(Encoding::Raw, payload, expiry, event);
     }
 
     /// SETRANGE, SETBIT: zero bytes up to `offset`, then these. Returns the length.
-    pub fn insert_at(self, offset: usize, bytes: &[u8]) -> usize {
+    pub fn insert_at(self, offset: usize, bytes: &[u8], event: KeyEvent) -> usize {
         match string::patched(StringRef::Bytes(b""), offset, bytes) {
-            Patched::Short(text) => self.insert_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear),
+            Patched::Short(text) => self.insert_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear, event),
             Patched::Long(rope) => {
                 let payload = string::rope_payload(rope, self.slot.heap().epoch());
-                self.insert(TypeName::String, Encoding::Raw, payload, ExpiryUpdate::Clear);
+                self.insert(Encoding::Raw, payload, ExpiryUpdate::Clear, event);
             }
         }
         offset + bytes.len()
     }
 
     /// The same for what was received in pieces.
-    pub fn insert_buffer_at(self, offset: usize, bytes: PieceBuf) -> usize {
+    pub fn insert_buffer_at(self, offset: usize, bytes: PieceBuf, event: KeyEvent) -> usize {
         let mut rope = Rope::default();
         string::patch_buffer(&mut rope, offset, bytes);
         let len = rope.len();
-        self.insert_rope(rope, Spelling::Raw, ExpiryUpdate::Clear);
+        self.insert_rope(rope, Spelling::Raw, ExpiryUpdate::Clear, event);
         len
     }
 
     #[inline]
-    fn insert(self, kind: TypeName, encoding: Encoding, payload: Payload<'_, Object>, expiry: ExpiryUpdate) {
+    fn insert(self, encoding: Encoding, payload: Payload<'_, Object>, expiry: ExpiryUpdate, event: KeyEvent) {
         let expiry_ms = match expiry {
             ExpiryUpdate::At(deadline) => Some(deadline),
             ExpiryUpdate::Clear | ExpiryUpdate::Keep => None,
         };
         let clock = self.with.side.options.access.fresh(self.with.now_ms);
-        self.insert_aged(kind as u8, encoding as u8, payload, expiry_ms, clock);
+        let mut with = self.insert_aged(TypeName::String as u8, encoding as u8, payload, expiry_ms, clock);
+        with.note(event);
+        if expiry_ms.is_some() {
+            with.note(KeyEvent::EXPIRE);
+        }
     }
 
-    /// Makes the entry with access bits that were earned elsewhere.
+    /// Makes the entry with access bits that were earned elsewhere. The caller notes the event of its command.
+    #[inline]
     pub(super) fn insert_aged(
         mut self,
         type_id: u8,
@@ -456,7 +569,7 @@ impl<'a> Vacant<'a> {
         payload: Payload<'_, Object>,
         expiry_ms: Option<i64>,
         clock: u32,
-    ) {
+    ) -> With<'a> {
         let Key { bytes, hash } = self.with.key;
         let head = EntryHead { key: bytes, hash, expiry_ms, type_id, encoding, clock };
         let size = string::payload_len(&payload);
@@ -469,14 +582,15 @@ impl<'a> Vacant<'a> {
         self.with.side.charges.enters(self.with.db, EntryRef(slot.get()));
         self.with.reindex(None, expiry_ms);
         self.with.reindex_fields(None, EntryRef(slot.get()).field_deadline());
-        self.with.changed();
+        self.with.changed(KeyEvent::NEW);
+        self.with
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::World;
-    use super::super::{IncrError, KeySlot};
+    use super::super::{IncrError, KeyEvent, KeySlot};
     use crate::types::string::{BLOB_MAX, Spelling, StringRef};
 
     #[test]
@@ -489,11 +603,11 @@ mod tests {
         assert_eq!((w.encoding("k"), w.get("k").as_deref()), ("raw", Some("123")));
         assert_eq!(w.on("k", |db, k| db.incr(k, 1)), Ok(124));
         assert_eq!(w.encoding("k"), "int");
-        w.on("k", |db, k| db.entry(k).set_bytes(b"3", Spelling::Text, super::ExpiryUpdate::Clear));
+        w.on("k", |db, k| db.entry(k).set_bytes(b"3", Spelling::Text, super::ExpiryUpdate::Clear, KeyEvent::SET));
         assert_eq!(w.encoding("k"), "embstr", "INCRBYFLOAT");
         w.set("k", "9");
         w.on("k", |db, k| match db.entry(k) {
-            KeySlot::Occupied(mut o) => o.write_at(3, b"x").unwrap(),
+            KeySlot::Occupied(mut o) => o.write_at(3, b"x", KeyEvent::SET).unwrap(),
             KeySlot::Vacant(_) => 0,
         });
         assert_eq!((w.encoding("k"), w.get("k").as_deref()), ("raw", Some("9\0\0x")));
@@ -527,7 +641,7 @@ mod tests {
         assert!(w.get("k").as_deref() == Some(&*expected));
         for at in [0, 100, BLOB_MAX - 1, 2 * BLOB_MAX - 2, expected.len() - 1] {
             w.on("k", |db, k| match db.entry(k) {
-                KeySlot::Occupied(mut o) => o.write_at(at, b"abc").unwrap(),
+                KeySlot::Occupied(mut o) => o.write_at(at, b"abc", KeyEvent::SET).unwrap(),
                 KeySlot::Vacant(_) => 0,
             });
             let end = expected.len().min(at + 3);
@@ -542,12 +656,12 @@ mod tests {
         let mut w = World::with(&[("short", "ab")]);
         let far = 400 << 20;
         let len = w.on("new", |db, k| match db.entry(k) {
-            KeySlot::Vacant(v) => v.insert_at(far, b"xyz"),
+            KeySlot::Vacant(v) => v.insert_at(far, b"xyz", KeyEvent::SET),
             KeySlot::Occupied(_) => 0,
         });
         assert_eq!(len, far + 3);
         let len = w.on("short", |db, k| match db.entry(k) {
-            KeySlot::Occupied(mut o) => o.write_at(far, b"xyz").unwrap(),
+            KeySlot::Occupied(mut o) => o.write_at(far, b"xyz", KeyEvent::SET).unwrap(),
             KeySlot::Vacant(_) => 0,
         });
         assert_eq!(len, far + 3);

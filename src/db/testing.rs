@@ -1,7 +1,8 @@
 //! A small vocabulary for this room's tests: a keyspace that is spoken to in keys and texts, with a clock that stands
 //! still until it is moved.
 
-use super::{ExpiredKey, ExpiryUpdate, Keyspace, Options};
+use super::{Event, ExpiryUpdate, Keyspace, Options};
+use crate::config::KeyspaceEvents;
 use crate::util::hash::HashSeed;
 
 pub(super) const START: i64 = 1_700_000_000_000;
@@ -15,8 +16,9 @@ pub(super) struct World {
 
 impl World {
     pub fn new() -> Self {
-        let options = Options { note_expired: true, ..Options::default() };
-        World { ks: Keyspace::new(4, HashSeed::fixed(3), options), now: START, db: 0 }
+        let mut ks = Keyspace::new(4, HashSeed::fixed(3), Options::default());
+        ks.set_events(KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::EXPIRED).or(KeyspaceEvents::EVICTED), false);
+        World { ks, now: START, db: 0 }
     }
 
     /// Database 0, with these keys and values.
@@ -58,7 +60,7 @@ impl World {
 
     /// Keys that ran out of time since the last call.
     pub fn expired(&mut self) -> Vec<String> {
-        let name = |k: ExpiredKey| String::from_utf8(k.key.into()).expect("the tests' keys are text");
-        self.ks.take_expired().into_iter().map(name).collect()
+        let name = |event: Event| String::from_utf8(event.key.into()).expect("the tests' keys are text");
+        self.ks.trace_mut().take_events().into_iter().map(name).collect()
     }
 }

@@ -8,6 +8,7 @@ use super::data::DbMut;
 use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::KeySlot;
+use super::trace::KeyEvent;
 use crate::dict::{Payload, PayloadRef, Slot};
 
 /// What came of MOVE or COPY.
@@ -44,7 +45,8 @@ impl DbMut<'_> {
         }
         let (at, now_ms) = (self.at, self.now_ms);
         let Some(carried) = take(self.ks, at, from) else { return false };
-        put(self.ks, at, to, carried, now_ms);
+        let events = [(at, from, KeyEvent::generic("rename_from")), (at, to, KeyEvent::generic("rename_to"))];
+        put(self.ks, at, to, carried, now_ms, &events);
         true
     }
 
@@ -61,7 +63,8 @@ impl DbMut<'_> {
         }
         let (at, now_ms) = (self.at, self.now_ms);
         let Some(carried) = take(self.ks, at, key) else { return Transfer::Missing };
-        put(self.ks, to_db, key, carried, now_ms);
+        let events = [(at, key, KeyEvent::generic("move_from")), (to_db, key, KeyEvent::generic("move_to"))];
+        put(self.ks, to_db, key, carried, now_ms, &events);
         Transfer::Done
     }
 
@@ -78,7 +81,7 @@ impl DbMut<'_> {
         }
         let Some(carried) = duplicate(self.ks, self.at, from, self.now_ms) else { return Transfer::Missing };
         let now_ms = self.now_ms;
-        put(self.ks, to_db, to, carried, now_ms);
+        put(self.ks, to_db, to, carried, now_ms, &[(to_db, to, KeyEvent::generic("copy_to"))]);
         Transfer::Done
     }
 }
@@ -101,7 +104,7 @@ fn take(ks: &mut Keyspace, at: usize, key: Key<'_>) -> Option<Carried> {
     if let Some(deadline) = expiry_ms {
         expiries.remove(deadline, key.hash_fragment());
     }
-    side.touch_watchers(at, key.bytes, false);
+    side.touch(at, key.bytes, false);
     Some(Carried { type_id, encoding, expiry_ms, clock, value })
 }
 
@@ -116,17 +119,41 @@ fn duplicate(ks: &Keyspace, at: usize, key: Key<'_>, now_ms: i64) -> Option<Carr
     Some(Carried { type_id: e.type_id(), encoding: e.encoding(), expiry_ms: e.expiry_ms(), clock, value })
 }
 
-/// Stores a value under a key, replacing what is there.
-fn put(ks: &mut Keyspace, at: usize, key: Key<'_>, carried: Carried, now_ms: i64) {
+/// Stores a value under a key, replacing what is there. To subscribers of events the key is a new one in any case, and
+/// that it was overwritten comes last.
+fn put(
+    ks: &mut Keyspace,
+    at: usize,
+    key: Key<'_>,
+    carried: Carried,
+    now_ms: i64,
+    events: &[(usize, Key<'_>, KeyEvent)],
+) {
     let Carried { type_id, encoding, expiry_ms, clock, value } = carried;
     let (bytes, ready) = match value {
         Value::Bytes(bytes) => (bytes, None),
         Value::Ready(payload) => (Vec::new(), Some(payload)),
     };
     let payload = ready.unwrap_or(Payload::Bytes(&bytes));
-    match ks.db(at, now_ms).entry(key) {
-        KeySlot::Occupied(mut o) => o.replace_aged(type_id, encoding, payload, expiry_ms, clock),
-        KeySlot::Vacant(v) => v.insert_aged(type_id, encoding, payload, expiry_ms, clock),
+    let replaced = match ks.db(at, now_ms).entry(key) {
+        KeySlot::Occupied(mut o) => {
+            let was = o.slot.get().type_id();
+            o.replace_aged(type_id, encoding, payload, expiry_ms, clock);
+            o.notify(KeyEvent::NEW);
+            Some(was)
+        }
+        KeySlot::Vacant(v) => {
+            v.insert_aged(type_id, encoding, payload, expiry_ms, clock);
+            None
+        }
+    };
+    let trace = &mut ks.side.trace;
+    events.iter().for_each(|(at, key, event)| trace.note(*at, key.bytes, *event));
+    if let Some(was) = replaced {
+        trace.note(at, key.bytes, KeyEvent::OVERWRITTEN);
+        if was != type_id {
+            trace.note(at, key.bytes, KeyEvent::TYPE_CHANGED);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::exec::call::{self, Outcome};
 use crate::exec::ctx::{DataCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::instance::{Ask, Instance};
+use crate::exec::long_read::ReadJob;
 use crate::exec::spec::{Access, Arity, CommandSpec, Flags, Handler, KeySpec};
 use crate::exec::table::CommandTable;
 use crate::exec::testing;
@@ -88,6 +89,7 @@ fn put(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 #[derive(Default)]
 struct TestHost {
     now_ns: Cell<u64>,
+    reads: Vec<ReadJob>,
 }
 
 impl Host for TestHost {
@@ -116,8 +118,16 @@ impl Host for TestHost {
         Box::new(drop)
     }
 
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
+    }
+
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reads.push(job);
     }
 
     fn sleep(&self, _duration: Duration) {}

@@ -21,9 +21,10 @@ use crate::exec::blocked;
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult, until_nul};
 use crate::exec::gate::{self, Verdict};
-use crate::exec::instance::{Alert, Ask, CloseReason, Instance};
+use crate::exec::instance::{Alert, CloseReason, Instance};
 #[cfg(debug_assertions)]
 use crate::exec::keys;
+use crate::exec::long_read::Here;
 use crate::exec::monitor;
 use crate::exec::spec::{Flags, Handler};
 use crate::exec::table::{Command, Lookup};
@@ -95,32 +96,24 @@ pub fn request(
     } else {
         gated(inst, session, host, found, args, first_key_hash)
     };
+    inst.end_unit();
     if inst.keyspace.blocking_keys().has_ready() {
+        // Whoever is served has been sent before what was caused before.
+        inst.deliver(Some(session));
         blocked::serve(inst, host);
     }
-    if !inst.outbox.is_empty() {
-        deliver(inst, Some(session));
+    if !inst.outbox.is_empty() && (session.receives || inst.outbox.is_full()) {
+        inst.deliver(Some(session));
     }
     outcome
 }
 
-/// The request at hand is over: its pushes go to their receivers. `calling` is the session that is out of the
-/// collection, if one is.
-#[cold]
-pub(super) fn deliver(inst: &mut Instance, mut calling: Option<&mut Session>) {
-    for (to, push) in inst.outbox.take() {
-        let receiver = match &mut calling {
-            Some(session) if session.conn == Some(to) => Some(&mut **session),
-            _ => inst.clients.of_mut(to).map(|client| client.session),
-        };
-        let Some(receiver) = receiver else {
-            if inst.clients.is_out(to) {
-                inst.outbox.keep(to, push); // in the middle of a command that lets others have a turn
-            }
-            continue;
-        };
-        if push.deliver(receiver) {
-            inst.asks.push(Ask::Flush(to));
+impl Instance {
+    /// A request, or all those at hand, is over: what it pushes goes to its receivers. `calling` is the session that is out
+    /// of the collection, if one is.
+    pub fn deliver(&mut self, calling: Option<&mut Session>) {
+        if !self.outbox.is_empty() {
+            self.outbox.deliver(&mut self.clients, calling, &mut self.stats.pushes);
         }
     }
 }
@@ -209,6 +202,10 @@ fn execute_here(
     if request.args.has_large() {
         release(inst, request, origin);
     }
+    let (propagates, db) = (inst.keyspace.trace().propagates(), session.db);
+    if propagates {
+        inst.keyspace.begin_command();
+    }
     let result = match handle(inst, session, host, request, origin) {
         Ok(Progress::Done) => Ok(()),
         Ok(Progress::Blocked(wait)) if origin.may_block() => {
@@ -221,6 +218,9 @@ fn execute_here(
         }
         Err(error) => Err(error),
     };
+    if propagates {
+        propagate(inst, request, db);
+    }
     inst.stamp_ns = host.now_ns();
     session.last_command = request.command.id;
     finish(inst, session, host, request, origin, result, inst.stamp_ns.saturating_sub(began_ns));
@@ -254,17 +254,30 @@ pub(super) fn finish(
     inst.account(session, command, args, duration_ns, failed);
 }
 
+/// The command is over: it is repeated elsewhere if it changed something, as it came or as its handler says. `db` is the
+/// one that was selected when it began.
+#[cold]
+#[inline(never)]
+fn propagate(inst: &mut Instance, request: &Request<'_>, db: u32) {
+    if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
+        inst.keyspace.end_command(db as usize, request.args.iter());
+    } else {
+        inst.keyspace.end_silent_command();
+    }
+}
+
 /// Lets the handler have long arguments to itself, if nobody reads them after it: monitors are shown them when the command
-/// has run, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
+/// has run, replicas are sent them, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
 #[cold]
 fn release(inst: &Instance, request: &Request<'_>, origin: Origin<'_>) {
-    if !inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
+    let is_read_again = inst.alert.has(Alert::MONITORED) || inst.keyspace.trace().propagates();
+    if !is_read_again && !matches!(origin, Origin::Unblocked(_)) {
         request.args.release();
     }
 }
 
 #[inline(never)]
-fn reply_error(inst: &mut Instance, session: &mut Session, error: &CommandError) {
+pub(super) fn reply_error(inst: &mut Instance, session: &mut Session, error: &CommandError) {
     session.reply.error_bytes(error.as_bytes());
     inst.stats.errors.count(error.code());
 }
@@ -282,13 +295,22 @@ fn handle(
     let before = inst.keyspace.declare(Some(keys::declared(command, args)));
     let result = match command.handler {
         Handler::Data(handler) => {
-            handler(&mut data_ctx(inst, session, command, first_key_hash), args).map(|()| Progress::Done)
+            let pace = Here::ANYTHING;
+            handler(&mut data_ctx(inst, session, command, pace, first_key_hash), args).map(|()| Progress::Done)
         }
-        Handler::Blocking(handler) => handler(&mut data_ctx(inst, session, command, first_key_hash), args),
+        Handler::Blocking(handler) => {
+            handler(&mut data_ctx(inst, session, command, Here::ANYTHING, first_key_hash), args)
+        }
+        Handler::Read { now, .. } => {
+            let pace = inst.read_pace(origin.may_block());
+            now(&mut data_ctx(inst, session, command, pace, first_key_hash), args)
+        }
         Handler::Admin(handler) => {
             handler(&mut AdminCtx { inst, session, host, command, origin }, args).map(|()| Progress::Done)
         }
-        Handler::AdminBlocking(handler) => handler(&mut AdminCtx { inst, session, host, command, origin }, args),
+        Handler::AdminBlocking(handler) | Handler::AdminRead { now: handler, .. } => {
+            handler(&mut AdminCtx { inst, session, host, command, origin }, args)
+        }
         Handler::Container => Err(error::wrong_arity(&command.full_name)),
     };
     #[cfg(debug_assertions)]
@@ -301,13 +323,14 @@ fn data_ctx<'a>(
     inst: &'a mut Instance,
     session: &'a mut Session,
     command: &'static Command,
+    pace: Here,
     first_key_hash: Option<u64>,
 ) -> DataCtx<'a> {
     let mut db = inst.keyspace.db(session.db as usize, inst.now_ms);
     if session.attention.has(Attention::NO_TOUCH) && !command.flags.has(Flags::ALWAYS_TOUCHES) {
         db.set_touch(false);
     }
-    DataCtx { db, reply: &mut session.reply, config: &inst.config, log: &inst.log, command, first_key_hash }
+    DataCtx { db, reply: &mut session.reply, config: &inst.config, log: &inst.log, command, pace, first_key_hash }
 }
 
 /// CLIENT REPLY OFF and SKIP: drops what a request was answered, everything since `before`.

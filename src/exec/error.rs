@@ -159,6 +159,15 @@ pub fn invalid_expire(full_name: &str) -> CommandError {
     CommandError::text(format!("ERR invalid expire time in '{full_name}' command"))
 }
 
+/// A command that a subscriber may not use while it speaks RESP2.
+#[cold]
+pub fn not_for_subscribers(full_name: &str) -> CommandError {
+    CommandError::text(format!(
+        "ERR Can't execute '{full_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+         this context"
+    ))
+}
+
 /// A subcommand that the container does not have.
 pub fn unknown_subcommand(container: &str, given: &[u8]) -> CommandError {
     let after = format!("'. Try {} HELP.", container.to_uppercase());

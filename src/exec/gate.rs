@@ -52,6 +52,7 @@ pub fn check(
         .or_else(|| memory(inst, session, host, flags, request.args))
         .or_else(|| disk(inst, flags))
         .or_else(|| replicas(inst, flags))
+        .or_else(|| subscriber_mode(session, command))
         .or_else(|| loaded(inst, flags))
         .or_else(|| away_from_keys(session, flags));
     if let Some(error) = refusal {
@@ -114,6 +115,11 @@ fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
 fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let refused = inst.alert.has(Alert::FEW_REPLICAS) && flags.has(Flags::WRITE);
     refused.then_some(error::NO_REPLICAS)
+}
+
+fn subscriber_mode(session: &Session, command: &Command) -> Option<CommandError> {
+    let refused = session.attention.has(Attention::SUBSCRIBER_MODE) && !command.flags.has(Flags::SUBSCRIBER_MODE);
+    refused.then(|| error::not_for_subscribers(&command.full_name))
 }
 
 fn loaded(inst: &Instance, flags: Flags) -> Option<CommandError> {

@@ -17,6 +17,8 @@ use crate::exec::eviction::Eviction;
 use crate::exec::identity::Identity;
 use crate::exec::memory::Memory;
 use crate::exec::persistence::{LoadState, Snapshots};
+use crate::exec::readers::Readers;
+use crate::exec::replication::Replication;
 use crate::exec::slowlog::SlowLog;
 use crate::exec::spec::Flags;
 use crate::exec::stats::Stats;
@@ -25,6 +27,7 @@ use crate::observe::latency::Latency;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::Saver;
+use crate::pubsub::PubSub;
 use crate::reactor::ConnId;
 use crate::util::bit_set::bit_set;
 use crate::util::rng::Rng;
@@ -95,8 +98,6 @@ pub enum CloseReason {
 /// What a command asks of the server.
 #[derive(Debug)]
 pub enum Ask {
-    /// Send what this client is owed.
-    Flush(ConnId),
     /// Close a client at once.
     Close(ConnId, CloseReason),
     /// CLIENT PAUSE is over: run what was held back.
@@ -148,11 +149,15 @@ pub struct Instance {
     pub pause: Pause,
     /// Clients whose command waits.
     pub blocked: BlockedClients,
+    /// Reads that other threads do.
+    pub readers: Readers,
     /// How many clients CLIENT PAUSE holds back.
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
     pub monitors: Vec<ConnId>,
-    /// Pushes that wait for the end of the request at hand.
+    /// Who is subscribed to what.
+    pub pubsub: PubSub,
+    /// Pushes that wait for the end of the requests at hand.
     pub outbox: Outbox,
     /// What the server is asked to do.
     pub asks: Vec<Ask>,
@@ -162,6 +167,10 @@ pub struct Instance {
     pub latency: Latency,
     /// Snapshots to disk.
     pub saver: Saver,
+    /// Snapshots for replicas.
+    pub copier: Saver,
+    /// The write stream and its readers.
+    pub replication: Replication,
     /// What other threads see.
     pub metrics: Arc<Metrics>,
     /// What is counted of requests, connections and turns.
@@ -220,6 +229,8 @@ impl Instance {
     pub fn new(parts: Parts) -> Instance {
         let Parts { keyspace, config, sources, table, saver, metrics, log, mut rng, now_ms } = parts;
         let identity = Identity::new(&mut rng, now_ms);
+        let copier = saver.another(now_ms);
+        let replication = Replication::new(config.replication.repl_backlog_size, now_ms);
         let mut inst = Instance {
             keyspace,
             config,
@@ -232,13 +243,17 @@ impl Instance {
             stamp_ns: 0,
             pause: Pause::default(),
             blocked: BlockedClients::default(),
+            readers: Readers::default(),
             held_back: 0,
             monitors: Vec::new(),
+            pubsub: PubSub::default(),
             outbox: Outbox::default(),
             asks: Vec::new(),
             slowlog: SlowLog::default(),
             latency: Latency::default(),
             saver,
+            copier,
+            replication,
             metrics,
             stats: Stats::default(),
             log,
@@ -262,6 +277,7 @@ impl Instance {
     /// Takes over what the hot path keeps of the configuration. To be called after every change of it.
     pub fn config_changed(&mut self) {
         self.thresholds.follow(&self.config);
+        self.readers.config_changed();
         // What DEBUG has switched stays as it is.
         let crate::db::Options { active_expire, keep_expired, payload_checksums, .. } = *self.keyspace.options();
         *self.keyspace.options_mut() = crate::db::Options {
@@ -277,6 +293,9 @@ impl Instance {
         // There are none yet; a lag of 0 switches the condition off.
         let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
         self.alert.put(Alert::FEW_REPLICAS, few);
+        self.follow_backlog_size();
+        let storage = &self.config.storage;
+        self.keyspace.set_events(storage.notify_keyspace_events, !storage.notify_keyspace_stream.key.is_empty());
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
@@ -306,9 +325,15 @@ impl Instance {
         self.end_transaction(session);
         self.stop_waiting(session);
         self.set_monitor(session, false);
+        self.forget_replica(session);
+        let was_subscriber = session.is_subscriber();
+        self.unsubscribe_all(session);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
-            CloseReason::OutputBufferFull => self.stats.output_limit_closed += 1,
+            CloseReason::OutputBufferFull => {
+                self.stats.output_limit_closed += 1;
+                self.stats.subscribers_closed += u64::from(was_subscriber);
+            }
             CloseReason::Evicted => self.stats.evicted_clients += 1,
             CloseReason::Killed | CloseReason::Idle | CloseReason::Broken | CloseReason::Served => {}
         }
@@ -321,7 +346,10 @@ impl Instance {
         }
         session.attention.put(Attention::MONITOR, on);
         match on {
-            true => self.monitors.extend(session.conn),
+            true => {
+                session.receives = true;
+                self.monitors.extend(session.conn);
+            }
             false => self.monitors.retain(|conn| Some(*conn) != session.conn),
         }
         self.alert.put(Alert::MONITORED, !self.monitors.is_empty());

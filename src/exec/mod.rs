@@ -33,10 +33,12 @@
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `identity.rs` | the names of the run and its history |
 //! | `keys.rs` | which arguments are keys, from key specs |
+//! | `long_read.rs`, `readers.rs` | what reads much is read by another thread; whose reply that becomes |
 //! | `memory.rs` | where memory goes |
 //! | `load.rs` | a file is loaded, others are served in between |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
+//! | `publish.rs` | messages from publisher to subscribers |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `stats.rs` | what is counted, and CONFIG RESETSTAT |
 //! | `blocked.rs` | commands that wait |
@@ -58,6 +60,7 @@ pub mod cursor;
 pub mod debug;
 pub mod defrag;
 pub mod error;
+mod event_stream;
 pub mod eviction;
 pub mod gate;
 pub mod help;
@@ -65,10 +68,14 @@ pub mod identity;
 pub mod instance;
 pub mod keys;
 pub mod load;
+pub mod long_read;
 pub mod memory;
 pub mod monitor;
 pub mod persistence;
+pub mod publish;
 pub mod rates;
+pub mod readers;
+pub mod replication;
 pub mod room;
 pub mod slowlog;
 pub mod spec;
@@ -76,4 +83,5 @@ pub mod stats;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unit;
 mod upkeep;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::client::{Push, Session};
+use crate::client::{PushKind, Session};
 use crate::exec::instance::Instance;
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
@@ -25,5 +25,5 @@ pub fn feed(inst: &mut Instance, session: &Session, command: &Command, args: Arg
         quote::push_repr(&mut line, command.spec.shown(args, i));
     }
     line.extend_from_slice(b"\r\n");
-    inst.outbox.send(Push::line(line), inst.monitors.iter().copied());
+    inst.outbox.send(PushKind::Line, 0, inst.monitors.iter().copied(), |out| out.extend_from_slice(&line));
 }

@@ -80,7 +80,25 @@ impl Instance {
         }
     }
 
-    fn source(&mut self) -> KeyspaceSource {
+    /// Where a copy for replicas is written.
+    pub fn copy_path(&self) -> PathBuf {
+        temp_path(&self.rdb_path(), "replica-")
+    }
+
+    /// How a copy for replicas is written that stands for this offset.
+    pub(super) fn copy_settings(&self, offset: u64) -> SaveSettings {
+        let mut settings = self.save_settings("copy-");
+        settings.path = self.copy_path();
+        let aux = [
+            ("repl-stream-db", "0".to_owned()),
+            ("repl-id", self.identity.replication_id.clone()),
+            ("repl-offset", offset.to_string()),
+        ];
+        settings.aux.extend(aux.map(|(name, value)| (name.to_owned(), value)));
+        settings
+    }
+
+    pub(super) fn source(&mut self) -> KeyspaceSource {
         use MaxmemoryPolicy::{AllkeysLfu, AllkeysLru, VolatileLfu, VolatileLru};
         let asks = matches!(self.config.storage.maxmemory_policy, AllkeysLru | VolatileLru | AllkeysLfu | VolatileLfu);
         let access = asks.then_some(self.keyspace.options().access);

@@ -8,8 +8,9 @@
 use crate::blocking::Progress;
 use crate::config::Config;
 use crate::config::choice::Allowed;
-use crate::exec::ctx::{AdminCtx, DataCtx};
+use crate::exec::ctx::{AdminCtx, Ctx, DataCtx, ReadResult};
 use crate::exec::error::{CommandError, CommandResult};
+use crate::exec::long_read::{Now, Past};
 use crate::resp::Args;
 use crate::util::bit_set::named_bit_set;
 
@@ -139,10 +140,17 @@ pub enum Handler {
     Data(fn(&mut DataCtx<'_>, Args<'_>) -> CommandResult),
     /// As `Data`, and may ask for its client to be blocked instead of answering.
     Blocking(fn(&mut DataCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
+    /// Only reads, perhaps much: the same handler on the live database and on that of a snapshot.
+    Read { now: fn(&mut Ctx<'_, Now>, Args<'_>) -> ReadResult, past: fn(&mut Ctx<'_, Past>, Args<'_>) -> ReadResult },
     /// Works on the instance: clients, configuration, persistence.
     Admin(fn(&mut AdminCtx<'_>, Args<'_>) -> CommandResult),
     /// As `Admin`, and may ask for its client to be blocked instead of answering.
     AdminBlocking(fn(&mut AdminCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
+    /// As `AdminBlocking`, and what it may find to be too much is read from a snapshot.
+    AdminRead {
+        now: fn(&mut AdminCtx<'_>, Args<'_>) -> ReadResult,
+        past: fn(&mut Ctx<'_, Past>, Args<'_>) -> ReadResult,
+    },
     /// Has subcommands only.
     Container,
 }
@@ -204,6 +212,8 @@ pub enum Group {
     Hyperloglog,
     /// Sorted sets of places on earth.
     Geo,
+    /// Publish/subscribe.
+    PubSub,
 }
 
 impl Group {
@@ -223,6 +233,7 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::Hyperloglog => "hyperloglog",
             Group::Geo => "geo",
+            Group::PubSub => "pubsub",
         }
     }
 
@@ -241,6 +252,8 @@ impl Group {
             Group::Bitmap => Categories::BITMAP,
             Group::Hyperloglog => Categories::HYPERLOGLOG,
             Group::Geo => Categories::GEO,
+            // The flag says it: HELP is not of it.
+            Group::PubSub => Categories::NONE,
         }
     }
 }
@@ -303,6 +316,8 @@ impl Flags {
     pub const REPORTS_DISK_ERROR: Flags = Flags(1 << 27);
     /// Touches keys that its arguments do not name, or not as keys.
     pub const UNDECLARED_KEYS: Flags = Flags(1 << 25);
+    /// Left to a subscriber that speaks RESP2.
+    pub const SUBSCRIBER_MODE: Flags = Flags(1 << 24);
     /// Counts as an access even for a client that said CLIENT NO-TOUCH.
     pub const ALWAYS_TOUCHES: Flags = Flags(1 << 26);
 }

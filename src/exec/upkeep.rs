@@ -33,6 +33,7 @@ impl Instance {
                 break;
             }
         }
+        self.end_units();
     }
 
     /// When the next key expires by itself; none while keys do not.

@@ -55,7 +55,7 @@ pub fn temp_path(path: &Path, who: &str) -> PathBuf {
 /// Whether a file is the temporary one of a save by this process.
 fn written_by(name: &str) -> Option<u32> {
     let who = name.strip_prefix("temp-")?.strip_suffix(".rdb")?;
-    let pid = who.strip_prefix("fg-").unwrap_or(who);
+    let pid = ["fg-", "copy-", "replica-"].iter().find_map(|by| who.strip_prefix(by)).unwrap_or(who);
     // No sign, no zeros in front: such names are somebody else's.
     let own = pid.bytes().all(|byte| byte.is_ascii_digit()) && !pid.starts_with('0');
     pid.parse().ok().filter(|_| own)
@@ -257,7 +257,7 @@ mod tests {
     fn what_killed_processes_left_is_removed() {
         let dir = std::env::temp_dir().join(format!("kvstash-leftovers-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let stale = ["temp-100.rdb", "temp-7.rdb", "temp-fg-100.rdb"];
+        let stale = ["temp-100.rdb", "temp-7.rdb", "temp-copy-100.rdb", "temp-fg-100.rdb", "temp-replica-7.rdb"];
         let others = [
             "dump.rdb",
             "temp-.rdb",

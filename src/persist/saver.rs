@@ -114,6 +114,13 @@ impl Saver {
         }
     }
 
+    /// Another idle saver on the same disk: for files that are no saves of the data set, like those for replicas.
+    pub fn another(&self, now_ms: i64) -> Saver {
+        let mut another = Saver::new(Arc::clone(&self.disk), now_ms);
+        another.delay = Arc::clone(&self.delay);
+        another
+    }
+
     /// Sets `rdb-key-save-delay`, see [`KeyDelay::set`]. A running save follows at once.
     pub fn set_key_delay(&self, micros: i64) {
         self.delay.set(micros);

@@ -33,6 +33,21 @@ use crate::util::output_buffer::{Mark, OutputBuffer};
 /// A blob shared into the reply is only worth it from this size on.
 const SHARED_BULK_BYTES_MIN: usize = 16 * 1024;
 
+/// Appends a request to `out`: an array of bulk strings, as clients send commands.
+pub fn push_command<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+    let header = |out: &mut Vec<u8>, kind: u8, n: usize| {
+        out.push(kind);
+        push_i64(out, n as i64);
+        out.extend_from_slice(b"\r\n");
+    };
+    header(out, b'*', args.len());
+    for arg in args {
+        header(out, b'$', arg.len());
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// The protocol version a connection speaks, chosen by `HELLO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Proto {
@@ -123,11 +138,7 @@ impl Reply {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        let out = self.out.bytes_mut();
-        out.reserve(bytes.len() + 32);
-        push_header(out, b'$', bytes.len() as i64);
-        out.extend_from_slice(bytes);
-        out.extend_from_slice(b"\r\n");
+        push_bulk(self.out.bytes_mut(), bytes);
     }
 
     /// An integer as a bulk string.
@@ -340,6 +351,21 @@ impl Reply {
         out.extend_from_slice(text);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// A bulk string, for who encodes without a [`Reply`].
+#[inline]
+pub fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 32);
+    push_bulk_header(out, bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What goes before the `len` bytes of a bulk string.
+#[inline]
+pub fn push_bulk_header(out: &mut Vec<u8>, len: usize) {
+    push_header(out, b'$', len as i64);
 }
 
 /// `kind`, `n`, CR LF.

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::flush::list_once;
+use super::flush::{list_once, output_limit};
 use super::{Server, notes};
 use crate::client::{Attention, ClientFlags, ClientMut, Connection, Session};
 use crate::db::Keyspace;
@@ -34,6 +34,8 @@ pub(super) struct Group {
     /// Those of them that may have more to be parsed.
     pub(super) active: Vec<u32>,
 }
+/// The same where memory is not limited (`maxmemory 0`).
+const OWED_BYTES_MAX_UNLIMITED: usize = 16 << 20;
 
 /// A request of the batch.
 struct Request {
@@ -221,6 +223,14 @@ fn parse(inst: &mut Instance, batch: &mut Batch, slot: u32, limits: &Limits) -> 
     more
 }
 
+/// What others have published goes before the replies to what this client is about to ask.
+#[inline]
+fn deliver_before(inst: &mut Instance, slot: u32) {
+    if !inst.outbox.is_empty() && inst.clients.at(slot).is_some_and(|client| client.session.receives) {
+        inst.deliver(None);
+    }
+}
+
 impl Server {
     /// PARSE: takes up to [`QUANTUM`] requests off each connection's buffer. Connections with nothing more to parse
     /// leave the group.
@@ -235,10 +245,11 @@ impl Server {
     }
 
     /// From how much on a client is [`Attention::BEHIND`]. Where there is a limit, one that goes beyond it is closed.
-    pub(super) fn owed_bytes_max(&self, inst: &Instance) -> usize {
-        let limit = &inst.config.limits.client_output_buffer_limit.normal;
+    pub(super) fn owed_bytes_max(&self, inst: &Instance, session: &Session) -> usize {
+        let limit = output_limit(&inst.config, session);
+        let most = if inst.config.storage.maxmemory == 0 { OWED_BYTES_MAX_UNLIMITED } else { OWED_BYTES_MAX };
         let bytes = match (limit.hard_bytes, limit.soft_bytes) {
-            (0, soft) => soft.max(OWED_BYTES_MAX as u64),
+            (0, soft) => soft.max(most as u64),
             (hard, _) => hard,
         };
         usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -268,6 +279,7 @@ impl Server {
             let others = batch.requests[from..].iter().position(|request| request.slot != slot);
             let to = others.map_or(batch.requests.len(), |n| from + n);
             self.executed = to;
+            deliver_before(inst, slot);
             match inst.clients.take(slot) {
                 Some(mut session) => {
                     self.execute_run(inst, &batch, &mut session, from..to);
@@ -292,7 +304,7 @@ impl Server {
         let query = std::mem::take(&mut connection.query);
         connection.lent = (query.len(), query.capacity());
         let mut consumed = connection.consumed;
-        let owed_bytes_max = self.owed_bytes_max(inst);
+        let owed_bytes_max = self.owed_bytes_max(inst, session);
         let mut ran = 0;
         for i in run.clone() {
             if i % PREFETCH_AHEAD == 0 {
@@ -354,8 +366,9 @@ impl Server {
 
     /// Runs what was held back of a client, until it is held back again or waits.
     pub(super) fn resume(&mut self, inst: &mut Instance, slot: u32) {
-        let owed_bytes_max = self.owed_bytes_max(inst);
+        deliver_before(inst, slot);
         let Some(mut session) = inst.clients.take(slot) else { return };
+        let owed_bytes_max = self.owed_bytes_max(inst, &session);
         session.attention.put(Attention::PAUSED, false);
         session.attention.put(Attention::BEHIND, session.reply.out.len() > owed_bytes_max);
         while !session.attention.has(Attention::BEHIND)

@@ -6,7 +6,8 @@
 //! 2. Keys that memory has no room for go, if a command before had no time for it.
 //! 3. Clients whose wait is over are told, and those that waited for one of these keys are served.
 //! 4. Memory that ended snapshots and lazy deletions left is freed, in slices.
-//! 5. Replies are sent: last, because everything above may still owe somebody a reply.
+//! 5. Replicas get what was written, and replies are sent: last, because everything above may still write or owe
+//!    somebody a reply.
 //! 6. Clients that take too much memory even so are closed.
 
 use super::Server;
@@ -47,6 +48,7 @@ impl Server {
         inst.note_preserved();
         inst.keyspace.reap_snapshots();
         self.settle(inst);
+        self.feed_replicas(inst);
         self.flush_all(inst);
         self.evict_clients(inst);
         self.settle(inst);
@@ -63,6 +65,7 @@ impl Server {
         inst.save_when_due(self);
         self.end_pause(inst);
         self.check_clients(inst, hz);
+        self.replication_cron(inst);
         self.settle(inst);
         if inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
             info::publish(inst, self);
@@ -104,7 +107,8 @@ impl Server {
             let Some(client) = inst.clients.at_mut(self.cron_slot as u32) else { continue };
             let ClientMut { session, connection } = client;
             inst.recent_buffers.note(now_ms, connection.query.capacity(), session.reply.out.len());
-            let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN));
+            let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN))
+                || session.is_subscriber();
             if timeout_ms > 0 && now_ms - connection.last_active_ms > timeout_ms && !waits {
                 late.push(connection.conn);
             }

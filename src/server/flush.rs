@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::Server;
 use super::notes;
-use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection};
+use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
+use crate::config::{Config, OutputLimit};
 use crate::exec::instance::{CloseReason, Instance};
 use crate::reactor::{ConnId, WriteOutcome};
 
@@ -13,6 +14,9 @@ const UNSENT_UNKNOWN_BYTES_MAX: usize = 1024;
 
 /// As much of a reply does not count for client-output-buffer-limit before it was tried to be sent.
 const REPLY_BYTES_FREE: usize = 16 * 1024;
+
+/// A client gets so much of its replies in one turn: the kernel copies it meanwhile, a quarter of a millisecond long.
+const WRITE_BYTES_MAX: usize = 512 * 1024;
 
 /// Lists a connection for flushing, unless it is listed already.
 #[inline]
@@ -23,6 +27,18 @@ pub(super) fn list_once(connection: &mut Connection, to_flush: &mut VecDeque<Con
     }
 }
 
+/// client-output-buffer-limit of the class that a client is in.
+pub(super) fn output_limit(config: &Config, session: &Session) -> OutputLimit {
+    let limits = &config.limits.client_output_buffer_limit;
+    if session.attention.has(Attention::REPLICA) {
+        limits.replica
+    } else if session.is_subscriber() {
+        limits.pubsub
+    } else {
+        limits.normal
+    }
+}
+
 impl Server {
     /// Lists a client for flushing, once.
     pub(super) fn flush_later(&mut self, inst: &mut Instance, conn: ConnId) {
@@ -30,21 +46,32 @@ impl Server {
         list_once(connection, &mut self.to_flush);
     }
 
-    /// Sends what every listed client is owed: one write each.
+    /// Sends what every listed client is owed: one write each. What is more than that is sent in the next turns.
     pub(super) fn flush_all(&mut self, inst: &mut Instance) {
+        self.flush_up_to(inst, WRITE_BYTES_MAX);
+    }
+
+    /// The same for a last time: as much as the sockets take.
+    pub(super) fn flush_all_now(&mut self, inst: &mut Instance) {
+        self.flush_up_to(inst, usize::MAX);
+    }
+
+    fn flush_up_to(&mut self, inst: &mut Instance, most: usize) {
         // Who is listed meanwhile is for the next turn. A turn within a command may have sent some of it already.
         for _ in 0..self.to_flush.len() {
             let Some(conn) = self.to_flush.pop_front() else { break };
-            self.flush(inst, conn);
+            self.flush(inst, conn, most);
             let behind = inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
-            if behind.is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst) / 2) {
+            if behind
+                .is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst, client.session) / 2)
+            {
                 self.resume(inst, conn.index);
             }
             inst.clients.count(conn.index);
         }
     }
 
-    fn flush(&mut self, inst: &mut Instance, conn: ConnId) {
+    fn flush(&mut self, inst: &mut Instance, conn: ConnId, most: usize) {
         let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else {
             // In the middle of a command: listed again when that is over.
             if let Some(connection) = inst.clients.connection_mut(conn.index).filter(|c| c.conn == conn) {
@@ -55,11 +82,11 @@ impl Server {
         connection.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !session.reply.out.is_empty() {
             let owed = session.reply.out.len();
-            let limit = inst.config.limits.client_output_buffer_limit.normal.hard_bytes;
+            let limit = output_limit(&inst.config, session).hard_bytes;
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(inst, conn, CloseReason::OutputBufferFull);
             }
-            let outcome = self.reactor.write(conn, &mut session.reply.out);
+            let outcome = self.reactor.write(conn, &mut session.reply.out, most);
             let sent = (owed - session.reply.out.len()) as u64;
             connection.output_bytes += sent;
             inst.stats.output_bytes += sent;
@@ -67,6 +94,10 @@ impl Server {
             match outcome {
                 WriteOutcome::Drained => {}
                 WriteOutcome::Blocked => return self.check_output(inst, conn),
+                WriteOutcome::More => {
+                    self.check_output(inst, conn);
+                    return self.flush_later(inst, conn);
+                }
                 WriteOutcome::Failed(_) => return self.close(inst, conn, CloseReason::Broken),
             }
         }
@@ -82,9 +113,9 @@ impl Server {
 
     /// client-output-buffer-limit, for a client that does not take all it is owed.
     pub(super) fn check_output(&mut self, inst: &mut Instance, conn: ConnId) {
-        let limit = inst.config.limits.client_output_buffer_limit.normal;
         let now_ms = inst.now_ms;
         let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
+        let limit = output_limit(&inst.config, session);
         let owed = session.reply.out.memory() as u64;
         let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
         let over_hard = over_hard

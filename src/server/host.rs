@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
+use super::reader::Report;
 use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
+use crate::exec::long_read::ReadJob;
 use crate::http;
 use crate::observe::keys;
 use crate::observe::log::{Logger, Shown};
@@ -23,8 +25,12 @@ use crate::sys::{process, sockets};
 pub enum Mail {
     /// The snapshot thread has finished.
     Saved(SaveOutcome),
+    /// The snapshot thread has made a copy for replicas, or has failed to.
+    Copied(SaveOutcome),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
+    /// The thread that reads from snapshots has read something.
+    Read(Box<Report>),
 }
 
 /// Descriptors that are not clients: listeners, files, the poll itself.
@@ -208,12 +214,24 @@ impl Host for Server {
         })
     }
 
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move |outcome| {
+            // As above.
+            let _ = mailbox.send(Mail::Copied(outcome));
+        })
+    }
+
     fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send> {
         let mailbox = self.reactor.mailbox();
         Box::new(move || {
             // As above.
             let _ = mailbox.send(Mail::Freed(client));
         })
+    }
+
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reader.take(job, self.reactor.mailbox(), self.clock);
     }
 
     fn sleep(&self, duration: Duration) {

@@ -29,7 +29,9 @@
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
 //! | `accept.rs` | new connections: limits, protected mode |
 //! | `host.rs` | what the instance may ask of the world: listeners, clock, process |
+//! | `reader.rs` | the thread that answers long reads |
 //! | `notes.rs` | log lines |
+//! | `replicas.rs` | what replicas are sent: a file, then the feed |
 //! | `settle.rs` | what the instance asked for while a command ran |
 //! | `cron.rs` | what is done ten times a second |
 //! | `roles.rs` | what the command line asks for: the server, or a tool |
@@ -53,6 +55,8 @@ mod host;
 mod loading;
 mod notes;
 mod pool;
+mod reader;
+mod replicas;
 mod roles;
 mod settle;
 mod shutdown;
@@ -74,6 +78,8 @@ pub use host::Mail;
 use host::{Listening, Observer};
 use loading::Loading;
 use pool::BufferPool;
+use reader::Reader;
+use replicas::Transfer;
 pub use roles::Role;
 pub use start::run;
 
@@ -83,6 +89,7 @@ pub struct Server {
     clock: Clock,
     listening: Listening,
     observer: Option<Observer>,
+    reader: Reader,
     /// Clients that may have bytes to read or requests to parse. Each is listed once ([`ClientFlags::READY`]).
     ///
     /// [`ClientFlags::READY`]: crate::client::ClientFlags::READY
@@ -105,6 +112,8 @@ pub struct Server {
     next_cron_ns: u64,
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
+    /// Files on their way to replicas.
+    transfers: Vec<Transfer>,
     shutdown: shutdown::Progress,
     /// While the data set is read.
     loading: Option<Loading>,
@@ -118,6 +127,7 @@ impl Server {
             clock,
             listening: Listening::default(),
             observer: None,
+            reader: Reader::default(),
             ready: VecDeque::new(),
             group: Group::default(),
             to_flush: VecDeque::new(),
@@ -131,6 +141,7 @@ impl Server {
             busy_poll: BusyPoll::default(),
             next_cron_ns: 0,
             cron_slot: 0,
+            transfers: Vec::new(),
             shutdown: shutdown::Progress::default(),
             loading: None,
         }

@@ -53,6 +53,13 @@ pub(super) fn closed(inst: &Instance, client: Client<'_>, reason: CloseReason) {
             inst.log.warning("Closing client that reached max query buffer length", about);
         }
         CloseReason::OutputBufferFull => {
+            let class = if client.session.is_subscriber() { "pubsub" } else { "normal" };
+            let about: crate::observe::log::Values<'_> = &[
+                (keys::ADDRESS, &client.connection.addr),
+                (keys::CLIENT, &client.session.id),
+                ("class", &class),
+                ("owed_bytes", &client.session.reply.out.len()),
+            ];
             inst.log.warning("Closing client for overcoming of output buffer limits.", about);
         }
     }

@@ -8,12 +8,21 @@ use crate::exec::instance::{Alert, Ask, Instance};
 use crate::reactor::ConnId;
 
 impl Server {
+    #[inline]
     pub(super) fn settle(&mut self, inst: &mut Instance) {
+        if !inst.outbox.is_idle() || !inst.asks.is_empty() || !self.asks.is_empty() {
+            self.settle_all(inst);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_all(&mut self, inst: &mut Instance) {
+        inst.deliver(None);
+        inst.outbox.take_to_flush(&mut self.to_flush);
         loop {
             self.asks.extend(inst.asks.drain(..));
             let Some(ask) = self.asks.pop_front() else { return };
             match ask {
-                Ask::Flush(conn) => self.flush_later(inst, conn),
                 Ask::Close(conn, reason) => self.close(inst, conn, reason),
                 Ask::Resume => self.resume_all(inst),
                 Ask::GoOn(conn) => self.go_on(inst, conn),
@@ -27,6 +36,8 @@ impl Server {
     pub(super) fn on_mail(&mut self, inst: &mut Instance, mail: Mail) {
         match mail {
             Mail::Saved(outcome) => inst.saved(&outcome),
+            Mail::Copied(outcome) => self.copy_is_made(inst, &outcome),
+            Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
             Mail::Freed(client) => inst.memory_is_freed(self, client),
         }
     }

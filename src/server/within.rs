@@ -6,8 +6,8 @@
 //! to be read into, and its group is left. Then the turn has a batch and a group of its own, and only those of the
 //! calling client are there again afterwards.
 //!
-//! The command is one step for others all the same: clients that wait for a key it has changed are served when it is
-//! over. Who may run what meanwhile is for the gates to say.
+//! The command is one step for others all the same: what it has changed is told, and those who wait for a key are
+//! served, when it is over. Who may run what meanwhile is for the gates to say.
 //!
 //! What is done here is what others cannot wait for: bytes in, requests, replies out. Keys expire, memory is evicted and
 //! the cron runs when the command is over.
@@ -22,7 +22,7 @@ impl Server {
     /// One turn without waiting, from within a command.
     pub(super) fn turn_within(&mut self, inst: &mut Instance) {
         let (began_ms, began_ns) = (inst.now_ms, inst.stamp_ns);
-        let changed = inst.keyspace.blocking_keys_mut().set_ready_aside();
+        let unit = inst.keyspace.set_unit_aside();
         self.execute(inst);
         self.settle(inst);
         let group = self.leave_all_but_callers(inst);
@@ -45,7 +45,7 @@ impl Server {
 
         self.executed = batch.len();
         (self.batch, self.group) = (batch, group);
-        inst.keyspace.blocking_keys_mut().take_back(changed);
+        inst.keyspace.take_unit_back(unit);
         // The command goes on in the time in which it began.
         (inst.now_ms, inst.stamp_ns) = (began_ms, began_ns);
     }

@@ -21,7 +21,7 @@
 //! | [`bits`] | bits of byte strings: parts of bytes, integers of any width |
 //! | [`crc16`] | the checksum behind cluster slots, and the slot of a key |
 //! | [`crc64`] | the checksum of RDB files |
-//! | [`gather`] | [`output_buffer::OutputBuffer`]: bytes waiting to be written, with large blobs spliced in uncopied |
+//! | [`output_buffer`] | [`output_buffer::OutputBuffer`]: bytes waiting to be written, with large blobs spliced in uncopied |
 //! | [`geohash`] | places on earth as numbers, and which numbers are near |
 //! | [`glob`] | patterns: `KEYS`, `SCAN MATCH`, `PSUBSCRIBE` |
 //! | [`hash`] | [`hash::HashSeed`]: the seeded 64-bit hash of keys |
@@ -34,7 +34,7 @@
 //!
 //! # Read first
 //!
-//! [`gather`], because every reply passes through it; then [`num`].
+//! [`output_buffer`], because every reply passes through it; then [`num`].
 
 pub(crate) mod bit_set;
 pub mod bits;

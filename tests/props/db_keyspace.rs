@@ -1,8 +1,10 @@
 //! The keyspace against a `HashMap` with a clock: every write, expiry both ways, databases swapped and flushed, while
 //! snapshots are taken, kept, compared on another thread, and dropped.
 
+use kvstash::config::KeyspaceEvents;
 use kvstash::db::{
-    AccessPolicy, EntryRef, ExpiryUpdate, FlushMode, IncrError, KeySlot, Keyspace, KeyspaceSnapshot, Options, Transfer,
+    AccessPolicy, EntryRef, ExpiryUpdate, FlushMode, IncrError, KeyEvent, KeySlot, Keyspace, KeyspaceSnapshot, Options,
+    Transfer,
 };
 use kvstash::util::hash::HashSeed;
 use quickcheck::{Arbitrary, Gen, QuickCheck};
@@ -229,14 +231,10 @@ fn name(key: u8) -> Vec<u8> {
 
 impl Pair {
     fn new() -> Self {
-        let options = Options { note_expired: true, access: AccessPolicy::Lru, ..Options::default() };
-        Pair {
-            real: Keyspace::new(DBS, HashSeed::fixed(7), options),
-            model: vec![BTreeMap::new(); DBS],
-            now: START,
-            snapshots: vec![],
-            expired: HashMap::new(),
-        }
+        let options = Options { access: AccessPolicy::Lru, ..Options::default() };
+        let mut real = Keyspace::new(DBS, HashSeed::fixed(7), options);
+        real.set_events(KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::EXPIRED), false);
+        Pair { real, model: vec![BTreeMap::new(); DBS], now: START, snapshots: vec![], expired: HashMap::new() }
     }
 
     /// The model's lazy expiry.
@@ -282,7 +280,12 @@ impl Pair {
                         assert_eq!(stored(o.get()).1, self.model[*db][&key]);
                     }
                     KeySlot::Vacant(v) => {
-                        v.insert_bytes(&bytes, kvstash::types::string::Spelling::Value, ExpiryUpdate::Keep);
+                        v.insert_bytes(
+                            &bytes,
+                            kvstash::types::string::Spelling::Value,
+                            ExpiryUpdate::Keep,
+                            KeyEvent::SET,
+                        );
                         assert!(!self.model[*db].contains_key(&key));
                         let encoding = encoding_of(&bytes);
                         self.put(*db, &key, bytes, encoding, None);
@@ -349,8 +352,8 @@ impl Pair {
                 let mut d = self.real.db(*db, now);
                 let k = d.key(&key);
                 let len = match d.entry(k) {
-                    KeySlot::Occupied(mut o) => o.write_at(at, &bytes).unwrap(),
-                    KeySlot::Vacant(v) => v.insert_at(at, &bytes),
+                    KeySlot::Occupied(mut o) => o.write_at(at, &bytes, KeyEvent::SET).unwrap(),
+                    KeySlot::Vacant(v) => v.insert_at(at, &bytes, KeyEvent::SET),
                 };
                 let fresh = Stored { bytes: vec![], encoding: "raw", expiry: None };
                 let s = self.model[*db].entry(key).or_insert(fresh);
@@ -531,7 +534,7 @@ impl Pair {
     /// Takes the names of the keys that the real one deleted for their time. What the model had not deleted yet goes
     /// now, if it was due.
     fn adopt_expired(&mut self) {
-        for k in self.real.take_expired() {
+        for k in self.real.trace_mut().take_events() {
             let k = (k.db, k.key.to_vec());
             match self.expired.get_mut(&k) {
                 Some(n) if *n > 0 => *n -= 1,

@@ -155,7 +155,7 @@ impl Pair {
             Some((Object::Stream(stream), heap)) => f(stream, heap),
             _ => panic!("a stream"),
         }
-        place.changed(1);
+        place.changed_quietly(1);
         self.model.get_or_insert_default();
     }
 

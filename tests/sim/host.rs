@@ -7,6 +7,7 @@ use std::time::Duration;
 use kvstash::config::Config;
 use kvstash::exec::ctx::Host;
 use kvstash::exec::instance::Instance;
+use kvstash::exec::long_read::ReadJob;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
 use kvstash::persist::SaveOutcome;
@@ -18,11 +19,13 @@ pub const BEGIN_MS: i64 = 1_700_000_000_000;
 pub struct SimHost {
     /// Since the beginning.
     elapsed_ms: Cell<i64>,
+    /// Long reads that nobody has done yet.
+    pub reads: Vec<ReadJob>,
 }
 
 impl SimHost {
     pub fn new() -> SimHost {
-        SimHost { elapsed_ms: Cell::new(0) }
+        SimHost { elapsed_ms: Cell::new(0), reads: Vec::new() }
     }
 
     /// Lets time pass.
@@ -61,8 +64,16 @@ impl Host for SimHost {
         Box::new(drop)
     }
 
+    fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
+    }
+
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reads.push(job);
     }
 
     fn sleep(&self, duration: Duration) {

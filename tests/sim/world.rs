@@ -62,6 +62,7 @@ impl World {
         let outcome = call::request(&mut self.inst, &mut session, &mut self.host, found, args.view(), None);
         assert_ne!(outcome, Outcome::Postponed, "nothing is paused here");
         self.inst.clients.put_back(session);
+        self.inst.deliver(None);
     }
 
     /// What client `id` was sent since this was last asked.

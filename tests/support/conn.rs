@@ -3,7 +3,7 @@
 use super::Peer;
 use super::resp::{Value, words};
 use super::transcript;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -152,6 +152,26 @@ impl Conn {
     /// Another connection of the same kind to the same server.
     pub fn another(&self) -> Conn {
         Conn::open(self.stream.get_ref().peer_addr().unwrap().port(), self.proto, self.peer)
+    }
+
+    /// As [`Conn::another`], in the protocol that every connection begins with.
+    pub fn another_plain(&self) -> Conn {
+        Conn::open(self.stream.get_ref().peer_addr().unwrap().port(), Proto::Resp2, self.peer)
+    }
+
+    /// Reads a copy of the data set as primaries send it: empty lines while it is made, its length, its bytes.
+    pub fn read_copy(&mut self) -> Vec<u8> {
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).unwrap();
+            if line == "\n" {
+                continue;
+            }
+            let len = line.trim_end().strip_prefix('$').unwrap_or_else(|| panic!("no copy, but {line:?}"));
+            let mut copy = vec![0; len.parse().unwrap()];
+            self.stream.read_exact(&mut copy).unwrap();
+            return copy;
+        }
     }
 
     /// The local address, as the server sees this client.

@@ -14,6 +14,7 @@ const FLOORS: &[&[&str]] = &[
         "pubsub",
         "blocking",
         "tracking",
+        "stream",
         "persist",
         "replication",
         "cluster",
@@ -36,10 +37,13 @@ const BESIDE: &[(&str, &str)] = &[
     // db is the ground of floor 3.
     ("acl", "db"),
     ("client", "db"),
+    // What a client is subscribed to is part of what is known of it.
+    ("client", "pubsub"),
     ("pubsub", "db"),
     ("blocking", "db"),
     ("blocking", "client"),
     ("tracking", "db"),
+    ("stream", "db"),
     ("persist", "db"),
     ("replication", "db"),
     ("cluster", "db"),

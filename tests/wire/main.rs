@@ -26,11 +26,15 @@ mod libraries; // redis-rs, redis-py, redis-cli as their users run them
 mod limits; // hostile clients: bounded memory, nobody else waits
 mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
 mod long; // long arguments, in any command
+mod long_reads; // what reads much is answered from a snapshot
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod owed; // clients that ask for more than they read
+mod propagation; // SYNC PSYNC REPLCONF, and what writes become in the stream that replicas read
 mod protocol; // requests cut, malformed, inline, pipelined
+mod pubsub; // SUBSCRIBE PUBLISH PUBSUB and the rest of the group
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
+mod replay; // every write replayed elsewhere gives the same data
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod set; // SADD SPOP SINTER SSCAN and the rest of the set group
 mod shutdown; // SHUTDOWN and signals

@@ -192,7 +192,7 @@ def keys_and_flags(a, b, *_):
 
 RULES = {}
 for names, rule in (
-    ("keys smembers sinter sunion sdiff hkeys hvals command|list command|getkeysandflags", unordered),
+    ("pubsub|channels pubsub|shardchannels keys smembers sinter sunion sdiff hkeys hvals command|list command|getkeysandflags", unordered),
     ("hgetall", flat_pairs),
     ("scan sscan hscan zscan", scanned),
     ("ttl pttl expiretime pexpiretime httl hpttl hexpiretime hpexpiretime", near),

@@ -19,6 +19,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 import grammar  # noqa: E402
+import listeners  # noqa: E402
 import peers  # noqa: E402
 from compare import Judge, leaves  # noqa: E402
 from generate import CONNECTIONS, Generator, Step  # noqa: E402
@@ -65,6 +66,7 @@ class Side:
         self.binary = binary
         self.server = None
         self.connections = []
+        self.listeners = []
         self.start()
 
     def start(self):
@@ -75,7 +77,7 @@ class Side:
         self.known = {}
 
     def reset(self, settings):
-        for connection in self.connections:
+        for connection in self.connections + self.listeners:
             connection.close()
         if self.server.process.poll() is not None:
             self.start()
@@ -90,6 +92,7 @@ class Side:
         self.connections = [Connection(self.server.port) for _ in range(CONNECTIONS)]
         # The second connection always speaks RESP3, the others change as they are told.
         self.connections[1].ask("HELLO", "3")
+        self.listeners = listeners.connect(self.server.port)
 
     def crash(self):
         if self.server.process.poll() is None:
@@ -104,7 +107,7 @@ class Pair:
 
     def __init__(self, ours, theirs, judge):
         self.ours, self.theirs, self.judge = Side(ours), Side(theirs), judge
-        self.calls, self.errors = {}, {}
+        self.calls, self.errors, self.word = {}, {}, 0
 
     def reset(self, settings):
         self.settings = {**DEFAULTS, **settings, **BASE_SETTINGS}
@@ -124,6 +127,8 @@ class Pair:
                 return [found for found in [self.check(first)] if found]
             if first.name == "full-scan":
                 return [found for found in [self.full_scan(first)] if found]
+            if first.name == "listen":
+                return self.listen(batch, counted)
             if first.name == "waiting":
                 return self.handover(batch, counted)
             return self.pipeline(batch, counted)
@@ -218,6 +223,24 @@ class Pair:
         theirs = self.theirs.connections[first.connection].replies(1)
         ours = self.ours.connections[first.connection].replies(1)
         return self.judged([step], ours, theirs, counted) + found
+
+    def listen(self, batch, counted):
+        """What all listeners have heard since they were last asked, after the requests of one of them."""
+        last = batch[-1]
+        if counted:
+            for step in batch:
+                name = step.args[0].decode().lower()
+                self.calls[name] = self.calls.get(name, 0) + 1
+        self.word += 1
+        word = b"word:%d" % self.word
+        requests = [step.args for step in batch]
+        theirs, ours = (listeners.exchange(side.listeners, last.connection, requests, word) for side in (self.theirs, self.ours))
+        for n, (mine, other) in enumerate(zip(ours, theirs)):
+            if mine != other:
+                at = next((i for i, (a, b) in enumerate(zip(mine[1], other[1])) if a != b), min(len(mine[1]), len(other[1])))
+                mine, other = (("*", reply[1][at : at + 3]) for reply in (mine, other))
+                return [Mismatch(last, f"listener {n} hears", mine, other)]
+        return []
 
     def full_scan(self, step):
         results = []
@@ -408,7 +431,7 @@ def run(pair, judge, chosen):
                     continue
                 told.add(mismatch.signature)
                 before = time.monotonic()
-                whole = batch if batch[0].name == "waiting" else batch[: cut + 1]
+                whole = batch if batch[0].name in ("waiting", "listen") else batch[: cut + 1]
                 report(pair, settings, history + whole, mismatch, number, chosen)
                 spent += time.monotonic() - before
                 told |= {mismatch.signature}
@@ -444,7 +467,7 @@ def replay(pair, settings, steps):
         found = pair.execute(batch)
         if any(mismatch.why in ("crash", "no answer") for mismatch in found):
             return found
-    return [mismatch for mismatch in found if mismatch.step.args == steps[-1].args or batch[0].name == "waiting"]
+    return [mismatch for mismatch in found if mismatch.step.args == steps[-1].args or batch[0].name in ("waiting", "listen")]
 
 
 def report(pair, settings, steps, mismatch, number, chosen):
@@ -480,7 +503,7 @@ def tell(reply):
 
 
 def line_of(step):
-    extra = "" if step.name not in ("check", "sleep", "full-scan", "waiting") else f"({step.name}) "
+    extra = "" if step.name not in ("check", "sleep", "full-scan", "waiting", "listen") else f"({step.name}) "
     return f"{step.connection}> {extra}" + " ".join(quoted(arg) for arg in step.args)
 
 

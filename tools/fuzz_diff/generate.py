@@ -8,6 +8,7 @@ chance whose effect stays. Replies play no part, so that a round can be made aga
 
 import random
 
+import listeners
 import values as v
 
 CONNECTIONS = 3
@@ -32,7 +33,7 @@ WEIGHTS = {
     "sadd": 6, "zadd": 6, "zincrby": 2, "xadd": 5, "xgroup|create": 2, "xreadgroup": 3, "setbit": 2, "bitfield": 3,
     "pfadd": 4, "geoadd": 4, "restore": 0.7, "sort": 3, "sort_ro": 2, "hello": 0.5, "command|getkeys": 2, "command|getkeysandflags": 2,
 }  # fmt: skip
-GROUP_WEIGHTS = {"connection": 0.25, "server": 0.15, "transactions": 0.1, "generic": 0.8}
+GROUP_WEIGHTS = {"connection": 0.25, "pubsub": 0.4, "server": 0.15, "transactions": 0.1, "generic": 0.8}
 # Mostly emptying commands among the elements' own are kept rarer than their number would make them.
 for emptying in "lpop rpop lmpop lrem ltrim spop srem zpopmin zpopmax zmpop hdel hgetdel zremrangebyrank zremrangebyscore zremrangebylex xtrim xdel xdelex".split():
     WEIGHTS[emptying] = 0.4
@@ -80,6 +81,9 @@ class Generator:
         self.seed = seed
         self.payloads = list(payloads)
         wanted = [c for c in commands if not families or c.group in families]
+        names = {c.name for c in commands}
+        # Replies are counted on the connections that these would go to; listeners.py has connections for them.
+        wanted = [c for c in wanted if not c.name.endswith("subscribe")]
         self.commands, weights = wanted, []
         by_group = {}
         for command in wanted:
@@ -92,12 +96,12 @@ class Generator:
         self.cumulative = []
         for weight in weights:
             self.cumulative.append((self.cumulative[-1] if self.cumulative else 0) + weight)
-        names = {c.name for c in commands}
         self.groups = sorted({c.group for c in wanted} & set(KEYS)) or ["string"]
         self.scans = [name for name in ("scan", "sscan", "hscan", "zscan") if name in names and (not families or name in {c.name for c in wanted})]
         self.transactions = {"multi", "exec", "watch", "discard"} <= names
         self.deadlines = "pexpire" in names
         self.queueable = [c for c in wanted if c.name not in NOT_QUEUED]
+        self.listening = "subscribe" in names and (not families or "pubsub" in families)
         self.blocking = names & {"blpop", "blmove", "bzpopmin", "xread", "blmpop"}
         self.names = names
 
@@ -136,6 +140,9 @@ class Generator:
             yield from self.handover(connection)
         elif chance < 0.15:
             yield [Step(connection, "check", [b"light"])]
+        elif chance < 0.23 and self.listening:
+            listener = self.pick(range(listeners.LISTENERS))
+            yield [Step(listener, "listen", request) for request in listeners.batch(self)]
         else:
             batch = []
             for _ in range(self.pick((1, 1, 1, 2, 5, 10, 30))):
@@ -502,6 +509,8 @@ class Generator:
 
 G = Generator
 SPECIAL = {
+    "channel": listeners.CHANNELS, "shardchannel": listeners.CHANNELS, ("pubsub", "pattern"): listeners.PATTERNS,
+    ("publish", "message"): listeners.MESSAGES, ("spublish", "message"): listeners.MESSAGES,
     "start": v.INDICES, "stop": v.INDICES, "end": v.INDICES, "index": v.INDICES, "count": v.COUNTS, "limit": v.COUNTS, "rank": v.COUNTS,
     "len": v.COUNTS, "num-matches": v.COUNTS, "maxlen": v.COUNTS, "min-match-len": v.COUNTS, "cursor": v.CURSORS,
     "offset": v.INDICES, ("setrange", "offset"): G.byte_offset, ("setbit", "offset"): G.bit_offset, ("getbit", "offset"): G.bit_offset,

@@ -4,7 +4,7 @@
 
 use crate::collections::bitop::{Source, combined_flat, combined_rope};
 use crate::collections::simd::combine::Combine;
-use crate::db::{ExpiryUpdate, Key};
+use crate::db::{ExpiryUpdate, Key, KeyEvent};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -85,8 +85,8 @@ fn bitop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         _ if len == 0 => {
             ctx.db.remove(to);
         }
-        Combined::Short(text) => ctx.db.entry(to).set_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear),
-        Combined::Long(rope) => ctx.db.entry(to).set_rope(rope, Spelling::Raw, ExpiryUpdate::Clear),
+        Combined::Short(text) => ctx.db.entry(to).set_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear, KeyEvent::SET),
+        Combined::Long(rope) => ctx.db.entry(to).set_rope(rope, Spelling::Raw, ExpiryUpdate::Clear, KeyEvent::SET),
     }
     ctx.reply.int(len as i64);
     Ok(())

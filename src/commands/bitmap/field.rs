@@ -3,7 +3,7 @@
 //! The whole request is understood before anything of it is done; then the string is made long enough for the farthest
 //! write, and the operations follow one another.
 
-use super::{bit_offset, keep_raw, read_at};
+use super::{SETBIT_EVENT, bit_offset, keep_raw, read_at};
 use crate::db::KeySlot;
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
@@ -311,8 +311,8 @@ fn text<'s>(slot: &'s KeySlot<'_>) -> Result<StringRef<'s>, CommandError> {
 
 fn put(slot: KeySlot<'_>, at: usize, bytes: &[u8]) -> CommandResult {
     match slot {
-        KeySlot::Occupied(mut entry) => entry.write_at(at, bytes)?,
-        KeySlot::Vacant(place) => place.insert_at(at, bytes),
+        KeySlot::Occupied(mut entry) => entry.write_at(at, bytes, SETBIT_EVENT)?,
+        KeySlot::Vacant(place) => place.insert_at(at, bytes, SETBIT_EVENT),
     };
     Ok(())
 }

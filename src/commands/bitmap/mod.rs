@@ -17,7 +17,7 @@ mod field;
 mod single;
 
 use crate::config::Config;
-use crate::db::Occupied;
+use crate::db::{KeyEvent, Occupied};
 use crate::exec::error::CommandError;
 use crate::exec::spec::CommandSpec;
 use crate::types::contract::Encoding;
@@ -80,3 +80,5 @@ fn keep_raw(entry: &mut Occupied<'_>) {
         Err(_) => {}
     }
 }
+
+const SETBIT_EVENT: KeyEvent = KeyEvent::string("setbit");

@@ -1,6 +1,6 @@
 //! GETBIT and SETBIT: one bit.
 
-use super::{bit_offset, keep_raw, read_at};
+use super::{SETBIT_EVENT, bit_offset, keep_raw, read_at};
 use crate::db::KeySlot;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{CommandError, CommandResult};
@@ -63,14 +63,14 @@ fn setbit(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             let was = byte & mask(offset) != 0;
             if grows || was != on {
                 let byte = if on { byte | mask(offset) } else { byte & !mask(offset) };
-                entry.write_at(byte_at, &[byte])?;
+                entry.write_at(byte_at, &[byte], SETBIT_EVENT)?;
             } else {
                 keep_raw(&mut entry);
             }
             was
         }
         KeySlot::Vacant(place) => {
-            place.insert_at(byte_at, &[if on { mask(offset) } else { 0 }]);
+            place.insert_at(byte_at, &[if on { mask(offset) } else { 0 }], SETBIT_EVENT);
             false
         }
     };

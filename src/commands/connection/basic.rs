@@ -5,14 +5,14 @@ use crate::exec::args;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandResult};
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
-use crate::resp::Args;
+use crate::resp::{Args, Proto};
 
 pub(super) static PING: CommandSpec = CommandSpec {
     name: "ping",
     summary: "Answers PONG, or the argument given.",
     group: Group::Connection,
     arity: Arity::AtLeast(1),
-    flags: Flags::FAST.or(Flags::REPORTS_DISK_ERROR),
+    flags: Flags::FAST.or(Flags::REPORTS_DISK_ERROR).or(Flags::SUBSCRIBER_MODE),
     args: &[ArgSpec::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     handler: Handler::Admin(ping),
@@ -52,6 +52,7 @@ pub(super) static QUIT: CommandSpec = CommandSpec {
         .or(Flags::STALE)
         .or(Flags::FAST)
         .or(Flags::NO_AUTH)
+        .or(Flags::SUBSCRIBER_MODE)
         .or(Flags::ALLOW_BUSY),
     deprecated: Some(("7.2.0", "just closing the connection")),
     handler: Handler::Admin(quit),
@@ -70,16 +71,28 @@ pub(super) static RESET: CommandSpec = CommandSpec {
         .or(Flags::STALE)
         .or(Flags::FAST)
         .or(Flags::NO_AUTH)
+        .or(Flags::SUBSCRIBER_MODE)
         .or(Flags::ALLOW_BUSY),
     handler: Handler::Admin(reset),
     ..CommandSpec::BASE
 };
 
 fn ping(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    match args.len() {
-        1 => ctx.reply().simple("PONG"),
-        2 => ctx.reply().bulk(&args[1]),
+    let message = match args.len() {
+        1 => None,
+        2 => args.get(1),
         _ => return Err(error::wrong_arity("ping")),
+    };
+    if ctx.session.attention.has(Attention::SUBSCRIBER_MODE) {
+        let reply = ctx.reply();
+        reply.array(2);
+        reply.bulk(b"pong");
+        reply.bulk(message.unwrap_or_default());
+        return Ok(());
+    }
+    match message {
+        None => ctx.reply().simple("PONG"),
+        Some(message) => ctx.reply().bulk(message),
     }
     Ok(())
 }
@@ -116,7 +129,8 @@ fn reset(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     session.db = 0;
     session.about.name.clear();
     session.about.user = b"default".to_vec();
-    session.reset_protocol();
+    ctx.inst.unsubscribe_all(session);
+    session.set_protocol(Proto::Resp2);
     session.reply.simple("RESET");
     Ok(())
 }

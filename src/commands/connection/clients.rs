@@ -134,13 +134,25 @@ pub(super) fn push_line(inst: &Instance, client: Client<'_>, out: &mut String) {
     out.push('\n');
 }
 
-/// What CLIENT LIST TYPE and CLIENT KILL TYPE distinguish. Only normal clients exist yet.
+/// What CLIENT LIST TYPE and CLIENT KILL TYPE distinguish. There are no primaries yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Normal,
     Primary,
     Replica,
     Pubsub,
+}
+
+impl Kind {
+    fn has(self, client: Client<'_>) -> bool {
+        let is_replica = client.session.attention.has(Attention::REPLICA);
+        match self {
+            Kind::Normal => !is_replica && !client.session.is_subscriber(),
+            Kind::Pubsub => !is_replica && client.session.is_subscriber(),
+            Kind::Replica => is_replica,
+            Kind::Primary => false,
+        }
+    }
 }
 
 fn kind(word: &[u8]) -> Result<Kind, CommandError> {
@@ -161,10 +173,10 @@ fn kind(word: &[u8]) -> Result<Kind, CommandError> {
 
 fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut only: Option<HashSet<ClientId>> = None;
-    let mut nobody = false;
+    let mut of_kind = None;
     match args.get(2) {
         None => {}
-        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"type") => nobody = kind(&args[3])? != Kind::Normal,
+        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"type") => of_kind = Some(kind(&args[3])?),
         Some(word) if args.len() > 3 && word.eq_ignore_ascii_case(b"id") => {
             let ids: Option<Vec<i64>> = args.iter().skip(3).map(num::parse_i64).collect();
             let ids = ids.ok_or(CommandError::fixed("ERR Invalid client ID"))?;
@@ -174,13 +186,12 @@ fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(error::SYNTAX),
     }
     let mut lines = String::new();
-    if !nobody {
-        let mut all: Vec<Client<'_>> = ctx.inst.clients.iter().chain(ctx.caller()).collect();
-        all.sort_by_key(|client| client.session.id);
-        all.retain(|client| only.as_ref().is_none_or(|ids| ids.contains(&client.session.id)));
-        for client in all {
-            push_line(ctx.inst, client, &mut lines);
-        }
+    let mut all: Vec<Client<'_>> = ctx.inst.clients.iter().chain(ctx.caller()).collect();
+    all.sort_by_key(|client| client.session.id);
+    all.retain(|client| only.as_ref().is_none_or(|ids| ids.contains(&client.session.id)));
+    all.retain(|client| of_kind.is_none_or(|kind| kind.has(*client)));
+    for client in all {
+        push_line(ctx.inst, client, &mut lines);
     }
     ctx.reply().verbatim("txt", lines.as_bytes());
     Ok(())
@@ -248,7 +259,7 @@ impl<'a> Filter<'a> {
             && self.addr.is_none_or(|a| connection.addr.as_bytes() == a)
             && self.laddr.is_none_or(|a| connection.laddr.as_bytes() == a)
             && self.user.is_none_or(|u| session.about.user == u)
-            && self.kind.is_none_or(|k| k == Kind::Normal)
+            && self.kind.is_none_or(|kind| kind.has(client))
             && self.older_than_s.is_none_or(|s| (now_ms - connection.created_ms) / 1000 >= s)
     }
 }
@@ -339,6 +350,10 @@ fn client_unblock(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(CommandError::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
+    // What was published before goes before the answer to the client that waits.
+    if !ctx.origin.is_exec() {
+        ctx.inst.deliver(Some(ctx.session));
+    }
     let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(ctx.host, id, end));
     ctx.reply().int(i64::from(woken));
     Ok(())

@@ -129,7 +129,7 @@ fn hello(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if let Some(name) = name {
         ctx.session.about.name = name.to_vec();
     }
-    ctx.session.reply.proto = proto;
+    ctx.session.set_protocol(proto);
     let id = ctx.session.id as i64;
     let version = ctx.inst.config.server.redis_version.clone();
     let reply = ctx.reply();

@@ -109,11 +109,21 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let value = read(payload, ctx.log, &mut slot.maker())?;
     let from = if options.absolute { 0 } else { now_ms };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
+    let is_past = deadline.is_some_and(|at| at <= now_ms);
+    let replaces = slot.get().is_some();
     match slot {
         // What would expire at once is not stored, but what it replaces is gone.
-        KeySlot::Occupied(entry) if deadline.is_some_and(|at| at <= now_ms) => entry.remove(),
-        KeySlot::Vacant(_) if deadline.is_some_and(|at| at <= now_ms) => {}
+        KeySlot::Occupied(entry) if is_past => entry.remove(),
+        KeySlot::Vacant(_) if is_past => {}
         slot => slot.restore(value, deadline, options.access),
+    }
+    if is_past && replaces {
+        ctx.db.propagate_expiry(key);
+    } else if let Some(deadline) = deadline.filter(|_| !options.absolute && ctx.db.propagates()) {
+        let deadline = deadline.to_string();
+        let command = args.iter().take(2).chain([deadline.as_bytes()]).chain(args.skip(3).iter());
+        let command: Vec<&[u8]> = command.chain([&b"ABSTTL"[..]]).collect();
+        ctx.db.propagate(&command);
     }
     ctx.reply.ok();
     Ok(())

@@ -155,9 +155,10 @@ fn set_deadline(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> Comm
     let deadline = unit.deadline_ms(int(&args[2])?, now_ms);
     let deadline = deadline.ok_or_else(|| error::invalid_expire(&ctx.command.full_name))?;
     let key = ctx.key(args, 1);
+    let is_past = deadline <= now_ms;
     let done = match ctx.db.entry(key) {
         KeySlot::Occupied(mut entry) if conditions.hold(entry.expiry_ms(), deadline) => {
-            if deadline <= now_ms {
+            if is_past {
                 entry.remove();
             } else {
                 entry.set_expiry(Some(deadline));
@@ -166,6 +167,16 @@ fn set_deadline(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> Comm
         }
         KeySlot::Occupied(_) | KeySlot::Vacant(_) => false,
     };
+    if done && ctx.db.propagates() {
+        if is_past {
+            ctx.db.propagate_expiry(key);
+        } else {
+            let deadline = deadline.to_string();
+            let command: [&[u8]; 3] = [b"PEXPIREAT", key.bytes, deadline.as_bytes()];
+            let command: Vec<&[u8]> = command.into_iter().chain(args.skip(3).iter()).collect();
+            ctx.db.propagate(&command);
+        }
+    }
     ctx.reply.int(i64::from(done));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What lies within an area: found, brought into order, replied or stored.
 
+use crate::db::KeyEvent;
 use std::ops::ControlFlow;
 
 use super::places::reply_place;
@@ -30,6 +31,8 @@ pub(super) struct Wish {
     pub distances: bool,
     pub numbers: bool,
     pub places: bool,
+    /// What subscribers are told of a stored result.
+    pub event: &'static str,
     /// The stored scores are distances.
     pub store_distances: bool,
     /// Metres of the unit that distances are told in.
@@ -118,7 +121,7 @@ pub(super) fn store(ctx: &mut DataCtx<'_>, to: &[u8], found: Vec<Found>, wish: &
         let score = |one: &Found| if wish.store_distances { one.metres / wish.metres } else { one.score };
         let mut pairs: Vec<(f64, Vec<u8>)> = found.into_iter().map(|one| (score(&one), one.member)).collect();
         let set = NewZset::of(&mut ctx.db.maker(), &mut pairs);
-        ctx.db.entry(to).set_value(NewValue::Zset(set));
+        ctx.db.entry(to).set_value(NewValue::Zset(set), KeyEvent::zset(wish.event));
     }
     ctx.reply.int(count as i64);
 }

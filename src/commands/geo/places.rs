@@ -1,7 +1,7 @@
 //! GEOADD, GEOPOS, GEODIST, GEOHASH: places by their names.
 
 use super::{UNIT, place, place_of, push_distance, unit};
-use crate::db::KeySlot;
+use crate::db::{KeyEvent, KeySlot};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -72,6 +72,18 @@ pub(super) static GEOHASH: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
+/// Elsewhere the places are members of a sorted set, and come there as such.
+fn propagate(ctx: &mut DataCtx<'_>, args: Args<'_>, first: usize) {
+    let scores = (first..args.len()).step_by(3).map(|at| place(&args[at], &args[at + 1]).map_or(0, Place::encode));
+    let scores: Vec<String> = scores.map(|score| score.to_string()).collect();
+    let mut command: Vec<&[u8]> = vec![b"ZADD", &args[1]];
+    command.extend((2..first).map(|at| &args[at]));
+    for (score, at) in scores.iter().zip((first + 2..).step_by(3)) {
+        command.extend([score.as_bytes(), &args[at]]);
+    }
+    ctx.db.propagate(&command);
+}
+
 fn geoadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut rule = AddRule::default();
     let mut count_moved = false;
@@ -119,7 +131,10 @@ fn geoadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         }
     }
     if new + moved > 0 {
-        entry.changed(new + moved);
+        entry.changed(new + moved, KeyEvent::zset("zadd"));
+    }
+    if new + moved > 0 && ctx.db.propagates() {
+        propagate(ctx, args, first);
     }
     ctx.reply.int((new + if count_moved { moved } else { 0 }) as i64);
     Ok(())

@@ -345,6 +345,7 @@ fn run(ctx: &mut DataCtx<'_>, args: Args<'_>, form: Form) -> CommandResult {
         return Err(CommandError::fixed("ERR the ANY argument requires COUNT argument"));
     }
     let mut wish = asked.wish;
+    wish.event = if form == Form::SearchStore { "geosearchstore" } else { "georadiusstore" };
     wish.count = (asked.count > 0).then_some(asked.count as usize);
     wish.stop_early = asked.any;
     if wish.count.is_some() && wish.order == Order::None && !asked.any {

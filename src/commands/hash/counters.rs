@@ -1,6 +1,7 @@
 //! Fields that count: HINCRBY, HINCRBYFLOAT. A field keeps its deadline; one whose time is over begins anew, without.
 
 use super::fields::open;
+use crate::db::KeyEvent;
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -43,11 +44,11 @@ const VALUE_NOT_FLOAT: CommandError = CommandError::fixed("ERR hash value is not
 const NAN_OR_INFINITY: CommandError = CommandError::fixed("ERR value is NaN or Infinity");
 
 /// Stores what was counted. The field keeps its deadline, if it has time left.
-fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, text: &[u8], lives: bool) -> CommandResult {
+fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, text: &[u8], lives: bool, event: KeyEvent) -> CommandResult {
     let key = ctx.key(args, 1);
     let mut place = open(&mut ctx.db, key, args.skip(args.len()))?;
     place.edit_hash(|place| hash::set(place, &args[2], text, lives));
-    place.changed(1);
+    place.changed(1, event);
     Ok(())
 }
 
@@ -65,7 +66,7 @@ fn hincrby(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let sum = old.checked_add(delta).ok_or(error::OVERFLOW)?;
     let mut text = Vec::with_capacity(20);
     num::push_i64(&mut text, sum);
-    store(ctx, args, &text, lives)?;
+    store(ctx, args, &text, lives, KeyEvent::hash("hincrby"))?;
     ctx.reply.int(sum);
     Ok(())
 }
@@ -96,7 +97,9 @@ fn hincrbyfloat(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let mut text = Vec::with_capacity(32);
     sum.push_human(&mut text);
-    store(ctx, args, &text, lives)?;
+    store(ctx, args, &text, lives, KeyEvent::hash("hincrbyfloat"))?;
+    // Elsewhere the sum might be another one; a deadline stays there, too.
+    ctx.db.propagate(&[b"HSETEX", &args[1], b"KEEPTTL", b"FIELDS", b"1", &args[2], &text]);
     ctx.reply.bulk(&text);
     Ok(())
 }

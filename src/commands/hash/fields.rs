@@ -3,7 +3,7 @@
 //! A reader that meets a field whose time is over deletes it, as Redis does; a writer treats it as there (HSET, HDEL) or
 //! as missing (HSETNX), as Redis does, too. It is gone by itself a moment later anyway.
 
-use super::{remove_if_empty, reply_item};
+use super::{HDEL_EVENT, HSET_EVENT, reply_item};
 use crate::db::{DbMut, Key, KeySlot, Occupied};
 use crate::exec::args::ELEMENTS_AHEAD;
 use crate::exec::ctx::DataCtx;
@@ -180,7 +180,7 @@ fn set_all(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<usize, CommandError>
         let each = (0..pairs.len()).step_by(2);
         each.filter(|&i| hash::set(place, &pairs[i], &pairs[i + 1], false)).count()
     });
-    place.changed(pairs.len() / 2);
+    place.changed(pairs.len() / 2, HSET_EVENT);
     Ok(new)
 }
 
@@ -207,7 +207,7 @@ fn hsetnx(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if !known {
         let mut place = open(&mut ctx.db, key, args.skip(2))?;
         place.edit_hash(|place| hash::set(place, &args[2], &args[3], false));
-        place.changed(1);
+        place.changed(1, HSET_EVENT);
     }
     ctx.reply.int(i64::from(!known));
     Ok(())
@@ -227,7 +227,7 @@ fn with_field<R>(
         None => None,
     };
     if field.is_some_and(|field| field.is_expired(now_ms)) {
-        ctx.db.delete_expired_field(key, &args[2]);
+        ctx.db.delete_expired_among(key, std::iter::once(&args[2]));
         return Ok(f(ctx.reply, None));
     }
     Ok(f(ctx.reply, field))
@@ -264,8 +264,8 @@ fn hmget(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             None => ctx.reply.null(),
         }
     }
-    for i in expired {
-        ctx.db.delete_expired_field(key, &args[i]);
+    if !expired.is_empty() {
+        ctx.db.delete_expired_among(key, expired.into_iter().map(|i| &args[i]));
     }
     Ok(())
 }
@@ -289,11 +289,8 @@ fn hdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
                 }
             }
         });
-        if left == 0 {
-            place.changed(removed - 1);
-            remove_if_empty(place);
-        } else if removed > 0 {
-            place.changed(removed);
+        if removed > 0 {
+            place.removed(removed, HDEL_EVENT);
         }
     }
     ctx.reply.int(removed as i64);

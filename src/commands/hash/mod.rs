@@ -35,7 +35,7 @@ mod random;
 mod ttl;
 
 use crate::collections::listpack::Item;
-use crate::db::Occupied;
+use crate::db::{KeyEvent, Occupied};
 use crate::exec::error::CommandError;
 use crate::exec::spec::CommandSpec;
 use crate::resp::{Args, Reply};
@@ -86,6 +86,11 @@ fn remove_if_empty(place: Occupied<'_>) {
         place.remove();
     }
 }
+
+const HSET_EVENT: KeyEvent = KeyEvent::hash("hset");
+const HDEL_EVENT: KeyEvent = KeyEvent::hash("hdel");
+const HEXPIRE_EVENT: KeyEvent = KeyEvent::hash("hexpire");
+const HPERSIST_EVENT: KeyEvent = KeyEvent::hash("hpersist");
 
 const NO_FIELDS_WORD: CommandError =
     CommandError::fixed("ERR Mandatory argument FIELDS is missing or not at the right position");

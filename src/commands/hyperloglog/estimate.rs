@@ -1,6 +1,6 @@
 //! PFADD, PFCOUNT, PFMERGE.
 
-use super::{CORRUPT, read, store};
+use super::{CORRUPT, PFADD_EVENT, read, store};
 use crate::collections::hyperloglog::{self as hll, Form};
 use crate::db::{ExpiryUpdate, KeySlot};
 use crate::exec::ctx::DataCtx;
@@ -83,7 +83,7 @@ fn pfadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
                 }
             }
             if updated > 0 {
-                entry.changed(updated);
+                entry.changed(updated, PFADD_EVENT);
             }
             updated
         }
@@ -93,7 +93,7 @@ fn pfadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
                 hll::add(&mut text, seen, sparse_max)?;
             }
             hll::forget_count(&mut text);
-            place.insert_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear);
+            place.insert_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear, PFADD_EVENT);
             1
         }
     };
@@ -125,7 +125,7 @@ fn pfcount(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             let count = hll::count(text)?;
             if let KeySlot::Occupied(mut entry) = ctx.db.entry(key) {
                 hll::cache_count(entry.bytes_mut().ok_or(CORRUPT)?, count);
-                entry.changed(1);
+                entry.changed_quietly(1);
             }
             count
         }
@@ -160,9 +160,9 @@ fn pfmerge(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     match slot {
         KeySlot::Occupied(mut entry) => {
             store(&mut entry, &text);
-            entry.changed(1);
+            entry.changed(1, PFADD_EVENT);
         }
-        KeySlot::Vacant(place) => place.insert_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear),
+        KeySlot::Vacant(place) => place.insert_bytes(&text, Spelling::Raw, ExpiryUpdate::Clear, PFADD_EVENT),
     }
     ctx.reply.ok();
     Ok(())

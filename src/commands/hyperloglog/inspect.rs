@@ -58,7 +58,7 @@ fn pfdebug(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         let converted = hll::to_dense(&mut text)?;
         if converted {
             store(&mut entry, &text);
-            entry.changed(1);
+            entry.changed_quietly(1);
         }
         if is("todense") {
             ctx.reply.int(i64::from(converted));

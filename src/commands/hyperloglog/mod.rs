@@ -13,6 +13,7 @@ mod estimate;
 mod inspect;
 
 use crate::collections::hyperloglog::{self, Corrupt, Form};
+use crate::db::KeyEvent;
 use crate::dict::Payload;
 use crate::exec::error::CommandError;
 use crate::exec::spec::CommandSpec;
@@ -51,3 +52,5 @@ fn read(value: StringRef<'_>) -> Result<(&[u8], Form), CommandError> {
 fn store(entry: &mut impl Place, text: &[u8]) {
     entry.store(Encoding::Raw, Payload::Bytes(text));
 }
+
+const PFADD_EVENT: KeyEvent = KeyEvent::string("pfadd");

@@ -5,7 +5,7 @@
 
 use super::ends::{Several, pop_into};
 use super::moves::move_element;
-use super::side_of;
+use super::{pop_name, side_name, side_of};
 use crate::blocking::{Progress, Wait, WaitFor};
 use crate::db::Key;
 use crate::exec::args::timeout_seconds;
@@ -130,6 +130,7 @@ fn pop_or_wait(ctx: &mut DataCtx<'_>, args: Args<'_>, side: Side) -> Result<Prog
             reply.bulk(key.bytes);
         };
         if pop_into(ctx, key, side, 1, open)? {
+            ctx.db.propagate(&[pop_name(side), key.bytes]);
             return Ok(Progress::Done);
         }
     }
@@ -165,6 +166,11 @@ fn move_or_wait(
     timeout: Option<Duration>,
 ) -> Result<Progress, CommandError> {
     if move_element(ctx, source, target, from, to)? {
+        if ctx.command.spec.name == BRPOPLPUSH.name {
+            ctx.db.propagate(&[b"RPOPLPUSH", source.bytes, target.bytes]);
+        } else {
+            ctx.db.propagate(&[b"LMOVE", source.bytes, target.bytes, side_name(from), side_name(to)]);
+        }
         return Ok(Progress::Done);
     }
     Ok(Wait::on(WaitFor::List, [source.bytes], timeout).or_null_bulk().blocked())

@@ -1,6 +1,6 @@
 //! The two ends of one list: LPUSH and RPUSH, which make it, LPUSHX and RPUSHX, which do not, LPOP, RPOP, LMPOP.
 
-use super::{reply_item, side_of};
+use super::{pop_name, popped, pushed, reply_item, side_of};
 use crate::db::{Key, KeySlot, Vacant};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
@@ -141,7 +141,7 @@ fn push(ctx: &mut DataCtx<'_>, args: Args<'_>, side: Side, make: bool) -> Comman
                 1 => list::push(place, side, std::iter::once(Item::of(&elements[0])), true),
                 _ => list::push(place, side, elements.iter().map(Item::of), true),
             }
-            place.changed(elements.len());
+            place.changed(elements.len(), pushed(side));
             place.get().list()?.len()
         }
         KeySlot::Vacant(_) if !make => 0,
@@ -165,7 +165,7 @@ pub(super) fn make_list<'v>(
     changes: usize,
 ) {
     let list = NewList::pushed(items, side, &mut place.maker());
-    place.insert_value(NewValue::List(list)).changed(changes);
+    place.insert_value(NewValue::List(list)).changed(changes, pushed(side));
 }
 
 fn lpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -228,11 +228,10 @@ pub(super) fn pop_into(
     if count == len {
         let start = if side == Side::Head { 0 } else { len - 1 };
         list.take(start, side == Side::Tail, count, |item| reply_item(reply, item));
-        place.changed(count - 1);
-        place.remove();
+        place.emptied(count, popped(side));
     } else {
         list::pop(&mut place, side, count, |item| reply_item(reply, item));
-        place.changed(count);
+        place.changed(count, popped(side));
     }
     Ok(true)
 }
@@ -277,12 +276,15 @@ impl Several {
     pub fn pop(&self, ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<bool, CommandError> {
         for at in self.keys.clone() {
             let key = ctx.key(args, at);
+            let mut taken = 0;
             let open = |reply: &mut Reply, count: usize| {
+                taken = count;
                 reply.array(2);
                 reply.bulk(key.bytes);
                 reply.array(count);
             };
             if pop_into(ctx, key, self.side, self.count, open)? {
+                ctx.db.propagate(&[pop_name(self.side), key.bytes, taken.to_string().as_bytes()]);
                 return Ok(true);
             }
         }

@@ -27,6 +27,7 @@ mod ends;
 mod inside;
 mod moves;
 
+use crate::db::KeyEvent;
 use crate::exec::error::{self, CommandError};
 use crate::exec::spec::CommandSpec;
 use crate::resp::Reply;
@@ -74,4 +75,24 @@ fn reply_item(reply: &mut Reply, item: Item<'_>) {
         Item::Int(n) => reply.bulk_int(n),
         Item::Bytes(text) => reply.bulk(text),
     }
+}
+
+/// The event of elements that came to one end.
+fn pushed(side: Side) -> KeyEvent {
+    KeyEvent::list(if side == Side::Head { "lpush" } else { "rpush" })
+}
+
+/// The event of elements that were taken from one end.
+fn popped(side: Side) -> KeyEvent {
+    KeyEvent::list(if side == Side::Head { "lpop" } else { "rpop" })
+}
+
+/// The command that takes elements from one end.
+fn pop_name(side: Side) -> &'static [u8] {
+    if side == Side::Head { b"LPOP" } else { b"RPOP" }
+}
+
+/// How a command calls an end.
+fn side_name(side: Side) -> &'static [u8] {
+    if side == Side::Head { b"LEFT" } else { b"RIGHT" }
 }

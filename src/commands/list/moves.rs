@@ -1,8 +1,8 @@
 //! An element from one list to another, or to the other end of the same: LMOVE, RPOPLPUSH.
 
 use super::ends::make_list;
-use super::{reply_item, side_of};
-use crate::db::{Key, KeySlot};
+use super::{popped, pushed, reply_item, side_of};
+use crate::db::{Key, KeyEvent, KeySlot};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -92,20 +92,28 @@ pub(super) fn move_element(
     };
     if same {
         list::rotate(&mut place, from, to, |item| reply_item(ctx.reply, item));
-        place.changed(1);
+        place.changed_quietly(1);
+        place.notify(pushed(to));
+        place.notify(popped(from));
         return Ok(true);
     }
     let list = place.get().list()?;
-    if list.len() > 1 {
+    let is_last = list.len() == 1;
+    if !is_last {
         list::pop(&mut place, from, 1, &mut keep);
-        place.changed(1);
+        place.changed_quietly(1);
     } else {
         list.take(0, false, 1, &mut keep);
-        place.remove();
+        place.remove_quietly();
     }
     let item = number.map_or(Item::Bytes(&text), Item::Int);
     reply_item(ctx.reply, item);
     put(ctx, target, item, to);
+    // Subscribers are told of the arrival first, as by Redis.
+    ctx.db.notify(source, popped(from));
+    if is_last {
+        ctx.db.notify(source, KeyEvent::DEL);
+    }
     Ok(true)
 }
 
@@ -115,7 +123,7 @@ fn put(ctx: &mut DataCtx<'_>, target: Key<'_>, item: Item<'_>, side: Side) {
     match ctx.db.entry(target) {
         KeySlot::Occupied(mut place) => {
             list::push(&mut place, side, one, false);
-            place.changed(0);
+            place.changed(0, pushed(side));
         }
         KeySlot::Vacant(place) => make_list(place, one, side, 0),
     }

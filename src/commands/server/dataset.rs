@@ -104,12 +104,12 @@ fn flush_mode(ctx: &AdminCtx<'_>, args: Args<'_>) -> Result<FlushMode, CommandEr
 fn flushdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let mode = flush_mode(ctx, args)?;
     let db = ctx.session.db as usize;
-    Ok(flush(ctx, mode, db..db + 1))
+    Ok(flush(ctx, args, mode, db..db + 1))
 }
 
 /// Removes all keys of these databases. Where SYNC would keep everybody waiting for the memory to be freed, only the
 /// client that asked for it waits; in a transaction nobody can, but all do.
-fn flush(ctx: &mut AdminCtx<'_>, mode: FlushMode, dbs: Range<usize>) -> Progress {
+fn flush(ctx: &mut AdminCtx<'_>, args: Args<'_>, mode: FlushMode, dbs: Range<usize>) -> Progress {
     let AdminCtx { inst, session, host, origin, .. } = ctx;
     let long = mode == FlushMode::Sync && dbs.clone().any(|db| inst.keyspace.takes_long_to_free(db));
     let waits = long && origin.may_block();
@@ -117,6 +117,8 @@ fn flush(ctx: &mut AdminCtx<'_>, mode: FlushMode, dbs: Range<usize>) -> Progress
     for db in dbs {
         inst.keyspace.flush_db(db, mode, inst.now_ms);
     }
+    // Also of what was empty: a copy may not be.
+    inst.keyspace.propagate_always(session.db as usize, args.iter());
     if waits {
         inst.keyspace.when_freed(host.when_freed(session.id));
         return Wait::for_memory().blocked();
@@ -130,7 +132,7 @@ fn flush(ctx: &mut AdminCtx<'_>, mode: FlushMode, dbs: Range<usize>) -> Progress
 fn flushall(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let mode = flush_mode(ctx, args)?;
     let dbs = 0..ctx.inst.keyspace.databases();
-    let progress = flush(ctx, mode, dbs);
+    let progress = flush(ctx, args, mode, dbs);
     ctx.inst.after_flushall();
     Ok(progress)
 }

@@ -24,6 +24,7 @@ mod lolwut;
 mod memory;
 mod observe;
 mod persistence;
+mod replication;
 mod role;
 
 use crate::exec::spec::CommandSpec;
@@ -48,4 +49,7 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &persistence::LASTSAVE,
     &persistence::SHUTDOWN,
     &role::ROLE,
+    &replication::SYNC,
+    &replication::PSYNC,
+    &replication::REPLCONF,
 ];

@@ -2,6 +2,7 @@
 
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::CommandResult;
+use crate::exec::replication::{Replica, State};
 use crate::exec::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 
@@ -17,12 +18,21 @@ pub(super) static ROLE: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
-/// A primary without replicas, whose history has no offset because nobody reads it.
+/// A primary: its offset, and of each replica the address, the port and the offset that it has.
 fn role(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let reply = ctx.reply();
+    let AdminCtx { inst, session, .. } = ctx;
+    let follows = |replica: &&Replica| matches!(replica.state, State::Follows { .. });
+    let replicas: Vec<&Replica> = inst.replication.replicas.iter().filter(follows).collect();
+    let reply = &mut session.reply;
     reply.array(3);
     reply.bulk(b"master");
-    reply.int(0);
-    reply.array(0);
+    reply.int(inst.replication.feed.end() as i64);
+    reply.array(replicas.len());
+    for replica in replicas {
+        reply.array(3);
+        reply.bulk(&replica.address(&inst.clients));
+        reply.bulk(replica.facts.port.to_string().as_bytes());
+        reply.bulk(replica.acknowledged.to_string().as_bytes());
+    }
     Ok(())
 }

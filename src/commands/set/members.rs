@@ -1,12 +1,14 @@
 //! Members one by one: SADD, SREM, SMOVE, SCARD, SISMEMBER, SMISMEMBER, SMEMBERS, SSCAN.
 
-use super::reply_member;
+use super::{reply_member, reply_set};
+use crate::blocking::Progress;
 use crate::collections::listpack::Item;
-use crate::db::{KeySlot, Vacant};
+use crate::db::{KeyEvent, KeySlot, Readable, Vacant};
 use crate::exec::args::ELEMENTS_AHEAD;
-use crate::exec::ctx::DataCtx;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::cursor::{self, Filter, Knows};
 use crate::exec::error::CommandResult;
+use crate::exec::long_read::{Pace, When};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::TypeName;
@@ -106,7 +108,7 @@ pub(super) static SMEMBERS: CommandSpec = CommandSpec {
     keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key")],
     tips: &["nondeterministic_output_order"],
-    handler: Handler::Data(smembers),
+    handler: Handler::Read { now: smembers, past: smembers },
     ..CommandSpec::BASE
 };
 
@@ -130,6 +132,9 @@ pub(super) static SSCAN: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
+const SADD_EVENT: KeyEvent = KeyEvent::set("sadd");
+const SREM_EVENT: KeyEvent = KeyEvent::set("srem");
+
 fn sadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let mut slot = ctx.db.entry(key);
@@ -142,7 +147,7 @@ fn sadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             }
             let added = args.skip(2).iter().filter(|member| set::add(place, member)).count();
             if added > 0 {
-                place.changed(added);
+                place.changed(added, SADD_EVENT);
             }
             added
         }
@@ -160,7 +165,7 @@ fn make(mut place: Vacant<'_>, members: Args<'_>) -> usize {
     let maker = &mut place.maker();
     let mut set = NewSet::for_members(&members[0], members.len(), maker);
     let added = members.iter().filter(|member| set.add(Item::of(member), maker)).count();
-    place.insert_value(NewValue::Set(set)).changed(added);
+    place.insert_value(NewValue::Set(set)).changed(added, SADD_EVENT);
     added
 }
 
@@ -181,11 +186,8 @@ fn srem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
                 }
             }
         }
-        if left == 0 {
-            place.changed(removed - 1);
-            place.remove();
-        } else if removed > 0 {
-            place.changed(removed);
+        if removed > 0 {
+            place.removed(removed, SREM_EVENT);
         }
     }
     ctx.reply.int(removed as i64);
@@ -205,16 +207,12 @@ fn smove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if is_member && from.bytes != to.bytes {
         if let KeySlot::Occupied(mut place) = ctx.db.entry(from) {
             set::remove(&mut place, member);
-            if place.get().set()?.is_empty() {
-                place.remove();
-            } else {
-                place.changed(1);
-            }
+            place.removed(1, SREM_EVENT);
         }
         match ctx.db.entry(to) {
             KeySlot::Occupied(mut place) => {
                 if set::add(&mut place, member) {
-                    place.changed(1);
+                    place.changed(1, SADD_EVENT);
                 }
             }
             KeySlot::Vacant(place) => {
@@ -256,17 +254,18 @@ fn smismember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn smembers(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn smembers<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     let key = ctx.key(args, 1);
-    match ctx.db.lookup_read(key) {
-        Some(entry) => {
-            let set = entry.set()?;
-            ctx.reply.set(set.len());
-            set.iter().for_each(|member| reply_member(ctx.reply, member));
-        }
-        None => ctx.reply.set(0),
+    let Some(entry) = ctx.db.lookup_read(key) else {
+        ctx.reply.set(0);
+        return Ok(Progress::Done);
+    };
+    let set = entry.set()?;
+    if ctx.pace.is_long(set.len()) {
+        return Ok(Progress::long_read());
     }
-    Ok(())
+    reply_set(ctx.reply, set, &mut ctx.pace);
+    Ok(Progress::Done)
 }
 
 fn sscan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {

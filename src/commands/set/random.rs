@@ -4,7 +4,7 @@
 
 use super::reply_member;
 use crate::collections::listpack::Item;
-use crate::db::{KeySlot, Occupied};
+use crate::db::{Key, KeyEvent, KeySlot, Occupied};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -53,6 +53,8 @@ pub(super) static SRANDMEMBER: CommandSpec = CommandSpec {
 const COUNT_OUT_OF_RANGE: CommandError =
     CommandError::fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 
+const SPOP_EVENT: KeyEvent = KeyEvent::set("spop");
+
 fn spop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let count = match args.len() {
         2 => None,
@@ -60,6 +62,7 @@ fn spop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         _ => return Err(error::SYNTAX),
     };
     let (mut rng, key) = (ctx.db.random(), ctx.key(args, 1));
+    let names = ctx.db.propagates().then(Vec::new);
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
         if count.is_some() {
             ctx.reply.set(0)
@@ -69,38 +72,72 @@ fn spop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         return Ok(());
     };
     let len = place.get().set()?.len();
+    let mut popped = Popped { reply: ctx.reply, names };
     let Some(count) = count else {
-        set::pop_random(&mut place, &mut rng, |member| reply_member(ctx.reply, member));
-        if len == 1 {
-            place.remove()
-        } else {
-            place.changed(1)
-        }
+        set::pop_random(&mut place, &mut rng, |member| popped.push(member));
+        place.removed(1, SPOP_EVENT);
+        let names = popped.names;
+        propagate(ctx, key, names);
         return Ok(());
     };
     let count = count.min(len);
-    ctx.reply.set(count);
+    popped.reply.set(count);
     if count == len {
-        place.get().set()?.iter().for_each(|member| reply_member(ctx.reply, member));
-        place.changed(count - 1);
-        place.remove();
+        popped.names = None;
+        place.get().set()?.iter().for_each(|member| popped.push(member));
+        place.emptied(count, SPOP_EVENT);
+        ctx.db.propagate_removal(key);
     } else if count > 0 {
-        pop_some(&mut place, count, len - count, &mut rng, ctx.reply)?;
-        place.changed(count);
+        pop_some(&mut place, count, len - count, &mut rng, &mut popped)?;
+        place.changed(count, SPOP_EVENT);
+        let names = popped.names;
+        propagate(ctx, key, names);
     }
     Ok(())
 }
 
+/// Where members go that are popped: to the client, and to those who repeat it.
+struct Popped<'a> {
+    reply: &'a mut Reply,
+    /// Kept while somebody propagates.
+    names: Option<Vec<Vec<u8>>>,
+}
+
+impl Popped<'_> {
+    fn push(&mut self, member: Item<'_>) {
+        reply_member(self.reply, member);
+        if let Some(names) = &mut self.names {
+            names.push(member.to_vec());
+        }
+    }
+}
+
+/// Elsewhere the same members go: in several commands, if they are many.
+fn propagate(ctx: &mut DataCtx<'_>, key: Key<'_>, names: Option<Vec<Vec<u8>>>) {
+    for some in names.unwrap_or_default().chunks(MEMBERS_PROPAGATED_AT_ONCE) {
+        let command: Vec<&[u8]> = [b"SREM", key.bytes].into_iter().chain(some.iter().map(|name| &name[..])).collect();
+        ctx.db.propagate(&command);
+    }
+}
+
+const MEMBERS_PROPAGATED_AT_ONCE: usize = 1024;
+
 /// Pops members, but not all.
-fn pop_some(place: &mut Occupied<'_>, count: usize, left: usize, rng: &mut Rng, reply: &mut Reply) -> CommandResult {
+fn pop_some(
+    place: &mut Occupied<'_>,
+    count: usize,
+    left: usize,
+    rng: &mut Rng,
+    popped: &mut Popped<'_>,
+) -> CommandResult {
     let remains_large = left * REBUILD_BELOW > count || left as u64 > place.maker().limits.set_entries;
     if place.encoding() == Encoding::Hashtable && remains_large {
-        set::pop_many(place, count, rng, |member| reply_member(reply, member));
+        set::pop_many(place, count, rng, |member| popped.push(member));
         return Ok(());
     }
     if left * REBUILD_BELOW > count || place.encoding() == Encoding::Listpack {
         for _ in 0..count {
-            set::pop_random(place, rng, |member| reply_member(reply, member));
+            set::pop_random(place, rng, |member| popped.push(member));
         }
         return Ok(());
     }
@@ -109,7 +146,7 @@ fn pop_some(place: &mut Occupied<'_>, count: usize, left: usize, rng: &mut Rng, 
     for _ in 0..left {
         set::pop_random(place, rng, |member| rest.push(member.to_vec()));
     }
-    place.get().set()?.iter().for_each(|member| reply_member(reply, member));
+    place.get().set()?.iter().for_each(|member| popped.push(member));
     let integers = place.encoding() == Encoding::Intset;
     let maker = &mut place.maker();
     let mut set = if integers { NewSet::new() } else { NewSet::listpack() };

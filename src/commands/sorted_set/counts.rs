@@ -1,7 +1,7 @@
 //! ZCOUNT and ZLEXCOUNT count a part of a sorted set; ZREMRANGEBYRANK, BYSCORE and BYLEX remove it.
 
 use super::{BAD_MEMBERS, BAD_SCORES, zset_of};
-use crate::db::KeySlot;
+use crate::db::{KeyEvent, KeySlot};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::CommandResult;
@@ -98,20 +98,25 @@ fn zlexcount(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn zremrangebyrank(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let (start, stop) = (int(&args[2])?, int(&args[3])?);
-    remove(ctx, args, |set| ranks(start, stop, set.len()))
+    remove(ctx, args, KeyEvent::zset("zremrangebyrank"), |set| ranks(start, stop, set.len()))
 }
 
 fn zremrangebyscore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let range = ScoreRange::parse(&args[2], &args[3]).ok_or(BAD_SCORES)?;
-    remove(ctx, args, |set| set.ranks_of_scores(&range))
+    remove(ctx, args, KeyEvent::zset("zremrangebyscore"), |set| set.ranks_of_scores(&range))
 }
 
 fn zremrangebylex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let range = LexRange::parse(&args[2], &args[3]).ok_or(BAD_MEMBERS)?;
-    remove(ctx, args, |set| set.ranks_of_members(&range, false))
+    remove(ctx, args, KeyEvent::zset("zremrangebylex"), |set| set.ranks_of_members(&range, false))
 }
 
-fn remove(ctx: &mut DataCtx<'_>, args: Args<'_>, part: impl Fn(ZsetRef<'_>) -> Range<usize>) -> CommandResult {
+fn remove(
+    ctx: &mut DataCtx<'_>,
+    args: Args<'_>,
+    event: KeyEvent,
+    part: impl Fn(ZsetRef<'_>) -> Range<usize>,
+) -> CommandResult {
     let key = ctx.key(args, 1);
     let mut removed = 0;
     if let KeySlot::Occupied(mut entry) = ctx.db.entry(key) {
@@ -119,11 +124,10 @@ fn remove(ctx: &mut DataCtx<'_>, args: Args<'_>, part: impl Fn(ZsetRef<'_>) -> R
         let (len, ranks) = (set.len(), part(set));
         removed = ranks.len();
         if removed == len {
-            entry.changed(removed - 1);
-            entry.remove();
+            entry.emptied(removed, event);
         } else if removed > 0 {
             zset::remove_ranks(&mut entry, ranks);
-            entry.changed(removed);
+            entry.changed(removed, event);
         }
     }
     ctx.reply.int(removed as i64);

@@ -1,7 +1,7 @@
 //! One member at a time, and the set as a whole: ZADD, ZINCRBY, ZREM, ZCARD, ZSCORE, ZMSCORE, ZRANK, ZREVRANK, ZSCAN.
 
 use super::{reply_member, zset_of};
-use crate::db::KeySlot;
+use crate::db::{KeyEvent, KeySlot};
 use crate::exec::args::ELEMENTS_AHEAD;
 use crate::exec::ctx::DataCtx;
 use crate::exec::cursor::{self, Filter, Knows};
@@ -250,7 +250,7 @@ fn add(ctx: &mut DataCtx<'_>, args: Args<'_>, first: usize, rule: AddRule, count
         };
     }
     if new + moved > 0 {
-        entry.changed(new + moved);
+        entry.changed(new + moved, KeyEvent::zset(if rule.increment { "zincr" } else { "zadd" }));
     }
     if let Some(error) = failure {
         return Err(error);
@@ -280,11 +280,8 @@ fn zrem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
                 }
             }
         }
-        if left == 0 {
-            entry.changed(removed - 1);
-            entry.remove();
-        } else if removed > 0 {
-            entry.changed(removed);
+        if removed > 0 {
+            entry.removed(removed, KeyEvent::zset("zrem"));
         }
     }
     ctx.reply.int(removed as i64);

@@ -3,7 +3,7 @@
 use super::{reply_element, reply_member};
 use crate::blocking::{Progress, Wait, WaitFor};
 use crate::collections::listpack::Item;
-use crate::db::{Key, KeySlot};
+use crate::db::{Key, KeyEvent, KeySlot};
 use crate::exec::args;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -131,6 +131,7 @@ fn take(
     head: impl FnOnce(&mut Reply, usize),
     mut one: impl FnMut(&mut Reply, Item<'_>, f64),
 ) -> Result<bool, CommandError> {
+    let event = KeyEvent::zset(if end == End::First { "zpopmin" } else { "zpopmax" });
     let KeySlot::Occupied(mut entry) = ctx.db.entry(key) else { return Ok(false) };
     let reply = &mut *ctx.reply;
     let set = entry.get().zset()?;
@@ -139,19 +140,23 @@ fn take(
     head(reply, count);
     if count == 1 && len > 1 {
         zset::pop(&mut entry, end, |member, score| one(reply, member, score));
-        entry.changed(1);
+        entry.changed(1, event);
         return Ok(true);
     }
     let ranks = if end == End::First { 0..count } else { len - count..len };
     set.walk(ranks.clone(), end == End::Last, |member, score| one(reply, member, score));
     if count == len {
-        entry.changed(count - 1);
-        entry.remove();
+        entry.emptied(count, event);
     } else if count > 0 {
         zset::remove_ranks(&mut entry, ranks);
-        entry.changed(count);
+        entry.changed(count, event);
     }
     Ok(true)
+}
+
+/// The command that takes elements from one end.
+fn pop_name(end: End) -> &'static [u8] {
+    if end == End::First { b"ZPOPMIN" } else { b"ZPOPMAX" }
 }
 
 fn zpopmin(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -229,13 +234,16 @@ fn pop_many(
             reply.bulk(&args[at]);
             reply.array(taken);
         };
+        let mut taken = 0;
         let found = take(ctx, key, end, count, head, |reply, member, score| {
+            taken += 1;
             if reply.proto == Proto::Resp2 {
                 reply.array(2);
             }
             reply_element(reply, member, Some(score));
         })?;
         if found {
+            ctx.db.propagate(&[pop_name(end), key.bytes, taken.to_string().as_bytes()]);
             return Ok(true);
         }
     }
@@ -282,6 +290,7 @@ fn wait_and_pop(ctx: &mut DataCtx<'_>, args: Args<'_>, end: End) -> Result<Progr
             reply.double(score);
         })?;
         if found {
+            ctx.db.propagate(&[pop_name(end), key.bytes]);
             return Ok(Progress::Done);
         }
     }

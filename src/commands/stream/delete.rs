@@ -1,7 +1,7 @@
 //! XDELEX and XACKDEL: deleting entries with regard to the groups that know them.
 
 use super::{ids, stream_mut};
-use crate::db::KeySlot;
+use crate::db::{KeyEvent, KeySlot};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -154,7 +154,7 @@ fn delete(ctx: &mut DataCtx<'_>, args: Args<'_>, group: Option<&[u8]>, options_a
     }
     if changes > 0 {
         stream.find_first();
-        place.changed(changes);
+        place.changed(changes, KeyEvent::stream("xdel"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! XGROUP: consumer groups come, change and go.
 
-use super::{bad_subcommand, ids, no_group, stream_mut};
-use crate::db::{KeySlot, Occupied};
+use super::{CREATE_CONSUMER_EVENT, bad_subcommand, ids, no_group, stream_mut};
+use crate::db::{KeyEvent, KeySlot, Occupied};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{CommandError, CommandResult};
@@ -206,11 +206,7 @@ fn xgroup_create(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         debug_assert!(!is_new, "a new stream has no groups");
         return Err(BUSY_GROUP);
     }
-    if is_new {
-        place.changed(1);
-    } else {
-        place.changed_aside(1);
-    }
+    place.changed(1, KeyEvent::stream("xgroup-create"));
     ctx.reply.ok();
     Ok(())
 }
@@ -226,7 +222,7 @@ fn xgroup_setid(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     };
     group.entries_read = options.entries_read.map(|read| read.min(stream.facts().entries_added));
     stream.groups_mut(heap).update(heap, &args[3], &group);
-    place.changed_aside(1);
+    place.changed(1, KeyEvent::stream("xgroup-setid"));
     ctx.reply.ok();
     Ok(())
 }
@@ -238,7 +234,7 @@ fn xgroup_destroy(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let gone = stream.groups().is_some() && stream.groups_mut(heap).destroy_group(heap, &args[3]);
     if gone {
         // Consumers that wait in XREADGROUP are told.
-        place.changed_aside(1);
+        place.changed(1, KeyEvent::stream("xgroup-destroy"));
     }
     ctx.reply.int(i64::from(gone));
     Ok(())
@@ -251,7 +247,7 @@ fn xgroup_createconsumer(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult
     let (stream, heap) = stream_mut(&mut place);
     let is_new = stream.groups_mut(heap).create_consumer(heap, &group, &args[4], now_ms);
     if is_new {
-        place.changed_aside(1);
+        place.changed(1, CREATE_CONSUMER_EVENT);
     }
     ctx.reply.int(i64::from(is_new));
     Ok(())
@@ -263,7 +259,7 @@ fn xgroup_delconsumer(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let (stream, heap) = stream_mut(&mut place);
     let pending = stream.groups_mut(heap).delete_consumer(heap, &group, &args[4]);
     if pending.is_some() {
-        place.changed_aside(1);
+        place.changed(1, KeyEvent::stream("xgroup-delconsumer"));
     }
     ctx.reply.int(pending.unwrap_or(0) as i64);
     Ok(())

@@ -25,6 +25,7 @@
 //! | `claim.rs` | XCLAIM, XAUTOCLAIM |
 //! | `group.rs` | XGROUP |
 //! | `info.rs` | XINFO |
+//! | `propagation.rs` | what reads and claims become elsewhere |
 //! | `ids.rs` | ids among arguments |
 //! | `replies.rs` | ids and entries in replies |
 //!
@@ -39,13 +40,14 @@ mod group;
 mod ids;
 mod info;
 mod pending;
+mod propagation;
 mod range;
 mod read;
 mod remove;
 mod replies;
 
 use crate::cow::Heap;
-use crate::db::{Key, Occupied};
+use crate::db::{Key, KeyEvent, Occupied};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{CommandError, until_nul};
 use crate::exec::spec::CommandSpec;
@@ -73,6 +75,8 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &info::XINFO,
 ];
 
+const CREATE_CONSUMER_EVENT: KeyEvent = KeyEvent::stream("xgroup-createconsumer");
+
 /// The stream in a place that is known to hold one, to be changed.
 #[inline]
 fn stream_mut<'o>(place: &'o mut Occupied<'_>) -> (&'o mut StreamObject, &'o mut Heap) {
@@ -86,7 +90,7 @@ fn stream_mut<'o>(place: &'o mut Occupied<'_>) -> (&'o mut StreamObject, &'o mut
 #[inline]
 fn count_lookup(ctx: &mut DataCtx<'_>, key: Key<'_>) {
     let found = ctx.db.peek(key).is_some();
-    ctx.db.count_lookup(found);
+    ctx.db.count_lookup(key, found);
 }
 
 /// An error that names a key and a group of it.

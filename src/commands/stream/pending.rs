@@ -70,7 +70,7 @@ fn xack(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let groups = stream.groups_mut(heap);
     let count = groups.acknowledge_all(heap, &group, ids);
     if count > 0 {
-        place.changed_aside(count);
+        place.changed_quietly(count);
     }
     ctx.reply.int(count as i64);
     Ok(())

@@ -1,7 +1,7 @@
 //! XDEL and XSETID.
 
 use super::{ids, stream_mut};
-use crate::db::KeySlot;
+use crate::db::{KeyEvent, KeySlot};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -64,7 +64,7 @@ fn xdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let gone = ids.into_iter().filter(|id| stream.delete(heap, *id)).count();
     if gone > 0 {
         stream.find_first();
-        place.changed(gone);
+        place.changed(gone, KeyEvent::stream("xdel"));
     }
     ctx.reply.int(gone as i64);
     Ok(())
@@ -110,7 +110,7 @@ fn xsetid(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         facts.max_deleted_id = deleted;
     }
     stream.set_facts(heap, facts);
-    place.changed_aside(1);
+    place.changed(1, KeyEvent::stream("xsetid"));
     ctx.reply.ok();
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! float's sum is computed in the 80 bits of [`LongDouble`], because that is what Redis stores and other programs
 //! compare, and is kept as text: `14` that came out of INCRBYFLOAT is a text of two bytes until somebody counts on.
 
-use crate::db::{ExpiryUpdate, IncrError};
+use crate::db::{IncrError, KeyEvent};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -125,7 +125,8 @@ fn incrbyfloat(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let mut text = Vec::with_capacity(32);
     sum.push_human(&mut text);
-    slot.set_bytes(&text, Spelling::Text, ExpiryUpdate::Keep);
+    slot.update_bytes(&text, Spelling::Text, KeyEvent::string("incrbyfloat"));
+    ctx.db.propagate(&[b"SET", &args[1], &text, b"KEEPTTL"]);
     ctx.reply.bulk(&text);
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use super::options::{Options, Takes};
 use super::{reply_value, store};
-use crate::db::{ExpiryUpdate, KeySlot};
+use crate::db::{ExpiryUpdate, KeyEvent, KeySlot};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::CommandResult;
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -122,7 +122,10 @@ fn getdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             false
         }
     };
-    ctx.db.count_lookup(found);
+    if found {
+        ctx.db.propagate(&[b"DEL", &args[1]]);
+    }
+    ctx.db.count_lookup(key, found);
     Ok(())
 }
 
@@ -132,33 +135,41 @@ fn getex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let KeySlot::Occupied(mut entry) = ctx.db.entry(key) else {
         ctx.reply.null();
-        ctx.db.count_lookup(false);
+        ctx.db.count_lookup(key, false);
         return Ok(());
     };
     let value = entry.string()?;
-    let update = options.expiry.update(now_ms, &ctx.command.full_name)?;
+    let mut update = options.expiry.update(now_ms, &ctx.command.full_name)?;
     reply_value(ctx.reply, value);
     match update {
         None | Some(ExpiryUpdate::Keep) => {}
-        Some(ExpiryUpdate::Clear) if entry.expiry_ms().is_none() => {}
+        Some(ExpiryUpdate::Clear) if entry.expiry_ms().is_none() => update = None,
         Some(ExpiryUpdate::Clear) => entry.set_expiry(None),
         // What is given a deadline of the past is deleted rather than left to be found overdue.
         Some(ExpiryUpdate::At(deadline)) if deadline <= now_ms => entry.remove(),
         Some(ExpiryUpdate::At(deadline)) => entry.set_expiry(Some(deadline)),
     }
-    ctx.db.count_lookup(true);
+    match update {
+        Some(ExpiryUpdate::Clear) => ctx.db.propagate(&[b"PERSIST", key.bytes]),
+        Some(ExpiryUpdate::At(deadline)) if deadline <= now_ms => ctx.db.propagate_expiry(key),
+        Some(ExpiryUpdate::At(deadline)) => ctx.db.propagate_deadline(key, deadline),
+        None | Some(ExpiryUpdate::Keep) => {}
+    }
+    ctx.db.count_lookup(key, true);
     Ok(())
 }
 
 fn getset(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
-    let slot = ctx.db.entry(key);
-    let found = slot.get().is_some();
+    let mut slot = ctx.db.entry(key);
+    slot.count_lookup();
     match slot.get() {
         Some(entry) => reply_value(ctx.reply, entry.string()?),
         None => ctx.reply.null(),
     }
-    store(slot, args, 2, ExpiryUpdate::Clear);
-    ctx.db.count_lookup(found);
+    store(slot, args, 2, ExpiryUpdate::Clear, KeyEvent::SET);
+    if ctx.db.propagates() {
+        ctx.db.propagate(&[b"SET", &args[1], &args[2]]);
+    }
     Ok(())
 }

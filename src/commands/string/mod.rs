@@ -38,7 +38,7 @@ mod ranges;
 mod set;
 mod subsequence;
 
-use crate::db::{ExpiryUpdate, KeySlot};
+use crate::db::{ExpiryUpdate, KeyEvent, KeySlot};
 use crate::exec::spec::CommandSpec;
 use crate::resp::{Args, Reply};
 use crate::types::string::{Spelling, StringRef};
@@ -82,9 +82,9 @@ fn reply_value(reply: &mut Reply, value: StringRef<'_>) {
 
 /// Argument `i` becomes the value. One that was received in pieces is made of them.
 #[inline]
-fn store(slot: KeySlot<'_>, args: Args<'_>, i: usize, expiry: ExpiryUpdate) {
+fn store(slot: KeySlot<'_>, args: Args<'_>, i: usize, expiry: ExpiryUpdate, event: KeyEvent) {
     match args.pieces(i) {
-        None => slot.set_bytes(&args[i], Spelling::Value, expiry),
-        Some(pieces) => slot.set_rope(pieces.into(), Spelling::Value, expiry),
+        None => slot.set_bytes(&args[i], Spelling::Value, expiry, event),
+        Some(pieces) => slot.set_rope(pieces.into(), Spelling::Value, expiry, event),
     }
 }

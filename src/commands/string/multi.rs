@@ -4,9 +4,9 @@
 //! [`each_key`]): a long MGET runs at the speed of the memory's bandwidth, not of its
 //! latency.
 
-use super::options::{Condition, Options, Takes};
+use super::options::{Condition, Expiry, Options, Takes};
 use super::{reply_value, store};
-use crate::db::ExpiryUpdate;
+use crate::db::{ExpiryUpdate, KeyEvent};
 use crate::exec::args::{each_key, int};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -129,6 +129,13 @@ fn msetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let allowed = holds(ctx, args, 2, end, options.condition);
     if allowed {
         set_all(ctx, args, 2, end, expiry);
+        if let (Expiry::Time(_, _), ExpiryUpdate::At(deadline)) = (options.expiry, expiry)
+            && ctx.db.propagates()
+        {
+            let (deadline, pairs) = (deadline.to_string(), args.iter().take(end));
+            let rest: Vec<&[u8]> = pairs.chain([&b"PXAT"[..], deadline.as_bytes()]).collect();
+            ctx.db.propagate(&rest);
+        }
     }
     ctx.reply.int(i64::from(allowed));
     Ok(())
@@ -140,7 +147,7 @@ fn pairs(ctx: &DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn set_all(ctx: &mut DataCtx<'_>, args: Args<'_>, first: usize, end: usize, expiry: ExpiryUpdate) {
-    each_key(ctx, args, first, end, 2, |ctx, key, at| store(ctx.db.entry(key), args, at + 1, expiry));
+    each_key(ctx, args, first, end, 2, |ctx, key, at| store(ctx.db.entry(key), args, at + 1, expiry, KeyEvent::SET));
 }
 
 /// The condition holds for every key.

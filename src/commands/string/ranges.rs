@@ -6,7 +6,7 @@
 
 use super::store;
 use crate::config::Config;
-use crate::db::{ExpiryUpdate, KeySlot};
+use crate::db::{ExpiryUpdate, KeyEvent, KeySlot};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandResult};
@@ -82,7 +82,7 @@ fn append(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             }
         }
         vacant @ KeySlot::Vacant(_) => {
-            store(vacant, args, 2, ExpiryUpdate::Clear);
+            store(vacant, args, 2, ExpiryUpdate::Clear, KeyEvent::string("append"));
             args.len_of(2)
         }
     };
@@ -104,11 +104,12 @@ fn setrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     check_len(ctx.config, offset, args.len_of(3))?;
     let offset = offset as usize;
+    let event = KeyEvent::string("setrange");
     let len = match (slot, args.pieces(3)) {
-        (KeySlot::Occupied(mut entry), Some(pieces)) => entry.write_buffer_at(offset, pieces)?,
-        (KeySlot::Occupied(mut entry), None) => entry.write_at(offset, &args[3])?,
-        (KeySlot::Vacant(place), Some(pieces)) => place.insert_buffer_at(offset, pieces),
-        (KeySlot::Vacant(place), None) => place.insert_at(offset, &args[3]),
+        (KeySlot::Occupied(mut entry), Some(pieces)) => entry.write_buffer_at(offset, pieces, event)?,
+        (KeySlot::Occupied(mut entry), None) => entry.write_at(offset, &args[3], event)?,
+        (KeySlot::Vacant(place), Some(pieces)) => place.insert_buffer_at(offset, pieces, event),
+        (KeySlot::Vacant(place), None) => place.insert_at(offset, &args[3], event),
     };
     ctx.reply.int(len as i64);
     Ok(())

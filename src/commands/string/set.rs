@@ -5,9 +5,9 @@
 //!
 //! IFEQ and DELIFEQ are Valkey's. They make a lock that is freed, or prolonged, by its holder only, without a script.
 
-use super::options::{Condition, Options, Takes};
+use super::options::{Condition, Expiry, Options, Takes};
 use super::{reply_value, store};
-use crate::db::{ExpiryUpdate, KeySlot};
+use crate::db::{ExpiryUpdate, KeyEvent, KeySlot};
 use crate::exec::args::{ExpiryUnit, deadline_ms};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{CommandError, CommandResult};
@@ -119,7 +119,7 @@ fn set(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         return set_with_options(ctx, args);
     }
     let key = ctx.key(args, 1);
-    store(ctx.db.entry(key), args, 2, ExpiryUpdate::Clear);
+    store(ctx.db.entry(key), args, 2, ExpiryUpdate::Clear, KeyEvent::SET);
     ctx.reply.ok();
     Ok(())
 }
@@ -130,10 +130,10 @@ fn set_with_options(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let now_ms = ctx.db.now_ms();
     let expiry = options.expiry.update(now_ms, &ctx.command.full_name)?.unwrap_or(ExpiryUpdate::Clear);
     let key = ctx.key(args, 1);
-    let slot = ctx.db.entry(key);
-    let found = slot.get().is_some();
+    let mut slot = ctx.db.entry(key);
     let allowed = allows(options.condition, &slot)?;
     if options.get {
+        slot.count_lookup();
         match slot.get() {
             Some(entry) => reply_value(ctx.reply, entry.string()?),
             None => ctx.reply.null(),
@@ -144,12 +144,28 @@ fn set_with_options(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         ctx.reply.null();
     }
     if allowed {
-        store(slot, args, 2, expiry);
-    }
-    if options.get {
-        ctx.db.count_lookup(found);
+        store(slot, args, 2, expiry, KeyEvent::SET);
+        if ctx.db.propagates() {
+            propagate(ctx, args, options, expiry);
+        }
     }
     Ok(())
+}
+
+/// A time that depends on the clock becomes a point in time, and nobody elsewhere wants the old value. The rest goes as it
+/// came.
+fn propagate(ctx: &mut DataCtx<'_>, args: Args<'_>, options: Options<'_>, expiry: ExpiryUpdate) {
+    match (options.expiry, expiry) {
+        (Expiry::Time(unit, _), ExpiryUpdate::At(deadline)) if unit != ExpiryUnit::UnixMillis => {
+            ctx.db.propagate(&[b"SET", &args[1], &args[2], b"PXAT", deadline.to_string().as_bytes()]);
+        }
+        _ if options.get => {
+            let is_kept = |(at, word): &(usize, &[u8])| *at < 3 || !word.eq_ignore_ascii_case(b"get");
+            let rest: Vec<&[u8]> = args.iter().enumerate().filter(is_kept).map(|(_, word)| word).collect();
+            ctx.db.propagate(&rest);
+        }
+        _ => {}
+    }
 }
 
 fn allows(condition: Condition<'_>, slot: &KeySlot<'_>) -> Result<bool, CommandError> {
@@ -167,7 +183,7 @@ fn setnx(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let slot = ctx.db.entry(key);
     let missing = slot.get().is_none();
     if missing {
-        store(slot, args, 2, ExpiryUpdate::Clear);
+        store(slot, args, 2, ExpiryUpdate::Clear, KeyEvent::SET);
     }
     ctx.reply.int(i64::from(missing));
     Ok(())
@@ -184,7 +200,10 @@ fn psetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 fn set_expiring(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandResult {
     let deadline = deadline_ms(unit, &args[2], ctx.db.now_ms(), &ctx.command.full_name)?;
     let key = ctx.key(args, 1);
-    store(ctx.db.entry(key), args, 3, ExpiryUpdate::At(deadline));
+    store(ctx.db.entry(key), args, 3, ExpiryUpdate::At(deadline), KeyEvent::SET);
+    if ctx.db.propagates() {
+        ctx.db.propagate(&[b"SET", &args[1], &args[3], b"PXAT", deadline.to_string().as_bytes()]);
+    }
     ctx.reply.ok();
     Ok(())
 }
@@ -198,6 +217,9 @@ fn delifeq(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         }
         KeySlot::Occupied(_) | KeySlot::Vacant(_) => false,
     };
+    if deleted {
+        ctx.db.propagate(&[b"DEL", &args[1]]);
+    }
     ctx.reply.int(i64::from(deleted));
     Ok(())
 }

@@ -134,7 +134,7 @@ static SECTIONS: [Section; 18] = [
     section("Persistence", "persistence", Shown::Default, persistence::PERSISTENCE),
     section("Threads", "threads", Shown::Default, server::THREADS),
     section("Stats", "stats", Shown::Default, stats::STATS),
-    section("Replication", "replication", Shown::Default, server::REPLICATION),
+    section("Replication", "replication", Shown::Default, server::REPLICATION).more(server::replicas),
     section("CPU", "cpu", Shown::Default, server::CPU),
     section("Modules", "modules", Shown::Default, &[]),
     section("Commandstats", "commandstats", Shown::All, &[]).more(commands::commandstats),
@@ -150,7 +150,7 @@ static SECTIONS: [Section; 18] = [
 ];
 
 /// Whether a request with these arguments means this section.
-fn is_blocking_key(section: &Section, args: Args<'_>) -> bool {
+fn is_asked_for(section: &Section, args: Args<'_>) -> bool {
     if args.len() == 1 {
         return section.shown == Shown::Default;
     }
@@ -165,7 +165,7 @@ fn info(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let memory = ctx.inst.memory_report(Some(ctx.session));
     let facts = Facts::new(ctx.inst, ctx.caller(), ctx.host, &memory);
     let mut text = String::with_capacity(8 * 1024);
-    for section in SECTIONS.iter().filter(|s| is_blocking_key(s, args)) {
+    for section in SECTIONS.iter().filter(|s| is_asked_for(s, args)) {
         if !text.is_empty() {
             text.push_str("\r\n");
         }
@@ -190,7 +190,7 @@ mod tests {
 
     fn wanted(line: &str) -> Vec<&'static str> {
         let args = OwnedArgs::from_parts(line.split(' '));
-        SECTIONS.iter().filter(|s| is_blocking_key(s, args.view())).map(|s| s.name).collect()
+        SECTIONS.iter().filter(|s| is_asked_for(s, args.view())).map(|s| s.name).collect()
     }
 
     #[test]

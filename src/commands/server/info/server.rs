@@ -2,7 +2,8 @@
 
 use super::row::{Row, Value, absent, counter, gauge, measure, total};
 use super::{Facts, Line};
-use crate::client::Client;
+use crate::client::{Client, PushKind};
+use crate::exec::replication::State;
 use crate::sys::process;
 
 pub(super) static SERVER: &[Row] = &[
@@ -60,7 +61,8 @@ pub(super) static CLIENTS: &[Row] = &[
     gauge("blocked_clients", |f| f.inst.blocked_clients().into())
         .series("redis_blocked_clients", "Clients that wait in a blocking command"),
     absent("tracking_clients"),
-    absent("pubsub_clients"),
+    gauge("pubsub_clients", |f| f.inst.pubsub.clients().into())
+        .series("redis_pubsub_clients", "Clients that are subscribed to something"),
     gauge("watching_clients", |f| f.watching().0.into()).series("redis_watching_clients", "Clients that watch keys"),
     gauge("clients_in_timeout_table", |f| f.inst.blocked.totals().with_timeout.into()),
     gauge("total_watched_keys", |f| f.watching().1.into()),
@@ -75,19 +77,38 @@ pub(super) static THREADS: &[Row] = &[measure("io_thread_0", |f| {
     format!("clients={},reads={},writes={}", f.inst.clients.len(), stats.reads, stats.writes).into()
 })];
 
-/// A server that neither follows nor is followed.
+/// One line for each replica.
+pub(super) fn replicas(facts: &Facts<'_>, line: Line<'_>) {
+    for (at, replica) in facts.inst.replication.replicas.iter().enumerate() {
+        let ip = String::from_utf8_lossy(&replica.address(&facts.inst.clients)).into_owned();
+        let lag = match replica.state {
+            State::Follows { .. } => (facts.inst.now_ms - replica.acknowledged_ms).max(0) / 1000,
+            State::AwaitsSnapshot | State::Receives => 0,
+        };
+        let (port, state, offset) = (replica.facts.port, replica.state_name(), replica.acknowledged);
+        let text = format!("ip={ip},port={port},state={state},offset={offset},lag={lag},type=replica");
+        line(&format!("slave{at}"), &text);
+    }
+}
+
+/// A server that follows nobody.
 pub(super) static REPLICATION: &[Row] = &[
     gauge("role", |_| "master".into()),
-    absent("connected_slaves"),
+    gauge("connected_slaves", |f| f.inst.replication.replicas.len().into())
+        .series("redis_connected_slaves", "Replicas, those that are still being sent a copy included"),
     absent("master_failover_state").says(|_| "no-failover".into()),
     gauge("master_replid", |f| f.inst.identity.replication_id.clone().into()),
     absent("master_replid2").says(|_| "0000000000000000000000000000000000000000".into()),
-    absent("master_repl_offset"),
+    gauge("master_repl_offset", |f| f.inst.replication.feed.end().into())
+        .series("redis_master_repl_offset", "Where the write stream ends, in bytes since its start"),
     absent("second_repl_offset").says(|_| Value::Integer(-1)),
-    absent("repl_backlog_active"),
+    gauge("repl_backlog_active", |f| f.inst.replication.feed.is_active().into()),
     gauge("repl_backlog_size", |f| f.inst.config.replication.repl_backlog_size.into()),
-    absent("repl_backlog_first_byte_offset"),
-    absent("repl_backlog_histlen"),
+    gauge("repl_backlog_first_byte_offset", |f| match f.inst.replication.feed.is_active() {
+        true => (f.inst.replication.feed.start() + 1).into(),
+        false => Value::Count(0),
+    }),
+    gauge("repl_backlog_histlen", |f| (f.inst.replication.feed.end() - f.inst.replication.feed.start()).into()),
 ];
 
 /// Microseconds, shown as seconds with six digits.
@@ -120,6 +141,24 @@ pub(super) static KVSTASH: &[Row] = &[
     gauge("table_slots", |f| f.tables().1.into()),
     gauge("clients_memory_max", |f| most_memory(f).into()),
     gauge("slowlog_len", |f| f.inst.slowlog.len().into()).series("redis_slowlog_length", "Entries of the slow log"),
+    counter("keyspace_events", |f| f.inst.stats.events.into())
+        .series("kvstash_keyspace_events_total", "Keyspace events published"),
+    counter("pubsub_published", |f| f.inst.stats.published.into())
+        .series("kvstash_pubsub_published_total", "Messages published to channels"),
+    counter("pubsub_published_shard", |f| f.inst.stats.published_shard.into())
+        .series("kvstash_pubsub_published_shard_total", "Messages published to shard channels"),
+    counter("pubsub_delivered", |f| f.inst.stats.pushes.delivered[PushKind::Message as usize].into())
+        .series("kvstash_pubsub_delivered_total", "Messages given to subscribers of their channel"),
+    counter("pubsub_delivered_pattern", |f| f.inst.stats.pushes.delivered[PushKind::PatternMessage as usize].into())
+        .series("kvstash_pubsub_delivered_pattern_total", "Messages given to subscribers of a pattern"),
+    counter("pubsub_delivered_shard", |f| f.inst.stats.pushes.delivered[PushKind::ShardMessage as usize].into())
+        .series("kvstash_pubsub_delivered_shard_total", "Messages given to subscribers of their shard channel"),
+    counter("pubsub_dropped", |f| f.inst.stats.pushes.dropped_messages().into())
+        .series("kvstash_pubsub_dropped_total", "Messages not given to a subscriber that was being closed"),
+    counter("pubsub_output_limit_disconnections", |f| f.inst.stats.subscribers_closed.into()).series(
+        "kvstash_pubsub_output_limit_disconnections_total",
+        "Subscribers closed because they did not read their messages",
+    ),
     measure("eventloop_longest_usec", |f| f.inst.stats.turns.longest_us.into()),
     measure("eventloop_commands_max", |f| f.inst.stats.turns.commands_max.into()),
 ];

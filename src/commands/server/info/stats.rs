@@ -1,6 +1,7 @@
 //! The sections that count: stats, debug.
 
 use super::row::{Row, Value, absent, counter, gauge, measure};
+use crate::pubsub::Kind;
 
 pub(super) static STATS: &[Row] = &[
     // Connections, commands, bytes.
@@ -43,11 +44,28 @@ pub(super) static STATS: &[Row] = &[
         .series("redis_keyspace_hits_total", "Reads that found their key"),
     counter("keyspace_misses", |f| f.inst.keyspace.stats().misses.into())
         .series("redis_keyspace_misses_total", "Reads that did not find their key"),
-    absent("pubsub_channels"),
-    absent("pubsub_patterns"),
-    absent("pubsubshard_channels"),
+    gauge("pubsub_channels", |f| f.inst.pubsub.count(Kind::Channel).into())
+        .series("redis_pubsub_channels", "Channels that have subscribers"),
+    gauge("pubsub_patterns", |f| f.inst.pubsub.count(Kind::Pattern).into())
+        .series("redis_pubsub_patterns", "Patterns that have subscribers"),
+    gauge("pubsubshard_channels", |f| f.inst.pubsub.count(Kind::Shard).into())
+        .series("redis_pubsubshard_channels", "Shard channels that have subscribers"),
     measure("latest_fork_usec", |f| (f.inst.snapshots.last_ns / 1000).into()),
     counter("total_forks", |f| f.inst.snapshots.taken.into()),
+    // Commands that another thread answered from a snapshot.
+    counter("snapshot_reads", |f| f.inst.readers.counts.done.into())
+        .series("kvstash_snapshot_reads_total", "Commands that another thread answered from a snapshot"),
+    counter("snapshot_reads_cancelled", |f| f.inst.readers.counts.cancelled.into())
+        .series("kvstash_snapshot_reads_cancelled_total", "Commands whose client went before they were answered so"),
+    counter("snapshot_reads_time_us", |f| (f.inst.readers.counts.time_ns / 1000).into())
+        .series("kvstash_snapshot_reads_seconds_total", "Time that another thread took for that")
+        .scale(1e-6),
+    counter("snapshot_reads_reply_bytes", |f| f.inst.readers.counts.reply_bytes.into())
+        .series("kvstash_snapshot_reads_reply_bytes_total", "Bytes of these replies"),
+    gauge("snapshot_reads_running", |f| f.inst.readers.running().into())
+        .series("kvstash_snapshot_reads_running", "Commands that another thread is to answer, with a snapshot each"),
+    gauge("snapshot_reads_waiting", |f| f.inst.readers.waiting().into())
+        .series("kvstash_snapshot_reads_waiting", "Commands that wait for one of these to be answered"),
     absent("migrate_cached_sockets"),
     absent("slave_expires_tracked_keys"),
     counter("active_defrag_hits", |f| f.inst.defragmenter.counts.hits.into())

@@ -1,0 +1,134 @@
+//! SYNC, PSYNC and REPLCONF: how a client becomes a replica, and what replicas say.
+
+use crate::client::Attention;
+use crate::exec::args::int;
+use crate::exec::ctx::AdminCtx;
+use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::spec::{Arity, CommandSpec, Flags, Group, Handler};
+use crate::resp::Args;
+use crate::util::num;
+
+pub(super) static SYNC: CommandSpec = CommandSpec {
+    name: "sync",
+    summary: "Asks for a copy of the data set and all writes that follow. For replicas that know no PSYNC.",
+    group: Group::Server,
+    arity: Arity::Exactly(1),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI),
+    handler: Handler::Admin(sync),
+    ..CommandSpec::BASE
+};
+
+pub(super) static PSYNC: CommandSpec = CommandSpec {
+    name: "psync",
+    summary: "Asks for the writes after an offset, or for a copy of the data set and all writes that follow.",
+    since: "2.8.0",
+    group: Group::Server,
+    arity: Arity::AtLeast(3),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI),
+    handler: Handler::Admin(psync),
+    ..CommandSpec::BASE
+};
+
+pub(super) static REPLCONF: CommandSpec = CommandSpec {
+    name: "replconf",
+    summary: "What a replica says of itself and of how far it is.",
+    since: "3.0.0",
+    group: Group::Server,
+    arity: Arity::AtLeast(1),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY),
+    handler: Handler::Admin(replconf),
+    ..CommandSpec::BASE
+};
+
+const REPLIES_PENDING: CommandError = CommandError::fixed("ERR SYNC and PSYNC are invalid with pending output");
+
+fn sync(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    if ctx.session.attention.has(Attention::REPLICA) {
+        return Ok(());
+    }
+    if !ctx.session.reply.out.is_empty() {
+        return Err(REPLIES_PENDING);
+    }
+    ctx.inst.copy_to_replica(ctx.session, ctx.host).map(drop).map_err(refused)
+}
+
+fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    if ctx.session.attention.has(Attention::REPLICA) {
+        return Ok(());
+    }
+    if !ctx.session.reply.out.is_empty() {
+        return Err(REPLIES_PENDING);
+    }
+    let offset = int(&args[2])?;
+    if let Ok(offset) = u64::try_from(offset)
+        && let Some(answer) = ctx.inst.resume_replica(ctx.session, &args[1], offset)
+    {
+        ctx.reply().simple(&answer);
+        return Ok(());
+    }
+    let (offset, id) = ctx.inst.copy_to_replica(ctx.session, ctx.host).map_err(refused)?;
+    ctx.reply().simple(&format!("FULLRESYNC {id} {offset}"));
+    Ok(())
+}
+
+fn refused(why: String) -> CommandError {
+    CommandError::text(why.trim_start_matches('-').to_owned())
+}
+
+fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    if args.len().is_multiple_of(2) {
+        return Err(error::SYNTAX);
+    }
+    for at in (1..args.len()).step_by(2) {
+        let (option, value) = (&args[at], &args[at + 1]);
+        let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+        if is("ack") {
+            // Never answered. One that is no replica has nothing to say here.
+            let offset = num::parse_i64(value).and_then(|offset| u64::try_from(offset).ok());
+            if let (Some(offset), Some(conn)) = (offset, ctx.session.conn) {
+                ctx.inst.acknowledge(conn, offset);
+            }
+            return Ok(());
+        }
+        if is("getack") {
+            // It is for replicas to answer.
+            return Ok(());
+        }
+        let facts = ctx.session.replica_facts_mut();
+        if is("listening-port") {
+            facts.port = u16::try_from(int(value)?).map_err(|_| error::NOT_INTEGER)?;
+        } else if is("ip-address") {
+            if value.len() > NAME_BYTES_MAX {
+                return Err(CommandError::text(format!(
+                    "ERR REPLCONF ip-address provided by replica instance is too long: {} bytes",
+                    value.len()
+                )));
+            }
+            facts.ip = value.to_vec();
+        } else if is("capa") {
+            // What it can do that is not known here does not matter.
+            facts.psync2 |= value.eq_ignore_ascii_case(b"psync2");
+        } else if is("rdb-only") {
+            facts.rdb_only = int(value)? != 0;
+        } else if is("rdb-filter-only") {
+            match value {
+                b"" => facts.functions_only = false,
+                words if words.eq_ignore_ascii_case(b"functions") => facts.functions_only = true,
+                word => {
+                    let text = String::from_utf8_lossy(word);
+                    return Err(CommandError::text(format!("ERR Unsupported rdb-filter-only option: {text}")));
+                }
+            }
+        } else if is("version") || is("rdb-channel") || is("main-ch-client-id") {
+            // What only the other side needs to know, or what is not offered.
+        } else {
+            let text = String::from_utf8_lossy(error::until_nul(option)).into_owned();
+            return Err(CommandError::text(format!("ERR Unrecognized REPLCONF option: {text}")));
+        }
+    }
+    ctx.reply().ok();
+    Ok(())
+}
+
+/// The longest name of a host.
+const NAME_BYTES_MAX: usize = 255;

@@ -1,0 +1,415 @@
+//! What a write leaves behind beside the data: commands to be repeated elsewhere, events, names of keys.
+//!
+//! Everything that follows a write (files, replicas, subscribers of keyspace events, caches of clients) reads this trace.
+//! It is collected here, because only here is it known what changed and when, and worked off by `exec/unit.rs` when the
+//! unit is over: a command, a transaction, one served blocked client, one step of expiry or eviction.
+//!
+//! # Who says what
+//!
+//! * The write handles note the keys they change and the events of a key's life (`new`, `overwritten`, `del`, `expire`,
+//!   `expired`, ...); a handler names the event of its command with the change ([`KeyEvent`]).
+//! * A command that changed something is propagated as it came, unless its handler names others that make the same
+//!   change ([`DbMut::propagate`]).
+//!
+//! While nobody listens, each of these is one branch.
+
+use super::data::DbMut;
+use super::entry::Key;
+use super::keyspace::{Cause, Keyspace, Side};
+use super::slot::Occupied;
+use crate::config::KeyspaceEvents;
+use crate::resp::push_command;
+use crate::util::bit_set::bit_set;
+
+bit_set! {
+    /// Who wants to know of writes. A write asks whether there is anybody, once.
+    Listeners: u8 {
+        /// Files and replicas: commands that repeat the change.
+        PROPAGATION = 0;
+        /// Subscribers of keyspace events.
+        EVENTS = 1;
+        /// Clients that cache what they read: names of keys.
+        TRACKING = 2;
+        /// Clients that watch keys, at once.
+        WATCH = 3;
+        /// Clients that wait for keys, at once.
+        BLOCKED = 4;
+    }
+}
+
+impl Listeners {
+    /// Those who hear of it when the unit is over.
+    const OF_UNITS: Listeners = Listeners::PROPAGATION.or(Listeners::EVENTS).or(Listeners::TRACKING);
+}
+
+/// Something that happens to a key, by the name under which it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyEvent {
+    /// Its class: one member of the set.
+    pub class: KeyspaceEvents,
+    /// `lpush`, `del`, ...
+    pub name: &'static str,
+}
+
+macro_rules! classes {
+    ($($(#[$doc:meta])* $function:ident = $class:ident;)*) => {
+        impl KeyEvent {
+            $($(#[$doc])* pub const fn $function(name: &'static str) -> KeyEvent {
+                KeyEvent { class: KeyspaceEvents::$class, name }
+            })*
+        }
+    };
+}
+
+classes! {
+    /// Of any type: DEL, EXPIRE, RENAME and the like.
+    generic = GENERIC;
+    /// Of strings, bitmaps and HyperLogLogs.
+    string = STRING;
+    /// Of lists.
+    list = LIST;
+    /// Of sets.
+    set = SET;
+    /// Of hashes.
+    hash = HASH;
+    /// Of sorted sets.
+    zset = ZSET;
+    /// Of streams.
+    stream = STREAM;
+}
+
+impl KeyEvent {
+    /// The key was deleted by a command.
+    pub const DEL: KeyEvent = KeyEvent::generic("del");
+    /// It has a deadline, or another one.
+    pub const EXPIRE: KeyEvent = KeyEvent::generic("expire");
+    /// It has no deadline any more.
+    pub const PERSIST: KeyEvent = KeyEvent::generic("persist");
+    /// SET and its kin.
+    pub const SET: KeyEvent = KeyEvent::string("set");
+    /// Its time was over.
+    pub const EXPIRED: KeyEvent = KeyEvent { class: KeyspaceEvents::EXPIRED, name: "expired" };
+    /// It had to go because memory was full.
+    pub const EVICTED: KeyEvent = KeyEvent { class: KeyspaceEvents::EVICTED, name: "evicted" };
+    /// A reader did not find it.
+    pub const MISS: KeyEvent = KeyEvent { class: KeyspaceEvents::KEY_MISS, name: "keymiss" };
+    /// It came into being.
+    pub const NEW: KeyEvent = KeyEvent { class: KeyspaceEvents::NEW, name: "new" };
+    /// Its value was replaced as a whole.
+    pub const OVERWRITTEN: KeyEvent = KeyEvent { class: KeyspaceEvents::OVERWRITTEN, name: "overwritten" };
+    /// Its value was replaced by one of another type.
+    pub const TYPE_CHANGED: KeyEvent = KeyEvent { class: KeyspaceEvents::TYPE_CHANGED, name: "type_changed" };
+}
+
+/// An event that was noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What.
+    pub name: &'static str,
+    /// The key's database.
+    pub db: u32,
+    /// The key.
+    pub key: Box<[u8]>,
+}
+
+/// A key that was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// One key, of whichever database: caches know keys by their names alone.
+    Key(Box<[u8]>),
+    /// One key that no client changed: it expired or was evicted.
+    Gone(Box<[u8]>),
+    /// Every key there was.
+    All,
+}
+
+/// One command to be repeated elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op<'a> {
+    /// The database it is meant for.
+    pub db: u32,
+    /// The command as a RESP request.
+    pub request: &'a [u8],
+}
+
+/// What was noted since it was last taken.
+#[derive(Default)]
+pub struct Trace {
+    listeners: Listeners,
+    /// The classes that are wanted; none unless there is a channel to publish them on.
+    classes: KeyspaceEvents,
+    /// The requests of all ops, one behind the other.
+    requests: Vec<u8>,
+    /// Of each op, its database and where its request ends.
+    ops: Vec<(u32, usize)>,
+    /// The command at hand has named what is to be propagated: not itself.
+    is_replaced: bool,
+    /// What `dirty` was when the command at hand began.
+    dirty: u64,
+    events: Vec<Event>,
+    touched: Vec<Touched>,
+}
+
+impl Trace {
+    /// Whether nobody listens who hears of writes when their unit is over.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        !self.listeners.has(Listeners::OF_UNITS)
+    }
+
+    /// Whether anybody at all listens.
+    #[inline]
+    pub(super) fn has_listeners(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// Whether there are clients that watch keys, and such that wait for one.
+    pub(super) fn set_waiting(&mut self, watch: bool, blocked: bool) {
+        self.listeners.put(Listeners::WATCH, watch);
+        self.listeners.put(Listeners::BLOCKED, blocked);
+    }
+
+    /// Whether anything was noted.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty() && self.events.is_empty() && self.touched.is_empty()
+    }
+
+    /// Files or replicas listen.
+    #[inline]
+    pub fn propagates(&self) -> bool {
+        self.listeners.has(Listeners::PROPAGATION)
+    }
+
+    /// The ops, in order.
+    pub fn ops(&self) -> impl ExactSizeIterator<Item = Op<'_>> {
+        (0..self.ops.len()).map(|at| {
+            let begin = at.checked_sub(1).map_or(0, |before| self.ops[before].1);
+            Op { db: self.ops[at].0, request: &self.requests[begin..self.ops[at].1] }
+        })
+    }
+
+    /// The ops are emitted.
+    pub fn clear_ops(&mut self) {
+        self.ops.clear();
+        // One large command is no reason to keep that much for ever.
+        if self.requests.capacity() > REQUESTS_KEPT {
+            self.requests = Vec::new();
+        }
+        self.requests.clear();
+    }
+
+    /// Whether events were noted.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The events, in the order in which they happened.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The keys that were changed, each as often as it was.
+    pub fn take_touched(&mut self) -> Vec<Touched> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// What `dirty` was when the command at hand began.
+    pub(super) fn dirty(&self) -> u64 {
+        self.dirty
+    }
+
+    /// Takes all that was noted; the same listen on. See `aside.rs`.
+    pub(super) fn set_aside(&mut self, dirty: u64) -> Trace {
+        let fresh = Trace { listeners: self.listeners, classes: self.classes, dirty, ..Trace::default() };
+        std::mem::replace(self, fresh)
+    }
+
+    /// Ends what [`Trace::set_aside`] began. Whoever began to listen meanwhile, or no longer does, counts.
+    pub(super) fn take_back(&mut self, aside: Trace, dirty: u64) {
+        *self = Trace { listeners: self.listeners, classes: self.classes, dirty, ..aside };
+    }
+
+    pub(super) fn push<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+        push_command(&mut self.requests, args);
+        self.ops.push((db as u32, self.requests.len()));
+    }
+
+    #[inline]
+    pub(super) fn note(&mut self, db: usize, key: &[u8], event: KeyEvent) {
+        if self.classes.has(event.class) {
+            self.note_event(db, key, event.name);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_event(&mut self, db: usize, name: &[u8], event: &'static str) {
+        self.events.push(Event { name: event, db: db as u32, key: name.into() });
+    }
+
+    /// A key was changed by a command.
+    #[inline]
+    pub(super) fn touch(&mut self, key: &[u8]) {
+        if self.listeners.has(Listeners::TRACKING) {
+            self.touched.push(Touched::Key(key.into()));
+        }
+    }
+
+    /// Every key was changed.
+    pub(super) fn touch_all(&mut self) {
+        if self.listeners.has(Listeners::TRACKING) {
+            self.touched.push(Touched::All);
+        }
+    }
+
+    /// A key went without a command.
+    pub(super) fn note_gone(&mut self, db: usize, key: &[u8], cause: Cause, lazily: bool) {
+        self.note(db, key, if cause == Cause::Expired { KeyEvent::EXPIRED } else { KeyEvent::EVICTED });
+        if self.listeners.has(Listeners::TRACKING) {
+            self.touched.push(Touched::Gone(key.into()));
+        }
+        if self.propagates() {
+            let name: &[u8] = if lazily { b"UNLINK" } else { b"DEL" };
+            self.push(db, [name, key].into_iter());
+        }
+    }
+}
+
+/// Capacity for requests that is kept from one unit to the next, bytes.
+const REQUESTS_KEPT: usize = 64 << 10;
+
+impl Keyspace {
+    /// What was left behind.
+    #[inline]
+    pub fn trace(&self) -> &Trace {
+        &self.side.trace
+    }
+
+    /// What was left behind, to be worked off.
+    pub fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.side.trace
+    }
+
+    /// Whether commands that repeat changes are wanted, by files or replicas.
+    pub fn set_propagation(&mut self, on: bool) {
+        self.side.trace.listeners.put(Listeners::PROPAGATION, on);
+        self.side.trace.dirty = self.side.stats.dirty;
+    }
+
+    /// Whether names of changed keys are wanted, by clients that cache.
+    pub fn set_tracking(&mut self, on: bool) {
+        self.side.trace.listeners.put(Listeners::TRACKING, on);
+    }
+
+    /// Which events are wanted; none without a channel to publish them on, unless they are `kept` in a stream.
+    pub fn set_events(&mut self, wanted: KeyspaceEvents, kept: bool) {
+        let channels = KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::KEYEVENT);
+        let wanted = if kept || wanted.has(channels) { wanted } else { KeyspaceEvents::NONE };
+        self.side.trace.classes = wanted;
+        self.side.trace.listeners.put(Listeners::EVENTS, !wanted.is_empty());
+    }
+
+    /// Notes no events while `f` runs: what it writes is about events.
+    pub fn without_events<R>(&mut self, f: impl FnOnce(&mut Keyspace) -> R) -> R {
+        let classes = std::mem::replace(&mut self.side.trace.classes, KeyspaceEvents::NONE);
+        let result = f(self);
+        self.side.trace.classes = classes;
+        result
+    }
+
+    /// A command begins: what it changes is its own. Only while files or replicas listen.
+    pub fn begin_command(&mut self) {
+        self.side.trace.is_replaced = false;
+        self.side.trace.dirty = self.side.stats.dirty;
+    }
+
+    /// A command is over that was called with these arguments on this database. It is propagated if it has changed
+    /// something and has not named others in its place.
+    pub fn end_command<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+        let Side { trace, stats, .. } = &mut self.side;
+        if !std::mem::take(&mut trace.is_replaced) && stats.dirty != trace.dirty {
+            trace.push(db, args);
+        }
+        // EXEC comes here after the commands inside it, which have told of their own changes.
+        trace.dirty = stats.dirty;
+    }
+
+    /// A command is over that is not repeated, whatever it changed: DEBUG, EXEC itself.
+    pub fn end_silent_command(&mut self) {
+        let Side { trace, stats, .. } = &mut self.side;
+        trace.is_replaced = false;
+        trace.dirty = stats.dirty;
+    }
+
+    /// Has a command propagated whether it changed anything or not: FLUSHALL of an empty data set, PUBLISH.
+    pub fn propagate_always<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+        if self.side.trace.propagates() {
+            self.side.trace.is_replaced = true;
+            self.side.trace.push(db, args);
+        }
+    }
+}
+
+impl DbMut<'_> {
+    /// Whether files or replicas listen: what is only said for them need not be worked out otherwise.
+    #[inline]
+    pub fn propagates(&self) -> bool {
+        self.ks.side.trace.propagates()
+    }
+
+    /// Has this command propagated in place of the one at hand. May be called several times.
+    pub fn propagate(&mut self, args: &[&[u8]]) {
+        let at = self.at;
+        let trace = &mut self.ks.side.trace;
+        if trace.propagates() {
+            trace.is_replaced = true;
+            trace.push(at, args.iter().copied());
+        }
+    }
+
+    /// Has the key's deadline propagated, as a point in time, in place of the command at hand.
+    pub fn propagate_deadline(&mut self, key: Key<'_>, deadline_ms: i64) {
+        if self.propagates() {
+            let text = deadline_ms.to_string();
+            self.propagate(&[b"PEXPIREAT", key.bytes, text.as_bytes()]);
+        }
+    }
+
+    /// Has the deletion of a key propagated in place of the command at hand, which found its deadline in the past.
+    pub fn propagate_expiry(&mut self, key: Key<'_>) {
+        let name: &[u8] = if self.ks.side.options.lazy_expire { b"UNLINK" } else { b"DEL" };
+        self.propagate(&[name, key.bytes]);
+    }
+
+    /// Has the deletion of a key propagated in place of the command at hand, which took all that was in it.
+    pub fn propagate_removal(&mut self, key: Key<'_>) {
+        let name: &[u8] = if self.ks.side.options.lazy_server_del { b"UNLINK" } else { b"DEL" };
+        self.propagate(&[name, key.bytes]);
+    }
+
+    /// The command at hand is not propagated, whatever it changed.
+    #[inline]
+    pub fn propagate_nothing(&mut self) {
+        self.ks.side.trace.is_replaced = true;
+    }
+
+    /// Something happened to a key.
+    #[inline]
+    pub fn notify(&mut self, key: Key<'_>, event: KeyEvent) {
+        self.ks.side.trace.note(self.at, key.bytes, event);
+    }
+}
+
+impl Occupied<'_> {
+    /// As [`DbMut::propagates`].
+    #[inline]
+    pub fn propagates(&self) -> bool {
+        self.with.side.trace.propagates()
+    }
+
+    /// Something happened to this key.
+    #[inline]
+    pub fn notify(&mut self, event: KeyEvent) {
+        self.with.side.trace.note(self.with.db, self.with.key.bytes, event);
+    }
+}

@@ -1,0 +1,347 @@
+//! Replication, as the primary sees it: who reads the feed, and from where.
+//!
+//! A client becomes a replica by SYNC or PSYNC. If the feed still has what comes after the offset that it names, it goes on
+//! there. Otherwise it is sent a copy of the data set first: a snapshot of one moment, and so of one offset, is written to
+//! a file; the feed is held from that offset on until the file is sent, and then followed.
+//!
+//! ```text
+//!             SYNC, PSYNC                  snapshot written         file sent
+//!   client ---------------> waits for it -----------------> receives --------> follows
+//!      |                                                                          ^
+//!      +---- PSYNC with an offset that the feed has ------------------------------+
+//! ```
+//!
+//! Which bytes go out when is the affair of `server/replicas.rs`; here are no sockets and no files.
+
+use bytes::Bytes;
+
+use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
+use crate::exec::ctx::Host;
+use crate::exec::instance::{CloseReason, Instance};
+use crate::observe::keys;
+use crate::persist::{DatabaseSize, Item, SaveError, SaveOutcome, SnapshotSource};
+use crate::reactor::ConnId;
+use crate::stream::{Feed, Hold};
+
+/// Where a replica is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// A snapshot is being written, or will be.
+    AwaitsSnapshot,
+    /// The file is on its way.
+    Receives,
+    /// It has all up to an offset and is sent what comes.
+    Follows {
+        /// What is behind it was not given to its connection yet.
+        sent: u64,
+    },
+}
+
+/// A client that reads the feed.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its client.
+    pub id: ClientId,
+    /// Its connection.
+    pub conn: ConnId,
+    /// What it has said.
+    pub facts: ReplicaFacts,
+    /// Where it is.
+    pub state: State,
+    /// The offset that the copy it is sent stands for.
+    copy_offset: u64,
+    /// What keeps the feed from where it has to be read for this replica.
+    hold: Hold,
+    /// The offset that it last said to have.
+    pub acknowledged: u64,
+    /// When it said so, ms since 1970.
+    pub acknowledged_ms: i64,
+}
+
+impl Replica {
+    /// Where it can be reached, by its own word or by the address that it comes from.
+    pub fn address(&self, clients: &Clients) -> Vec<u8> {
+        if !self.facts.ip.is_empty() {
+            return self.facts.ip.clone();
+        }
+        let from = clients.of(self.conn).map_or("", |client| &*client.connection.addr);
+        from.rsplit_once(':').map_or(from, |(ip, _)| ip).trim_matches(['[', ']']).into()
+    }
+
+    /// How INFO calls its state.
+    pub fn state_name(&self) -> &'static str {
+        match self.state {
+            State::AwaitsSnapshot => "wait_bgsave",
+            State::Receives => "send_bulk",
+            State::Follows { .. } => "online",
+        }
+    }
+}
+
+/// How syncs were answered.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SyncCounts {
+    /// By a copy.
+    pub full: u64,
+    /// By what came after an offset.
+    pub partial: u64,
+    /// Of the full ones, those that had asked for less.
+    pub refused: u64,
+}
+
+/// The feed and its readers.
+pub struct Replication {
+    /// What they read.
+    pub feed: Feed,
+    /// In order of arrival.
+    pub replicas: Vec<Replica>,
+    /// How syncs were answered.
+    pub counts: SyncCounts,
+    /// The offset of the snapshot that is being written for replicas, and whether it has keys.
+    running: Option<(u64, bool)>,
+    /// Since when there is no replica, ms since 1970.
+    alone_since_ms: i64,
+    next_ping_ms: i64,
+    next_newline_ms: i64,
+}
+
+impl Replication {
+    pub(super) fn new(backlog: u64, now_ms: i64) -> Replication {
+        Replication {
+            feed: Feed::new(backlog),
+            replicas: Vec::new(),
+            counts: SyncCounts::default(),
+            running: None,
+            alone_since_ms: now_ms,
+            next_ping_ms: 0,
+            next_newline_ms: 0,
+        }
+    }
+
+    /// The replica that a connection is.
+    pub fn of(&mut self, conn: ConnId) -> Option<&mut Replica> {
+        self.replicas.iter_mut().find(|replica| replica.conn == conn)
+    }
+
+    /// The connections of replicas that are in this state.
+    pub fn in_state(&self, is: impl Fn(State) -> bool) -> Vec<ConnId> {
+        self.replicas.iter().filter(|replica| is(replica.state)).map(|replica| replica.conn).collect()
+    }
+
+    /// Hands out what was not given yet to the connection of the replica with this index: it is its connection's then.
+    /// False if there was nothing.
+    pub fn read_for(&mut self, at: usize, take: impl FnMut(Bytes)) -> bool {
+        let Replication { feed, replicas, .. } = self;
+        let (replica, end) = (&mut replicas[at], feed.end());
+        match replica.state {
+            State::Follows { sent } if sent < end && !replica.facts.rdb_only => {
+                let is_there = feed.read(sent, take);
+                debug_assert!(is_there, "it is held");
+                replica.state = State::Follows { sent: end };
+                feed.advance(replica.hold, end);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Bytes of the feed that are there for somebody.
+    pub fn memory(&self) -> usize {
+        self.feed.memory()
+    }
+
+    /// The oldest offset that a replica still has to be sent, or was last known to have.
+    pub fn slowest(&self) -> Option<u64> {
+        let at = |replica: &Replica| match replica.state {
+            State::Follows { sent } if replica.acknowledged == 0 => sent,
+            State::Follows { .. } => replica.acknowledged,
+            State::AwaitsSnapshot | State::Receives => replica.copy_offset,
+        };
+        self.replicas.iter().map(at).min()
+    }
+}
+
+/// A data set without keys: what `rdb-filter-only` leaves of one that has no functions.
+struct Nothing;
+
+impl SnapshotSource for Nothing {
+    fn databases(&self) -> Vec<DatabaseSize> {
+        Vec::new()
+    }
+
+    fn visit(&self, _: u32, _: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>) -> Result<(), SaveError> {
+        Ok(())
+    }
+}
+
+impl Instance {
+    /// PSYNC: goes on from `offset`, the first one that the client does not have, if the feed has it and `id` names its
+    /// history. What to answer then.
+    pub fn resume_replica(&mut self, session: &mut Session, id: &[u8], offset: u64) -> Option<String> {
+        let replication = &mut self.replication;
+        let feed = &replication.feed;
+        let is_known = id.eq_ignore_ascii_case(self.identity.replication_id.as_bytes())
+            && feed.is_active()
+            && (feed.start()..=feed.end()).contains(&(offset.checked_sub(1)?));
+        if !is_known {
+            if id != b"?" {
+                replication.counts.refused += 1;
+            }
+            return None;
+        }
+        replication.counts.partial += 1;
+        let facts = session.replica_facts();
+        let answer = match facts.psync2 {
+            true => format!("CONTINUE {}", self.identity.replication_id),
+            false => "CONTINUE".to_owned(),
+        };
+        self.add_replica(session, facts, State::Follows { sent: offset - 1 }, offset - 1);
+        self.log.notice("Partial resynchronization accepted", &[("offset", &offset)]);
+        Some(answer)
+    }
+
+    /// SYNC, and PSYNC that cannot be resumed: the client is sent a copy of the data set. The offset that it will stand
+    /// for, and the name of the history.
+    pub fn copy_to_replica(&mut self, session: &mut Session, host: &mut dyn Host) -> Result<(u64, String), String> {
+        if self.replication.feed.activate() {
+            self.keyspace.set_propagation(true);
+            self.log.notice("Replication backlog created", &[("bytes", &self.replication.feed.backlog())]);
+        }
+        let facts = session.replica_facts();
+        let has_keys = !facts.functions_only;
+        let offset = match self.replication.running {
+            Some((offset, with_keys)) if with_keys == has_keys => offset,
+            Some(_) => return Err("-NOMASTERLINK Another copy is being made; try again later".to_owned()),
+            None => {
+                let offset = self.replication.feed.end();
+                self.start_copy(host, has_keys)?;
+                offset
+            }
+        };
+        self.replication.counts.full += 1;
+        self.add_replica(session, facts, State::AwaitsSnapshot, offset);
+        self.log.notice("Full resync requested by replica", &[(keys::CLIENT, &session.id), ("offset", &offset)]);
+        Ok((offset, self.identity.replication_id.clone()))
+    }
+
+    fn start_copy(&mut self, host: &mut dyn Host, has_keys: bool) -> Result<(), String> {
+        let offset = self.replication.feed.end();
+        // Whoever reads from here on knows of no database yet.
+        self.replication.feed.forget_db();
+        let source: Box<dyn SnapshotSource> = if has_keys { Box::new(self.source()) } else { Box::new(Nothing) };
+        let settings = self.copy_settings(offset);
+        let at = self.moment();
+        let started = self.copier.start(source, settings, at, host.when_copied());
+        started.map_err(|error| {
+            self.log.warning("Can't make a copy for a replica", &[(keys::ERROR, &error.to_string())]);
+            "-ERR Unable to perform background save".to_owned()
+        })?;
+        self.replication.running = Some((offset, has_keys));
+        Ok(())
+    }
+
+    fn add_replica(&mut self, session: &mut Session, facts: ReplicaFacts, state: State, copy_offset: u64) {
+        session.attention.put(Attention::REPLICA, true);
+        let Some(conn) = session.conn else { return };
+        let (id, acknowledged_ms) = (session.id, self.now_ms);
+        let hold = self.replication.feed.hold(copy_offset);
+        let replica = Replica { id, conn, facts, state, copy_offset, hold, acknowledged: 0, acknowledged_ms };
+        self.replication.replicas.push(replica);
+    }
+
+    /// The snapshot for replicas was written, or was not. The connections that wait for it.
+    pub fn copy_is_made(&mut self, outcome: &SaveOutcome) -> Vec<ConnId> {
+        let preserved_bytes = self.keyspace.heap_stats().cloned_bytes;
+        if !self.copier.finish(outcome, self.now_ms, preserved_bytes) {
+            return Vec::new();
+        }
+        self.replication.running = None;
+        let waiting = self.replication.in_state(|state| state == State::AwaitsSnapshot);
+        match &outcome.result {
+            Ok(saved) => {
+                self.log
+                    .notice("The copy for replicas is made", &[(keys::KEYS, &saved.keys), (keys::BYTES, &saved.bytes)]);
+                for conn in &waiting {
+                    if let Some(replica) = self.replication.of(*conn) {
+                        replica.state = State::Receives;
+                    }
+                }
+            }
+            Err(error) => {
+                self.log.warning("A copy for replicas could not be made", &[(keys::ERROR, &error.to_string())]);
+                waiting.iter().for_each(|conn| self.close_later(*conn, CloseReason::Killed));
+            }
+        }
+        waiting
+    }
+
+    /// The file is sent. From now on the replica is sent the feed; false if it wanted the file alone.
+    pub fn copy_is_sent(&mut self, conn: ConnId) -> bool {
+        let Some(replica) = self.replication.of(conn) else { return false };
+        replica.state = State::Follows { sent: replica.copy_offset };
+        !replica.facts.rdb_only
+    }
+
+    /// REPLCONF ACK.
+    pub fn acknowledge(&mut self, conn: ConnId, offset: u64) {
+        let now_ms = self.now_ms;
+        if let Some(replica) = self.replication.of(conn) {
+            replica.acknowledged = replica.acknowledged.max(offset);
+            replica.acknowledged_ms = now_ms;
+        }
+    }
+
+    /// A client is gone that may have been a replica.
+    pub(super) fn forget_replica(&mut self, session: &Session) {
+        if !session.attention.has(Attention::REPLICA) {
+            return;
+        }
+        let Some(at) = self.replication.replicas.iter().position(|replica| replica.id == session.id) else { return };
+        let gone = self.replication.replicas.remove(at);
+        self.replication.feed.release(gone.hold);
+        let nobody_waits = self.replication.in_state(|state| state == State::AwaitsSnapshot).is_empty();
+        if nobody_waits && self.replication.running.is_some() {
+            self.copier.abort();
+        }
+        self.replication.alone_since_ms = self.now_ms;
+        self.log.notice("Connection with replica lost", &[(keys::CLIENT, &session.id)]);
+    }
+
+    /// Several times a second: pings for replicas, signs of life for those that wait for a copy, the end of a backlog that
+    /// nobody comes back for. The connections that have something to be sent.
+    pub fn replication_cron(&mut self) -> Vec<ConnId> {
+        let config = &self.config.replication;
+        let (period_ms, ttl_ms) =
+            (i64::from(config.repl_ping_replica_period) * 1000, config.repl_backlog_ttl.saturating_mul(1000));
+        let now_ms = self.now_ms;
+        let replication = &mut self.replication;
+        if !replication.feed.is_active() {
+            return Vec::new();
+        }
+        if replication.replicas.is_empty() {
+            if ttl_ms > 0 && now_ms - replication.alone_since_ms > ttl_ms {
+                replication.feed.deactivate();
+                self.keyspace.set_propagation(false);
+                self.log.notice("Replication backlog freed", &[("seconds", &(ttl_ms / 1000))]);
+            }
+            return Vec::new();
+        }
+        if now_ms >= replication.next_ping_ms && now_ms - replication.alone_since_ms > period_ms {
+            replication.next_ping_ms = now_ms + period_ms;
+            replication.feed.emit_ping();
+        }
+        if now_ms < replication.next_newline_ms {
+            return Vec::new();
+        }
+        replication.next_newline_ms = now_ms + 1000;
+        replication.in_state(|state| state == State::AwaitsSnapshot)
+    }
+
+    /// Takes over what configuration says of the feed.
+    pub(super) fn follow_backlog_size(&mut self) {
+        let bytes = self.config.replication.repl_backlog_size;
+        if self.replication.feed.backlog() != bytes {
+            self.replication.feed.set_backlog(bytes);
+        }
+    }
+}

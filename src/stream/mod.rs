@@ -1,0 +1,26 @@
+//! The write stream: every change of the data set as commands, in order, with offsets.
+//!
+//! # What this is
+//!
+//! [`Feed`] is the one sequence of bytes that replicas read, and of which the append-only file will be a copy: requests
+//! in RESP, each encoded once. A position in it is an offset of 64 bits, the replication offset. Its tail, up to
+//! `repl-backlog-size`, is the backlog: a replica that comes back within it goes on where it was.
+//!
+//! # What it never does
+//!
+//! **Architecture Invariant:** no socket, no file, no clock. Readers are given shared slices of the same memory; nothing
+//! is copied for one of them.
+//!
+//! # Map
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `feed.rs` | the bytes, their offsets, who holds them |
+//!
+//! # Read first
+//!
+//! [`Feed::emit`]: what a unit of work becomes.
+
+mod feed;
+
+pub use feed::{Feed, Hold};
