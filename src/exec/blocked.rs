@@ -21,8 +21,7 @@ use crate::exec::call::{self, Origin, Outcome, Request};
 use crate::exec::ctx::Host;
 use crate::exec::error::CommandError;
 use crate::exec::gate::{self, Verdict};
-use crate::exec::instance::{Alert, Ask, Instance};
-use crate::exec::monitor;
+use crate::exec::instance::{Ask, Instance};
 use crate::exec::readers;
 use crate::util::output_buffer::Mark;
 
@@ -43,7 +42,7 @@ impl Instance {
     fn end_due_waits(&mut self, host: &mut dyn Host) {
         let now_ns = host.now_ns();
         while let Some(id) = self.blocked.due(now_ns) {
-            if !self.end_wait(host, id, WaitEnd::Timeout) {
+            if !self.end_wait(id, WaitEnd::Timeout) {
                 // Somebody whose session is out cannot be waiting; but a loop must not hang on that.
                 let blocked = &mut self.blocked;
                 self.keyspace.with_blocking_keys(|keys| blocked.remove(keys, id));
@@ -64,14 +63,14 @@ impl Instance {
     }
 
     /// What a client has waited for to be freed is freed. It may have gone, or been unblocked.
-    pub fn memory_is_freed(&mut self, host: &mut dyn Host, id: ClientId) {
+    pub fn memory_is_freed(&mut self, id: ClientId) {
         if self.blocked.client(id).is_some_and(|blocked| blocked.wait.what == WaitFor::Memory) {
-            self.end_wait(host, id, WaitEnd::Timeout);
+            self.end_wait(id, WaitEnd::Timeout);
         }
     }
 
     /// CLIENT UNBLOCK, and the end of a timeout; false for a client that is not blocked.
-    pub fn end_wait(&mut self, host: &mut dyn Host, id: ClientId, end: WaitEnd) -> bool {
+    pub fn end_wait(&mut self, id: ClientId, end: WaitEnd) -> bool {
         let Some(blocked) = self.blocked.client(id).filter(|blocked| blocked.wait.what != WaitFor::Reader) else {
             return false;
         };
@@ -89,7 +88,7 @@ impl Instance {
             WaitEnd::Error => Err(UNBLOCKED),
         };
         let request = again_request(self, &blocked);
-        call::finish(self, &mut session, host, &request, Origin::Unblocked(&blocked), result, 0);
+        call::finish(self, &mut session, &request, Origin::Unblocked(&blocked), result, 0);
         unblock(self, &mut session, before);
         self.clients.put_back(session);
         true
@@ -109,7 +108,7 @@ impl Instance {
     }
 }
 
-/// The handler that has just run for `client` found nothing and is to be tried again when a key changes.
+/// The handler that has just run for `session` found nothing, in `spent_ns`, and is to be tried again when a key changes.
 #[cold]
 #[inline(never)]
 pub(super) fn block(
@@ -119,12 +118,8 @@ pub(super) fn block(
     request: &Request<'_>,
     origin: Origin<'_>,
     wait: Wait,
+    spent_ns: u64,
 ) {
-    let began_ns = inst.stamp_ns;
-    inst.stamp_ns = host.now_ns();
-    let spent_ns = inst.stamp_ns.saturating_sub(began_ns);
-    let Request { command, args, .. } = *request;
-    session.last_command = command.id;
     if let Origin::Unblocked(blocked) = origin {
         // In vain: it goes on waiting where it stood.
         blocked.spent_ns.set(blocked.spent_ns.get() + spent_ns);
@@ -133,9 +128,8 @@ pub(super) fn block(
         }
         return;
     }
-    if inst.alert.has(Alert::MONITORED) {
-        monitor::feed(inst, session, command, args, host.wall_us());
-    }
+    let Request { command, args, .. } = *request;
+    let began_ns = inst.stamp_ns.saturating_sub(spent_ns);
     let as_ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let blocked = BlockedClient {
         deadline_ns: wait.timeout.map(|time| began_ns.saturating_add(as_ns(time))),
@@ -216,7 +210,7 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, session: &mut Session) {
         }
         Verdict::Refuse(error) => {
             inst.metrics.commands[usize::from(request.command.id)].rejected.inc();
-            call::finish(inst, session, host, &request, origin, Err(error), 0);
+            call::finish(inst, session, &request, origin, Err(error), 0);
             unblock(inst, session, before);
         }
         Verdict::Queue => {} // nobody blocks inside MULTI

@@ -235,10 +235,10 @@ fn woken_by_another_client() {
     let mut w = World::with_clients(2);
     w.say(1, "take k 0");
     w.say(2, "take k 0");
-    assert!(w.inst.end_wait(&mut w.host, 1, WaitEnd::Timeout));
-    assert!(w.inst.end_wait(&mut w.host, 2, WaitEnd::Error));
-    assert!(!w.inst.end_wait(&mut w.host, 2, WaitEnd::Error), "it does not wait any more");
-    assert!(!w.inst.end_wait(&mut w.host, 77, WaitEnd::Error));
+    assert!(w.inst.end_wait(1, WaitEnd::Timeout));
+    assert!(w.inst.end_wait(2, WaitEnd::Error));
+    assert!(!w.inst.end_wait(2, WaitEnd::Error), "it does not wait any more");
+    assert!(!w.inst.end_wait(77, WaitEnd::Error));
     assert_eq!([w.told(1), w.told(2)], ["*-1", "-UNBLOCKED client unblocked via CLIENT UNBLOCK"]);
     let stats = w.inst.metrics.commands.iter().map(|s| (s.calls.get(), s.failed.get())).max();
     assert_eq!(stats, Some((2, 1)));

@@ -206,34 +206,38 @@ fn execute_here(
     if propagates {
         inst.keyspace.begin_command();
     }
-    let result = match handle(inst, session, host, request, origin) {
-        Ok(Progress::Done) => Ok(()),
-        Ok(Progress::Blocked(wait)) if origin.may_block() => {
-            blocked::block(inst, session, host, request, origin, *wait);
-            return Outcome::Blocked;
-        }
+    let (result, wait) = match handle(inst, session, host, request, origin) {
+        Ok(Progress::Done) => (Ok(()), None),
+        Ok(Progress::Blocked(wait)) if origin.may_block() => (Ok(()), Some(wait)),
         Ok(Progress::Blocked(wait)) => {
             wait.null.write(&mut session.reply);
-            Ok(())
+            (Ok(()), None)
         }
-        Err(error) => Err(error),
+        Err(error) => (Err(error), None),
     };
-    if propagates {
+    if propagates && wait.is_none() {
         propagate(inst, request, db);
     }
     inst.stamp_ns = host.now_ns();
     session.last_command = request.command.id;
-    finish(inst, session, host, request, origin, result, inst.stamp_ns.saturating_sub(began_ns));
+    if inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
+        // One that waits is shown when it is first tried.
+        monitor::feed(inst, session, request.command, request.args, host.wall_us());
+    }
+    let spent_ns = inst.stamp_ns.saturating_sub(began_ns);
+    if let Some(wait) = wait {
+        blocked::block(inst, session, host, request, origin, *wait, spent_ns);
+        return Outcome::Blocked;
+    }
+    finish(inst, session, request, origin, result, spent_ns);
     Outcome::Done
 }
 
-/// What every request that is over needs, however it came about: its error reply, its place in MONITOR, its
-/// statistics. A blocked client's request counts once, with the time of all its tries and none of the time between.
+/// What every request that is over needs, however it came about: its error reply, its statistics. A blocked client's request counts once, with the time of all its tries and none of the time between.
 #[inline(always)]
 pub(super) fn finish(
     inst: &mut Instance,
     session: &mut Session,
-    host: &mut dyn Host,
     request: &Request<'_>,
     origin: Origin<'_>,
     result: CommandResult,
@@ -245,11 +249,7 @@ pub(super) fn finish(
         reply_error(inst, session, &error);
     }
     if let Origin::Unblocked(blocked) = origin {
-        // MONITOR showed it when it was first tried.
         return inst.account(session, command, blocked.request.view(), blocked.spent_ns.get() + duration_ns, failed);
-    }
-    if inst.alert.has(Alert::MONITORED) {
-        monitor::feed(inst, session, command, args, host.wall_us());
     }
     inst.account(session, command, args, duration_ns, failed);
 }

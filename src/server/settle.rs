@@ -38,7 +38,7 @@ impl Server {
             Mail::Saved(outcome) => inst.saved(&outcome),
             Mail::Copied(outcome) => self.copy_is_made(inst, &outcome),
             Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
-            Mail::Freed(client) => inst.memory_is_freed(self, client),
+            Mail::Freed(client) => inst.memory_is_freed(client),
         }
     }
 

@@ -354,7 +354,7 @@ fn client_unblock(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if !ctx.origin.is_exec() {
         ctx.inst.deliver(Some(ctx.session));
     }
-    let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(ctx.host, id, end));
+    let woken = u64::try_from(id).is_ok_and(|id| ctx.inst.end_wait(id, end));
     ctx.reply().int(i64::from(woken));
     Ok(())
 }
