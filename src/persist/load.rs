@@ -221,21 +221,6 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Loads a file, all of it before anything else happens. `Ok(None)`: there is none, which is how an empty server starts.
-pub fn load_file(
-    disk: &dyn Disk,
-    path: &Path,
-    settings: &LoadSettings,
-    sink: &mut dyn LoadSink,
-) -> Result<Option<Loaded>, LoadError> {
-    let Some(mut loader) = Loader::open_file(disk, path, settings)? else { return Ok(None) };
-    loop {
-        if let Step::Done(loaded) = loader.step(sink).map_err(|fault| LoadError::file(path, fault))? {
-            return Ok(Some(loaded));
-        }
-    }
-}
-
 /// Loads from any source that holds nothing but one file, all of it before anything else happens.
 pub fn load_stream(
     source: impl Read,

@@ -44,9 +44,7 @@ mod tests;
 
 pub use control::{KeyDelay, SaveControl};
 pub use keyspace_sink::{load_entry, load_value};
-pub use load::{
-    LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Loader, Step, Stored, load_file, load_stream,
-};
+pub use load::{LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Loader, Step, Stored, load_stream};
 pub use save::{SaveError, SaveSettings, Saved, remove_stale_temps, save_file, temp_path, write_snapshot};
 pub use saver::{Moment, SaveOutcome, Saver, StartError};
 pub use source::{DatabaseSize, Item, KeyspaceSource, SnapshotSource};

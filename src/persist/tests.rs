@@ -129,6 +129,21 @@ impl Drop for Dir {
     }
 }
 
+/// Loads a file, all of it before anything else happens. `Ok(None)`: there is none, which is how an empty server starts.
+fn load_file(
+    disk: &dyn Disk,
+    path: &Path,
+    settings: &LoadSettings,
+    sink: &mut dyn LoadSink,
+) -> Result<Option<Loaded>, LoadError> {
+    let Some(mut loader) = Loader::open_file(disk, path, settings)? else { return Ok(None) };
+    loop {
+        if let Step::Done(loaded) = loader.step(sink).map_err(|fault| LoadError::file(path, fault))? {
+            return Ok(Some(loaded));
+        }
+    }
+}
+
 fn load(path: &Path, settings: &LoadSettings) -> Result<(Maps, Loaded, Vec<String>), LoadError> {
     let mut sink = MapSink::default();
     let loaded = load_file(&RealDisk, path, settings, &mut sink)?.expect("the file is there");
