@@ -115,6 +115,12 @@ impl Outbox {
         self.groups.is_empty()
     }
 
+    /// Whether nothing waits, and nobody is to be flushed.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.groups.is_empty() && self.to_flush.is_empty()
+    }
+
     /// Whether what waits should wait no longer, though the calling client has further requests.
     #[inline]
     pub fn is_full(&self) -> bool {
@@ -244,7 +250,9 @@ impl Push<'_> {
         if session.attention.has(unwanted) {
             return false;
         }
-        let out = &mut session.reply.out;
+        // What has happened since a reply was asked for comes behind it.
+        let reads = session.attention.has(Attention::READING);
+        let out = if reads { &mut session.about.late } else { &mut session.reply.out };
         let shared = self.shared_by > 1 && self.resp2.len() >= SHARE_BYTES_MIN;
         if session.reply.proto == Proto::Resp2 || !self.kind.is_message() {
             match shared {
@@ -264,7 +272,7 @@ impl Push<'_> {
             out.extend_from_slice(self.resp2);
             self.messages.iter().for_each(|at| out[begin + at - self.bytes_begin] = b'>');
         }
-        self.body.into_iter().flatten().for_each(|piece| session.reply.out.share(piece.clone()));
+        self.body.into_iter().flatten().for_each(|piece| out.share(piece.clone()));
         true
     }
 }

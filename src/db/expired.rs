@@ -190,13 +190,19 @@ impl Keyspace {
 
     /// The earliest deadline of a field, and the database it is in.
     fn earliest_field(&self) -> Option<(i64, usize)> {
-        let dbs = self.dbs.iter().enumerate();
+        let dbs = self.with_deadlines();
         dbs.filter_map(|(at, db)| Some((db.field_expiries.next_deadline()?, at))).min()
     }
 
     /// The earliest deadline, and the database it is in.
     pub(super) fn earliest(&self) -> Option<(i64, usize)> {
-        self.dbs.iter().enumerate().filter_map(|(at, db)| Some((db.expiries.next_deadline()?, at))).min()
+        self.with_deadlines().filter_map(|(at, db)| Some((db.expiries.next_deadline()?, at))).min()
+    }
+
+    /// The databases that may have deadlines: nearly always few of them.
+    #[inline]
+    fn with_deadlines(&self) -> impl Iterator<Item = (usize, &Db)> {
+        self.dbs[..self.side.dbs_with_deadlines].iter().enumerate()
     }
 
     /// Deletes keys whose time is over, up to `max` of them, a batch at a time from the database that is most overdue:

@@ -107,6 +107,7 @@ impl Keyspace {
         let slot = slot.insert(built);
         side.sizes.enters_entry(entry.db, EntryRef(slot.get()));
         side.charges.enters(entry.db, EntryRef(slot.get()));
+        side.dbs_with_deadlines = side.dbs_with_deadlines.max(entry.db + 1);
         if let Some(deadline) = entry.expiry_ms {
             expiries.insert(deadline, key.hash_fragment());
         }

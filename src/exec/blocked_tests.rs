@@ -15,6 +15,7 @@ use crate::exec::call::{self, Outcome};
 use crate::exec::ctx::{DataCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::instance::{Ask, Instance, Parts};
+use crate::exec::long_read::ReadJob;
 use crate::exec::spec::{Access, Arity, CommandSpec, Flags, Handler, KeySpec};
 use crate::exec::table::CommandTable;
 use crate::observe::log::Logger;
@@ -91,6 +92,7 @@ fn put(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 #[derive(Default)]
 struct TestHost {
     now_ns: Cell<u64>,
+    reads: Vec<ReadJob>,
 }
 
 impl Host for TestHost {
@@ -125,6 +127,10 @@ impl Host for TestHost {
 
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
+    }
+
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reads.push(job);
     }
 
     fn sleep(&self, _duration: Duration) {}

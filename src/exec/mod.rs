@@ -33,6 +33,7 @@
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `identity.rs` | the names of the run and its history |
 //! | `keys.rs` | which arguments are keys, from key specs |
+//! | `long_read.rs`, `readers.rs` | what reads much is read by another thread; whose reply that becomes |
 //! | `memory.rs` | where memory goes |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
@@ -58,17 +59,20 @@ pub mod cursor;
 pub mod debug;
 pub mod defrag;
 pub mod error;
+mod event_stream;
 pub mod eviction;
 pub mod gate;
 pub mod help;
 pub mod identity;
 pub mod instance;
 pub mod keys;
+pub mod long_read;
 pub mod memory;
 pub mod monitor;
 pub mod persistence;
 pub mod publish;
 pub mod rates;
+pub mod readers;
 pub mod replication;
 pub mod room;
 pub mod slowlog;

@@ -26,6 +26,9 @@ const PREFETCH_AHEAD: usize = 16;
 /// it has read: its debt is bounded by this and one reply. See `docs/adr/0005-what-clients-are-owed.md`.
 const OWED_BYTES_MAX: usize = 1 << 20;
 
+/// The same where memory is not limited (`maxmemory 0`).
+const OWED_BYTES_MAX_UNLIMITED: usize = 16 << 20;
+
 /// A request of the batch.
 struct Request {
     what: What,
@@ -229,8 +232,9 @@ impl Server {
     /// From how much on a client is [`Attention::BEHIND`]. Where there is a limit, one that goes beyond it is closed.
     pub(super) fn owed_bytes_max(&self, inst: &Instance, session: &Session) -> usize {
         let limit = output_limit(&inst.config, session);
+        let most = if inst.config.storage.maxmemory == 0 { OWED_BYTES_MAX_UNLIMITED } else { OWED_BYTES_MAX };
         let bytes = match (limit.hard_bytes, limit.soft_bytes) {
-            (0, soft) => soft.max(OWED_BYTES_MAX as u64),
+            (0, soft) => soft.max(most as u64),
             (hard, _) => hard,
         };
         usize::try_from(bytes).unwrap_or(usize::MAX)

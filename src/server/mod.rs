@@ -28,6 +28,7 @@
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
 //! | `accept.rs` | new connections: limits, protected mode |
 //! | `host.rs` | what the instance may ask of the world: listeners, clock, process |
+//! | `reader.rs` | the thread that answers long reads |
 //! | `notes.rs` | log lines |
 //! | `replicas.rs` | what replicas are sent: a file, then the feed |
 //! | `settle.rs` | what the instance asked for while a command ran |
@@ -53,6 +54,7 @@ mod host;
 mod loading;
 mod notes;
 mod pool;
+mod reader;
 mod replicas;
 mod roles;
 mod settle;
@@ -71,6 +73,7 @@ pub use host::Mail;
 use host::{Listening, Observer};
 use loading::Loading;
 use pool::BufferPool;
+use reader::Reader;
 use replicas::Transfer;
 pub use roles::Role;
 pub use start::run;
@@ -81,6 +84,7 @@ pub struct Server {
     clock: Clock,
     listening: Listening,
     observer: Option<Observer>,
+    reader: Reader,
     /// Clients that may have bytes to read or requests to parse. Each is listed once ([`ClientFlags::READY`]).
     ///
     /// [`ClientFlags::READY`]: crate::client::ClientFlags::READY
@@ -114,6 +118,7 @@ impl Server {
             clock,
             listening: Listening::default(),
             observer: None,
+            reader: Reader::default(),
             ready: Vec::new(),
             to_flush: Vec::new(),
             postponed: Vec::new(),

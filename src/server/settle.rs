@@ -8,7 +8,15 @@ use crate::exec::instance::{Alert, Ask, Instance};
 use crate::reactor::ConnId;
 
 impl Server {
+    #[inline]
     pub(super) fn settle(&mut self, inst: &mut Instance) {
+        if !inst.outbox.is_idle() || !inst.asks.is_empty() {
+            self.settle_all(inst);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_all(&mut self, inst: &mut Instance) {
         inst.deliver(None);
         inst.outbox.take_to_flush(&mut self.to_flush);
         while !inst.asks.is_empty() {
@@ -29,6 +37,7 @@ impl Server {
         match mail {
             Mail::Saved(outcome) => inst.saved(&outcome),
             Mail::Copied(outcome) => self.copy_is_made(inst, &outcome),
+            Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
             Mail::Freed(client) => inst.memory_is_freed(self, client),
         }
     }

@@ -277,7 +277,9 @@ impl Server {
         let query_bytes_max = inst.config.limits.client_query_buffer_limit;
         let sends_on =
             behind && !connection.flags.has(ClientFlags::DRAINED) && !connection.is_far_ahead(query_bytes_max);
-        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind {
+        // It may have closed only the half that it sends with: what it has asked for is answered all the same.
+        let reading = session.attention.has(Attention::READING);
+        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !reading {
             session.close_after_reply();
             let conn = connection.conn;
             connection.flags.put(ClientFlags::READY, false);

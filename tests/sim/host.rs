@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kvstash::config::Config;
 use kvstash::exec::ctx::Host;
+use kvstash::exec::long_read::ReadJob;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
 use kvstash::persist::SaveOutcome;
@@ -17,11 +18,13 @@ pub const BEGIN_MS: i64 = 1_700_000_000_000;
 pub struct SimHost {
     /// Since the beginning.
     elapsed_ms: Cell<i64>,
+    /// Long reads that nobody has done yet.
+    pub reads: Vec<ReadJob>,
 }
 
 impl SimHost {
     pub fn new() -> SimHost {
-        SimHost { elapsed_ms: Cell::new(0) }
+        SimHost { elapsed_ms: Cell::new(0), reads: Vec::new() }
     }
 
     /// Lets time pass.
@@ -66,6 +69,10 @@ impl Host for SimHost {
 
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
+    }
+
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reads.push(job);
     }
 
     fn sleep(&self, duration: Duration) {

@@ -26,6 +26,7 @@ mod libraries; // redis-rs, redis-py, redis-cli as their users run them
 mod limits; // hostile clients: bounded memory, nobody else waits
 mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
 mod long; // long arguments, in any command
+mod long_reads; // what reads much is answered from a snapshot
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod owed; // clients that ask for more than they read
 mod propagation; // SYNC PSYNC REPLCONF, and what writes become in the stream that replicas read

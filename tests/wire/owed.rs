@@ -108,7 +108,7 @@ fn who_has_said_all_is_still_told_all() {
 /// What holds requests back for other reasons comes between.
 #[test]
 fn waits_and_pauses_among_what_waits() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--maxmemory", "4gb"]);
     let mut kv = server.connect();
     kv.cmd(&["SET", "value", &"v".repeat(300_000)]);
     let mut late = server.connect();

@@ -54,6 +54,7 @@ fn one_command_one_line_several_a_transaction() {
         SWAPDB 0 1 | SWAPDB 0 1
         CONFIG SET maxmemory 0 |
         DEBUG POPULATE 10 |
+        DEBUG REPLICATE repl set a b | SET a b
         ",
     );
 }
@@ -390,4 +391,37 @@ fn a_large_value_arrives_whole() {
     let value = "x".repeat(3 << 20);
     kv.ok(&format!("SET large {value}"));
     assert_eq!(stream.next(), format!("SET large {value}"));
+}
+
+#[test]
+fn events_are_kept_in_a_stream() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    kv.ok("CONFIG SET notify-keyspace-events A notify-keyspace-stream \"events MAXLEN 1000\"");
+    let mut stream = Stream::attach(&kv);
+    let mut waits = kv.another();
+    waits.send(&["XREAD", "BLOCK", "0", "STREAMS", "events", "$"]);
+    crate::support::wait_for("a client that waits", std::time::Duration::from_secs(10), || {
+        kv.info("blocked_clients") == "1"
+    });
+    kv.ok("SELECT 1");
+    kv.ok("SET k v EX 100");
+    assert!(waits.read().text().contains(r#"["event" "set" "db" "1" "key" "k"]"#));
+    kv.ok("SELECT 0");
+    let entries = kv.line("XRANGE events - +").text();
+    assert!(entries.contains(r#"["event" "expire" "db" "1" "key" "k"]"#), "{entries}");
+    assert_eq!(kv.int("XLEN events"), 2, "the stream itself causes no event");
+    let lines = stream.so_far(&mut kv);
+    assert!(lines[1].starts_with("[1] SET k v PXAT"), "{lines:?}");
+    assert!(lines[2].starts_with("XADD events MAXLEN = 1 ") && lines[2].ends_with("event set db 1 key k"), "{lines:?}");
+    kv.ok("CONFIG SET notify-keyspace-stream \"\"");
+    kv.ok("SET other v");
+    assert_eq!(kv.int("DEL events"), 1);
+    kv.ok("CONFIG SET notify-keyspace-stream events");
+    kv.ok("SET events v");
+    kv.ok("SET more v");
+    assert_eq!(kv.line("GET events").text(), "\"v\"", "what is no stream is left alone");
+    assert!(server.log().contains("Keyspace events cannot be kept"));
+    assert!(kv.line("CONFIG SET notify-keyspace-stream \"a b\"").is_error());
+    assert!(kv.line("CONFIG SET notify-keyspace-stream \"a MAXLEN 0\"").is_error());
 }
