@@ -13,6 +13,7 @@
 //! | `{d}` `{D}` `{T}` `{U}` | a deadline far away: seconds, milliseconds; since 1970 |
 //! | `{q}` | a few milliseconds |
 //! | `{i}` `{i+}` | an id of a stream, of one that was used lately or of the next one |
+//! | `{a}` | a number of entries ever added, higher than those before |
 //! | `{G}` `{C}` | a group, a consumer |
 //! | `{db}` | a database |
 
@@ -118,7 +119,7 @@ pub const COMMANDS: &[(u32, &str)] = &[
     (4, "XDEL {y} {i} {i} {i}"),
     (3, "XDELEX {y} [|KEEPREF|DELREF|ACKED] IDS 3 {i} {i} {i}"),
     (4, "XACKDEL {y} {G} [|KEEPREF|DELREF|ACKED] IDS 3 {i} {i} {i}"),
-    (1, "XSETID {y} {i+} [|ENTRIESADDED 1000000 MAXDELETEDID {i}]"),
+    (1, "XSETID {y} {i+} [|ENTRIESADDED {a} MAXDELETEDID {i}]"),
     (4, "XGROUP CREATE {y} {G} [0|$|{i}] [|MKSTREAM] [|ENTRIESREAD 0]"),
     (1, "XGROUP CREATE {x} {G} 0 MKSTREAM"),
     (2, "XGROUP SETID {y} {G} [0|$|{i}] [|ENTRIESREAD 0]"),
@@ -309,6 +310,8 @@ impl Generator {
                 self.next_id += 1;
                 format!("{}-{seq}", self.next_id)
             }
+            // A group that has read more than was ever added cannot be told to elsewhere: docs/propagation.md.
+            "a" => (1_000_000 + 10 * self.next_id).to_string(),
             "G" => format!("g{}", n(3)),
             "C" => format!("c{}", n(4)),
             "db" => n(3).to_string(),
