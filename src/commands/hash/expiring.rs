@@ -3,7 +3,8 @@
 use super::expire::{FIELDS, deadline, no_hash, propagate_deadline, propagate_removals};
 use super::fields::open;
 use super::{
-    COUNT_NOT_POSITIVE, HDEL_EVENT, HEXPIRE_EVENT, HPERSIST_EVENT, HSET_EVENT, named_fields, remove_if_empty, reply_item,
+    COUNT_NOT_POSITIVE, HDEL_EVENT, HEXPIRE_EVENT, HPERSIST_EVENT, HSET_EVENT, named_fields, remove_if_empty,
+    reply_item,
 };
 use crate::db::KeySlot;
 use crate::exec::args::{ELEMENTS_AHEAD, ExpiryUnit};
@@ -196,11 +197,12 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if changes == 0 {
         return Ok(());
     }
-    place.changed(changes, match change {
+    let event = match change {
         Change::Persist => HPERSIST_EVENT,
         _ if removed.is_empty() => HEXPIRE_EVENT,
         _ => HDEL_EVENT,
-    });
+    };
+    place.changed(changes, event);
     remove_if_empty(place);
     if !ctx.db.propagates() {
         return Ok(());

@@ -241,12 +241,9 @@ impl Run {
                 if theirs != ours {
                     let name = key.split(' ').next_back().expect("a key follows its database").as_bytes();
                     let is_of_key = |command: &&Vec<Vec<u8>>| command.iter().any(|arg| arg == name || arg == b"SELECT");
-                    let told: Vec<String> = self.recent.iter().filter(is_of_key).map(|command| shown(command)).collect();
-                    panic!(
-                        "{key} after\n{}\nin {:?}: {theirs:?}\nhere: {ours:?}",
-                        told.join("\n"),
-                        copy.conn.peer
-                    );
+                    let told: Vec<String> =
+                        self.recent.iter().filter(is_of_key).map(|command| shown(command)).collect();
+                    panic!("{key} after\n{}\nin {:?}: {theirs:?}\nhere: {ours:?}", told.join("\n"), copy.conn.peer);
                 }
             }
         }
