@@ -15,6 +15,7 @@ mod connection; // PING ECHO SELECT QUIT RESET HELLO AUTH
 mod counter; // INCR DECR INCRBY DECRBY INCRBYFLOAT
 mod defrag; // active defragmentation, memory given back
 mod dump; // DUMP RESTORE
+mod events; // keyspace events of every command
 mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families
 mod expiry; // that keys go when their time comes

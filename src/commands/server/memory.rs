@@ -95,7 +95,7 @@ fn memory_usage(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     samples(args)?;
     let key = ctx.key(args, 2);
     // Looking is no access.
-    match ctx.db.lookup_untouched(key).map(|entry| entry.memory_usage()) {
+    match ctx.db.peek(key).map(|entry| entry.memory_usage()) {
         Some(bytes) => ctx.reply.int(bytes as i64),
         None => ctx.reply.null(),
     }
