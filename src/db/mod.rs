@@ -31,6 +31,7 @@
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
 //! | [`watch`] | who watches what |
 //! | [`trace`] | what a write leaves behind: commands to propagate, events, changed keys |
+//! | [`aside`] | a unit that others interrupt |
 //! | [`blocking_keys`] | which keys blocked clients wait for |
 //! | [`defrag`] | moving what lies in sparse memory |
 //! | [`lazyfree`] | the thread that frees |
@@ -46,6 +47,7 @@
 //! [`data`], then [`slot`], then [`expiry`].
 
 pub mod access;
+pub mod aside;
 pub mod blocking_keys;
 mod charge;
 pub mod data;

@@ -213,6 +213,22 @@ impl Trace {
         std::mem::take(&mut self.touched)
     }
 
+    /// What `dirty` was when the command at hand began.
+    pub(super) fn dirty(&self) -> u64 {
+        self.dirty
+    }
+
+    /// Takes all that was noted; the same listen on. See `aside.rs`.
+    pub(super) fn set_aside(&mut self, dirty: u64) -> Trace {
+        let fresh = Trace { listeners: self.listeners, classes: self.classes, dirty, ..Trace::default() };
+        std::mem::replace(self, fresh)
+    }
+
+    /// Ends what [`Trace::set_aside`] began. Whoever began to listen meanwhile, or no longer does, counts.
+    pub(super) fn take_back(&mut self, aside: Trace, dirty: u64) {
+        *self = Trace { listeners: self.listeners, classes: self.classes, dirty, ..aside };
+    }
+
     pub(super) fn push<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
         push_command(&mut self.requests, args);
         self.ops.push((db as u32, self.requests.len()));

@@ -35,6 +35,7 @@
 //! | `keys.rs` | which arguments are keys, from key specs |
 //! | `long_read.rs`, `readers.rs` | what reads much is read by another thread; whose reply that becomes |
 //! | `memory.rs` | where memory goes |
+//! | `load.rs` | a file is loaded, others are served in between |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `publish.rs` | messages from publisher to subscribers |
@@ -66,6 +67,7 @@ pub mod help;
 pub mod identity;
 pub mod instance;
 pub mod keys;
+pub mod load;
 pub mod long_read;
 pub mod memory;
 pub mod monitor;
@@ -79,5 +81,7 @@ pub mod slowlog;
 pub mod spec;
 pub mod stats;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod unit;
 mod upkeep;
