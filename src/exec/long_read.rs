@@ -271,7 +271,6 @@ impl ReadJob {
         drop(db);
         // What is left is the reply, which the main thread does not have yet.
         pace.tell();
-        drop(pace);
         drop(snapshot);
         ReadDone { number, client, result, reply: reply.out, counts, _request: request }
     }

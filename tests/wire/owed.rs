@@ -21,7 +21,7 @@ fn fill(kv: &mut Conn) {
 
 #[test]
 fn what_a_client_is_owed_evicts_nothing() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--snapshot-reads-above", "0"]);
     let mut kv = server.connect();
     fill(&mut kv);
     let max = number(&mut kv, "used_memory") + 3 * MB;

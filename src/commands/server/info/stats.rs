@@ -22,9 +22,9 @@ pub(super) static STATS: &[Row] = &[
     absent("instantaneous_output_repl_kbps").says(|_| Value::Fixed(0.0, 2)),
     counter("rejected_connections", |f| f.inst.stats.connections_rejected.into())
         .series("redis_rejected_connections_total", "Connections refused because of maxclients"),
-    absent("sync_full"),
-    absent("sync_partial_ok"),
-    absent("sync_partial_err"),
+    counter("sync_full", |f| f.inst.replication.counts.full.into()),
+    counter("sync_partial_ok", |f| f.inst.replication.counts.partial.into()),
+    counter("sync_partial_err", |f| f.inst.replication.counts.refused.into()),
     // What happened to keys.
     counter("expired_subkeys", |f| f.inst.keyspace.stats().expired_fields.into())
         .series("redis_expired_subkeys_total", "Fields of hashes removed because their time was over"),
