@@ -80,7 +80,7 @@ pub use load::{Loaded, LoadedEntry};
 pub use place::Reading;
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
-pub use trace::{Event, KeyEvent, Op, Touched, Trace};
+pub use trace::{Event, KeyEvent, Op, Touched, TouchedKeys, Trace};
 pub use transfer::Transfer;
 pub use whole::FlushMode;
 

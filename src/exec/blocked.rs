@@ -218,6 +218,7 @@ fn again_request<'w>(inst: &Instance, blocked: &'w BlockedClient) -> Request<'w>
 fn unblock(inst: &mut Instance, session: &mut Session, before: Mark) {
     inst.stop_waiting(session);
     call::apply_reply_rules(session, before);
+    session.attention.put(Attention::CACHING, false);
     session.commands += 1;
     inst.asks.extend(session.conn.map(Ask::GoOn));
 }

@@ -101,6 +101,7 @@ impl Server {
             || !self.to_flush.is_empty()
             || inst.has_due_keys()
             || inst.eviction.pending
+            || inst.tracking.keys().has_garbage()
             || self.has_idle_transfer(inst)
         {
             return Some(Duration::ZERO);
