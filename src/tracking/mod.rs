@@ -34,5 +34,5 @@ mod tracker;
 
 pub use keys::Keys;
 pub use prefixes::{Collected, Prefixes};
-pub use tables::{Overlap, Tracking, Wanted};
+pub use tables::{Overlap, OwnChange, Tracking, Wanted};
 pub use tracker::{Modes, Tracker};

@@ -164,7 +164,7 @@ impl Prefixes {
 
     /// Calls `f` for every prefix with changed keys, in order of their names, with those who are to be told. They are
     /// forgotten then.
-    pub fn tell<'a, F>(&'a mut self, mut f: F)
+    pub fn tell<F>(&mut self, mut f: F)
     where
         F: FnMut(&Collected, &mut dyn Iterator<Item = &Rc<Tracker>>),
     {

@@ -23,6 +23,9 @@ pub struct Wanted {
     pub prefixes: Vec<Box<[u8]>>,
 }
 
+/// A key that a client has changed and caches itself; `None` for all keys.
+pub type OwnChange = (Rc<Tracker>, Option<Box<[u8]>>);
+
 /// Two prefixes of one client of which one begins with the other.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Overlap {
@@ -60,8 +63,8 @@ pub struct Tracking {
     present: usize,
     /// How often in a row the table had too many keys even after some were forgotten.
     times_too_long: u64,
-    /// What the client at hand is to be told of its own changes, when its command is over; `None` for all keys.
-    pub own: Vec<(Rc<Tracker>, Option<Box<[u8]>>)>,
+    /// What the client at hand is to be told of its own changes, when its command is over.
+    pub own: Vec<OwnChange>,
 }
 
 impl Tracking {

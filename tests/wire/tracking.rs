@@ -88,10 +88,7 @@ fn options() {
             kv.expect(&format!("CLIENT TRACKING on BCAST {prefixes}"), &format!("(error) ERR {text}"));
         }
         kv.expect("RESET", "RESET");
-        kv.expect(
-            "CLIENT TRACKINGINFO",
-            r#"["flags" ["off"] "redirect" -1 "prefixes" []]"#,
-        );
+        kv.expect("CLIENT TRACKINGINFO", r#"["flags" ["off"] "redirect" -1 "prefixes" []]"#);
     });
 }
 
@@ -344,7 +341,9 @@ fn redirection() {
     kv.proto = Proto::Resp3;
     kv.expect("GET a", "\"2\"");
     drop(three);
-    wait_for("it to be gone", Duration::from_secs(5), || !other.line("CLIENT LIST").text().contains(&format!("id={three_id} ")));
+    wait_for("it to be gone", Duration::from_secs(5), || {
+        !other.line("CLIENT LIST").text().contains(&format!("id={three_id} "))
+    });
     other.expect("MSET a 1 b 1", "OK");
     for _ in 0..2 {
         assert_eq!(kv.read().text(), format!(r#">["tracking-redir-broken" {three_id}]"#));
