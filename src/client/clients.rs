@@ -144,6 +144,12 @@ impl Clients {
         self.at_mut(conn.index).filter(|client| client.connection.conn == conn)
     }
 
+    /// The connection of the client with that CLIENT ID, also while its session is out.
+    pub fn conn_of(&self, id: ClientId) -> Option<ConnId> {
+        let slot = *self.slot_of.get(&id)?;
+        self.slots[slot as usize].connection.as_ref().map(|connection| connection.conn)
+    }
+
     /// The connection of a slot, also while its session is out.
     #[inline]
     pub fn connection_mut(&mut self, slot: u32) -> Option<&mut Connection> {

@@ -49,11 +49,22 @@ pub enum PushKind {
     PatternMessage,
     /// A message to the subscribers of a shard channel.
     ShardMessage,
+    /// Names of changed keys, or that there are none to be told any more, as a RESP3 push: to a client that caches. In
+    /// RESP2 it cannot be told from a reply, and is dropped.
+    Invalidation,
+    /// [`PushKind::Invalidation`] to a client that is told in another one's place: a subscriber gets it in RESP2, too.
+    Redirected,
 }
+
+/// What a [`PushKind::Invalidation`] begins with: the keys follow.
+pub const INVALIDATE: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
+
+/// And what it begins with for a subscriber in RESP2.
+const INVALIDATE_RESP2: &[u8] = b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
 
 impl PushKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 7;
 
     /// An aggregate whose first byte is another one in RESP3; the others are encoded for their receiver already.
     fn is_message(self) -> bool {
@@ -71,6 +82,11 @@ pub struct PushCounts {
 }
 
 impl PushCounts {
+    /// Messages with names of changed keys that were delivered.
+    pub fn delivered_invalidations(&self) -> u64 {
+        [PushKind::Invalidation, PushKind::Redirected].iter().map(|kind| self.delivered[*kind as usize]).sum()
+    }
+
     /// Messages of all kinds that were dropped.
     pub fn dropped_messages(&self) -> u64 {
         let kinds = [PushKind::Message, PushKind::PatternMessage, PushKind::ShardMessage];
@@ -281,7 +297,19 @@ impl Push<'_> {
         }
         // What has happened since a reply was asked for comes behind it.
         let reads = session.attention.has(Attention::READING);
+        let is_subscriber = session.is_subscriber();
         let out = if reads { &mut session.about.late } else { &mut session.reply.out };
+        if session.reply.proto == Proto::Resp2 {
+            match self.kind {
+                PushKind::Redirected if is_subscriber => {
+                    let bytes = self.in_resp2();
+                    out.bytes_mut().extend_from_slice(&bytes);
+                    return true;
+                }
+                PushKind::Invalidation | PushKind::Redirected => return false,
+                _ => {}
+            }
+        }
         let shared = self.shared_by > 1 && self.resp2.len() >= SHARE_BYTES_MIN;
         if session.reply.proto == Proto::Resp2 || !self.kind.is_message() {
             match shared {
@@ -303,6 +331,18 @@ impl Push<'_> {
         }
         self.body.into_iter().flatten().for_each(|piece| out.share(piece.clone()));
         true
+    }
+
+    /// Names of changed keys as messages of a channel.
+    fn in_resp2(&self) -> Vec<u8> {
+        let ends = self.messages.iter().skip(1).map(|at| at - self.bytes_begin).chain([self.resp2.len()]);
+        let mut bytes = Vec::with_capacity(self.resp2.len() + INVALIDATE_RESP2.len());
+        for (begin, end) in self.messages.iter().zip(ends) {
+            let keys = &self.resp2[begin - self.bytes_begin + INVALIDATE.len()..end];
+            bytes.extend_from_slice(INVALIDATE_RESP2);
+            bytes.extend_from_slice(if keys == b"_\r\n" { b"$-1\r\n" } else { keys });
+        }
+        bytes
     }
 }
 
@@ -347,7 +387,7 @@ mod tests {
         assert!(outbox.is_empty());
         assert_eq!(text(&clients, 0), "+a\r\n+b\r\n*1\r\n+c\r\n");
         assert_eq!(text(&clients, 1), "*1\r\n+c\r\n", "a message is no reply");
-        assert_eq!((counts.delivered, counts.dropped), ([2, 0, 2, 0, 0], [1, 0, 0, 0, 0]));
+        assert_eq!((counts.delivered, counts.dropped), ([2, 0, 2, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]));
         let mut flushed = VecDeque::new();
         outbox.take_to_flush(&mut flushed);
         assert_eq!(flushed, [conn(0), conn(1)], "each once");

@@ -39,6 +39,7 @@
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `publish.rs` | messages from publisher to subscribers |
+//! | `invalidate.rs` | changed keys to clients that cache them |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `stats.rs` | what is counted, and CONFIG RESETSTAT |
 //! | `blocked.rs` | commands that wait |
@@ -66,6 +67,7 @@ pub mod gate;
 pub mod help;
 pub mod identity;
 pub mod instance;
+mod invalidate;
 pub mod keys;
 pub mod load;
 pub mod long_read;

@@ -7,6 +7,7 @@ use crate::exec::instance::Instance;
 use crate::exec::persistence::Snapshots;
 use crate::exec::rates::Rates;
 use crate::exec::readers::ReadCounts;
+use crate::exec::replication::SyncCounts;
 
 /// Counts of the whole instance, all since the start or the last CONFIG RESETSTAT.
 #[derive(Default)]
@@ -142,6 +143,7 @@ impl Instance {
         self.eviction.reset();
         self.defragmenter.reset(self.stamp_ns);
         self.keyspace.stats_mut().reset();
+        self.replication.counts = SyncCounts::default();
         self.saver.reset_count();
         self.keyspace.lazyfree().reset_freed_objects();
     }

@@ -40,6 +40,8 @@ impl Server {
             Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
             Mail::Freed(client) => inst.memory_is_freed(client),
         }
+        // Whoever goes on does so with what was held back, before anything else of it is parsed.
+        self.settle(inst);
     }
 
     /// Ends CLIENT PAUSE when its time is over.

@@ -15,6 +15,7 @@ mod connection; // PING ECHO SELECT QUIT RESET HELLO AUTH
 mod counter; // INCR DECR INCRBY DECRBY INCRBYFLOAT
 mod defrag; // active defragmentation, memory given back
 mod dump; // DUMP RESTORE
+mod events; // keyspace events of every command
 mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families
 mod expiry; // that keys go when their time comes
@@ -43,4 +44,5 @@ mod sorted_set; // ZADD ZRANGE ZPOPMIN ZUNION and the rest of the group
 mod startup; // the command line, the banner, supervision, crashes
 mod stream; // XADD XRANGE XREAD XGROUP XREADGROUP XCLAIM XINFO and the rest of the stream group
 mod string; // GET SET and the rest of the string group
+mod tracking; // CLIENT TRACKING CACHING GETREDIR TRACKINGINFO
 mod transactions; // MULTI EXEC DISCARD WATCH UNWATCH

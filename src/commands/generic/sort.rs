@@ -322,6 +322,8 @@ fn reply<W: When>(ctx: &mut Ctx<'_, W>, elements: &Texts, chosen: &[usize], gets
 fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, to: usize, mut wish: Wish<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let (mut elements, mut range) = (Texts::default(), 0..0);
+    let found = ctx.db.lookup_write(key).is_some();
+    ctx.db.count_lookup(key, found);
     if let Some(entry) = ctx.db.lookup_write(key) {
         let value = can_be_sorted(entry.value())?;
         if wish.is_unsorted() && matches!(value, ValueRef::Set(_)) {

@@ -104,11 +104,10 @@ fn unit(word: &[u8]) -> Option<ExpiryUnit> {
 }
 
 fn hgetdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let missing = no_hash(ctx, args)?;
+    no_hash(ctx, args)?;
     let fields = named_fields(args, 2, COUNT_NOT_POSITIVE)?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.count_lookup(key, !missing);
     ctx.db.forget_expired(key, fields.iter());
     ctx.reply.array(fields.len());
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
@@ -151,7 +150,7 @@ enum Change {
 }
 
 fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let missing = no_hash(ctx, args)?;
+    no_hash(ctx, args)?;
     let (change, at) = match unit(&args[2]) {
         Some(unit) => (Change::Set(deadline(ctx, &args[3], unit)?), 4),
         None if args[2].eq_ignore_ascii_case(b"persist") => (Change::Persist, 3),
@@ -160,7 +159,6 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let fields = named_fields(args, at, COUNT_NOT_POSITIVE)?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.count_lookup(key, !missing);
     ctx.db.forget_expired(key, fields.iter());
     ctx.reply.array(fields.len());
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
@@ -199,14 +197,12 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     if changes == 0 {
         return Ok(());
     }
-    place.changed(
-        changes,
-        match change {
-            Change::Persist => HPERSIST_EVENT,
-            _ if removed.is_empty() => HEXPIRE_EVENT,
-            _ => HDEL_EVENT,
-        },
-    );
+    let event = match change {
+        Change::Persist => HPERSIST_EVENT,
+        _ if removed.is_empty() => HEXPIRE_EVENT,
+        _ => HDEL_EVENT,
+    };
+    place.changed(changes, event);
     remove_if_empty(place);
     if !ctx.db.propagates() {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::types::place::Place;
 use crate::types::stream::chunk::{self, ChunkLimits};
 use crate::types::stream::entries::{References, Threshold, Trim};
 use crate::types::stream::id::{Seq, StreamId, Written};
-use crate::types::stream::{AddError, NewStream, StreamObject};
+use crate::types::stream::{AddError, NewStream, StreamObject, Trimmed};
 use crate::types::value::NewValue;
 
 pub(super) static XADD: CommandSpec = CommandSpec {
@@ -273,7 +273,7 @@ fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     stream.add(heap, limits, id, texts.iter());
     let mut trimmed = 0;
     if let Some(trim) = options.trim {
-        trimmed = stream.trim(heap, trim);
+        trimmed = stream.trim(heap, trim).gone;
     }
     let reached = reached(stream, options.trim);
     place.changed(1, KeyEvent::stream("xadd"));
@@ -306,8 +306,9 @@ fn xtrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut gone = 0;
     if let (KeySlot::Occupied(mut place), Some(trim)) = (ctx.db.entry(key), options.trim) {
         place.get().expect(TypeName::Stream)?;
-        gone = trim_at(&mut place, trim);
-        if gone > 0 && trim.approximate {
+        let trimmed = trim_at(&mut place, trim);
+        gone = trimmed.gone;
+        if (gone > 0 || trimmed.forgot) && trim.approximate {
             let reached = reached(stream_mut(&mut place).0, Some(trim));
             options.propagate(&mut ctx.db, args, None, reached);
         }
@@ -316,11 +317,13 @@ fn xtrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn trim_at(place: &mut Occupied<'_>, trim: Trim) -> u64 {
+fn trim_at(place: &mut Occupied<'_>, trim: Trim) -> Trimmed {
     let (stream, heap) = stream_mut(place);
-    let gone = stream.trim(heap, trim);
-    if gone > 0 {
-        place.changed(gone as usize, XTRIM_EVENT);
+    let trimmed = stream.trim(heap, trim);
+    if trimmed.gone > 0 {
+        place.changed(trimmed.gone as usize, XTRIM_EVENT);
+    } else if trimmed.forgot {
+        place.changed_quietly(1);
     }
-    gone
+    trimmed
 }
