@@ -9,7 +9,7 @@
 //! | 0 ground | [`sys`] [`observe`] [`util`] |
 //! | 1 parts | [`reactor`] [`resp`] [`cow`] [`dict`] [`collections`] [`rdb`] |
 //! | 2 data | [`types`] [`config`] |
-//! | 3 keyspace and subsystems | [`db`] [`client`] [`blocking`] [`pubsub`] [`persist`] [`http`] |
+//! | 3 keyspace and subsystems | [`db`] [`client`] [`blocking`] [`pubsub`] [`tracking`] [`persist`] [`http`] |
 //! | 4 execution | [`exec`] |
 //! | 5 commands | [`commands`] |
 //! | 6 front desk | [`server`] |
@@ -45,6 +45,7 @@ pub mod resp;
 pub mod server;
 pub mod stream;
 pub mod sys;
+pub mod tracking;
 pub mod types;
 pub mod util;
 

@@ -144,10 +144,23 @@ impl Clients {
         self.at_mut(conn.index).filter(|client| client.connection.conn == conn)
     }
 
+    /// The connection of the client with that CLIENT ID, also while its session is out.
+    pub fn conn_of(&self, id: ClientId) -> Option<ConnId> {
+        let slot = *self.slot_of.get(&id)?;
+        self.slots[slot as usize].connection.as_ref().map(|connection| connection.conn)
+    }
+
     /// The connection of a slot, also while its session is out.
     #[inline]
     pub fn connection_mut(&mut self, slot: u32) -> Option<&mut Connection> {
         self.slots.get_mut(slot as usize)?.connection.as_deref_mut()
+    }
+
+    /// Whether the session of a connection is out.
+    pub fn is_out(&self, conn: ConnId) -> bool {
+        let slot = self.slots.get(conn.index as usize);
+        let connection = slot.filter(|slot| slot.session.is_none()).and_then(|slot| slot.connection.as_deref());
+        connection.is_some_and(|connection| connection.conn == conn)
     }
 
     /// The connection of a session, if it has one; the session may be out.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Attention, Client, ClientFlags};
 use crate::pubsub::Kind;
+use crate::tracking::Modes;
 
 impl Client<'_> {
     /// Appends this client's line, without a line break. `command` is the full name of its last command.
@@ -24,7 +25,7 @@ impl Client<'_> {
             out,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={multi} \
              watch={} qbuf={} qbuf-free={free} argv-mem={} multi-mem={multi_memory} rbs={} rbp={} obl={} oll={} \
-             omem={} tot-mem={} events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 \
+             omem={} tot-mem={} events={} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} io-thread=0 \
              tot-net-in={} tot-net-out={} tot-cmds={}",
             session.id,
             connection.addr,
@@ -49,6 +50,7 @@ impl Client<'_> {
             self.memory(),
             if session.reply.out.is_empty() { "r" } else { "rw" },
             text(&about.user),
+            session.redirect(),
             session.reply.proto.number(),
             text(&about.lib_name),
             text(&about.lib_ver),
@@ -61,12 +63,16 @@ impl Client<'_> {
     /// The letters of the `flags` field.
     pub fn flag_letters(self) -> String {
         let (attention, flags) = (self.session.attention, self.connection.flags);
+        let modes = self.session.tracker.as_ref().map_or(Modes::NONE, |tracker| tracker.modes());
         let mut letters = String::new();
         for (on, letter) in [
             (attention.has(Attention::MONITOR), 'O'),
             (self.session.is_subscriber(), 'P'),
             (attention.has(Attention::IN_MULTI), 'x'),
             (attention.has(Attention::HELD), 'b'),
+            (modes.has(Modes::ON), 't'),
+            (modes.has(Modes::BROKEN_REDIRECT), 'R'),
+            (modes.has(Modes::BCAST), 'B'),
             (attention.has(Attention::CLOSING), 'c'),
             (attention.has(Attention::CLOSE_NOW), 'A'),
             (attention.has(Attention::REPLICA), 'S'),

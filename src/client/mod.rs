@@ -43,7 +43,7 @@ mod transaction;
 pub use address::is_loopback;
 pub use clients::{Client, ClientMut, Clients};
 pub use connection::{ClientFlags, Connection, Endpoint};
-pub use outbox::{Outbox, PushCounts, PushKind};
+pub use outbox::{INVALIDATE, Outbox, PushCounts, PushKind};
 pub use recent::RecentBuffers;
 pub use replica::ReplicaFacts;
 pub use session::{About, Attention, Session};

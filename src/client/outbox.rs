@@ -3,7 +3,7 @@
 //! A push never goes into a reply while that is being made: the client may be in the middle of an array. It waits here
 //! until the request at hand is over, for whoever it is, the calling client included; then it is appended to its
 //! receiver's output. So the order is: the reply, then what the request has caused. Who sends a push need not know
-//! whether its receiver's box is in the collection or out of it.
+//! whether its receiver's session is in the collection or out of it.
 //!
 //! # Encoded once
 //!
@@ -17,6 +17,8 @@
 //! when the requests at hand are executed, or before one of a client that is sent pushes itself
 //! ([`ClientFlags::RECEIVES`]) is, or is answered. Nobody else can tell. Messages that follow each other and have the same
 //! receivers become one push. A receiver's own requests find what they cause behind the reply of each.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -47,11 +49,22 @@ pub enum PushKind {
     PatternMessage,
     /// A message to the subscribers of a shard channel.
     ShardMessage,
+    /// Names of changed keys, or that there are none to be told any more, as a RESP3 push: to a client that caches. In
+    /// RESP2 it cannot be told from a reply, and is dropped.
+    Invalidation,
+    /// [`PushKind::Invalidation`] to a client that is told in another one's place: a subscriber gets it in RESP2, too.
+    Redirected,
 }
+
+/// What a [`PushKind::Invalidation`] begins with: the keys follow.
+pub const INVALIDATE: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
+
+/// And what it begins with for a subscriber in RESP2.
+const INVALIDATE_RESP2: &[u8] = b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
 
 impl PushKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 7;
 
     /// An aggregate whose first byte is another one in RESP3; the others are encoded for their receiver already.
     fn is_message(self) -> bool {
@@ -69,6 +82,11 @@ pub struct PushCounts {
 }
 
 impl PushCounts {
+    /// Messages with names of changed keys that were delivered.
+    pub fn delivered_invalidations(&self) -> u64 {
+        [PushKind::Invalidation, PushKind::Redirected].iter().map(|kind| self.delivered[*kind as usize]).sum()
+    }
+
     /// Messages of all kinds that were dropped.
     pub fn dropped_messages(&self) -> u64 {
         let kinds = [PushKind::Message, PushKind::PatternMessage, PushKind::ShardMessage];
@@ -92,6 +110,10 @@ struct Group {
 }
 
 type Body = Box<[Bytes]>;
+
+fn is_calling(calling: &Option<&mut Session>, conn: ConnId) -> bool {
+    calling.as_ref().is_some_and(|session| session.conn == Some(conn))
+}
 
 /// Pushes that wait for the end of the requests that caused them.
 #[derive(Default)]
@@ -169,9 +191,11 @@ impl Outbox {
         self.groups.last_mut().expect("it was sent just now").body = Some(body);
     }
 
-    /// All that waits goes to its receivers. `calling` is the client whose box is out of the collection, if one is.
+    /// All that waits goes to its receivers. `calling` is the client whose session is out of the collection, if one is.
+    /// For another one whose session is out, being in a command that lets others have a turn, it goes on waiting.
     pub fn deliver(&mut self, clients: &mut Clients, mut calling: Option<&mut Session>, counts: &mut PushCounts) {
         let (mut bytes_begin, mut messages_begin, mut receivers_begin) = (0, 0, 0);
+        let mut later = Outbox::default();
         for group in &self.groups {
             let messages = &self.messages[messages_begin..group.messages_end];
             let receivers = &self.receivers[receivers_begin..group.receivers_end];
@@ -185,7 +209,7 @@ impl Outbox {
                 resp3: None,
                 body: group.body.as_deref(),
             };
-            let mut delivered = 0;
+            let (mut delivered, mut kept) = (0, Vec::new());
             for &to in receivers {
                 let connection = match &mut calling {
                     Some(session) if session.conn == Some(to) => {
@@ -195,7 +219,12 @@ impl Outbox {
                         .of_mut(to)
                         .and_then(|client| push.append_to(client.session).then_some(client.connection)),
                 };
-                let Some(connection) = connection else { continue };
+                let Some(connection) = connection else {
+                    if clients.is_out(to) && !is_calling(&calling, to) {
+                        kept.push(to);
+                    }
+                    continue;
+                };
                 delivered += 1;
                 if !connection.flags.has(ClientFlags::FLUSH_PENDING) {
                     connection.flags.put(ClientFlags::FLUSH_PENDING, true);
@@ -203,13 +232,29 @@ impl Outbox {
                 }
             }
             counts.delivered[group.kind as usize] += delivered * messages.len() as u64;
-            counts.dropped[group.kind as usize] += (receivers.len() as u64 - delivered) * messages.len() as u64;
+            counts.dropped[group.kind as usize] +=
+                ((receivers.len() - kept.len()) as u64 - delivered) * messages.len() as u64;
+            if !kept.is_empty() {
+                let ends = messages[1..].iter().copied().chain([group.bytes_end]);
+                for (&begin, end) in messages.iter().zip(ends) {
+                    later.send(group.kind, 0, kept.iter().copied(), |bytes| {
+                        bytes.extend_from_slice(&self.bytes[begin..end])
+                    });
+                }
+                let body = later.groups.last_mut().map(|last| &mut last.body);
+                *body.expect("a group has a message") = group.body.clone();
+            }
             (bytes_begin, messages_begin, receivers_begin) = (group.bytes_end, group.messages_end, group.receivers_end);
         }
         if clients.are_counted() {
             self.receivers.iter().for_each(|to| clients.count(to.index));
         }
         self.clear();
+        if !later.is_empty() {
+            let to_flush = std::mem::take(&mut self.to_flush);
+            later.body_bytes = later.groups.iter().flat_map(|group| group.body.iter().flatten()).map(Bytes::len).sum();
+            *self = Outbox { to_flush, ..later };
+        }
     }
 
     fn clear(&mut self) {
@@ -224,8 +269,8 @@ impl Outbox {
     }
 
     /// Clients that were delivered something since this was last called, and are marked as to be flushed.
-    pub fn take_to_flush(&mut self, into: &mut Vec<ConnId>) {
-        into.append(&mut self.to_flush);
+    pub fn take_to_flush(&mut self, into: &mut VecDeque<ConnId>) {
+        into.extend(self.to_flush.drain(..));
     }
 }
 
@@ -252,7 +297,19 @@ impl Push<'_> {
         }
         // What has happened since a reply was asked for comes behind it.
         let reads = session.attention.has(Attention::READING);
+        let is_subscriber = session.is_subscriber();
         let out = if reads { &mut session.about.late } else { &mut session.reply.out };
+        if session.reply.proto == Proto::Resp2 {
+            match self.kind {
+                PushKind::Redirected if is_subscriber => {
+                    let bytes = self.in_resp2();
+                    out.bytes_mut().extend_from_slice(&bytes);
+                    return true;
+                }
+                PushKind::Invalidation | PushKind::Redirected => return false,
+                _ => {}
+            }
+        }
         let shared = self.shared_by > 1 && self.resp2.len() >= SHARE_BYTES_MIN;
         if session.reply.proto == Proto::Resp2 || !self.kind.is_message() {
             match shared {
@@ -274,6 +331,18 @@ impl Push<'_> {
         }
         self.body.into_iter().flatten().for_each(|piece| out.share(piece.clone()));
         true
+    }
+
+    /// Names of changed keys as messages of a channel.
+    fn in_resp2(&self) -> Vec<u8> {
+        let ends = self.messages.iter().skip(1).map(|at| at - self.bytes_begin).chain([self.resp2.len()]);
+        let mut bytes = Vec::with_capacity(self.resp2.len() + INVALIDATE_RESP2.len());
+        for (begin, end) in self.messages.iter().zip(ends) {
+            let keys = &self.resp2[begin - self.bytes_begin + INVALIDATE.len()..end];
+            bytes.extend_from_slice(INVALIDATE_RESP2);
+            bytes.extend_from_slice(if keys == b"_\r\n" { b"$-1\r\n" } else { keys });
+        }
+        bytes
     }
 }
 
@@ -318,10 +387,28 @@ mod tests {
         assert!(outbox.is_empty());
         assert_eq!(text(&clients, 0), "+a\r\n+b\r\n*1\r\n+c\r\n");
         assert_eq!(text(&clients, 1), "*1\r\n+c\r\n", "a message is no reply");
-        assert_eq!((counts.delivered, counts.dropped), ([2, 0, 2, 0, 0], [1, 0, 0, 0, 0]));
-        let mut flushed = Vec::new();
+        assert_eq!((counts.delivered, counts.dropped), ([2, 0, 2, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]));
+        let mut flushed = VecDeque::new();
         outbox.take_to_flush(&mut flushed);
         assert_eq!(flushed, [conn(0), conn(1)], "each once");
+    }
+
+    #[test]
+    fn one_in_the_middle_of_a_command_receives_afterwards() {
+        let (mut clients, mut outbox, mut counts) = (three_clients(), Outbox::default(), PushCounts::default());
+        let busy = clients.take(1).expect("just added");
+        message(&mut outbox, 7, &[0, 1], "a");
+        message(&mut outbox, 7, &[0, 1], "b");
+        message(&mut outbox, 8, &[1], "c");
+        for _ in 0..2 {
+            outbox.deliver(&mut clients, None, &mut counts);
+            assert_eq!((text(&clients, 0).as_str(), outbox.is_empty()), ("*1\r\n+a\r\n*1\r\n+b\r\n", false));
+        }
+        clients.put_back(busy);
+        outbox.deliver(&mut clients, None, &mut counts);
+        assert_eq!(text(&clients, 1), "*1\r\n+a\r\n*1\r\n+b\r\n*1\r\n+c\r\n");
+        assert_eq!((counts.delivered[PushKind::Message as usize], counts.dropped), (5, [0; PushKind::COUNT]));
+        assert!(outbox.is_empty());
     }
 
     #[test]

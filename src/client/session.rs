@@ -5,10 +5,13 @@
 //! more. What concerns a connection (to close it, to show where it comes from) goes over [`Clients`](super::Clients) or
 //! is left as an `Ask` for the server.
 
+use std::rc::Rc;
+
 use super::{ClientId, ReplicaFacts, Transaction};
 use crate::pubsub::{Kind, Subscriptions};
 use crate::reactor::ConnId;
 use crate::resp::{Proto, Reply};
+use crate::tracking::Tracker;
 use crate::util::bit_set::bit_set;
 use crate::util::output_buffer::OutputBuffer;
 
@@ -48,6 +51,8 @@ bit_set! {
         SUBSCRIBER_MODE = 14;
         /// Another thread reads what it has asked for. What it sent after that waits.
         READING = 15;
+        /// Said CLIENT CACHING: what the next command, or the whole next transaction, reads is tracked (OPTIN), or is not.
+        CACHING = 16;
     }
 }
 
@@ -75,6 +80,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// What it is subscribed to; `None` until it first subscribes.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// How it tracks keys; `None` until it first does.
+    pub tracker: Option<Rc<Tracker>>,
     /// How many keys it watches.
     pub watching: u32,
     /// The last command, as an index of the command table; `u16::MAX` before the first.
@@ -117,6 +124,7 @@ impl Session {
             reply: Reply::new(),
             transaction: None,
             subscriptions: None,
+            tracker: None,
             watching: 0,
             last_command: u16::MAX,
             is_local,
@@ -154,8 +162,14 @@ impl Session {
             + self.about.late.memory()
             + self.transaction.as_ref().map_or(0, |t| t.memory())
             + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.memory())
+            + self.tracker.as_ref().map_or(0, |tracker| tracker.memory())
             + self.watching as usize * WATCH_BYTES
             + self.about.name.capacity()
+    }
+
+    /// The CLIENT ID of who is told in its place of changed keys; 0 for nobody, -1 while it does not track.
+    pub fn redirect(&self) -> i64 {
+        self.tracker.as_ref().filter(|tracker| tracker.is_on()).map_or(-1, |tracker| tracker.redirect() as i64)
     }
 
     /// Speaks this protocol from now on.

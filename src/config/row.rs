@@ -132,8 +132,6 @@ pub enum Needs {
     Aof,
     /// Cluster mode.
     Cluster,
-    /// CLIENT TRACKING.
-    Tracking,
     /// Primaries and replicas.
     Replication,
     /// Lua and functions.
@@ -144,8 +142,8 @@ pub enum Needs {
 
 impl Needs {
     /// Every part, in alphabetic order of their names.
-    pub const ALL: [Needs; 7] =
-        [Needs::Acl, Needs::Tracking, Needs::Cluster, Needs::Replication, Needs::Scripting, Needs::Aof, Needs::Tls];
+    pub const ALL: [Needs; 6] =
+        [Needs::Acl, Needs::Cluster, Needs::Replication, Needs::Scripting, Needs::Aof, Needs::Tls];
 
     /// What the documentation calls it.
     pub fn name(self) -> &'static str {
@@ -153,7 +151,6 @@ impl Needs {
             Needs::Acl => "ACL users",
             Needs::Aof => "the append-only file",
             Needs::Cluster => "cluster mode",
-            Needs::Tracking => "client-side caching",
             Needs::Replication => "replication",
             Needs::Scripting => "scripting",
             Needs::Tls => "TLS",

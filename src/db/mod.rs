@@ -31,6 +31,7 @@
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
 //! | [`watch`] | who watches what |
 //! | [`trace`] | what a write leaves behind: commands to propagate, events, changed keys |
+//! | [`aside`] | a unit that others interrupt |
 //! | [`blocking_keys`] | which keys blocked clients wait for |
 //! | [`defrag`] | moving what lies in sparse memory |
 //! | [`lazyfree`] | the thread that frees |
@@ -46,6 +47,7 @@
 //! [`data`], then [`slot`], then [`expiry`].
 
 pub mod access;
+pub mod aside;
 pub mod blocking_keys;
 mod charge;
 pub mod data;
@@ -85,7 +87,7 @@ pub use place::Reading;
 pub use read::Readable;
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
-pub use trace::{Event, KeyEvent, Op, Touched, Trace};
+pub use trace::{Event, KeyEvent, Op, Touched, TouchedKeys, Trace};
 pub use transfer::Transfer;
 pub use whole::FlushMode;
 

@@ -113,14 +113,58 @@ pub struct Event {
 }
 
 /// A key that was changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Touched {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched<'a> {
     /// One key, of whichever database: caches know keys by their names alone.
-    Key(Box<[u8]>),
+    Key(&'a [u8]),
     /// One key that no client changed: it expired or was evicted.
-    Gone(Box<[u8]>),
+    Gone(&'a [u8]),
     /// Every key there was.
     All,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    Key,
+    Gone,
+    All,
+}
+
+/// Keys that were changed, each as often as it was, in order.
+#[derive(Default)]
+pub struct TouchedKeys {
+    /// All names, one behind the other.
+    names: Vec<u8>,
+    /// Of each, where its name ends.
+    keys: Vec<(Touch, usize)>,
+}
+
+impl TouchedKeys {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Touched<'_>> {
+        (0..self.keys.len()).map(|at| {
+            let begin = at.checked_sub(1).map_or(0, |before| self.keys[before].1);
+            let (touch, end) = self.keys[at];
+            let name = &self.names[begin..end];
+            match touch {
+                Touch::Key => Touched::Key(name),
+                Touch::Gone => Touched::Gone(name),
+                Touch::All => Touched::All,
+            }
+        })
+    }
+
+    fn push(&mut self, touch: Touch, name: &[u8]) {
+        self.names.extend_from_slice(name);
+        self.keys.push((touch, self.names.len()));
+    }
+
+    fn clear(&mut self) {
+        self.names.clear();
+        self.names.shrink_to(REQUESTS_KEPT);
+        self.keys.clear();
+        self.keys.shrink_to(REQUESTS_KEPT / 16);
+    }
 }
 
 /// One command to be repeated elsewhere.
@@ -147,7 +191,7 @@ pub struct Trace {
     /// What `dirty` was when the command at hand began.
     dirty: u64,
     events: Vec<Event>,
-    touched: Vec<Touched>,
+    touched: TouchedKeys,
 }
 
 impl Trace {
@@ -171,7 +215,7 @@ impl Trace {
 
     /// Whether anything was noted.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty() && self.events.is_empty() && self.touched.is_empty()
+        self.ops.is_empty() && self.events.is_empty() && !self.has_touched()
     }
 
     /// Files or replicas listen.
@@ -208,9 +252,49 @@ impl Trace {
         std::mem::take(&mut self.events)
     }
 
-    /// The keys that were changed, each as often as it was.
-    pub fn take_touched(&mut self) -> Vec<Touched> {
+    /// What a command leaves is worked off when it is over: files, replicas or caches listen.
+    #[inline]
+    pub fn is_followed(&self) -> bool {
+        self.listeners.has(Listeners::PROPAGATION.or(Listeners::TRACKING))
+    }
+
+    /// Clients that cache listen.
+    #[inline]
+    pub fn tracks(&self) -> bool {
+        self.listeners.has(Listeners::TRACKING)
+    }
+
+    /// Whether changed keys were noted.
+    #[inline]
+    pub fn has_touched(&self) -> bool {
+        !self.touched.keys.is_empty()
+    }
+
+    /// The keys that were changed. To be given back, so that their room is used again.
+    pub fn take_touched(&mut self) -> TouchedKeys {
         std::mem::take(&mut self.touched)
+    }
+
+    /// What `dirty` was when the command at hand began.
+    pub(super) fn dirty(&self) -> u64 {
+        self.dirty
+    }
+
+    /// Takes all that was noted; the same listen on. See `aside.rs`.
+    pub(super) fn set_aside(&mut self, dirty: u64) -> Trace {
+        let fresh = Trace { listeners: self.listeners, classes: self.classes, dirty, ..Trace::default() };
+        std::mem::replace(self, fresh)
+    }
+
+    /// Ends what [`Trace::set_aside`] began. Whoever began to listen meanwhile, or no longer does, counts.
+    pub(super) fn take_back(&mut self, aside: Trace, dirty: u64) {
+        *self = Trace { listeners: self.listeners, classes: self.classes, dirty, ..aside };
+    }
+
+    /// These keys are worked off.
+    pub fn give_back_touched(&mut self, mut touched: TouchedKeys) {
+        touched.clear();
+        self.touched = touched;
     }
 
     pub(super) fn push<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
@@ -235,14 +319,15 @@ impl Trace {
     #[inline]
     pub(super) fn touch(&mut self, key: &[u8]) {
         if self.listeners.has(Listeners::TRACKING) {
-            self.touched.push(Touched::Key(key.into()));
+            self.touched.push(Touch::Key, key);
         }
     }
 
-    /// Every key was changed.
+    /// Every key was changed. All databases one after the other are all keys once.
     pub(super) fn touch_all(&mut self) {
-        if self.listeners.has(Listeners::TRACKING) {
-            self.touched.push(Touched::All);
+        let known = self.touched.keys.last().is_some_and(|(touch, _)| *touch == Touch::All);
+        if self.listeners.has(Listeners::TRACKING) && !known {
+            self.touched.push(Touch::All, &[]);
         }
     }
 
@@ -250,7 +335,7 @@ impl Trace {
     pub(super) fn note_gone(&mut self, db: usize, key: &[u8], cause: Cause, lazily: bool) {
         self.note(db, key, if cause == Cause::Expired { KeyEvent::EXPIRED } else { KeyEvent::EVICTED });
         if self.listeners.has(Listeners::TRACKING) {
-            self.touched.push(Touched::Gone(key.into()));
+            self.touched.push(Touch::Gone, key);
         }
         if self.propagates() {
             let name: &[u8] = if lazily { b"UNLINK" } else { b"DEL" };

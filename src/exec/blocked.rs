@@ -233,6 +233,7 @@ pub(super) fn unblock(inst: &mut Instance, session: &mut Session, before: Mark) 
     inst.stop_waiting(session);
     call::apply_reply_rules(session, before);
     session.owe_late();
+    session.attention.put(Attention::CACHING, false);
     session.commands += 1;
     inst.asks.extend(session.conn.map(Ask::GoOn));
 }

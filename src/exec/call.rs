@@ -134,7 +134,7 @@ fn gated(
     let skip = session.attention.has(Attention::REPLY_SKIP_NEXT);
     session.attention.put(Attention::REPLY_SKIP, skip);
     session.attention.put(Attention::REPLY_SKIP_NEXT, false);
-    let before = session.reply.out.mark();
+    let mut before = session.reply.out.mark();
     let mut outcome = Outcome::Done;
     match found {
         Lookup::Unknown => unknown(inst, session, args),
@@ -148,6 +148,11 @@ fn gated(
             } else {
                 Verdict::Refuse(error::wrong_arity(&command.full_name))
             };
+            if !inst.outbox.is_empty() && session.receives {
+                // Keys had to go for this command: whoever caches them hears of it before the reply.
+                inst.deliver(Some(session));
+                before = session.reply.out.mark();
+            }
             match verdict {
                 Verdict::Postpone => {
                     session.attention.put(Attention::REPLY_SKIP_NEXT, skip);
@@ -166,6 +171,9 @@ fn gated(
     }
     if inst.alert.has(Alert::SIZES_ASSERTED) {
         assert!(inst.keyspace.sizes_are_right(), "INFO keysizes says what a look at all keys finds");
+    }
+    if session.attention.has(Attention::CACHING) && outcome == Outcome::Done {
+        end_caching(session, found);
     }
     // CLIENT REPLY ON is answered even when it was to be skipped: so this is asked only now. The reply of a client that
     // is blocked now is sent, or not, when that is over.
@@ -200,15 +208,18 @@ fn execute_here(
     // Before the call, because CLIENT INFO shows itself; after it again, because EXEC calls others.
     session.last_command = request.command.id;
     if request.args.has_large() {
-        release(inst, request, origin);
+        release(inst, session, request, origin);
     }
-    let (propagates, db) = (inst.keyspace.trace().propagates(), session.db);
-    if propagates {
+    let (is_followed, db) = (inst.keyspace.trace().is_followed(), session.db);
+    if is_followed {
         inst.keyspace.begin_command();
     }
     let result = match handle(inst, session, host, request, origin) {
         Ok(Progress::Done) => Ok(()),
         Ok(Progress::Blocked(wait)) if origin.may_block() => {
+            if inst.keyspace.trace().tracks() {
+                inst.track(session, request);
+            }
             blocked::block(inst, session, host, request, origin, *wait);
             return Outcome::Blocked;
         }
@@ -218,8 +229,8 @@ fn execute_here(
         }
         Err(error) => Err(error),
     };
-    if propagates {
-        propagate(inst, request, db);
+    if is_followed {
+        follow(inst, session, request, db);
     }
     inst.stamp_ns = host.now_ns();
     session.last_command = request.command.id;
@@ -254,11 +265,18 @@ pub(super) fn finish(
     inst.account(session, command, args, duration_ns, failed);
 }
 
-/// The command is over: it is repeated elsewhere if it changed something, as it came or as its handler says. `db` is the
-/// one that was selected when it began.
+/// The command is over, and somebody follows. It is repeated elsewhere if it changed something, as it came or as its
+/// handler says; caches hear of what it changed, and what it read is remembered for them. `db` is the one that was
+/// selected when it began.
 #[cold]
 #[inline(never)]
-fn propagate(inst: &mut Instance, request: &Request<'_>, db: u32) {
+fn follow(inst: &mut Instance, session: &Session, request: &Request<'_>, db: u32) {
+    if inst.keyspace.trace().tracks() {
+        inst.track(session, request);
+    }
+    if !inst.keyspace.trace().propagates() {
+        return;
+    }
     if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
         inst.keyspace.end_command(db as usize, request.args.iter());
     } else {
@@ -267,10 +285,11 @@ fn propagate(inst: &mut Instance, request: &Request<'_>, db: u32) {
 }
 
 /// Lets the handler have long arguments to itself, if nobody reads them after it: monitors are shown them when the command
-/// has run, replicas are sent them, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
+/// has run, replicas are sent them, the keys among them may be remembered for the client, and a blocked client's request may be tried again. The slow log wants no more than their first bytes.
 #[cold]
-fn release(inst: &Instance, request: &Request<'_>, origin: Origin<'_>) {
-    let is_read_again = inst.alert.has(Alert::MONITORED) || inst.keyspace.trace().propagates();
+fn release(inst: &Instance, session: &Session, request: &Request<'_>, origin: Origin<'_>) {
+    let is_read_again =
+        inst.alert.has(Alert::MONITORED) || inst.keyspace.trace().propagates() || session.tracker.is_some();
     if !is_read_again && !matches!(origin, Origin::Unblocked(_)) {
         request.args.release();
     }
@@ -331,6 +350,15 @@ fn data_ctx<'a>(
         db.set_touch(false);
     }
     DataCtx { db, reply: &mut session.reply, config: &inst.config, log: &inst.log, command, pace, first_key_hash }
+}
+
+/// CLIENT CACHING is about one command, or one transaction, other subcommands of CLIENT in between not counted.
+#[cold]
+fn end_caching(session: &mut Session, found: Lookup<'_>) {
+    let keeps = |command: &Command| command.container.is_some_and(|it| it.flags.has(Flags::KEEPS_CACHING));
+    let goes_on =
+        session.attention.has(Attention::IN_MULTI) || matches!(found, Lookup::Found(command) if keeps(command));
+    session.attention.put(Attention::CACHING, goes_on);
 }
 
 /// CLIENT REPLY OFF and SKIP: drops what a request was answered, everything since `before`.

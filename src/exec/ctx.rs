@@ -134,6 +134,10 @@ pub trait Host {
     /// Does nothing for so long, and keeps everybody waiting: DEBUG SLEEP.
     fn sleep(&self, duration: Duration);
 
+    /// Lets the other clients have a turn, in the middle of a command. Whatever they may do now can have happened
+    /// afterwards: an alert ([`Alert`](crate::exec::instance::Alert)) keeps them from what the command must not meet.
+    fn serve_others(&mut self, inst: &mut Instance);
+
     /// Raises the limit of open files for `maxclients` clients. The error says how many are possible.
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String>;
 }

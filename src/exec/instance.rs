@@ -29,6 +29,7 @@ use crate::observe::metrics::Metrics;
 use crate::persist::Saver;
 use crate::pubsub::PubSub;
 use crate::reactor::ConnId;
+use crate::tracking::Tracking;
 use crate::util::bit_set::bit_set;
 use crate::util::rng::Rng;
 
@@ -157,6 +158,8 @@ pub struct Instance {
     pub monitors: Vec<ConnId>,
     /// Who is subscribed to what.
     pub pubsub: PubSub,
+    /// Who has read which keys, and caches them.
+    pub tracking: Tracking,
     /// Pushes that wait for the end of the requests at hand.
     pub outbox: Outbox,
     /// What the server is asked to do.
@@ -230,6 +233,7 @@ impl Instance {
         let Parts { keyspace, config, sources, table, saver, metrics, log, mut rng, now_ms } = parts;
         let identity = Identity::new(&mut rng, now_ms);
         let copier = saver.another(now_ms);
+        let tracking = Tracking::new(keyspace.seed());
         let replication = Replication::new(config.replication.repl_backlog_size, now_ms);
         let mut inst = Instance {
             keyspace,
@@ -247,6 +251,7 @@ impl Instance {
             held_back: 0,
             monitors: Vec::new(),
             pubsub: PubSub::default(),
+            tracking,
             outbox: Outbox::default(),
             asks: Vec::new(),
             slowlog: SlowLog::default(),
@@ -328,6 +333,7 @@ impl Instance {
         self.forget_replica(session);
         let was_subscriber = session.is_subscriber();
         self.unsubscribe_all(session);
+        self.forget_tracker(session);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,
             CloseReason::OutputBufferFull => {

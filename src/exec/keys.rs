@@ -1,5 +1,5 @@
-//! Which arguments of a request are keys, derived from the command's key specs: for COMMAND GETKEYS, and later for
-//! ACL and cluster routing.
+//! Which arguments of a request are keys, derived from the command's key specs: for COMMAND GETKEYS, for clients that cache
+//! what they read, and later for ACL and cluster routing.
 
 #[cfg(debug_assertions)]
 use std::collections::HashMap;
@@ -9,7 +9,6 @@ use crate::db::Declared;
 #[cfg(debug_assertions)]
 use crate::exec::spec::Flags;
 use crate::exec::spec::{Access, Begin, CommandSpec, Find, KeySpec};
-#[cfg(debug_assertions)]
 use crate::exec::table::Command;
 use crate::resp::Args;
 use crate::util::num;
@@ -30,6 +29,21 @@ pub fn find(spec: &CommandSpec, args: Args<'_>) -> Option<Vec<FoundKey>> {
         one(keys, args, &mut found)?;
     }
     Some(found)
+}
+
+/// Calls `f` for every key of a request. Nearly always there is one, at a fixed place: nothing is allocated for it.
+pub fn each(command: &Command, args: Args<'_>, mut f: impl FnMut(&[u8])) {
+    if let [KeySpec { begin: Begin::Index(at), find: Find::Range { last: 0, .. }, access, access_of: None, .. }] =
+        command.spec.keys
+        && !access.has(Access::NOT_KEY)
+    {
+        return args.get(usize::from(*at)).into_iter().for_each(f);
+    }
+    for key in find(command.spec, args).unwrap_or_default() {
+        if !key.access.has(Access::NOT_KEY) {
+            f(&args[key.at]);
+        }
+    }
 }
 
 /// What a request's command has declared, for the keyspace to compare with what it does.

@@ -35,9 +35,11 @@
 //! | `keys.rs` | which arguments are keys, from key specs |
 //! | `long_read.rs`, `readers.rs` | what reads much is read by another thread; whose reply that becomes |
 //! | `memory.rs` | where memory goes |
+//! | `load.rs` | a file is loaded, others are served in between |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `publish.rs` | messages from publisher to subscribers |
+//! | `invalidate.rs` | changed keys to clients that cache them |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `stats.rs` | what is counted, and CONFIG RESETSTAT |
 //! | `blocked.rs` | commands that wait |
@@ -65,7 +67,9 @@ pub mod gate;
 pub mod help;
 pub mod identity;
 pub mod instance;
+mod invalidate;
 pub mod keys;
+pub mod load;
 pub mod long_read;
 pub mod memory;
 pub mod monitor;
@@ -79,5 +83,7 @@ pub mod slowlog;
 pub mod spec;
 pub mod stats;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod unit;
 mod upkeep;

@@ -40,6 +40,8 @@ pub struct Readers {
     /// The configuration as the reads of the moment see it; made when one needs it.
     config: Option<Arc<Config>>,
     begun: u64,
+    /// What reads took, when the allocator was last asked, whose clients have gone since: it may still say so.
+    gone_bytes: u64,
     /// What is counted.
     pub counts: ReadCounts,
 }
@@ -87,6 +89,7 @@ impl Readers {
 
     /// The allocator is asked what is in use: its answer has what reads take now.
     pub(super) fn see_memory(&mut self) {
+        self.gone_bytes = 0;
         for running in self.running.values_mut() {
             running.seen_bytes = running.control.bytes();
         }
@@ -94,7 +97,7 @@ impl Readers {
 
     /// Bytes that reads took when the allocator was last asked: no data, and not yet what clients are owed.
     pub fn seen_bytes(&self) -> u64 {
-        self.running.values().map(|running| running.seen_bytes).sum()
+        self.gone_bytes + self.running.values().map(|running| running.seen_bytes).sum::<u64>()
     }
 
     /// A client does not wait any more.
@@ -124,6 +127,7 @@ impl Instance {
         let Some(running) = self.readers.running.remove(&done.number) else { return };
         if running.control.is_cancelled() {
             self.readers.counts.cancelled += 1;
+            self.readers.gone_bytes += running.seen_bytes;
         } else {
             self.readers.counts.done += 1;
             self.answer(done, duration_ns);

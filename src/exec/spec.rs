@@ -318,6 +318,8 @@ impl Flags {
     pub const UNDECLARED_KEYS: Flags = Flags(1 << 25);
     /// Left to a subscriber that speaks RESP2.
     pub const SUBSCRIBER_MODE: Flags = Flags(1 << 24);
+    /// Of a container: its subcommands are not the command that CLIENT CACHING is about.
+    pub const KEEPS_CACHING: Flags = Flags(1 << 23);
     /// Counts as an access even for a client that said CLIENT NO-TOUCH.
     pub const ALWAYS_TOUCHES: Flags = Flags(1 << 26);
 }

@@ -5,7 +5,8 @@
 //!
 //! 1. propagation: the commands that repeat the change, to the feed that files and replicas read;
 //! 2. events, to their subscribers;
-//! 3. names of changed keys, to clients that cache what they read.
+//! 3. names of keys that a client has changed and caches itself, to that client. Others that cache heard of each change
+//!    when its command was over (`exec/invalidate.rs`).
 //!
 //! Clients that wait for a key are served after that, each as a unit of its own (`exec/blocked.rs`).
 
@@ -55,6 +56,13 @@ impl Instance {
         }
         if !self.pubsub.is_silent() {
             self.publish_events(events);
+        }
+        if self.keyspace.trace().has_touched() {
+            // Nobody's command: keys that expired or were evicted.
+            self.invalidate(None);
+        }
+        if !self.tracking.own.is_empty() {
+            self.tell_own_changes();
         }
     }
 

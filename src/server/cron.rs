@@ -5,10 +5,11 @@
 //! 1. Keys whose time is over go, within a time budget, so that a reader of the next turn does not pay for them.
 //! 2. Keys that memory has no room for go, if a command before had no time for it.
 //! 3. Clients whose wait is over are told, and those that waited for one of these keys are served.
-//! 4. Memory that ended snapshots and lazy deletions left is freed, in slices.
-//! 5. Replicas get what was written, and replies are sent: last, because everything above may still write or owe
+//! 4. Memory that ended snapshots and lazy deletions left is freed, in slices, and so are forgotten keys of caches.
+//! 5. Clients that cache keys by prefix are told what has changed since the last turn.
+//! 6. Replicas get what was written, and replies are sent: last, because everything above may still write or owe
 //!    somebody a reply.
-//! 6. Clients that take too much memory even so are closed.
+//! 7. Clients that take too much memory even so are closed.
 
 use super::Server;
 use crate::client::{Attention, ClientMut};
@@ -47,6 +48,8 @@ impl Server {
         inst.serve_waits(self);
         inst.note_preserved();
         inst.keyspace.reap_snapshots();
+        inst.tracking.keys_mut().free_some();
+        inst.broadcast_invalidations();
         self.settle(inst);
         self.feed_replicas(inst);
         self.flush_all(inst);

@@ -1,5 +1,7 @@
 //! Replies out, buffers back to their pool, connections closed.
 
+use std::collections::VecDeque;
+
 use super::Server;
 use super::notes;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
@@ -18,10 +20,10 @@ const WRITE_BYTES_MAX: usize = 512 * 1024;
 
 /// Lists a connection for flushing, unless it is listed already.
 #[inline]
-pub(super) fn list_once(connection: &mut Connection, to_flush: &mut Vec<ConnId>) {
+pub(super) fn list_once(connection: &mut Connection, to_flush: &mut VecDeque<ConnId>) {
     if !connection.flags.has(ClientFlags::FLUSH_PENDING) {
         connection.flags.put(ClientFlags::FLUSH_PENDING, true);
-        to_flush.push(connection.conn);
+        to_flush.push_back(connection.conn);
     }
 }
 
@@ -55,8 +57,9 @@ impl Server {
     }
 
     fn flush_up_to(&mut self, inst: &mut Instance, most: usize) {
-        let mut list = std::mem::take(&mut self.to_flush);
-        for conn in list.drain(..) {
+        // Who is listed meanwhile is for the next turn. A turn within a command may have sent some of it already.
+        for _ in 0..self.to_flush.len() {
+            let Some(conn) = self.to_flush.pop_front() else { break };
             self.flush(inst, conn, most);
             let behind = inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
             if behind
@@ -66,13 +69,16 @@ impl Server {
             }
             inst.clients.count(conn.index);
         }
-        if self.to_flush.is_empty() {
-            self.to_flush = list; // keep the allocation
-        }
     }
 
     fn flush(&mut self, inst: &mut Instance, conn: ConnId, most: usize) {
-        let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
+        let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else {
+            // In the middle of a command: listed again when that is over.
+            if let Some(connection) = inst.clients.connection_mut(conn.index).filter(|c| c.conn == conn) {
+                connection.flags.put(ClientFlags::FLUSH_PENDING, false);
+            }
+            return;
+        };
         connection.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !session.reply.out.is_empty() {
             let owed = session.reply.out.len();

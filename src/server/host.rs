@@ -10,6 +10,7 @@ use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
+use crate::exec::instance::Instance;
 use crate::exec::long_read::ReadJob;
 use crate::http;
 use crate::observe::keys;
@@ -235,6 +236,10 @@ impl Host for Server {
 
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
+    }
+
+    fn serve_others(&mut self, inst: &mut Instance) {
+        self.turn_within(inst);
     }
 
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String> {

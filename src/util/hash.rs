@@ -10,7 +10,7 @@
 //! and simulations use it. Nothing on disk or on a wire may depend on any hash from here.
 
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
 use foldhash::SharedSeed;
@@ -43,6 +43,16 @@ impl HashSeed {
         let mut hasher = FoldHasher::with_seed(self.word, self.shared);
         hasher.write(bytes);
         hasher.finish()
+    }
+}
+
+/// For sets and maps of the standard library whose keys clients choose.
+impl BuildHasher for HashSeed {
+    type Hasher = FoldHasher<'static>;
+
+    #[inline]
+    fn build_hasher(&self) -> FoldHasher<'static> {
+        FoldHasher::with_seed(self.word, self.shared)
     }
 }
 

@@ -4,10 +4,6 @@
 
 /// Commands: `name: lacks fact`, `name: has fact`, `name: missing`, `name: is extra`.
 pub const COMMANDS: &[(&str, &str)] = &[
-    ("client|caching: missing", "comes with client-side caching"),
-    ("client|getredir: missing", "comes with client-side caching"),
-    ("client|tracking: missing", "comes with client-side caching"),
-    ("client|trackinginfo: missing", "comes with client-side caching"),
     ("msetex: lacks since 9.1.0", "Valkey's number; the command is Redis's"),
     ("msetex: has since 8.4.0", "Valkey's number; the command is Redis's"),
 ];

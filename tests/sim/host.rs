@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kvstash::config::Config;
 use kvstash::exec::ctx::Host;
+use kvstash::exec::instance::Instance;
 use kvstash::exec::long_read::ReadJob;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
@@ -78,6 +79,8 @@ impl Host for SimHost {
     fn sleep(&self, duration: Duration) {
         self.pass(duration.as_millis() as i64);
     }
+
+    fn serve_others(&mut self, _inst: &mut Instance) {}
 
     fn allow_clients(&mut self, _maxclients: u64) -> Result<(), String> {
         Ok(())

@@ -49,7 +49,7 @@ fn busy_world() -> World {
         events_refused: false,
         published: 1,
         published_shard: 2,
-        pushes: PushCounts { delivered: [3, 4, 5, 6, 7], dropped: [8, 9, 10, 11, 12] },
+        pushes: PushCounts { delivered: [3, 4, 5, 6, 7, 8, 9], dropped: [8, 9, 10, 11, 12, 13, 14] },
         subscribers_closed: 13,
         errors: Default::default(),
         rates: Default::default(),

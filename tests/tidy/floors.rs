@@ -39,6 +39,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("client", "db"),
     // What a client is subscribed to is part of what is known of it.
     ("client", "pubsub"),
+    // And so is what it tracks.
+    ("client", "tracking"),
     ("pubsub", "db"),
     ("blocking", "db"),
     ("blocking", "client"),

@@ -106,6 +106,17 @@ for protocol in (2, 3):
     p.unsubscribe(); p.punsubscribe(); p.sunsubscribe('s')
     while p.subscribed: p.get_message(timeout=5)
     p.close()
+    try: from redis.cache import CacheConfig
+    except ImportError: CacheConfig = None
+    if CacheConfig and protocol == 3:
+        caching = redis.Redis(port=int(sys.argv[1]), protocol=3, decode_responses=True, cache_config=CacheConfig())
+        r.set('cached', 'old')
+        assert caching.get('cached') == 'old' and caching.get_cache().size == 1 and r.info()['tracking_clients'] == 1
+        r.set('cached', 'new')
+        assert caching.get('cached') == 'new'
+        r.flushall()
+        assert caching.get('cached') is None
+        caching.close()
     try: r.execute_command('NOSUCH'); raise SystemExit('no error')
     except redis.ResponseError as e: assert 'unknown command' in str(e)
 print('fine')

@@ -159,6 +159,26 @@ fn later_requests_wait_and_others_do_not() {
     assert_eq!(other.info("snapshot_reads_running"), "0");
 }
 
+/// What was parsed before the read was done runs before what comes in at that moment.
+#[test]
+fn requests_keep_their_order() {
+    let server = eager(&[]);
+    let mut kv = server.connect();
+    large(&mut kv, "s", 2000);
+    for round in 0..300 {
+        kv.raw(b"SMEMBERS s\r\nSET k 1\r\nINCR k\r\n");
+        if round % 2 == 0 {
+            std::thread::sleep(Duration::from_micros(round * 10));
+        }
+        kv.raw(b"APPEND k 5\r\nKEYS *\r\nINCR k\r\n");
+        kv.raw(b"GET k\r\n");
+        assert_eq!(kv.read().items().len(), 2000);
+        let replies: Vec<String> = (0..6).map(|_| kv.read().text()).collect();
+        assert!(replies[3].contains("\"s\""), "{replies:?}");
+        assert_eq!([&replies[..3], &replies[4..]].concat(), ["OK", "2", "2", "26", "\"26\""], "{round}");
+    }
+}
+
 #[test]
 fn a_client_that_goes_takes_its_read_along() {
     let server = eager(&[]);

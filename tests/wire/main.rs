@@ -44,4 +44,5 @@ mod sorted_set; // ZADD ZRANGE ZPOPMIN ZUNION and the rest of the group
 mod startup; // the command line, the banner, supervision, crashes
 mod stream; // XADD XRANGE XREAD XGROUP XREADGROUP XCLAIM XINFO and the rest of the stream group
 mod string; // GET SET and the rest of the string group
+mod tracking; // CLIENT TRACKING CACHING GETREDIR TRACKINGINFO
 mod transactions; // MULTI EXEC DISCARD WATCH UNWATCH

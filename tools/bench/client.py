@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A client for measuring: one socket, RESP2, bulk loading in pipelines."""
+"""A client for measuring: one socket, bulk loading in pipelines."""
 
 import socket
 
@@ -32,8 +32,10 @@ class Client:
         if kind == b"$":
             n = int(rest)
             return None if n < 0 else self.file.read(n + 2)[:-2]
-        if kind == b"*":
-            return [self.read() for _ in range(int(rest))]
+        if kind in (b"*", b">", b"~", b"%"):
+            return [self.read() for _ in range(int(rest) * (1 + (kind == b"%")))]
+        if kind == b"_":
+            return None
         if kind == b":":
             return int(rest)
         if kind == b"-":

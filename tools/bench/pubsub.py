@@ -46,23 +46,23 @@ CASES = [
 ]
 
 
-def subscribers(port, channels, patterns, ready, done):
-    """Subscribes, then reads and forgets until it is told to end."""
+def subscriptions(channels, patterns):
+    """What the subscribers send, each its own."""
+    begin = [encode("SUBSCRIBE", CHANNEL)] * channels
+    return begin + ([encode(*["PSUBSCRIBE"] + [f"channel:{i}:*" for i in range(patterns)])] if patterns else [])
+
+
+def read_and_forget(port, begin, ready, done):
+    """A connection for each of `begin`, which it sends; then whatever comes is thrown away until it is told to end."""
     poll = select.epoll()
     sockets = {}
-
-    def subscribe(*args):
+    for requests in begin:
         s = socket.create_connection(("127.0.0.1", port))
-        s.sendall(encode(*args))
+        s.sendall(requests)
         s.recv(1 << 16)
         s.setblocking(False)
         sockets[s.fileno()] = s
         poll.register(s.fileno(), select.EPOLLIN)
-
-    for _ in range(channels):
-        subscribe("SUBSCRIBE", CHANNEL)
-    if patterns:
-        subscribe(*["PSUBSCRIBE"] + [f"channel:{i}:*" for i in range(patterns)])
     ready.set()
     room = bytearray(1 << 18)
     while not done.is_set():
@@ -105,7 +105,7 @@ def measure(binaries, rounds=3, scale=1.0, progress=print):
             done = multiprocessing.Event()
             for server in servers:
                 ready = multiprocessing.Event()
-                reader = multiprocessing.Process(target=subscribers, args=(server.port, channels, patterns, ready, done))
+                reader = multiprocessing.Process(target=read_and_forget, args=(server.port, subscriptions(channels, patterns), ready, done))
                 reader.start()
                 readers.append(reader)
                 ready.wait()

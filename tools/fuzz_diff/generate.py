@@ -110,6 +110,8 @@ class Generator:
         self.random = random.Random(f"{self.seed}/{number}")
         self.rnd = self.random.random
         self.serial = 0
+        # In the other rounds databases are exchanged, which is a change of all keys here and none with Redis.
+        self.tracking = self.listening and self.rnd() < 0.7
         settings = {}
         if self.rnd() < 0.7:
             settings = {name: self.pick(choices) for name, choices in SETTINGS.items()}
@@ -141,8 +143,9 @@ class Generator:
         elif chance < 0.15:
             yield [Step(connection, "check", [b"light"])]
         elif chance < 0.23 and self.listening:
-            listener = self.pick(range(listeners.LISTENERS))
-            yield [Step(listener, "listen", request) for request in listeners.batch(self)]
+            listener = self.pick(range(listeners.LISTENERS + (listeners.TRACKERS if self.tracking else 0)))
+            requests = listeners.batch(self) if listener < listeners.LISTENERS else listeners.tracking_batch(self, listener)
+            yield [Step(listener, "listen", request) for request in requests]
         else:
             batch = []
             for _ in range(self.pick((1, 1, 1, 2, 5, 10, 30))):
@@ -233,10 +236,9 @@ class Generator:
     # One command.
 
     def command(self, connection, pool=None):
-        if pool:
-            command = self.pick(pool)
-        else:
-            command = self.random.choices(self.commands, cum_weights=self.cumulative)[0]
+        command = None
+        while not command or (command.name == "swapdb" and self.tracking):
+            command = self.pick(pool) if pool else self.random.choices(self.commands, cum_weights=self.cumulative)[0]
         if command.name == "multi":
             return [Step(connection, "exec", [b"EXEC"])]
         args = self.call(command)

@@ -5,12 +5,18 @@ Beside the connections that ask and are answered, a round has some that subscrib
 so a batch of theirs is sent whole, and then each of them is asked to repeat a word; what comes before the word is
 compared. Two things are left open by Redis: in which order a client is sent a message that several of its patterns
 match, and in which order it leaves what it is subscribed to when it names nothing.
+
+Two more track keys, in RESP3: one those that it reads, one those with some prefix. They hear of what all connections change.
+The latter is told once a turn of the loop, and what a turn is differs: so of each exchange only the keys that it was told
+of are compared, and that all keys were meant.
 """
 
 from wire import Connection, encode, parse
 
 # Speaks RESP2, RESP3, and what it is told to.
 LISTENERS = 3
+TRACKERS = 2
+BY_PREFIX = LISTENERS + TRACKERS - 1
 CHANNELS = [b"c", b"c", b"c:1", b"c:22", b"d", b"a*b", b"", b"\0\xff", b"n" * 70]
 PATTERNS = [b"*", b"c*", b"c", b"c:*", b"c:?", b"[cd]", b"[^c]", b"a\\*b", b"c:[1-2]*", b"", b"n*n", b"\\", b"[", b"*:1"]
 MESSAGES = [b"m", b"", b"two\r\nlines", b"x" * 200, b"y" * 1500, b"z" * 5000, b"l" * 40_000]
@@ -50,9 +56,41 @@ def batch(generator):
     return requests
 
 
+def tracking_batch(generator, at):
+    """Requests of one that tracks, sent together."""
+    pick, rnd, key = generator.pick, generator.rnd, lambda: generator.key(None)
+
+    def turned_on():
+        noloop = pick(([], [], [b"NOLOOP"]))
+        if at == BY_PREFIX:
+            return [b"BCAST", *pick(([], [b"PREFIX", b"s"], [b"PREFIX", b"h", b"PREFIX", b"l"], [b"PREFIX", b"z"])), *noloop]
+        return pick(([], [], [b"OPTIN"], [b"OPTOUT"])) + noloop
+
+    def one(inside):
+        chance = rnd()
+        if chance < 0.15 and not inside:
+            return [b"CLIENT", b"TRACKING", *pick(([b"OFF"], [b"ON", *turned_on()], [b"ON", *turned_on()]))]
+        if chance < 0.25:
+            return [b"CLIENT", *pick(([b"CACHING", b"YES"], [b"CACHING", b"NO"], [b"TRACKINGINFO"], [b"GETREDIR"]))]
+        if chance < 0.7:
+            single = pick((b"GET", b"TTL", b"TYPE", b"LLEN", b"HGETALL", b"SCARD", b"ZCARD", b"XLEN", b"EXISTS", b"STRLEN"))
+            return pick(([single, key()], [single, key()], [b"MGET", key(), key(), key()], [b"SUNION", key(), key()]))
+        return pick(([b"SET", key(), b"v"], [b"DEL", key(), key()], [b"APPEND", key(), b"x"], [b"RPUSH", key(), b"e"],
+                     [b"MSET", key(), b"1", key(), b"2"], [b"RENAME", key(), key()], [b"PERSIST", key()], [b"PING"]))
+
+    requests = [[b"CLIENT", b"TRACKING", b"ON", *turned_on()]] if rnd() < 0.4 else []
+    for _ in range(pick((1, 2, 4, 8))):
+        if rnd() < 0.1:
+            requests += [[b"MULTI"], *(one(True) for _ in range(pick((1, 2, 4)))), [b"EXEC"]]
+        else:
+            requests.append(one(False))
+    return requests
+
+
 def connect(port):
-    connections = [Connection(port) for _ in range(LISTENERS)]
-    connections[1].ask("HELLO", "3")
+    connections = [Connection(port) for _ in range(LISTENERS + TRACKERS)]
+    for at in (1, *range(LISTENERS, LISTENERS + TRACKERS)):
+        connections[at].ask("HELLO", "3")
     return connections
 
 
@@ -65,7 +103,20 @@ def exchange(connections, at, requests, word):
     for n, connection in enumerate(connections):
         if n != at:
             heard[n] = until(connection, word)
-    return [heard[n] for n in range(LISTENERS)]
+    # What changed last may have been told behind the word.
+    heard[BY_PREFIX] = told(heard[BY_PREFIX][1] + until(connections[BY_PREFIX], word)[1])
+    return [heard[n] for n in range(len(connections))]
+
+
+def told(frames):
+    """Replies, and which keys it was told of."""
+    replies, keys = [], set()
+    for frame in frames:
+        if frame[0] == ">" and frame[1] and frame[1][0] == ("$", b"invalidate"):
+            keys |= {name for _, name in frame[1][1][1]} if frame[1][1][0] == "*" else {b"(all of them)"}
+        else:
+            replies.append(frame)
+    return ("*", [*replies, ("*", [("$", name) for name in sorted(keys)])])
 
 
 def until(connection, word):

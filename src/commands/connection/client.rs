@@ -1,6 +1,6 @@
 //! CLIENT: the subcommands about the connection itself.
 
-use super::clients;
+use super::{clients, tracking};
 use crate::client::{Attention, ClientFlags};
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -15,8 +15,11 @@ pub(super) static CLIENT: CommandSpec = CommandSpec {
     since: "2.4.0",
     group: Group::Connection,
     arity: Arity::AtLeast(2),
+    flags: Flags::KEEPS_CACHING,
     subcommands: &[
+        &tracking::CLIENT_CACHING,
         &CLIENT_GETNAME,
+        &tracking::CLIENT_GETREDIR,
         &CLIENT_HELP,
         &CLIENT_ID,
         &CLIENT_INFO,
@@ -28,6 +31,8 @@ pub(super) static CLIENT: CommandSpec = CommandSpec {
         &CLIENT_REPLY,
         &CLIENT_SETINFO,
         &CLIENT_SETNAME,
+        &tracking::CLIENT_TRACKING,
+        &tracking::CLIENT_TRACKINGINFO,
         &clients::CLIENT_UNBLOCK,
         &clients::CLIENT_UNPAUSE,
     ],

@@ -5,12 +5,14 @@
 //! | `basic.rs` | PING ECHO SELECT QUIT RESET |
 //! | `hello.rs` | HELLO AUTH |
 //! | `client.rs` | CLIENT and the subcommands about this connection |
+//! | `tracking.rs` | CLIENT TRACKING CACHING GETREDIR TRACKINGINFO |
 //! | `clients.rs` | CLIENT LIST KILL PAUSE UNPAUSE UNBLOCK: about other connections |
 
 mod basic;
 mod client;
 mod clients;
 mod hello;
+mod tracking;
 
 use crate::exec::spec::CommandSpec;
 

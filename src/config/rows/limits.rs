@@ -49,9 +49,9 @@ group! {
         /// How many requests of one client are carried out in one turn before the others have theirs.
         max_pipeline_depth: u32 = 1024 => Spec::int("max-pipeline-depth", 1, 1 << 20).protects();
 
-        /// How many keys are remembered for clients that cache.
-        tracking_table_max_keys: u64 = 1_000_000
-            => Spec::unsigned("tracking-table-max-keys", 0, U63).waits(Needs::Tracking);
+        /// How many keys are remembered for clients that cache. Beyond that, random ones are forgotten, and those who have
+        /// read them told so. 0 sets no limit.
+        tracking_table_max_keys: u64 = 1_000_000 => Spec::unsigned("tracking-table-max-keys", 0, U63);
 
         /// After so many milliseconds a script is called slow, and other clients are told BUSY.
         busy_reply_threshold: i64 = 5000

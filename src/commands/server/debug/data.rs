@@ -9,6 +9,7 @@ use crate::exec::args;
 use crate::exec::ctx::{AdminCtx, Ctx, ReadResult};
 use crate::exec::debug::{ReloadError, ReloadOptions};
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::instance::Alert;
 use crate::exec::long_read::{Pace, Past};
 use crate::rdb::{RdbWriter, WriteOptions};
 use crate::resp::Args;
@@ -127,6 +128,9 @@ pub(super) fn reload(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
                 return Err(CommandError::fixed(text));
             }
         }
+    }
+    if ctx.inst.alert.has(Alert::LOADING) {
+        return Err(error::LOADING);
     }
     match ctx.inst.reload(options, ctx.host) {
         Ok(()) => {

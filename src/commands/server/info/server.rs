@@ -60,7 +60,8 @@ pub(super) static CLIENTS: &[Row] = &[
     gauge("client_recent_max_output_buffer", |f| f.inst.recent_buffers.most().1.into()),
     gauge("blocked_clients", |f| f.inst.blocked_clients().into())
         .series("redis_blocked_clients", "Clients that wait in a blocking command"),
-    absent("tracking_clients"),
+    gauge("tracking_clients", |f| f.inst.tracking.clients().into())
+        .series("redis_tracking_clients", "Clients that track keys"),
     gauge("pubsub_clients", |f| f.inst.pubsub.clients().into())
         .series("redis_pubsub_clients", "Clients that are subscribed to something"),
     gauge("watching_clients", |f| f.watching().0.into()).series("redis_watching_clients", "Clients that watch keys"),
@@ -162,6 +163,8 @@ pub(super) static KVSTASH: &[Row] = &[
         .series("kvstash_pubsub_delivered_shard_total", "Messages given to subscribers of their shard channel"),
     counter("pubsub_dropped", |f| f.inst.stats.pushes.dropped_messages().into())
         .series("kvstash_pubsub_dropped_total", "Messages not given to a subscriber that was being closed"),
+    counter("tracking_invalidations", |f| f.inst.stats.pushes.delivered_invalidations().into())
+        .series("kvstash_tracking_invalidations_total", "Messages about changed keys given to clients that cache"),
     counter("pubsub_output_limit_disconnections", |f| f.inst.stats.subscribers_closed.into()).series(
         "kvstash_pubsub_output_limit_disconnections_total",
         "Subscribers closed because they did not read their messages",

@@ -80,9 +80,12 @@ pub(super) static STATS: &[Row] = &[
         .series("redis_active_defrag_seconds_total", "Time during which memory was moved, now and then")
         .scale(1e-3),
     measure("current_active_defrag_time", |f| f.inst.defragmenter.current_ms(f.inst.stamp_ns).into()),
-    absent("tracking_total_keys"),
-    absent("tracking_total_items"),
-    absent("tracking_total_prefixes"),
+    gauge("tracking_total_keys", |f| f.inst.tracking.keys().len().into())
+        .series("redis_tracking_total_keys", "Keys that are remembered for clients that cache"),
+    gauge("tracking_total_items", |f| f.inst.tracking.keys().items().into())
+        .series("redis_tracking_total_items", "The same, each as often as there are clients that have read it"),
+    gauge("tracking_total_prefixes", |f| f.inst.tracking.prefixes().len().into())
+        .series("redis_tracking_total_prefixes", "Prefixes of keys that clients want to hear of"),
     absent("unexpected_error_replies"),
     counter("total_error_replies", |f| f.inst.stats.errors.total().into())
         .series("redis_total_error_replies", "Error replies sent"),

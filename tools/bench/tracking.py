@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""What client-side caching costs the server's processor: SET under BCAST tracking, reads that are remembered, writes that are told.
+
+    tracking.py [--rounds N] [--scale X] [--servers kvstash,redis,valkey]
+
+redis-benchmark sends the requests; under BCAST a process of its own reads what the tracking clients are sent and throws it
+away. Nearly all of the time is the kernel's, a write for each of them: so the time in the program itself is shown, too.
+Reads: one connection that tracks asks for a hundred thousand keys, and another one sets them; nobody else is there.
+Servers are measured in turn, and the order turns every round.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import peers
+from client import Client, encode
+from pubsub import cpu, read_and_forget
+
+# Clients that track with BCAST, connections, requests in one pipeline, requests.
+CASES = [
+    (0, 50, 1, 120_000),
+    (0, 50, 16, 800_000),
+    (1, 50, 1, 120_000),
+    (1, 50, 16, 600_000),
+    (100, 1, 1, 6_000),
+    (100, 1, 16, 60_000),
+    (100, 50, 1, 60_000),
+    (100, 50, 16, 400_000),
+]
+KEYS = 100_000
+BATCH = 100
+
+
+def one_run(server, trackers, connections, pipeline, requests):
+    command = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-n", str(requests), "-c", str(connections)]
+    command += ["-P", str(pipeline), "-r", "10000", "SET", "key:__rand_int__", "a value"]
+    return measured(server, requests, lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True))
+
+
+def measured(server, requests, run):
+    """µs for each request: in all, and in the program."""
+    before = cpu(server.pid)
+    run()
+    time.sleep(0.2)
+    total, user, system = (after - then for after, then in zip(cpu(server.pid), before))
+    # Ticks are coarse: they say how the exact sum is divided.
+    share = user / (user + system) if user + system else 0.0
+    return total / requests * 1e6, total * share / requests * 1e6
+
+
+def reads_and_writes(server):
+    """A client reads keys that are remembered for it, is told of each when it is set, and reads again."""
+    reader, writer = Client(server.port), Client(server.port)
+    reader.cmd("HELLO", "3")
+    reader.cmd("CLIENT", "TRACKING", "ON")
+    batches = [range(begin, begin + BATCH) for begin in range(0, KEYS, BATCH)]
+
+    def send(client, requests, hears):
+        client.socket.sendall(b"".join(requests))
+        for who in hears:
+            for _ in range(BATCH):
+                who.read()
+
+    def reads():
+        for batch in batches:
+            send(reader, (encode("GET", f"key:{i:012}") for i in batch), [reader])
+
+    def writes():
+        for batch in batches:
+            send(writer, (encode("SET", f"key:{i:012}", "a value") for i in batch), [writer, reader])
+
+    writer.cmd("FLUSHALL")
+    reader.read()
+    return {"read": measured(server, KEYS, reads), "read again": measured(server, KEYS, reads), "set": measured(server, KEYS, writes)}
+
+
+def measure(binaries, rounds=3, scale=1.0, progress=print):
+    """{(case, name): (µs, µs in the program)} for each request, medians over the rounds."""
+    samples = {}
+    for case in CASES:
+        trackers, connections, pipeline, requests = case
+        servers = [binary.start() for binary in binaries]
+        readers, done = [], multiprocessing.Event()
+        try:
+            for server in servers:
+                ready = multiprocessing.Event()
+                begin = [encode("HELLO", "3") + encode("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "key:")] * trackers
+                reader = multiprocessing.Process(target=read_and_forget, args=(server.port, begin, ready, done))
+                reader.start()
+                readers.append(reader)
+                ready.wait()
+            for server in in_turns(servers, rounds):
+                run = one_run(server, trackers, connections, pipeline, max(int(requests * scale), connections * pipeline))
+                samples.setdefault((case, server.name), []).append(run)
+        finally:
+            done.set()
+            for reader in readers:
+                reader.join()
+            for server in servers:
+                server.__exit__()
+        progress(f"SET: {trackers} clients track by prefix, {connections} connections, pipeline {pipeline}")
+    servers = [binary.start() for binary in binaries]
+    try:
+        for server in in_turns(servers, rounds):
+            for what, run in reads_and_writes(server).items():
+                samples.setdefault((what, server.name), []).append(run)
+    finally:
+        for server in servers:
+            server.__exit__()
+    return {key: tuple(statistics.median(column) for column in zip(*runs)) for key, runs in samples.items()}
+
+
+def in_turns(servers, rounds):
+    for number in range(rounds):
+        turn = number % len(servers)
+        yield from servers[turn:] + servers[:turn]
+
+
+def table(results, names):
+    """Rows for the report: CPU time in all / in the program, and both as parts of the better peer's."""
+    rows = [["tracking by prefix", "connections", "P"] + [f"{name}: µs / in the program" for name in names] + ["**CPU / better peer**"]]
+    for case in [*CASES, "read", "read again", "set"]:
+        found = [results[case, name] for name in names]
+        cells = [f"{total:.2f} / {user:.2f}" for total, user in found]
+        best = [min(column) for column in zip(*found[1:])] if len(found) > 1 else found[0]
+        ratio = " / ".join(f"{mine / max(other, 1e-9):.2f}" for mine, other in zip(found[0], best))
+        head = [str(n) for n in case[:3]] if isinstance(case, tuple) else [f"one, by key: {case}", "1", str(BATCH)]
+        rows.append(head + cells + [f"**{ratio}**"])
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--servers", default="kvstash,redis 8.2,valkey 9.1")
+    parser.add_argument("--only", default="", help="trackers:connections:pipeline, separated by commas")
+    options = parser.parse_args()
+    if options.only:
+        wanted = [tuple(int(n) for n in case.split(":")) for case in options.only.split(",")]
+        CASES[:] = [case for case in CASES if case[:3] in wanted]
+    binaries = peers.find(options.servers.split(","))
+    results = measure(binaries, options.rounds, options.scale, lambda text: print(text, file=sys.stderr, flush=True))
+    for row in table(results, [binary.name for binary in binaries]):
+        print(" | ".join(row))
+
+
+if __name__ == "__main__":
+    main()
