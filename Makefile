@@ -92,7 +92,7 @@ docs: ## the library's documentation, target/doc/kvstash/index.html
 
 .PHONY: replay
 replay: ## random commands, and what is propagated of them, give the same data (UNITS=100000, SEED=1, BENCH_REDIS8=...)
-	REPLAY_UNITS=$(or $(UNITS),100000) REPLAY_SEED=$(or $(SEED),1) $(CARGO) test --test wire replay::random_units -- --nocapture
+	REPLAY_UNITS=$(or $(UNITS),100000) REPLAY_SEED=$(or $(SEED),1) $(CARGO) test --test wire replay::random -- --nocapture
 
 .PHONY: config-docs
 config-docs: ## docs/config.md and configs/kvstash.toml, from the rows of the parameters

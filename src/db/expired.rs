@@ -127,6 +127,10 @@ impl DbMut<'_> {
     /// The same for several fields, which are one event.
     #[inline]
     pub fn forget_expired<'n>(&mut self, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
+        // One comparison while no field in the database is due.
+        if !self.ks.dbs[self.at].field_expiries.is_due(self.now_ms) {
+            return;
+        }
         let hash = self.peek(key).and_then(|entry| entry.hash().ok());
         if hash.is_some_and(|hash| hash.has_expired(self.now_ms)) {
             self.delete_expired_among(key, names);

@@ -1,17 +1,17 @@
 //! Every write replayed elsewhere gives the same data.
 //!
 //! Random commands are given to a server, and what it propagates to another kvstash and to a real Redis 8.2 (where
-//! `BENCH_REDIS8` names one). Then all three must have the same: DEBUG DIGEST, deadlines of keys and of fields to the
-//! millisecond, streams with their groups.
+//! `BENCH_REDIS8` names one), or a real Redis follows as a replica. Then all must have the same: DEBUG DIGEST,
+//! deadlines of keys and of fields to the millisecond, streams with their groups.
 //!
 //! `make replay` does it for longer: `REPLAY_UNITS` is the number of commands and transactions, `REPLAY_SEED` their seed.
 //!
-//! The copies are no replicas: they let keys expire when they think it is time. So what expires within milliseconds has
-//! keys of its own, for which nothing is done that could not be done a moment later (PERSIST, RENAME).
+//! The copies but for that one are no replicas: they let keys expire when they think it is time. So what expires within
+//! milliseconds has keys of its own, for which nothing is done that could not be done a moment later (PERSIST, RENAME).
 
 mod commands;
 
-use crate::support::{Conn, Peer, Server, Stream, Value, encode, under_test};
+use crate::support::{Conn, Peer, Server, Stream, Value, encode, under_test, wait_for};
 use commands::Generator;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -22,22 +22,46 @@ const DATABASES: usize = 3;
 const BATCH: usize = 100;
 /// How many there are between two comparisons.
 const UNITS_BETWEEN: usize = 500;
+/// A replica that needs longer for what it is sent has lost it.
+const LINK_LIMIT: Duration = Duration::from_secs(30);
 /// What must not be equal: when a consumer was seen is not propagated, and how a stream is stored is its server's affair.
 const NOT_COMPARED: [&[u8]; 4] = [b"seen-time", b"active-time", b"radix-tree-keys", b"radix-tree-nodes"];
 
 /// A server that is given what another one propagates.
 struct Replayed {
     conn: Conn,
+    /// It reads the stream itself.
+    is_replica: bool,
     _server: Server,
 }
 
 impl Replayed {
     fn of(server: Server) -> Replayed {
-        Replayed { conn: server.connect(), _server: server }
+        Replayed { conn: server.connect(), is_replica: false, _server: server }
+    }
+
+    /// A server that follows the one at this port by itself.
+    fn replica_of(port: u16, server: Server) -> Replayed {
+        let mut replica = Replayed { is_replica: true, ..Replayed::of(server) };
+        replica.conn.ok(&format!("REPLICAOF 127.0.0.1 {port}"));
+        wait_for("the link", LINK_LIMIT, || replica.conn.info("master_link_status") == "up");
+        replica
+    }
+
+    /// Waits until a replica has what comes before this offset.
+    fn reaches(&mut self, offset: u64) {
+        if self.is_replica {
+            wait_for("the replica", LINK_LIMIT, || {
+                self.conn.info("slave_repl_offset").parse().is_ok_and(|at: u64| at >= offset)
+            });
+        }
     }
 
     /// Runs these commands; none of them may be refused.
     fn run(&mut self, commands: &[Vec<Vec<u8>>]) {
+        if self.is_replica {
+            return;
+        }
         let is_redis = self.conn.peer != Peer::Kvstash;
         let known: Vec<_> = match is_redis {
             true => commands.iter().flat_map(|command| for_redis_8_2(command)).collect(),
@@ -160,7 +184,8 @@ struct Run {
 }
 
 impl Run {
-    fn start(seed: u64) -> Run {
+    /// With a real Redis beside the other kvstash, if there is one: as a replica, or given what the stream says.
+    fn start(seed: u64, as_replica: bool) -> Run {
         // Values convert early, and streams are stored otherwise here than there: what is propagated must not depend on
         // it. (The digest of a sorted set depends on its encoding.)
         let common = [
@@ -175,7 +200,7 @@ impl Run {
         if let Some(binary) = std::env::var_os("BENCH_REDIS8") {
             let redis = Server::start_binary(binary.as_ref(), common.as_flattened());
             assert!(redis.peer.satisfies("redis>=8.2"), "BENCH_REDIS8 is {:?}", redis.peer);
-            copies.push(Replayed::of(redis));
+            copies.push(if as_replica { Replayed::replica_of(server.port, redis) } else { Replayed::of(redis) });
         } else {
             eprintln!("no BENCH_REDIS8: what is propagated is replayed into kvstash alone");
         }
@@ -184,6 +209,7 @@ impl Run {
         let mut generator = Generator::new(seed, now.as_secs());
         // Redis leaves pending what was deleted before the trim: docs/compatibility.md.
         generator.delref = copies.len() == 1;
+        generator.redis_8_2 = as_replica;
         Run {
             waiting: (0..3).map(|_| kv.another()).collect(),
             stream: Stream::attach(&kv),
@@ -220,6 +246,16 @@ impl Run {
         self.waiting.iter_mut().for_each(|waiting| drop(waiting.read()));
     }
 
+    fn all(&mut self, units: usize) {
+        for done in (BATCH..=units).step_by(BATCH) {
+            self.batch(BATCH);
+            self.replay();
+            if done.is_multiple_of(UNITS_BETWEEN) || done + BATCH > units {
+                self.compare();
+            }
+        }
+    }
+
     fn replay(&mut self) {
         self.marks += 1;
         let commands = propagated(&mut self.stream, &mut self.kv, self.marks);
@@ -231,9 +267,13 @@ impl Run {
     #[track_caller]
     fn compare(&mut self) {
         std::thread::sleep(Duration::from_millis(50));
+        // A server that was kept from running has let it expire before it answers.
+        self.kv.line("PING");
         self.replay();
+        let offset = self.kv.info("master_repl_offset").parse().expect("a number");
         let ours = contents(&mut self.kv.another());
         for copy in &mut self.copies {
+            copy.reaches(offset);
             let theirs = contents(&mut copy.conn.another());
             let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
             for key in keys {
@@ -261,16 +301,8 @@ fn random_units() {
         return; // Redis does not propagate everything: see docs/propagation.md
     }
     let (units, seed) = (number("REPLAY_UNITS", 4000) as usize, number("REPLAY_SEED", 1));
-    let mut run = Run::start(seed);
-    let mut done = 0;
-    while done < units {
-        run.batch(BATCH);
-        run.replay();
-        done += BATCH;
-        if done.is_multiple_of(UNITS_BETWEEN) || done >= units {
-            run.compare();
-        }
-    }
+    let mut run = Run::start(seed, false);
+    run.all(units);
     // A command that always fails would be compared by nobody.
     let stats = run.kv.line("INFO commandstats").string();
     let failed_only = |name: &String| {
@@ -281,7 +313,19 @@ fn random_units() {
     };
     let unused: Vec<String> = commands::names().into_iter().filter(failed_only).collect();
     assert!(unused.is_empty() || units < 50_000, "never succeeded: {unused:?}");
-    eprintln!("seed {seed}: {done} units, {} bytes of stream", run.server.info("master_repl_offset"));
+    eprintln!("seed {seed}: {units} units, {} bytes of stream", run.server.info("master_repl_offset"));
+}
+
+#[test]
+fn random_units_with_a_real_replica() {
+    if std::env::var_os("BENCH_REDIS8").is_none() || !under_test().to_string_lossy().contains("kvstash") {
+        eprintln!("skipped: no BENCH_REDIS8");
+        return;
+    }
+    let (units, seed) = (number("REPLAY_UNITS", 4000) as usize, number("REPLAY_SEED", 1));
+    let mut run = Run::start(seed, true);
+    run.all(units);
+    eprintln!("seed {seed}: {units} units, followed by a replica");
 }
 
 #[test]
