@@ -4,6 +4,7 @@ use kvstash::client::PushCounts;
 use kvstash::commands::info::{self, Facts, Kind, Value};
 use kvstash::config::value::Text;
 use kvstash::db;
+use kvstash::exec::replication::SyncCounts;
 use kvstash::exec::defrag::DefragCounts;
 use kvstash::exec::eviction::Demand;
 use kvstash::exec::persistence::Snapshots;
@@ -66,6 +67,7 @@ fn busy_world() -> World {
     stats.errors.count("ERR");
     w.inst.stats = stats;
     w.inst.readers.counts = ReadCounts { done: 35, cancelled: 36, reply_bytes: 37, time_ns: 8_000 };
+    w.inst.replication.counts = SyncCounts { full: 38, partial: 39, refused: 40 };
     w.inst.snapshots = Snapshots { taken: 21, last_ns: 22_000 };
     *w.inst.keyspace.stats_mut() =
         db::Stats { hits: 23, misses: 24, expired_keys: 25, expired_fields: 26, evicted_keys: 27, dirty: 28 };
