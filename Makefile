@@ -90,6 +90,10 @@ asan: ## cow, dict, collections and their model tests under the address sanitize
 docs: ## the library's documentation, target/doc/kvstash/index.html
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items
 
+.PHONY: replay
+replay: ## random commands, and what is propagated of them, give the same data (UNITS=100000, SEED=1, BENCH_REDIS8=...)
+	REPLAY_UNITS=$(or $(UNITS),100000) REPLAY_SEED=$(or $(SEED),1) $(CARGO) test --test wire replay::random_units -- --nocapture
+
 .PHONY: config-docs
 config-docs: ## docs/config.md and configs/kvstash.toml, from the rows of the parameters
 	KVSTASH_WRITE_DOCS=1 $(CARGO) test -q --lib config::docs

@@ -19,6 +19,8 @@ pub enum WaitFor {
     StreamGroup,
     /// What was taken out of the data set is freed: no key has to do with it.
     Memory,
+    /// Another thread has read what the request asks for, or has time to: no key has to do with it either.
+    Reader,
 }
 
 impl WaitFor {
@@ -30,7 +32,7 @@ impl WaitFor {
             WaitFor::Zset => now == Some(TypeName::Zset),
             WaitFor::Stream => now == Some(TypeName::Stream),
             WaitFor::StreamGroup => true,
-            WaitFor::Memory => false,
+            WaitFor::Memory | WaitFor::Reader => false,
         }
     }
 
@@ -65,6 +67,14 @@ pub enum Progress {
     /// There is nothing yet: the request is to be run again when one of the keys may serve it. Nothing was replied or
     /// changed.
     Blocked(Box<Wait>),
+}
+
+impl Progress {
+    /// What the request asks for is much, and is to be read by another thread.
+    #[cold]
+    pub fn long_read() -> Progress {
+        Wait::on(WaitFor::Reader, [], None).blocked()
+    }
 }
 
 /// What a handler waits for.

@@ -156,6 +156,13 @@ impl Clients {
         self.slots.get_mut(slot as usize)?.connection.as_deref_mut()
     }
 
+    /// Whether the session of a connection is out.
+    pub fn is_out(&self, conn: ConnId) -> bool {
+        let slot = self.slots.get(conn.index as usize);
+        let connection = slot.filter(|slot| slot.session.is_none()).and_then(|slot| slot.connection.as_deref());
+        connection.is_some_and(|connection| connection.conn == conn)
+    }
+
     /// The connection of a session, if it has one; the session may be out.
     pub fn connection_of(&self, session: &Session) -> Option<&Connection> {
         let conn = session.conn?;

@@ -3,7 +3,7 @@
 //! A push never goes into a reply while that is being made: the client may be in the middle of an array. It waits here
 //! until the request at hand is over, for whoever it is, the calling client included; then it is appended to its
 //! receiver's output. So the order is: the reply, then what the request has caused. Who sends a push need not know
-//! whether its receiver's box is in the collection or out of it.
+//! whether its receiver's session is in the collection or out of it.
 //!
 //! # Encoded once
 //!
@@ -17,6 +17,8 @@
 //! when the requests at hand are executed, or before one of a client that is sent pushes itself
 //! ([`ClientFlags::RECEIVES`]) is, or is answered. Nobody else can tell. Messages that follow each other and have the same
 //! receivers become one push. A receiver's own requests find what they cause behind the reply of each.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -109,6 +111,10 @@ struct Group {
 
 type Body = Box<[Bytes]>;
 
+fn is_calling(calling: &Option<&mut Session>, conn: ConnId) -> bool {
+    calling.as_ref().is_some_and(|session| session.conn == Some(conn))
+}
+
 /// Pushes that wait for the end of the requests that caused them.
 #[derive(Default)]
 pub struct Outbox {
@@ -129,6 +135,12 @@ impl Outbox {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// Whether nothing waits, and nobody is to be flushed.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.groups.is_empty() && self.to_flush.is_empty()
     }
 
     /// Whether what waits should wait no longer, though the calling client has further requests.
@@ -179,9 +191,11 @@ impl Outbox {
         self.groups.last_mut().expect("it was sent just now").body = Some(body);
     }
 
-    /// All that waits goes to its receivers. `calling` is the client whose box is out of the collection, if one is.
+    /// All that waits goes to its receivers. `calling` is the client whose session is out of the collection, if one is.
+    /// For another one whose session is out, being in a command that lets others have a turn, it goes on waiting.
     pub fn deliver(&mut self, clients: &mut Clients, mut calling: Option<&mut Session>, counts: &mut PushCounts) {
         let (mut bytes_begin, mut messages_begin, mut receivers_begin) = (0, 0, 0);
+        let mut later = Outbox::default();
         for group in &self.groups {
             let messages = &self.messages[messages_begin..group.messages_end];
             let receivers = &self.receivers[receivers_begin..group.receivers_end];
@@ -195,7 +209,7 @@ impl Outbox {
                 resp3: None,
                 body: group.body.as_deref(),
             };
-            let mut delivered = 0;
+            let (mut delivered, mut kept) = (0, Vec::new());
             for &to in receivers {
                 let connection = match &mut calling {
                     Some(session) if session.conn == Some(to) => {
@@ -205,7 +219,12 @@ impl Outbox {
                         .of_mut(to)
                         .and_then(|client| push.append_to(client.session).then_some(client.connection)),
                 };
-                let Some(connection) = connection else { continue };
+                let Some(connection) = connection else {
+                    if clients.is_out(to) && !is_calling(&calling, to) {
+                        kept.push(to);
+                    }
+                    continue;
+                };
                 delivered += 1;
                 if !connection.flags.has(ClientFlags::FLUSH_PENDING) {
                     connection.flags.put(ClientFlags::FLUSH_PENDING, true);
@@ -213,13 +232,29 @@ impl Outbox {
                 }
             }
             counts.delivered[group.kind as usize] += delivered * messages.len() as u64;
-            counts.dropped[group.kind as usize] += (receivers.len() as u64 - delivered) * messages.len() as u64;
+            counts.dropped[group.kind as usize] +=
+                ((receivers.len() - kept.len()) as u64 - delivered) * messages.len() as u64;
+            if !kept.is_empty() {
+                let ends = messages[1..].iter().copied().chain([group.bytes_end]);
+                for (&begin, end) in messages.iter().zip(ends) {
+                    later.send(group.kind, 0, kept.iter().copied(), |bytes| {
+                        bytes.extend_from_slice(&self.bytes[begin..end])
+                    });
+                }
+                let body = later.groups.last_mut().map(|last| &mut last.body);
+                *body.expect("a group has a message") = group.body.clone();
+            }
             (bytes_begin, messages_begin, receivers_begin) = (group.bytes_end, group.messages_end, group.receivers_end);
         }
         if clients.are_counted() {
             self.receivers.iter().for_each(|to| clients.count(to.index));
         }
         self.clear();
+        if !later.is_empty() {
+            let to_flush = std::mem::take(&mut self.to_flush);
+            later.body_bytes = later.groups.iter().flat_map(|group| group.body.iter().flatten()).map(Bytes::len).sum();
+            *self = Outbox { to_flush, ..later };
+        }
     }
 
     fn clear(&mut self) {
@@ -234,8 +269,8 @@ impl Outbox {
     }
 
     /// Clients that were delivered something since this was last called, and are marked as to be flushed.
-    pub fn take_to_flush(&mut self, into: &mut Vec<ConnId>) {
-        into.append(&mut self.to_flush);
+    pub fn take_to_flush(&mut self, into: &mut VecDeque<ConnId>) {
+        into.extend(self.to_flush.drain(..));
     }
 }
 
@@ -260,18 +295,21 @@ impl Push<'_> {
         if session.attention.has(unwanted) {
             return false;
         }
+        // What has happened since a reply was asked for comes behind it.
+        let reads = session.attention.has(Attention::READING);
+        let is_subscriber = session.is_subscriber();
+        let out = if reads { &mut session.about.late } else { &mut session.reply.out };
         if session.reply.proto == Proto::Resp2 {
             match self.kind {
-                PushKind::Redirected if session.is_subscriber() => {
+                PushKind::Redirected if is_subscriber => {
                     let bytes = self.in_resp2();
-                    session.reply.out.bytes_mut().extend_from_slice(&bytes);
+                    out.bytes_mut().extend_from_slice(&bytes);
                     return true;
                 }
                 PushKind::Invalidation | PushKind::Redirected => return false,
                 _ => {}
             }
         }
-        let out = &mut session.reply.out;
         let shared = self.shared_by > 1 && self.resp2.len() >= SHARE_BYTES_MIN;
         if session.reply.proto == Proto::Resp2 || !self.kind.is_message() {
             match shared {
@@ -291,7 +329,7 @@ impl Push<'_> {
             out.extend_from_slice(self.resp2);
             self.messages.iter().for_each(|at| out[begin + at - self.bytes_begin] = b'>');
         }
-        self.body.into_iter().flatten().for_each(|piece| session.reply.out.share(piece.clone()));
+        self.body.into_iter().flatten().for_each(|piece| out.share(piece.clone()));
         true
     }
 
@@ -350,9 +388,27 @@ mod tests {
         assert_eq!(text(&clients, 0), "+a\r\n+b\r\n*1\r\n+c\r\n");
         assert_eq!(text(&clients, 1), "*1\r\n+c\r\n", "a message is no reply");
         assert_eq!((counts.delivered, counts.dropped), ([2, 0, 2, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]));
-        let mut flushed = Vec::new();
+        let mut flushed = VecDeque::new();
         outbox.take_to_flush(&mut flushed);
         assert_eq!(flushed, [conn(0), conn(1)], "each once");
+    }
+
+    #[test]
+    fn one_in_the_middle_of_a_command_receives_afterwards() {
+        let (mut clients, mut outbox, mut counts) = (three_clients(), Outbox::default(), PushCounts::default());
+        let busy = clients.take(1).expect("just added");
+        message(&mut outbox, 7, &[0, 1], "a");
+        message(&mut outbox, 7, &[0, 1], "b");
+        message(&mut outbox, 8, &[1], "c");
+        for _ in 0..2 {
+            outbox.deliver(&mut clients, None, &mut counts);
+            assert_eq!((text(&clients, 0).as_str(), outbox.is_empty()), ("*1\r\n+a\r\n*1\r\n+b\r\n", false));
+        }
+        clients.put_back(busy);
+        outbox.deliver(&mut clients, None, &mut counts);
+        assert_eq!(text(&clients, 1), "*1\r\n+a\r\n*1\r\n+b\r\n*1\r\n+c\r\n");
+        assert_eq!((counts.delivered[PushKind::Message as usize], counts.dropped), (5, [0; PushKind::COUNT]));
+        assert!(outbox.is_empty());
     }
 
     #[test]

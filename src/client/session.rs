@@ -13,6 +13,7 @@ use crate::reactor::ConnId;
 use crate::resp::{Proto, Reply};
 use crate::tracking::Tracker;
 use crate::util::bit_set::bit_set;
+use crate::util::output_buffer::OutputBuffer;
 
 bit_set! {
     /// Reasons why this client's next request cannot take the short way through the gates. Empty nearly always: the
@@ -48,14 +49,16 @@ bit_set! {
         REPLICA = 13;
         /// Subscribed to something, and in RESP2, where a message cannot be told from a reply: few commands are left to it.
         SUBSCRIBER_MODE = 14;
+        /// Another thread reads what it has asked for. What it sent after that waits.
+        READING = 15;
         /// Said CLIENT CACHING: what the next command, or the whole next transaction, reads is tracked (OPTIN), or is not.
-        CACHING = 15;
+        CACHING = 16;
     }
 }
 
 impl Attention {
     /// Its requests wait: nothing more of it is parsed.
-    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED);
+    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED).or(Attention::READING);
 }
 
 /// About what watching a key takes: its name, and an entry on both sides.
@@ -104,6 +107,8 @@ pub struct About {
     pub lib_ver: Vec<u8>,
     /// The user it authenticated as.
     pub user: Vec<u8>,
+    /// What it was sent while another thread reads what it has asked for: that comes behind the reply.
+    pub late: OutputBuffer,
     /// What it said by REPLCONF, if it said anything.
     pub replica: Option<Box<ReplicaFacts>>,
 }
@@ -139,6 +144,11 @@ impl Session {
         self.about.replica.get_or_insert_default()
     }
 
+    /// Another thread has read what it asked for, or will not: what came behind that is owed now.
+    pub fn owe_late(&mut self) {
+        self.reply.out.append(std::mem::take(&mut self.about.late));
+    }
+
     /// Its connection closes after what it is owed has been sent.
     pub fn close_after_reply(&mut self) {
         self.attention.put(Attention::CLOSING, true);
@@ -149,6 +159,7 @@ impl Session {
         size_of::<Session>()
             + size_of::<About>()
             + self.reply.out.memory()
+            + self.about.late.memory()
             + self.transaction.as_ref().map_or(0, |t| t.memory())
             + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.memory())
             + self.tracker.as_ref().map_or(0, |tracker| tracker.memory())

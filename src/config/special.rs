@@ -292,6 +292,39 @@ impl Field for KeyspaceEvents {
     }
 }
 
+/// Where keyspace events are kept: a stream, and how long it may become.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventStream {
+    /// The key of the stream, in database 0; empty: events are kept nowhere.
+    pub key: Text,
+    /// About so many entries are kept; 0 for all.
+    pub max_len: u64,
+}
+
+impl Field for EventStream {
+    fn set(&mut self, _: &Spec, args: &[Vec<u8>], _: How) -> Result<(), String> {
+        let wrong = || "give the name of a key, and perhaps MAXLEN and a number above 0".to_owned();
+        *self = match args {
+            _ if nothing(args) => EventStream::default(),
+            [key] => EventStream { key: Text::from(key.as_slice()), max_len: 0 },
+            [key, word, number] if word.eq_ignore_ascii_case(b"MAXLEN") => {
+                let max_len = num::parse_i64(number).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+                EventStream { key: Text::from(key.as_slice()), max_len: max_len.ok_or_else(wrong)? }
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(())
+    }
+
+    fn show(&self, _: &Spec) -> Vec<u8> {
+        let mut words = vec![self.key.as_bytes().to_vec()];
+        if self.max_len > 0 {
+            words.extend([b"MAXLEN".to_vec(), self.max_len.to_string().into_bytes()]);
+        }
+        joined(words)
+    }
+}
+
 /// The addresses to listen on: at most 16. A leading `-` makes an address optional, `*` is every address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindAddresses(pub Vec<Text>);

@@ -86,6 +86,19 @@ impl BlockingKeys {
         }
     }
 
+    /// Takes the whole list: others are served in the middle of a command, and what that has changed so far is not to be
+    /// seen by those who wait.
+    pub fn set_ready_aside(&mut self) -> VecDeque<BlockingKey> {
+        let aside = std::mem::take(&mut self.ready);
+        aside.iter().for_each(|(db, key)| self.unlist(*db, key));
+        aside
+    }
+
+    /// Ends what [`BlockingKeys::set_ready_aside`] began.
+    pub fn take_back(&mut self, aside: VecDeque<BlockingKey>) {
+        aside.into_iter().for_each(|(db, key)| self.touch(db, &key));
+    }
+
     fn unlist(&mut self, db: u32, key: &[u8]) {
         if let Some(listed) = self.keys.get_mut(&db).and_then(|keys| keys.get_mut(key)) {
             *listed = false;
@@ -130,6 +143,21 @@ mod tests {
         blocking_keys.touch(2, b"b");
         blocking_keys.touch_db(2);
         assert_eq!(ready(&mut blocking_keys), ["2/b", "2/a", "2/c"]);
+    }
+
+    #[test]
+    fn changes_set_aside_come_back_and_each_once() {
+        let mut blocking_keys = BlockingKeys::default();
+        [b"a", b"b", b"c"].iter().for_each(|key| blocking_keys.want(0, *key));
+        blocking_keys.touch(0, b"a");
+        blocking_keys.touch(0, b"b");
+        let aside = blocking_keys.set_ready_aside();
+        assert!(!blocking_keys.has_ready());
+        blocking_keys.touch(0, b"b");
+        blocking_keys.touch(0, b"c");
+        blocking_keys.unwant(0, b"a");
+        blocking_keys.take_back(aside);
+        assert_eq!(ready(&mut blocking_keys), ["0/b", "0/c"], "nobody waits for a any more");
     }
 
     #[test]

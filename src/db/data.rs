@@ -11,7 +11,8 @@
 //! | for | use | access clock | hits, misses |
 //! | --- | --- | --- | --- |
 //! | commands that read values | [`DbMut::lookup_read`] | yes | yes |
-//! | EXISTS, TYPE, TTL, OBJECT | [`DbMut::lookup_untouched`] | no | yes |
+//! | EXISTS, TYPE, TTL | [`DbMut::lookup_untouched`] | no | yes |
+//! | OBJECT | [`DbMut::lookup_unnoticed`] | no | yes, without an event |
 //! | commands that read in order to write elsewhere | [`DbMut::lookup_write`] | yes | no |
 //! | commands that write here | [`DbMut::entry`] | yes | no |
 //! | everything that shall leave no trace | [`DbMut::peek`] | no | no |
@@ -99,23 +100,30 @@ impl<'a> DbMut<'a> {
     /// The entry, for a command that reads its value.
     #[inline]
     pub fn lookup_read(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
-        self.lookup_counted(key, self.touch)
+        self.lookup_counted(key, self.touch, true)
     }
 
     /// The entry, for a command that reads about it: no access.
     #[inline]
     pub fn lookup_untouched(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
-        self.lookup_counted(key, false)
+        self.lookup_counted(key, false, true)
+    }
+
+    /// The same without an event for a key that is not there (OBJECT).
+    pub fn lookup_unnoticed(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.lookup_counted(key, false, false)
     }
 
     #[inline]
-    fn lookup_counted(&mut self, key: Key<'_>, touch: bool) -> Option<EntryRef<'_>> {
+    fn lookup_counted(&mut self, key: Key<'_>, touch: bool, notify: bool) -> Option<EntryRef<'_>> {
         self.ks.side.checked.reads(key.bytes);
         let expired = self.has_expired(key);
         let Keyspace { dbs, side, .. } = &mut *self.ks;
         let Some(found) = dbs[self.at].table.find(key.hash, key.bytes).filter(|_| !expired) else {
             side.stats.misses += 1;
-            side.trace.note(self.at, key.bytes, KeyEvent::MISS);
+            if notify {
+                side.trace.note(self.at, key.bytes, KeyEvent::MISS);
+            }
             return None;
         };
         side.stats.hits += 1;

@@ -56,9 +56,14 @@ impl Keyspace {
 impl KeyspaceSnapshot {
     /// What DEBUG DIGEST said when the snapshot was taken.
     pub fn digest(&self) -> Digest {
+        self.digest_while(|| true)
+    }
+
+    /// The same, asking before every key whether to go on.
+    pub fn digest_while(&self, mut goes_on: impl FnMut() -> bool) -> Digest {
         let mut total = Digest::ZERO;
         for db in self.dbs() {
-            add_db(&mut total, db.index(), |f| db.iter().for_each(f));
+            add_db(&mut total, db.index(), |f| db.iter().take_while(|_| goes_on()).for_each(f));
         }
         total
     }

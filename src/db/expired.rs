@@ -121,9 +121,15 @@ impl DbMut<'_> {
     /// last one.
     #[inline]
     pub fn forget_if_expired(&mut self, key: Key<'_>, name: &[u8]) {
+        self.forget_expired(key, std::iter::once(name));
+    }
+
+    /// The same for several fields, which are one event.
+    #[inline]
+    pub fn forget_expired<'n>(&mut self, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
         let hash = self.peek(key).and_then(|entry| entry.hash().ok());
         if hash.is_some_and(|hash| hash.has_expired(self.now_ms)) {
-            self.delete_expired_field(key, name);
+            self.delete_expired_among(key, names);
         }
     }
 
@@ -139,22 +145,32 @@ impl DbMut<'_> {
         }
     }
 
-    /// A reader met a field whose time is over: it goes, unless expired things are kept for now.
+    /// Those of a hash's fields whose time is over go, unless expired things are kept for now.
     #[cold]
-    pub fn delete_expired_field(&mut self, key: Key<'_>, name: &[u8]) {
+    pub fn delete_expired_among<'n>(&mut self, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
         if self.ks.side.options.keep_expired {
             return;
         }
         let now_ms = self.now_ms;
         let KeySlot::Occupied(mut place) = self.entry(key) else { return };
-        let Ok(hash) = place.get().hash() else { return };
-        if hash.find(name).is_some_and(|field| field.is_expired(now_ms)) {
-            place.edit_hash(|place| hash::remove(place, name));
-            if place.with.side.trace.propagates() {
-                place.with.propagate_hdel(name);
-            }
-            place.after_expiry(1);
+        if place.get().hash().is_err() {
+            return;
         }
+        let expired = place.edit_hash(|place| {
+            let mut expired = 0;
+            for name in names {
+                let field = place.get().hash().ok().and_then(|hash| hash.find(name));
+                if field.is_some_and(|field| field.is_expired(now_ms)) {
+                    hash::remove(place, name);
+                    if place.with.side.trace.propagates() {
+                        place.with.propagate_hdel(name);
+                    }
+                    expired += 1;
+                }
+            }
+            expired
+        });
+        place.after_expiry(expired);
     }
 }
 
@@ -174,13 +190,19 @@ impl Keyspace {
 
     /// The earliest deadline of a field, and the database it is in.
     fn earliest_field(&self) -> Option<(i64, usize)> {
-        let dbs = self.dbs.iter().enumerate();
+        let dbs = self.with_deadlines();
         dbs.filter_map(|(at, db)| Some((db.field_expiries.next_deadline()?, at))).min()
     }
 
     /// The earliest deadline, and the database it is in.
     pub(super) fn earliest(&self) -> Option<(i64, usize)> {
-        self.dbs.iter().enumerate().filter_map(|(at, db)| Some((db.expiries.next_deadline()?, at))).min()
+        self.with_deadlines().filter_map(|(at, db)| Some((db.expiries.next_deadline()?, at))).min()
+    }
+
+    /// The databases that may have deadlines: nearly always few of them.
+    #[inline]
+    fn with_deadlines(&self) -> impl Iterator<Item = (usize, &Db)> {
+        self.dbs[..self.side.dbs_with_deadlines].iter().enumerate()
     }
 
     /// Deletes keys whose time is over, up to `max` of them, a batch at a time from the database that is most overdue:
@@ -426,11 +448,11 @@ mod tests {
         assert_eq!(w.get("expire"), None);
         assert_eq!(indexed(&w), 4);
         w.on("copy", |db, k| {
-            db.delete_expired_field(k, b"f1");
+            db.delete_expired_among(k, [&b"f1"[..]].into_iter());
             assert_eq!(db.peek(k).expect("it is there").hash().expect("a hash").len(), 1000, "f1 has time left");
         });
         w.now += 100;
-        w.on("copy", |db, k| db.delete_expired_field(k, b"f1"));
+        w.on("copy", |db, k| db.delete_expired_among(k, [&b"f1"[..]].into_iter()));
         assert_eq!((fields(&mut w, "copy"), indexed(&w)), (Some(999), 3));
         w.ks.check_invariants();
         w.ks.flush_db(0, crate::db::FlushMode::Sync, w.now);

@@ -2,7 +2,7 @@
 
 use super::Object;
 use super::access::AccessPolicy;
-use super::blocking_keys::BlockingKeys;
+use super::blocking_keys::{BlockingKey, BlockingKeys};
 use super::charge::{self, Charges};
 use super::data::DbMut;
 use super::declared::Checked;
@@ -66,6 +66,8 @@ pub(super) struct Side {
     pub sizes: SizeBook,
     pub density: Density,
     pub moment: Moment,
+    /// So many databases, from the first on, may have deadlines.
+    pub dbs_with_deadlines: usize,
 }
 
 /// What the uses of one moment write, worked out once.
@@ -184,6 +186,7 @@ impl Keyspace {
                 sizes: SizeBook::new(dbs),
                 density: Density::default(),
                 moment: Moment::NONE,
+                dbs_with_deadlines: 0,
             },
         }
     }
@@ -283,18 +286,22 @@ impl Keyspace {
         &self.side.watch
     }
 
-    pub fn watch_mut(&mut self) -> &mut WatchTable {
-        &mut self.side.watch
-    }
-
     /// The keys that blocked clients wait for.
     #[inline]
     pub fn blocking_keys(&self) -> &BlockingKeys {
         &self.side.blocking_keys
     }
 
-    pub fn blocking_keys_mut(&mut self) -> &mut BlockingKeys {
-        &mut self.side.blocking_keys
+    /// Changes what blocked clients wait for.
+    pub fn with_blocking_keys<R>(&mut self, change: impl FnOnce(&mut BlockingKeys) -> R) -> R {
+        let result = change(&mut self.side.blocking_keys);
+        self.side.note_waiting();
+        result
+    }
+
+    /// Takes the key that has been ready for longest off the list.
+    pub fn take_ready(&mut self) -> Option<BlockingKey> {
+        self.side.blocking_keys.take_ready()
     }
 
     /// The type of a key's value, without a trace; none if the key is missing or its time is over.
@@ -361,9 +368,15 @@ impl Side {
     /// As [`Self::changed`], for `count` elements of the value.
     #[inline]
     pub fn changed_by(&mut self, db: usize, key: &[u8], count: usize) {
+        self.count_change(key, count);
+        self.touch(db, key, true);
+    }
+
+    /// The change alone: who listens is asked elsewhere.
+    #[inline]
+    pub fn count_change(&mut self, key: &[u8], count: usize) {
         self.checked.writes(key);
         self.stats.dirty += count as u64;
-        self.touch(db, key, true);
     }
 
     /// A key was deleted by a command.
@@ -377,10 +390,16 @@ impl Side {
     /// A command changed a key, or deleted it: watchers, blocked clients and caches hear of it.
     #[inline]
     pub fn touch(&mut self, db: usize, key: &[u8], exists: bool) {
-        if !(self.watch.is_idle() & self.blocking_keys.is_idle() & self.trace.is_idle()) {
+        debug_assert!(self.trace.has_listeners() || (self.watch.is_idle() && self.blocking_keys.is_idle()));
+        if self.trace.has_listeners() {
             self.touch_now(db, key, exists);
             self.trace.touch(key);
         }
+    }
+
+    /// To be called when somebody has begun, or ceased, to watch keys or to wait for them.
+    pub(super) fn note_waiting(&mut self) {
+        self.trace.set_waiting(!self.watch.is_idle(), !self.blocking_keys.is_idle());
     }
 
     #[cold]
@@ -440,7 +459,7 @@ impl Side {
 
     /// Somebody wants to know which keys go by themselves.
     pub fn must_name_gone(&self) -> bool {
-        !(self.trace.is_idle() && self.watch.is_idle() && self.blocking_keys.is_idle())
+        self.trace.has_listeners()
     }
 
     /// A key was deleted without a command.

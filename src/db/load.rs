@@ -60,10 +60,14 @@ impl KeySlot<'_> {
         match self {
             KeySlot::Occupied(mut o) => {
                 let clock = o.with.side.options.access.restored(access, o.with.now_ms);
+                let was = o.slot.get().type_id();
                 value.with_payload(o.slot.heap().epoch(), |encoding, payload| {
                     o.replace_aged(type_id, encoding as u8, payload, expiry_ms, clock);
                 });
+                // In the order of a server that deletes what there is and begins anew.
+                o.notify(KeyEvent::NEW);
                 o.notify(event);
+                o.with.note_overwritten((was, type_id));
             }
             KeySlot::Vacant(v) => {
                 let clock = v.with.side.options.access.restored(access, v.with.now_ms);
@@ -107,6 +111,7 @@ impl Keyspace {
         let slot = slot.insert(built);
         side.sizes.enters_entry(entry.db, EntryRef(slot.get()));
         side.charges.enters(entry.db, EntryRef(slot.get()));
+        side.dbs_with_deadlines = side.dbs_with_deadlines.max(entry.db + 1);
         if let Some(deadline) = entry.expiry_ms {
             expiries.insert(deadline, key.hash_fragment());
         }

@@ -31,10 +31,12 @@
 //! | [`whole`] | FLUSHDB, SWAPDB, and WATCH across databases |
 //! | [`watch`] | who watches what |
 //! | [`trace`] | what a write leaves behind: commands to propagate, events, changed keys |
+//! | [`aside`] | a unit that others interrupt |
 //! | [`blocking_keys`] | which keys blocked clients wait for |
 //! | [`defrag`] | moving what lies in sparse memory |
 //! | [`lazyfree`] | the thread that frees |
 //! | [`snapshot`] | the keyspace at one moment |
+//! | [`read`], [`past`] | reading, live or from a snapshot; one database as it was |
 //! | [`load`] | filling it wholesale |
 //! | `declared` | whether a command keeps to what it has declared (debug builds) |
 //! | [`digest`] | DEBUG DIGEST |
@@ -45,6 +47,7 @@
 //! [`data`], then [`slot`], then [`expiry`].
 
 pub mod access;
+pub mod aside;
 pub mod blocking_keys;
 mod charge;
 pub mod data;
@@ -59,7 +62,9 @@ pub mod expiry;
 pub mod keyspace;
 pub mod lazyfree;
 pub mod load;
+pub mod past;
 pub mod place;
+pub mod read;
 pub mod sizes;
 pub mod slot;
 pub mod snapshot;
@@ -77,7 +82,9 @@ pub use declared::Declared;
 pub use entry::{EntryRef, Key};
 pub use keyspace::{Cause, DbInfo, Keyspace, Options, Stats};
 pub use load::{Loaded, LoadedEntry};
+pub use past::{Lookups, PastDb};
 pub use place::Reading;
+pub use read::Readable;
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
 pub use trace::{Event, KeyEvent, Op, Touched, TouchedKeys, Trace};

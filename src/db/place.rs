@@ -10,6 +10,7 @@ use super::declared::Checked;
 use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::{KeySlot, Occupied, Vacant};
+use super::snapshot::DbSnapshot;
 use super::trace::KeyEvent;
 use crate::collections::buffer::Buffer;
 use crate::cow::Heap;
@@ -242,7 +243,7 @@ impl DbMut<'_> {
     pub fn reading(&mut self) -> (Reading<'_>, Maker<'_>) {
         let Keyspace { dbs, heap, side } = &mut *self.ks;
         let maker = Maker { heap, limits: side.options.limits, seed: side.seed };
-        (Reading { db: &dbs[self.at], now_ms: self.now_ms, checked: &side.checked }, maker)
+        (Reading { from: From::Live(&dbs[self.at]), now_ms: self.now_ms, checked: &side.checked }, maker)
     }
 
     /// Chance for one command.
@@ -254,16 +255,31 @@ impl DbMut<'_> {
 /// A database that is only read, without a trace.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
-    db: &'a Db,
+    from: From<'a>,
     now_ms: i64,
     checked: &'a Checked,
 }
 
+#[derive(Clone, Copy)]
+enum From<'a> {
+    Live(&'a Db),
+    /// `None`: it held no keys.
+    Past(Option<&'a DbSnapshot>),
+}
+
 impl<'a> Reading<'a> {
+    /// A database of a snapshot.
+    pub(super) fn past(db: Option<&'a DbSnapshot>, now_ms: i64, checked: &'a Checked) -> Reading<'a> {
+        Reading { from: From::Past(db), now_ms, checked }
+    }
+
     /// The entry of a key that has time left.
     pub fn peek(self, key: Key<'_>) -> Option<EntryRef<'a>> {
         self.checked.reads(key.bytes);
-        let found = EntryRef(self.db.table.find(key.hash, key.bytes)?);
+        let found = match self.from {
+            From::Live(db) => EntryRef(db.table.find(key.hash, key.bytes)?),
+            From::Past(db) => db?.find(key)?,
+        };
         (!found.is_expired(self.now_ms)).then_some(found)
     }
 }

@@ -136,6 +136,15 @@ impl Keyspace {
         &self.side.sizes.dbs[at]
     }
 
+    /// About how many elements all databases have, every key being one at least.
+    pub fn elements(&self) -> usize {
+        let keys: u64 = self.dbs.iter().map(|db| db.table.len() as u64).sum();
+        // The size of a string is no number of elements, and strings come first.
+        let collections = self.side.sizes.dbs.iter().flat_map(|sizes| &sizes[1..]);
+        let elements: u64 = collections.flat_map(Sizes::classes).map(|(size, count)| size.saturating_mul(count)).sum();
+        usize::try_from(keys.saturating_add(elements)).unwrap_or(usize::MAX)
+    }
+
     /// Whether they are what a look at every key of every database finds: for tests, of which Redis has some too.
     pub fn sizes_are_right(&self) -> bool {
         (0..self.databases()).all(|at| {

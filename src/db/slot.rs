@@ -75,6 +75,7 @@ impl With<'_> {
             self.expiries.remove(deadline, self.key.hash_fragment());
         }
         if let Some(deadline) = new {
+            self.side.dbs_with_deadlines = self.side.dbs_with_deadlines.max(self.db + 1);
             self.expiries.insert(deadline, self.key.hash_fragment());
         }
     }
@@ -89,13 +90,23 @@ impl With<'_> {
             self.field_expiries.remove(deadline, self.key.hash_fragment());
         }
         if let Some(deadline) = new {
+            self.side.dbs_with_deadlines = self.side.dbs_with_deadlines.max(self.db + 1);
             self.field_expiries.insert(deadline, self.key.hash_fragment());
         }
     }
 
     #[inline]
     fn changed(&mut self, event: KeyEvent) {
-        self.side.changed(self.db, self.key.bytes);
+        self.side.count_change(self.key.bytes, 1);
+        if self.side.trace.has_listeners() {
+            self.tell(event);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell(&mut self, event: KeyEvent) {
+        self.side.touch(self.db, self.key.bytes, true);
         self.note(event);
     }
 
@@ -277,10 +288,19 @@ impl<'a> Occupied<'a> {
         self.with.reindex(old, new);
         self.with.reindex_fields(fields, None);
         self.with.side.discard_value(replaced);
-        if written == Written::Whole {
-            self.with.note_overwritten((was, string));
+        self.with.side.count_change(self.with.key.bytes, 1);
+        if self.with.side.trace.has_listeners() {
+            self.tell_written(was, written, expiry, event);
         }
-        self.with.changed(event);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_written(&mut self, was: u8, written: Written, expiry: ExpiryUpdate, event: KeyEvent) {
+        if written == Written::Whole {
+            self.with.note_overwritten((was, TypeName::String as u8));
+        }
+        self.with.tell(event);
         if let ExpiryUpdate::At(_) = expiry {
             self.with.note(KeyEvent::EXPIRE);
         }

@@ -4,11 +4,14 @@
 //! hash order, while this thread goes on writing; what was alive at that moment is kept until the snapshot is dropped.
 
 use super::Object;
-use super::entry::EntryRef;
+use super::entry::{EntryRef, Key};
 use super::keyspace::Keyspace;
 use super::lazyfree::Garbage;
+use super::past::PastDb;
 use crate::cow::SnapshotTicket;
 use crate::dict::{Entry, SnapshotView};
+use crate::types::Limits;
+use crate::util::hash::HashSeed;
 
 /// Nodes freed here rather than sent away: their number makes no pause.
 const FEW_NODES: usize = 64;
@@ -17,6 +20,10 @@ const FEW_NODES: usize = 64;
 pub struct KeyspaceSnapshot {
     // Fields are dropped in this order: the views before the ticket that keeps their nodes.
     dbs: Vec<DbSnapshot>,
+    /// How keys were hashed.
+    pub(super) seed: HashSeed,
+    /// Where values changed their form.
+    pub(super) limits: Limits,
     _ticket: SnapshotTicket,
 }
 
@@ -39,7 +46,8 @@ impl Keyspace {
             view: db.table.view(&opening),
         });
         let dbs = dbs.collect();
-        KeyspaceSnapshot { dbs, _ticket: opening.ticket() }
+        let (seed, limits) = (self.side.seed, self.side.options.limits);
+        KeyspaceSnapshot { dbs, seed, limits, _ticket: opening.ticket() }
     }
 
     /// A snapshot lives: writes copy what it shares.
@@ -66,6 +74,11 @@ impl KeyspaceSnapshot {
         &self.dbs
     }
 
+    /// Database `index` for one command, whose moment is `now_ms`.
+    pub fn db(&self, index: usize, now_ms: i64) -> PastDb<'_> {
+        PastDb::new(self, index, now_ms)
+    }
+
     /// Keys in all databases.
     pub fn keys(&self) -> usize {
         self.dbs.iter().map(DbSnapshot::keys).sum()
@@ -90,6 +103,18 @@ impl DbSnapshot {
     /// Hashes with deadlines of fields.
     pub fn field_expires(&self) -> usize {
         self.field_expires
+    }
+
+    /// The entry of a key, its time over or not.
+    #[inline]
+    pub(super) fn find(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.view.find(key.hash, key.bytes).map(EntryRef)
+    }
+
+    /// As [`super::DbMut::prefetch`].
+    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        hashes.clone().for_each(|hash| self.view.prefetch_bucket(hash));
+        hashes.for_each(|hash| self.view.prefetch_entry(hash));
     }
 
     /// Every entry, those whose time is over included.

@@ -17,7 +17,7 @@ pub(super) struct World {
 impl World {
     pub fn new() -> Self {
         let mut ks = Keyspace::new(4, HashSeed::fixed(3), Options::default());
-        ks.set_events(KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::EXPIRED).or(KeyspaceEvents::EVICTED));
+        ks.set_events(KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::EXPIRED).or(KeyspaceEvents::EVICTED), false);
         World { ks, now: START, db: 0 }
     }
 

@@ -22,7 +22,7 @@ use crate::resp::push_command;
 use crate::util::bit_set::bit_set;
 
 bit_set! {
-    /// Who wants to know of writes.
+    /// Who wants to know of writes. A write asks whether there is anybody, once.
     Listeners: u8 {
         /// Files and replicas: commands that repeat the change.
         PROPAGATION = 0;
@@ -30,7 +30,16 @@ bit_set! {
         EVENTS = 1;
         /// Clients that cache what they read: names of keys.
         TRACKING = 2;
+        /// Clients that watch keys, at once.
+        WATCH = 3;
+        /// Clients that wait for keys, at once.
+        BLOCKED = 4;
     }
+}
+
+impl Listeners {
+    /// Those who hear of it when the unit is over.
+    const OF_UNITS: Listeners = Listeners::PROPAGATION.or(Listeners::EVENTS).or(Listeners::TRACKING);
 }
 
 /// Something that happens to a key, by the name under which it is published.
@@ -186,10 +195,22 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Whether nobody listens.
+    /// Whether nobody listens who hears of writes when their unit is over.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.listeners.is_empty()
+        !self.listeners.has(Listeners::OF_UNITS)
+    }
+
+    /// Whether anybody at all listens.
+    #[inline]
+    pub(super) fn has_listeners(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// Whether there are clients that watch keys, and such that wait for one.
+    pub(super) fn set_waiting(&mut self, watch: bool, blocked: bool) {
+        self.listeners.put(Listeners::WATCH, watch);
+        self.listeners.put(Listeners::BLOCKED, blocked);
     }
 
     /// Whether anything was noted.
@@ -252,6 +273,22 @@ impl Trace {
     /// The keys that were changed. To be given back, so that their room is used again.
     pub fn take_touched(&mut self) -> TouchedKeys {
         std::mem::take(&mut self.touched)
+    }
+
+    /// What `dirty` was when the command at hand began.
+    pub(super) fn dirty(&self) -> u64 {
+        self.dirty
+    }
+
+    /// Takes all that was noted; the same listen on. See `aside.rs`.
+    pub(super) fn set_aside(&mut self, dirty: u64) -> Trace {
+        let fresh = Trace { listeners: self.listeners, classes: self.classes, dirty, ..Trace::default() };
+        std::mem::replace(self, fresh)
+    }
+
+    /// Ends what [`Trace::set_aside`] began. Whoever began to listen meanwhile, or no longer does, counts.
+    pub(super) fn take_back(&mut self, aside: Trace, dirty: u64) {
+        *self = Trace { listeners: self.listeners, classes: self.classes, dirty, ..aside };
     }
 
     /// These keys are worked off.
@@ -333,11 +370,20 @@ impl Keyspace {
         self.side.trace.listeners.put(Listeners::TRACKING, on);
     }
 
-    /// Which events are wanted; none without a channel to publish them on.
-    pub fn set_events(&mut self, wanted: KeyspaceEvents) {
-        let has_channel = wanted.has(KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::KEYEVENT));
-        self.side.trace.classes = if has_channel { wanted } else { KeyspaceEvents::NONE };
-        self.side.trace.listeners.put(Listeners::EVENTS, has_channel);
+    /// Which events are wanted; none without a channel to publish them on, unless they are `kept` in a stream.
+    pub fn set_events(&mut self, wanted: KeyspaceEvents, kept: bool) {
+        let channels = KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::KEYEVENT);
+        let wanted = if kept || wanted.has(channels) { wanted } else { KeyspaceEvents::NONE };
+        self.side.trace.classes = wanted;
+        self.side.trace.listeners.put(Listeners::EVENTS, !wanted.is_empty());
+    }
+
+    /// Notes no events while `f` runs: what it writes is about events.
+    pub fn without_events<R>(&mut self, f: impl FnOnce(&mut Keyspace) -> R) -> R {
+        let classes = std::mem::replace(&mut self.side.trace.classes, KeyspaceEvents::NONE);
+        let result = f(self);
+        self.side.trace.classes = classes;
+        result
     }
 
     /// A command begins: what it changes is its own. Only while files or replicas listen.
@@ -424,6 +470,12 @@ impl DbMut<'_> {
 }
 
 impl Occupied<'_> {
+    /// As [`DbMut::propagates`].
+    #[inline]
+    pub fn propagates(&self) -> bool {
+        self.with.side.trace.propagates()
+    }
+
     /// Something happened to this key.
     #[inline]
     pub fn notify(&mut self, event: KeyEvent) {

@@ -91,6 +91,7 @@ impl Keyspace {
             side.trace.touch_all();
         }
         dbs.swap(a, b);
+        side.dbs_with_deadlines = side.dbs_with_deadlines.max(a.max(b) + 1);
         side.sizes.swap(a, b);
         side.charges.swap(a, b);
         side.stats.dirty += 1;
@@ -100,6 +101,7 @@ impl Keyspace {
     pub fn watch_key(&mut self, at: usize, key: &[u8], client: WatcherId, now_ms: i64) {
         let expired = presence(&self.dbs[at], self.side.seed.hash(key), key, now_ms) == Presence::Expired;
         self.side.watch.watch(at as u32, key, client, expired);
+        self.side.note_waiting();
     }
 
     /// UNWATCH, EXEC, DISCARD, and the end of a connection.
@@ -107,6 +109,7 @@ impl Keyspace {
     pub fn unwatch(&mut self, client: WatcherId) {
         if !self.side.watch.is_idle() {
             self.side.watch.unwatch(client);
+            self.side.note_waiting();
         }
     }
 

@@ -18,7 +18,10 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
-use super::segment::Segment;
+use super::element::Element;
+use super::prefetch::prefetch;
+use super::segment::{Place, Segment, home};
+use super::tags;
 use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
 
 /// log2 of the slots of the largest chunk.
@@ -84,6 +87,47 @@ impl Directory {
         unsafe {
             let slot = self.root_slot(hash);
             *(*slot).chunk.add(bits_of(hash, (*slot).bits, (*slot).size))
+        }
+    }
+
+    /// The element of a key.
+    #[inline(always)]
+    pub unsafe fn find<E: Element>(&self, hash: u64, key: &[u8]) -> Option<Place> {
+        // SAFETY: the nodes and the elements in them live.
+        unsafe {
+            let segment = self.locate(hash);
+            if segment.is_null() {
+                return None;
+            }
+            segment.find(self.buckets as usize, hash, |element| E::has_key(element, key))
+        }
+    }
+
+    /// Asks for the line of the bucket that is a key's home.
+    #[inline(always)]
+    pub unsafe fn prefetch_bucket(&self, hash: u64) {
+        // SAFETY: the nodes live.
+        let segment = unsafe { self.locate(hash) };
+        if !segment.is_null() {
+            segment.prefetch_home(hash, self.buckets as usize);
+        }
+    }
+
+    /// Asks for the lines of the element that has a key's tag.
+    #[inline(always)]
+    pub unsafe fn prefetch_entry(&self, hash: u64) {
+        // SAFETY: the nodes live.
+        unsafe {
+            let segment = self.locate(hash);
+            if segment.is_null() {
+                return;
+            }
+            let bucket = segment.bucket(home(hash, segment.depth(), self.buckets as usize));
+            if let Some(slot) = tags::slots_with((*bucket).word, tags::tag_of(hash)).next() {
+                let element = (*bucket).slots[slot].cast_const();
+                prefetch(element);
+                prefetch(element.wrapping_add(63));
+            }
         }
     }
 

@@ -163,13 +163,8 @@ impl<E: Element> Table<E> {
     /// The element of a key.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<E::Ref<'_>> {
-        let segment = self.locate(hash);
-        if segment.is_null() {
-            return None;
-        }
-        let place = self.place_in(segment, hash, key)?;
-        // SAFETY: the element lives as long as self is borrowed.
-        Some(unsafe { E::view(place.element()) })
+        // SAFETY: the nodes live as long as the table, and the element as long as self is borrowed.
+        unsafe { self.dir.find::<E>(hash, key).map(|place| E::view(place.element())) }
     }
 
     /// The place of a key, to be changed or filled.
@@ -189,28 +184,15 @@ impl<E: Element> Table<E> {
     /// Batch prefetch, stage 1: asks for the line of the key's home bucket.
     #[inline]
     pub fn prefetch_bucket(&self, hash: u64) {
-        let segment = self.locate(hash);
-        if !segment.is_null() {
-            segment.prefetch_home(hash, self.buckets());
-        }
+        // SAFETY: the nodes of a table live as long as it does.
+        unsafe { self.dir.prefetch_bucket(hash) }
     }
 
     /// Batch prefetch, stage 2, when stage 1 has arrived: asks for the lines of the element that has the key's tag.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        let segment = self.locate(hash);
-        if segment.is_null() {
-            return;
-        }
-        // SAFETY: the segment lives.
-        unsafe {
-            let bucket = segment.bucket(super::segment::home(hash, segment.depth(), self.buckets()));
-            if let Some(slot) = tags::slots_with((*bucket).word, tags::tag_of(hash)).next() {
-                let element = (*bucket).slots[slot].cast_const();
-                super::prefetch::prefetch(element);
-                super::prefetch::prefetch(element.wrapping_add(63));
-            }
-        }
+        // SAFETY: the nodes of a table live as long as it does.
+        unsafe { self.dir.prefetch_entry(hash) }
     }
 
     /// The element that is likely the key's, by its tag alone.

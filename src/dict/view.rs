@@ -44,6 +44,27 @@ impl<E: Element> SnapshotView<E> {
         self.len == 0
     }
 
+    /// The element of a key.
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<E::Ref<'_>> {
+        // SAFETY: the nodes and elements of a view live as long as it does.
+        unsafe { self.dir.find::<E>(hash, key).map(|place| E::view(place.element())) }
+    }
+
+    /// As [`Table::prefetch_bucket`].
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        // SAFETY: the nodes of a view live as long as it does.
+        unsafe { self.dir.prefetch_bucket(hash) }
+    }
+
+    /// As [`Table::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        // SAFETY: the nodes of a view live as long as it does.
+        unsafe { self.dir.prefetch_entry(hash) }
+    }
+
     /// All elements, in hash order of their segments. The iterator knows how many are left.
     pub fn iter(&self) -> ViewIter<'_, E> {
         ViewIter {

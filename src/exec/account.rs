@@ -55,17 +55,38 @@ impl Instance {
         }
     }
 
+    /// The same of one that another thread has read for: `reading_ns` of its duration did not keep anybody waiting.
+    pub(super) fn account_read(
+        &mut self,
+        session: &Session,
+        command: &'static Command,
+        args: Args<'_>,
+        (duration_ns, reading_ns): (u64, u64),
+        failed: bool,
+    ) {
+        let stats = &self.metrics.commands[usize::from(command.id)];
+        stats.record(duration_ns, failed, self.thresholds.track_latency);
+        self.stats.commands += 1;
+        self.log_slow(session, command, args, duration_ns);
+        self.note_latency("long-read", reading_ns);
+    }
+
     #[cold]
     fn account_slow(&mut self, session: &Session, command: &'static Command, args: Args<'_>, duration_ns: u64) {
+        self.log_slow(session, command, args, duration_ns);
+        let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };
+        if self.note_latency(event, duration_ns) {
+            self.thresholds.noted_ns += duration_ns;
+        }
+    }
+
+    /// The slow log.
+    fn log_slow(&mut self, session: &Session, command: &'static Command, args: Args<'_>, duration_ns: u64) {
         if duration_ns >= self.thresholds.slow_ns && !command.flags.has(Flags::SKIP_SLOWLOG) {
             let len_max = self.config.observability.slowlog_max_len as usize;
             let request = (command.spec, args);
             let who = (self.clients.addr_of(session), session.about.name.as_slice());
             self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, request, who, len_max);
-        }
-        let event = if command.flags.has(Flags::FAST) { "fast-command" } else { "command" };
-        if self.note_latency(event, duration_ns) {
-            self.thresholds.noted_ns += duration_ns;
         }
     }
 

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use crate::db::{DbMut, Key};
-use crate::exec::ctx::DataCtx;
+use crate::db::{DbMut, Key, Readable};
+use crate::exec::ctx::Ctx;
 use crate::exec::error::{self, CommandError};
+use crate::exec::long_read::When;
 use crate::resp::Args;
 use crate::util::long_double::LongDouble;
 use crate::util::num;
@@ -115,13 +116,13 @@ pub const ELEMENTS_AHEAD: usize = 8;
 /// A key costs two dependent cache misses, its bucket's and its entry's. The keys of one request are known together,
 /// so they are hashed in blocks and all misses of a block are under way before the first is waited for.
 #[inline]
-pub fn each_key<'a, 'k>(
-    ctx: &mut DataCtx<'a>,
+pub fn each_key<'a, 'k, W: When>(
+    ctx: &mut Ctx<'a, W>,
     args: Args<'k>,
     first: usize,
     end: usize,
     step: usize,
-    mut f: impl FnMut(&mut DataCtx<'a>, Key<'k>, usize),
+    mut f: impl FnMut(&mut Ctx<'a, W>, Key<'k>, usize),
 ) {
     debug_assert!(step > 0 && end <= args.len());
     if first + step >= end {

@@ -23,6 +23,7 @@ use crate::exec::error::CommandError;
 use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Alert, Ask, Instance};
 use crate::exec::monitor;
+use crate::exec::readers;
 use crate::util::output_buffer::Mark;
 
 /// What a client is told that CLIENT UNBLOCK ... ERROR woke.
@@ -44,7 +45,8 @@ impl Instance {
         while let Some(id) = self.blocked.due(now_ns) {
             if !self.end_wait(host, id, WaitEnd::Timeout) {
                 // Somebody whose session is out cannot be waiting; but a loop must not hang on that.
-                self.blocked.remove(self.keyspace.blocking_keys_mut(), id);
+                let blocked = &mut self.blocked;
+                self.keyspace.with_blocking_keys(|keys| blocked.remove(keys, id));
             }
         }
     }
@@ -70,7 +72,9 @@ impl Instance {
 
     /// CLIENT UNBLOCK, and the end of a timeout; false for a client that is not blocked.
     pub fn end_wait(&mut self, host: &mut dyn Host, id: ClientId, end: WaitEnd) -> bool {
-        let Some(blocked) = self.blocked.client(id) else { return false };
+        let Some(blocked) = self.blocked.client(id).filter(|blocked| blocked.wait.what != WaitFor::Reader) else {
+            return false;
+        };
         let Some(mut session) = self.clients.take_by_id(id) else { return false };
         let before = session.reply.out.mark();
         let result = match end {
@@ -93,16 +97,15 @@ impl Instance {
 
     /// Takes a client out of the queues, without a word.
     pub fn stop_waiting(&mut self, session: &mut Session) -> Option<Rc<BlockedClient>> {
-        if !session.attention.has(Attention::BLOCKED) {
+        if !session.attention.has(Attention::BLOCKED.or(Attention::READING)) {
             return None;
         }
-        session.attention.put(Attention::BLOCKED, false);
-        self.blocked.remove(self.keyspace.blocking_keys_mut(), session.id)
-    }
-
-    /// Clients that wait in a command, and those that CLIENT PAUSE holds back, are blocked clients.
-    pub fn blocked_clients(&self) -> usize {
-        self.blocked.len() + self.held_back
+        if session.attention.has(Attention::READING) {
+            self.readers.forget(session.id);
+        }
+        session.attention.put(Attention::BLOCKED.or(Attention::READING), false);
+        let blocked = &mut self.blocked;
+        self.keyspace.with_blocking_keys(|keys| blocked.remove(keys, session.id))
     }
 }
 
@@ -125,6 +128,9 @@ pub(super) fn block(
     if let Origin::Unblocked(blocked) = origin {
         // In vain: it goes on waiting where it stood.
         blocked.spent_ns.set(blocked.spent_ns.get() + spent_ns);
+        if wait.what == WaitFor::Reader {
+            readers::begin(inst, host, session, request);
+        }
         return;
     }
     if inst.alert.has(Alert::MONITORED) {
@@ -139,8 +145,13 @@ pub(super) fn block(
         request: args.into(),
         spent_ns: Cell::new(spent_ns),
     };
-    session.attention.put(Attention::BLOCKED, true);
-    inst.blocked.add(inst.keyspace.blocking_keys_mut(), session.id, blocked);
+    let reads = blocked.wait.what == WaitFor::Reader;
+    session.attention.put(if reads { Attention::READING } else { Attention::BLOCKED }, true);
+    let all = &mut inst.blocked;
+    inst.keyspace.with_blocking_keys(|keys| all.add(keys, session.id, blocked));
+    if reads {
+        readers::begin(inst, host, session, request);
+    }
 }
 
 /// Serves the clients that wait for keys which have changed, until no key is ready.
@@ -149,7 +160,7 @@ pub(super) fn block(
 pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
     // What made the keys ready may have taken long; those who are served live now.
     inst.now_ms = inst.now_ms.max(host.wall_us() / 1000);
-    while let Some((db, key)) = inst.keyspace.blocking_keys_mut().take_ready() {
+    while let Some((db, key)) = inst.keyspace.take_ready() {
         let latest = inst.blocked.latest_arrival();
         let mut after = 0;
         while let Some(next) = inst.blocked.next_after(db, &key, after) {
@@ -168,7 +179,7 @@ pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
 }
 
 /// Runs the request of a client that waits.
-fn again(inst: &mut Instance, host: &mut dyn Host, id: ClientId) {
+pub(super) fn again(inst: &mut Instance, host: &mut dyn Host, id: ClientId) {
     let Some(mut session) = inst.clients.take_by_id(id) else { return };
     if !session.attention.has(Attention::CLOSE_NOW.or(Attention::CLOSING)) {
         try_again(inst, host, &mut session);
@@ -188,12 +199,15 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, session: &mut Session) {
                     inst.end_unit();
                     unblock(inst, session, before);
                 }
-                Outcome::Blocked | Outcome::Postponed => inst.keyspace.blocking_keys_mut().truncate_ready(ready),
+                Outcome::Blocked | Outcome::Postponed => {
+                    inst.keyspace.with_blocking_keys(|keys| keys.truncate_ready(ready));
+                }
             }
         }
         Verdict::Postpone => {
             // It arrives anew when the pause is over.
             inst.stop_waiting(session);
+            session.owe_late();
             if let Some(connection) = inst.clients.connection_of_mut(session) {
                 connection.deferred.push_front(blocked.request.clone());
                 session.attention.put(Attention::PAUSED, true);
@@ -215,9 +229,10 @@ fn again_request<'w>(inst: &Instance, blocked: &'w BlockedClient) -> Request<'w>
 }
 
 /// A blocked client's request is over and answered: it goes on with what it sent meanwhile.
-fn unblock(inst: &mut Instance, session: &mut Session, before: Mark) {
+pub(super) fn unblock(inst: &mut Instance, session: &mut Session, before: Mark) {
     inst.stop_waiting(session);
     call::apply_reply_rules(session, before);
+    session.owe_late();
     session.attention.put(Attention::CACHING, false);
     session.commands += 1;
     inst.asks.extend(session.conn.map(Ask::GoOn));

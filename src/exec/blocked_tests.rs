@@ -7,24 +7,22 @@ use std::time::Duration;
 
 use crate::blocking::{Progress, Wait, WaitFor};
 use crate::client::{Attention, Endpoint};
-use crate::config::{self, Config};
-use crate::db::Keyspace;
+use crate::config::Config;
 use crate::exec::args;
 use crate::exec::blocked::WaitEnd;
 use crate::exec::call::{self, Outcome};
 use crate::exec::ctx::{DataCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
-use crate::exec::instance::{Ask, Instance, Parts};
+use crate::exec::instance::{Ask, Instance};
+use crate::exec::long_read::ReadJob;
 use crate::exec::spec::{Access, Arity, CommandSpec, Flags, Handler, KeySpec};
 use crate::exec::table::CommandTable;
+use crate::exec::testing;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
-use crate::persist::{SaveOutcome, Saver};
+use crate::persist::SaveOutcome;
 use crate::reactor::ConnId;
 use crate::resp::{Args, OwnedArgs};
-use crate::sys::disk::RealDisk;
-use crate::util::hash::HashSeed;
-use crate::util::rng::Rng;
 
 static TAKE: CommandSpec = CommandSpec {
     name: "take",
@@ -91,6 +89,7 @@ fn put(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 #[derive(Default)]
 struct TestHost {
     now_ns: Cell<u64>,
+    reads: Vec<ReadJob>,
 }
 
 impl Host for TestHost {
@@ -127,7 +126,13 @@ impl Host for TestHost {
         Box::new(|| ())
     }
 
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reads.push(job);
+    }
+
     fn sleep(&self, _duration: Duration) {}
+
+    fn serve_others(&mut self, _inst: &mut Instance) {}
 
     fn allow_clients(&mut self, _maxclients: u64) -> Result<(), String> {
         Ok(())
@@ -141,21 +146,7 @@ struct World {
 
 impl World {
     fn with_clients(count: u32) -> World {
-        let names: Vec<&'static str> = TABLE.by_ids().map(|c| c.full_name.as_str()).collect();
-        let invocation = config::argv::split(&[]);
-        let loaded = config::load::load(&invocation, [], || Ok(Vec::new())).expect("nothing to refuse");
-        let config = loaded.config;
-        let mut inst = Instance::new(Parts {
-            keyspace: Keyspace::new(2, HashSeed::fixed(7), Instance::keyspace_options(&config)),
-            config,
-            sources: loaded.sources,
-            table: &TABLE,
-            saver: Saver::new(Arc::new(RealDisk), 0),
-            metrics: Arc::new(Metrics::new(Vec::new(), 2, &names)),
-            log: Logger::silent(),
-            rng: Rng::from_seed(7),
-            now_ms: 1_700_000_000_000,
-        });
+        let mut inst = testing::instance(&TABLE, Vec::new());
         for index in 0..count {
             inst.clients.add(ConnId { index, generation: 1 }, Endpoint::default(), 0);
         }

@@ -24,6 +24,7 @@ use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Alert, CloseReason, Instance};
 #[cfg(debug_assertions)]
 use crate::exec::keys;
+use crate::exec::long_read::Here;
 use crate::exec::monitor;
 use crate::exec::spec::{Flags, Handler};
 use crate::exec::table::{Command, Lookup};
@@ -296,7 +297,7 @@ fn release(inst: &Instance, session: &Session, request: &Request<'_>, origin: Or
 }
 
 #[inline(never)]
-fn reply_error(inst: &mut Instance, session: &mut Session, error: &CommandError) {
+pub(super) fn reply_error(inst: &mut Instance, session: &mut Session, error: &CommandError) {
     session.reply.error_bytes(error.as_bytes());
     inst.stats.errors.count(error.code());
 }
@@ -314,13 +315,22 @@ fn handle(
     let before = inst.keyspace.declare(Some(keys::declared(command, args)));
     let result = match command.handler {
         Handler::Data(handler) => {
-            handler(&mut data_ctx(inst, session, command, first_key_hash), args).map(|()| Progress::Done)
+            let pace = Here::ANYTHING;
+            handler(&mut data_ctx(inst, session, command, pace, first_key_hash), args).map(|()| Progress::Done)
         }
-        Handler::Blocking(handler) => handler(&mut data_ctx(inst, session, command, first_key_hash), args),
+        Handler::Blocking(handler) => {
+            handler(&mut data_ctx(inst, session, command, Here::ANYTHING, first_key_hash), args)
+        }
+        Handler::Read { now, .. } => {
+            let pace = inst.read_pace(origin.may_block());
+            now(&mut data_ctx(inst, session, command, pace, first_key_hash), args)
+        }
         Handler::Admin(handler) => {
             handler(&mut AdminCtx { inst, session, host, command, origin }, args).map(|()| Progress::Done)
         }
-        Handler::AdminBlocking(handler) => handler(&mut AdminCtx { inst, session, host, command, origin }, args),
+        Handler::AdminBlocking(handler) | Handler::AdminRead { now: handler, .. } => {
+            handler(&mut AdminCtx { inst, session, host, command, origin }, args)
+        }
         Handler::Container => Err(error::wrong_arity(&command.full_name)),
     };
     #[cfg(debug_assertions)]
@@ -333,13 +343,14 @@ fn data_ctx<'a>(
     inst: &'a mut Instance,
     session: &'a mut Session,
     command: &'static Command,
+    pace: Here,
     first_key_hash: Option<u64>,
 ) -> DataCtx<'a> {
     let mut db = inst.keyspace.db(session.db as usize, inst.now_ms);
     if session.attention.has(Attention::NO_TOUCH) && !command.flags.has(Flags::ALWAYS_TOUCHES) {
         db.set_touch(false);
     }
-    DataCtx { db, reply: &mut session.reply, config: &inst.config, log: &inst.log, command, first_key_hash }
+    DataCtx { db, reply: &mut session.reply, config: &inst.config, log: &inst.log, command, pace, first_key_hash }
 }
 
 /// CLIENT CACHING is about one command, or one transaction, other subcommands of CLIENT in between not counted.

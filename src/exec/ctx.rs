@@ -7,11 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blocking::Progress;
 use crate::client::{Client, ClientId, Session};
 use crate::config::Config;
-use crate::db::{DbMut, Key};
+use crate::db::{DbMut, Key, Readable};
 use crate::exec::call::Origin;
+use crate::exec::error::CommandError;
 use crate::exec::instance::Instance;
+use crate::exec::long_read::{Here, Now, Pace, ReadJob, When};
 use crate::exec::room::ReplyRoom;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
@@ -20,9 +23,15 @@ use crate::persist::SaveOutcome;
 use crate::resp::{Args, Reply};
 
 /// Context of a command that works on data.
-pub struct DataCtx<'a> {
+pub type DataCtx<'a> = Ctx<'a, Now>;
+
+/// What came of a handler that may read much.
+pub type ReadResult = Result<Progress, CommandError>;
+
+/// Context of a command that works on data, or reads it as it was: see [`crate::exec::long_read`].
+pub struct Ctx<'a, W: When> {
     /// The selected db, with its clock and statistics.
-    pub db: DbMut<'a>,
+    pub db: W::Db<'a>,
     /// Where the reply goes.
     pub reply: &'a mut Reply,
     /// The running configuration.
@@ -31,11 +40,13 @@ pub struct DataCtx<'a> {
     pub log: &'a Logger,
     /// The command being executed.
     pub command: &'static Command,
+    /// How much is too much, and whether to go on.
+    pub pace: W::Pace<'a>,
     /// Hash of the first key, computed when the batch was prefetched.
     pub(super) first_key_hash: Option<u64>,
 }
 
-impl DataCtx<'_> {
+impl<W: When> Ctx<'_, W> {
     /// Argument `i` as a key. The first key's hash is known from the prefetch of the batch.
     #[inline]
     pub fn key<'k>(&self, args: Args<'k>, i: usize) -> Key<'k> {
@@ -48,7 +59,7 @@ impl DataCtx<'_> {
 
     /// The room for a reply whose size the client chooses.
     pub fn reply_room(&self) -> ReplyRoom {
-        ReplyRoom::new(self.reply, self.config)
+        self.pace.room(self.reply, self.config)
     }
 }
 
@@ -70,6 +81,11 @@ impl AdminCtx<'_> {
     /// Where the reply goes.
     pub fn reply(&mut self) -> &mut Reply {
         &mut self.session.reply
+    }
+
+    /// How much is too much to be read here.
+    pub fn pace(&self) -> Here {
+        self.inst.read_pace(self.origin.may_block())
     }
 
     /// The db this session has selected.
@@ -112,8 +128,15 @@ pub trait Host {
     /// [`Instance::memory_is_freed`].
     fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send>;
 
+    /// Has another thread run the job, and brings what comes of it to [`Instance::read_is_done`].
+    fn read_elsewhere(&mut self, job: ReadJob);
+
     /// Does nothing for so long, and keeps everybody waiting: DEBUG SLEEP.
     fn sleep(&self, duration: Duration);
+
+    /// Lets the other clients have a turn, in the middle of a command. Whatever they may do now can have happened
+    /// afterwards: an alert ([`Alert`](crate::exec::instance::Alert)) keeps them from what the command must not meet.
+    fn serve_others(&mut self, inst: &mut Instance);
 
     /// Raises the limit of open files for `maxclients` clients. The error says how many are possible.
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String>;

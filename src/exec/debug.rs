@@ -4,15 +4,11 @@
 
 use crate::client::Session;
 use crate::config::choice::Allowed;
-use crate::db::{FlushMode, Keyspace};
+use crate::db::FlushMode;
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
 use crate::observe::keys;
-use crate::observe::log::{Level, Logger};
-use crate::persist::{self, LoadEntry, LoadNote, LoadSettings, LoadSink, Stored};
-use crate::rdb::{RdbError, RdbReader};
-use crate::sys::disk::RealDisk;
-use crate::types::value::Vetting;
+use crate::persist::LoadSettings;
 
 /// Switches that only DEBUG turns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,19 +61,15 @@ impl Instance {
         }
     }
 
-    /// DEBUG RELOAD: the data set goes to its file and comes back, while everybody waits.
-    pub fn reload(&mut self, options: ReloadOptions, host: &dyn Host) -> Result<(), ReloadError> {
+    /// DEBUG RELOAD: the data set goes to its file and comes back. Others are told meanwhile that it is being loaded.
+    pub fn reload(&mut self, options: ReloadOptions, host: &mut dyn Host) -> Result<(), ReloadError> {
         if !options.nosave {
             self.save_now(host.wall_us() / 1000).map_err(|_| ReloadError::Save)?;
         }
         if !options.noflush {
             self.keyspace.flush_all(FlushMode::Sync, self.now_ms);
         }
-        let (path, settings) = (self.rdb_path(), self.load_settings());
-        self.keyspace.begin_load();
-        let mut sink = Sink { keyspace: &mut self.keyspace, log: &self.log, merge: options.merge, now_ms: self.now_ms };
-        let result = persist::load_file(&RealDisk, &path, &settings, &mut sink);
-        self.keyspace.end_load();
+        let result = self.load_within(&self.rdb_path(), options.merge, host);
         let failed = match result {
             Ok(Some(loaded)) => {
                 self.load.counts = loaded.counts;
@@ -95,28 +87,5 @@ impl Instance {
         }
         self.log.warning("DB reloaded by DEBUG RELOAD", &[]);
         Ok(())
-    }
-}
-
-/// Loads without a word to anybody meanwhile.
-struct Sink<'a> {
-    keyspace: &'a mut Keyspace,
-    log: &'a Logger,
-    merge: bool,
-    now_ms: i64,
-}
-
-impl LoadSink for Sink<'_> {
-    fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
-        if self.merge && (entry.db as usize) < self.keyspace.databases() {
-            let mut db = self.keyspace.db(entry.db as usize, self.now_ms);
-            let key = db.key(entry.key);
-            db.remove(key);
-        }
-        persist::load_entry(self.keyspace, entry, from, Vetting::Trusted, self.now_ms)
-    }
-
-    fn note(&mut self, note: LoadNote) {
-        self.log.log(Level::Notice, &note.to_string(), &[]);
     }
 }

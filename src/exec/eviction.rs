@@ -22,7 +22,7 @@
 //! * [`uncounted_bytes`](crate::db::Keyspace::uncounted_bytes): see `db/evict.rs` for why eviction under a snapshot
 //!   would otherwise not end;
 //! * what clients have sent and are owed: see `docs/adr/0005-what-clients-are-owed.md` for why that must not evict
-//!   data. What the request at hand has sent of a long value counts, for it is about to be stored.
+//!   data. So it is with what long reads take for replies that are not finished. What the request at hand has sent of a long value counts, for it is about to be stored.
 
 use crate::config::Config;
 use crate::config::choice::MaxmemoryPolicy;
@@ -102,6 +102,10 @@ impl Eviction {
     }
 }
 
+/// Buffers of clients count up to here, as everything else does that is in use: `used_memory` stays below `maxmemory`, as
+/// people expect. Only what goes beyond it must not drive keys out.
+const BUFFERS_COUNTED_BYTES: u64 = 64 << 10;
+
 impl Instance {
     /// There is a limit on memory, nothing else is remarkable, and memory is within the limit.
     #[inline]
@@ -124,7 +128,13 @@ impl Instance {
 
     /// Bytes in use that `maxmemory` is not about.
     pub fn uncounted_memory(&self) -> u64 {
-        self.keyspace.uncounted_bytes() + self.clients.buffers() as u64
+        self.uncounted_beside(0)
+    }
+
+    /// The same, if clients' buffers have grown by so many bytes since they were counted.
+    fn uncounted_beside(&self, grown: i64) -> u64 {
+        let buffers = (self.clients.buffers() as u64).saturating_add_signed(grown);
+        self.keyspace.uncounted_bytes() + buffers.saturating_sub(BUFFERS_COUNTED_BYTES) + self.readers.seen_bytes()
     }
 
     /// Bytes in use as far as `maxmemory` is concerned.
@@ -133,8 +143,8 @@ impl Instance {
     }
 
     fn is_over_memory(&self, demand: Demand) -> bool {
-        let wanted = self.counted_memory() + demand.stores_bytes;
-        wanted.saturating_add_signed(-demand.uncounted_buffers) > self.config.storage.maxmemory
+        let counted = self.used_memory().saturating_sub(self.uncounted_beside(demand.uncounted_buffers));
+        counted + demand.stores_bytes > self.config.storage.maxmemory
     }
 
     /// Evicts until memory is within the limit, as far as policy and time allow.

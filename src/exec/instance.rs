@@ -17,6 +17,7 @@ use crate::exec::eviction::Eviction;
 use crate::exec::identity::Identity;
 use crate::exec::memory::Memory;
 use crate::exec::persistence::{LoadState, Snapshots};
+use crate::exec::readers::Readers;
 use crate::exec::replication::Replication;
 use crate::exec::slowlog::SlowLog;
 use crate::exec::spec::Flags;
@@ -151,6 +152,8 @@ pub struct Instance {
     pub pause: Pause,
     /// Clients whose command waits.
     pub blocked: BlockedClients,
+    /// Reads that other threads do.
+    pub readers: Readers,
     /// How many clients CLIENT PAUSE holds back.
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
@@ -246,6 +249,7 @@ impl Instance {
             stamp_ns: 0,
             pause: Pause::default(),
             blocked: BlockedClients::default(),
+            readers: Readers::default(),
             held_back: 0,
             monitors: Vec::new(),
             pubsub: PubSub::default(),
@@ -280,6 +284,7 @@ impl Instance {
     /// Takes over what the hot path keeps of the configuration. To be called after every change of it.
     pub fn config_changed(&mut self) {
         self.thresholds.follow(&self.config);
+        self.readers.config_changed();
         // What DEBUG has switched stays as it is.
         let crate::db::Options { active_expire, keep_expired, payload_checksums, .. } = *self.keyspace.options();
         *self.keyspace.options_mut() = crate::db::Options {
@@ -297,7 +302,8 @@ impl Instance {
         self.alert.put(Alert::FEW_REPLICAS, few);
         self.follow_backlog_size();
         self.check_tracking_table();
-        self.keyspace.set_events(self.config.storage.notify_keyspace_events);
+        let storage = &self.config.storage;
+        self.keyspace.set_events(storage.notify_keyspace_events, !storage.notify_keyspace_stream.key.is_empty());
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 

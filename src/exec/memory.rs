@@ -153,6 +153,8 @@ impl Instance {
     pub fn refresh_memory(&mut self) -> MemoryStats {
         self.keyspace.memory_is_counted();
         let stats = self.memory.used.refresh();
+        // Afterwards, so that it is rather more than the allocator knows of.
+        self.readers.see_memory();
         self.memory.allocator = stats;
         self.memory.used.note(self.used_memory());
         if self.memory.peak() > self.memory.peak_noted {

@@ -33,7 +33,9 @@
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `identity.rs` | the names of the run and its history |
 //! | `keys.rs` | which arguments are keys, from key specs |
+//! | `long_read.rs`, `readers.rs` | what reads much is read by another thread; whose reply that becomes |
 //! | `memory.rs` | where memory goes |
+//! | `load.rs` | a file is loaded, others are served in between |
 //! | `persistence.rs` | saving, as the instance sees it |
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `publish.rs` | messages from publisher to subscribers |
@@ -59,6 +61,7 @@ pub mod cursor;
 pub mod debug;
 pub mod defrag;
 pub mod error;
+mod event_stream;
 pub mod eviction;
 pub mod gate;
 pub mod help;
@@ -66,16 +69,21 @@ pub mod identity;
 pub mod instance;
 mod invalidate;
 pub mod keys;
+pub mod load;
+pub mod long_read;
 pub mod memory;
 pub mod monitor;
 pub mod persistence;
 pub mod publish;
 pub mod rates;
+pub mod readers;
 pub mod replication;
 pub mod room;
 pub mod slowlog;
 pub mod spec;
 pub mod stats;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod unit;
 mod upkeep;

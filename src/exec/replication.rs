@@ -145,11 +145,6 @@ impl Replication {
         }
     }
 
-    /// Bytes of the feed that are there for somebody.
-    pub fn memory(&self) -> usize {
-        self.feed.memory()
-    }
-
     /// The oldest offset that a replica still has to be sent, or was last known to have.
     pub fn slowest(&self) -> Option<u64> {
         let at = |replica: &Replica| match replica.state {

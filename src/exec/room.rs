@@ -38,6 +38,13 @@ impl ReplyRoom {
         }
     }
 
+    /// For the same reply, made in a buffer of its own.
+    pub(super) fn elsewhere(reply: &Reply, config: &Config) -> ReplyRoom {
+        let here = ReplyRoom::new(reply, config);
+        let owed_max = here.owed_max.saturating_sub(reply.out.len());
+        ReplyRoom { from: Reply::new().out.mark(), owed_max, ..here }
+    }
+
     /// Refuses what cannot have room, before anything of it is made: so many elements of at least so many bytes.
     pub fn admit(&self, elements: usize, bytes_min: usize) -> CommandResult {
         self.admit_bytes(elements.saturating_mul(bytes_min))
@@ -48,6 +55,11 @@ impl ReplyRoom {
         if bytes > self.bytes_max { Err(error::REPLY_TOO_LARGE) } else { Ok(()) }
     }
 
+    /// Whether the client is closed for what it is owed already, so that more would be for nobody.
+    pub(super) fn is_exceeded(&self, reply: &Reply) -> bool {
+        reply.out.len() > self.owed_max
+    }
+
     /// After a piece was written: whether more should be. A reply that is refused is taken back.
     #[inline]
     pub fn goes_on(&self, reply: &mut Reply) -> Result<bool, CommandError> {
@@ -55,7 +67,7 @@ impl ReplyRoom {
         if refused.is_err() {
             reply.out.truncate_to(self.from);
         }
-        refused.map(|()| reply.out.len() <= self.owed_max)
+        refused.map(|()| !self.is_exceeded(reply))
     }
 }
 

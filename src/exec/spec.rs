@@ -8,8 +8,9 @@
 use crate::blocking::Progress;
 use crate::config::Config;
 use crate::config::choice::Allowed;
-use crate::exec::ctx::{AdminCtx, DataCtx};
+use crate::exec::ctx::{AdminCtx, Ctx, DataCtx, ReadResult};
 use crate::exec::error::{CommandError, CommandResult};
+use crate::exec::long_read::{Now, Past};
 use crate::resp::Args;
 use crate::util::bit_set::named_bit_set;
 
@@ -139,10 +140,17 @@ pub enum Handler {
     Data(fn(&mut DataCtx<'_>, Args<'_>) -> CommandResult),
     /// As `Data`, and may ask for its client to be blocked instead of answering.
     Blocking(fn(&mut DataCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
+    /// Only reads, perhaps much: the same handler on the live database and on that of a snapshot.
+    Read { now: fn(&mut Ctx<'_, Now>, Args<'_>) -> ReadResult, past: fn(&mut Ctx<'_, Past>, Args<'_>) -> ReadResult },
     /// Works on the instance: clients, configuration, persistence.
     Admin(fn(&mut AdminCtx<'_>, Args<'_>) -> CommandResult),
     /// As `Admin`, and may ask for its client to be blocked instead of answering.
     AdminBlocking(fn(&mut AdminCtx<'_>, Args<'_>) -> Result<Progress, CommandError>),
+    /// As `AdminBlocking`, and what it may find to be too much is read from a snapshot.
+    AdminRead {
+        now: fn(&mut AdminCtx<'_>, Args<'_>) -> ReadResult,
+        past: fn(&mut Ctx<'_, Past>, Args<'_>) -> ReadResult,
+    },
     /// Has subcommands only.
     Container,
 }

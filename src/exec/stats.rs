@@ -6,6 +6,8 @@ use crate::client::PushCounts;
 use crate::exec::instance::Instance;
 use crate::exec::persistence::Snapshots;
 use crate::exec::rates::Rates;
+use crate::exec::readers::ReadCounts;
+use crate::exec::replication::SyncCounts;
 
 /// Counts of the whole instance, all since the start or the last CONFIG RESETSTAT.
 #[derive(Default)]
@@ -38,6 +40,8 @@ pub struct Stats {
     pub expire_stopped_early: u64,
     /// Keyspace events published.
     pub events: u64,
+    /// An event could not be kept in its stream: that is logged once.
+    pub events_refused: bool,
     /// Messages published to channels.
     pub published: u64,
     /// Messages published to shard channels.
@@ -124,9 +128,9 @@ impl Turns {
 }
 
 impl Instance {
-    /// Time in commands, ns. What EXEC ran counts once.
+    /// Time in commands, ns. What EXEC ran counts once, and what other threads did not at all.
     pub fn commands_ns(&self) -> u64 {
-        self.metrics.commands_ns().saturating_sub(self.stats.turns.nested_ns)
+        self.metrics.commands_ns().saturating_sub(self.stats.turns.nested_ns + self.readers.counts.time_ns)
     }
 
     /// CONFIG RESETSTAT: whatever counts begins at zero again. What is a state (clients, memory, changes since the
@@ -135,9 +139,11 @@ impl Instance {
         self.metrics.reset_commands();
         self.stats = Stats::default();
         self.snapshots = Snapshots::default();
+        self.readers.counts = ReadCounts::default();
         self.eviction.reset();
         self.defragmenter.reset(self.stamp_ns);
         self.keyspace.stats_mut().reset();
+        self.replication.counts = SyncCounts::default();
         self.saver.reset_count();
         self.keyspace.lazyfree().reset_freed_objects();
     }

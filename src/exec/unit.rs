@@ -11,7 +11,11 @@
 //! Clients that wait for a key are served after that, each as a unit of its own (`exec/blocked.rs`).
 
 use crate::config::KeyspaceEvents;
+use crate::db::Event;
+use crate::exec::event_stream;
 use crate::exec::instance::Instance;
+use crate::observe::keys;
+use crate::observe::log::Shown;
 use crate::util::num;
 
 impl Instance {
@@ -26,13 +30,32 @@ impl Instance {
     #[cold]
     #[inline(never)]
     fn settle_unit(&mut self) {
+        if self.keyspace.trace().has_events() {
+            self.tell_events();
+        }
         let trace = self.keyspace.trace_mut();
         if trace.ops().len() > 0 {
             self.replication.feed.emit(trace.ops());
             trace.clear_ops();
         }
-        if trace.has_events() {
-            self.publish_events();
+    }
+
+    /// Events are kept, where that is wanted, as a part of the unit, and published.
+    fn tell_events(&mut self) {
+        let events = self.keyspace.trace_mut().take_events();
+        self.stats.events += events.len() as u64;
+        let stream = &self.config.storage.notify_keyspace_stream;
+        if !stream.key.is_empty() {
+            let (name, max_len, now_ms) = (stream.key.as_bytes(), stream.max_len, self.now_ms);
+            let kept =
+                self.keyspace.without_events(|keyspace| event_stream::append(keyspace, now_ms, name, max_len, &events));
+            if kept.is_err() && !std::mem::replace(&mut self.stats.events_refused, true) {
+                self.log
+                    .warning("Keyspace events cannot be kept", &[(keys::KEY, &Shown(&String::from_utf8_lossy(name)))]);
+            }
+        }
+        if !self.pubsub.is_silent() {
+            self.publish_events(events);
         }
         if self.keyspace.trace().has_touched() {
             // Nobody's command: keys that expired or were evicted.
@@ -44,13 +67,8 @@ impl Instance {
     }
 
     /// Each event, first on the channel of its key, then on its own.
-    fn publish_events(&mut self) {
+    fn publish_events(&mut self, events: Vec<Event>) {
         let wanted = self.config.storage.notify_keyspace_events;
-        let events = self.keyspace.trace_mut().take_events();
-        let count = events.len() as u64;
-        if self.pubsub.is_silent() {
-            return;
-        }
         let mut channel = Vec::new();
         for event in events {
             if wanted.has(KeyspaceEvents::KEYSPACE) {
@@ -62,7 +80,6 @@ impl Instance {
                 self.publish(&channel, &event.key);
             }
         }
-        self.stats.events += count;
     }
 
     /// As [`Instance::end_unit`], for deletions that have nothing to do with each other: each is repeated by itself.

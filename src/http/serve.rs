@@ -123,10 +123,11 @@ impl Observer {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         loop {
             if !peer.output.is_empty() {
-                match self.reactor.write(conn, &mut peer.output) {
+                match self.reactor.write(conn, &mut peer.output, usize::MAX) {
                     WriteOutcome::Drained if peer.closing && peer.input.is_empty() => return self.close(conn),
                     WriteOutcome::Drained => peer.deadline_ns = now_ns + IDLE_NS,
                     WriteOutcome::Blocked => return,
+                    WriteOutcome::More => {}
                     WriteOutcome::Failed(_) => return self.close(conn),
                 }
             }

@@ -63,8 +63,9 @@ impl Socket {
         }
     }
 
-    fn write(&self, queue: &OutputBuffer) -> (usize, io::Result<usize>) {
+    fn write(&self, queue: &OutputBuffer, most: usize) -> (usize, io::Result<usize>) {
         if let Some(bytes) = queue.as_one() {
+            let bytes = &bytes[..bytes.len().min(most)];
             let sent = match self {
                 Socket::Tcp(stream) => (&*stream).write(bytes),
                 Socket::Unix(stream) => (&*stream).write(bytes),
@@ -74,6 +75,10 @@ impl Socket {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (mut count, mut asked) = (0, 0);
         for (slot, chunk) in slices.iter_mut().zip(queue.chunks()) {
+            if asked == most {
+                break;
+            }
+            let chunk = &chunk[..chunk.len().min(most - asked)];
             *slot = IoSlice::new(chunk);
             count += 1;
             asked += chunk.len();
@@ -177,16 +182,18 @@ impl<M> Reactor<M> {
         }
     }
 
-    /// Writes as much of `queue` as the socket takes.
-    pub fn write(&mut self, id: ConnId, queue: &mut OutputBuffer) -> WriteOutcome {
+    /// Writes as much of `queue` as the socket takes, and `most` bytes at most.
+    pub fn write(&mut self, id: ConnId, queue: &mut OutputBuffer, most: usize) -> WriteOutcome {
         let Some(conn) = find(&mut self.conns, id) else { return WriteOutcome::Failed(not_connected()) };
+        let mut left = most;
         let blocked = loop {
-            if queue.is_empty() {
+            if queue.is_empty() || left == 0 {
                 break false;
             }
-            match conn.socket.write(queue) {
+            match conn.socket.write(queue, left) {
                 (asked, Ok(sent)) => {
                     queue.advance(sent);
+                    left -= sent;
                     if sent < asked {
                         break true;
                     }
@@ -201,6 +208,7 @@ impl<M> Reactor<M> {
         match conn.set_blocked(self.poll.registry(), id, blocked) {
             Err(error) => WriteOutcome::Failed(error),
             Ok(()) if blocked => WriteOutcome::Blocked,
+            Ok(()) if !queue.is_empty() => WriteOutcome::More,
             Ok(()) => WriteOutcome::Drained,
         }
     }

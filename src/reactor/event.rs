@@ -75,6 +75,8 @@ pub enum ReadOutcome {
 pub enum WriteOutcome {
     /// Nothing is left to be written.
     Drained,
+    /// As much was written as was allowed. Nothing will be said when more can be: the caller comes back by itself.
+    More,
     /// The rest must wait for the `Writable` that is now certain to come.
     Blocked,
     /// The connection is broken, or there is no such connection (`NotConnected`).

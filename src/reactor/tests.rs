@@ -80,7 +80,7 @@ fn a_request_and_its_reply() {
     assert_eq!(query, b"> hello");
     let mut reply = OutputBuffer::new();
     reply.bytes_mut().extend_from_slice(b"+OK\r\n");
-    assert!(matches!(l.reactor.write(conn, &mut reply), WriteOutcome::Drained));
+    assert!(matches!(l.reactor.write(conn, &mut reply, usize::MAX), WriteOutcome::Drained));
     let mut got = [0; 5];
     client.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"+OK\r\n");
@@ -104,7 +104,7 @@ fn data_and_end_in_one_event_are_both_found() {
     // Half-closed: the answer still arrives.
     let mut reply = OutputBuffer::with_buffer(b"".to_vec());
     reply.bytes_mut().extend_from_slice(b"+PONG\r\n");
-    assert!(matches!(l.reactor.write(conn, &mut reply), WriteOutcome::Drained));
+    assert!(matches!(l.reactor.write(conn, &mut reply, usize::MAX), WriteOutcome::Drained));
     l.reactor.close(conn);
     let mut got = Vec::new();
     client.read_to_end(&mut got).unwrap();
@@ -130,7 +130,7 @@ fn a_reset_is_a_failure_and_stale_ids_are_harmless() {
     let (client, conn) = l.pair();
     let mut reply = OutputBuffer::new();
     reply.bytes_mut().extend_from_slice(b"never read");
-    assert!(matches!(l.reactor.write(conn, &mut reply), WriteOutcome::Drained));
+    assert!(matches!(l.reactor.write(conn, &mut reply, usize::MAX), WriteOutcome::Drained));
     std::thread::sleep(Duration::from_millis(20));
     drop(client); // with unread data: a reset
     l.readable(conn);
@@ -145,7 +145,7 @@ fn a_reset_is_a_failure_and_stale_ids_are_harmless() {
     assert_eq!(next.index, conn.index, "the slot is used again");
     assert_ne!(next, conn);
     assert!(matches!(l.reactor.read(conn, &mut query, 100), ReadOutcome::Failed(_)));
-    assert!(matches!(l.reactor.write(conn, &mut reply), WriteOutcome::Failed(_)));
+    assert!(matches!(l.reactor.write(conn, &mut reply, usize::MAX), WriteOutcome::Failed(_)));
     assert!(l.reactor.contains(next) && !l.reactor.contains(conn));
     assert_eq!(l.reactor.peer_text(conn), "?:0");
 }
@@ -173,16 +173,24 @@ fn a_slow_reader_gets_everything(mut l: Loop, conn: ConnId, mut client: impl Rea
         }
         sum
     });
-    let mut blocked = 0;
+    let (mut blocked, mut more) = (0, 0);
+    const AT_ONCE: usize = 10_000;
     loop {
-        match l.reactor.write(conn, &mut reply) {
+        let before = reply.len();
+        let outcome = l.reactor.write(conn, &mut reply, AT_ONCE);
+        assert!(before - reply.len() <= AT_ONCE);
+        match outcome {
             WriteOutcome::Drained => break,
+            WriteOutcome::More => {
+                more += 1;
+                continue;
+            }
             WriteOutcome::Blocked => blocked += 1,
             WriteOutcome::Failed(error) => panic!("{error}"),
         }
         l.until(|_, event| matches!(event, Event::Writable(id) if id == conn).then_some(()));
     }
-    assert!(blocked > 0);
+    assert!(blocked > 0 && more > 0);
     assert_eq!(reader.join().unwrap(), want);
     assert!(!l.turn(20).iter().any(|event| matches!(event, Event::Writable(_))), "no longer wanted");
 }

@@ -46,7 +46,7 @@ impl Server {
     fn turn_away(&mut self, conn: ConnId, line: &[u8]) {
         let mut out = OutputBuffer::new();
         out.bytes_mut().extend_from_slice(line);
-        let _ = self.reactor.write(conn, &mut out); // a peer that is gone already misses nothing
+        let _ = self.reactor.write(conn, &mut out, usize::MAX); // a peer that is gone already misses nothing
         self.reactor.close(conn);
     }
 }

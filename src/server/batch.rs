@@ -26,6 +26,17 @@ const PREFETCH_AHEAD: usize = 16;
 /// it has read: its debt is bounded by this and one reply. See `docs/adr/0005-what-clients-are-owed.md`.
 const OWED_BYTES_MAX: usize = 1 << 20;
 
+/// Connections whose requests are read, parsed and executed together.
+#[derive(Default)]
+pub(super) struct Group {
+    /// Their slots.
+    pub(super) slots: Vec<u32>,
+    /// Those of them that may have more to be parsed.
+    pub(super) active: Vec<u32>,
+}
+/// The same where memory is not limited (`maxmemory 0`).
+const OWED_BYTES_MAX_UNLIMITED: usize = 16 << 20;
+
 /// A request of the batch.
 struct Request {
     what: What,
@@ -66,6 +77,11 @@ impl Batch {
         self.requests.clear();
         self.spans.clear();
         self.larges.clear();
+    }
+
+    /// How many requests there are.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
     }
 
     /// Lets go of room that was not used since this was last called: one request with a million arguments is forgotten.
@@ -218,19 +234,22 @@ fn deliver_before(inst: &mut Instance, slot: u32) {
 impl Server {
     /// PARSE: takes up to [`QUANTUM`] requests off each connection's buffer. Connections with nothing more to parse
     /// leave the group.
-    pub(super) fn parse_group(&mut self, inst: &mut Instance, group: &mut Vec<u32>) {
+    pub(super) fn parse_group(&mut self, inst: &mut Instance) {
+        let mut active = std::mem::take(&mut self.group.active);
         let batch = self.idle_batch();
         batch.clear();
         let limits = Limits { bulk_bytes_max: inst.config.limits.proto_max_bulk_len, ..Limits::default() };
-        group.retain(|&slot| parse(inst, batch, slot, &limits));
+        active.retain(|&slot| parse(inst, batch, slot, &limits));
+        self.group.active = active;
         self.executed = 0;
     }
 
     /// From how much on a client is [`Attention::BEHIND`]. Where there is a limit, one that goes beyond it is closed.
     pub(super) fn owed_bytes_max(&self, inst: &Instance, session: &Session) -> usize {
         let limit = output_limit(&inst.config, session);
+        let most = if inst.config.storage.maxmemory == 0 { OWED_BYTES_MAX_UNLIMITED } else { OWED_BYTES_MAX };
         let bytes = match (limit.hard_bytes, limit.soft_bytes) {
-            (0, soft) => soft.max(OWED_BYTES_MAX as u64),
+            (0, soft) => soft.max(most as u64),
             (hard, _) => hard,
         };
         usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -238,7 +257,7 @@ impl Server {
 
     /// The batch, while none of it is executed.
     pub(super) fn idle_batch(&mut self) -> &mut Batch {
-        Rc::get_mut(&mut self.batch).expect("only `execute` shares it, for as long as it runs")
+        Rc::get_mut(&mut self.batch).expect("`execute` shares it while it runs, and a turn within has another")
     }
 
     /// PREFETCH: the bucket lines, then the entry lines, of the first requests; the rest follow during execution, and
@@ -248,7 +267,8 @@ impl Server {
         self.batch.prefetch_range(&inst.keyspace, 0, n);
     }
 
-    /// EXECUTE: the whole batch, in the order of arrival for each connection.
+    /// EXECUTE: the whole batch, in the order of arrival for each connection. A turn within a command executes what is
+    /// left of the batch; then there is nothing to go on with.
     pub(super) fn execute(&mut self, inst: &mut Instance) {
         let batch = Rc::clone(&self.batch);
         // The first command is charged from here: not for the reading and parsing of all the others.

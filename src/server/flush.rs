@@ -1,5 +1,7 @@
 //! Replies out, buffers back to their pool, connections closed.
 
+use std::collections::VecDeque;
+
 use super::Server;
 use super::notes;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
@@ -13,12 +15,15 @@ const UNSENT_UNKNOWN_BYTES_MAX: usize = 1024;
 /// As much of a reply does not count for client-output-buffer-limit before it was tried to be sent.
 const REPLY_BYTES_FREE: usize = 16 * 1024;
 
+/// A client gets so much of its replies in one turn: the kernel copies it meanwhile, a quarter of a millisecond long.
+const WRITE_BYTES_MAX: usize = 512 * 1024;
+
 /// Lists a connection for flushing, unless it is listed already.
 #[inline]
-pub(super) fn list_once(connection: &mut Connection, to_flush: &mut Vec<ConnId>) {
+pub(super) fn list_once(connection: &mut Connection, to_flush: &mut VecDeque<ConnId>) {
     if !connection.flags.has(ClientFlags::FLUSH_PENDING) {
         connection.flags.put(ClientFlags::FLUSH_PENDING, true);
-        to_flush.push(connection.conn);
+        to_flush.push_back(connection.conn);
     }
 }
 
@@ -41,11 +46,21 @@ impl Server {
         list_once(connection, &mut self.to_flush);
     }
 
-    /// Sends what every listed client is owed: one write each.
+    /// Sends what every listed client is owed: one write each. What is more than that is sent in the next turns.
     pub(super) fn flush_all(&mut self, inst: &mut Instance) {
-        let mut list = std::mem::take(&mut self.to_flush);
-        for conn in list.drain(..) {
-            self.flush(inst, conn);
+        self.flush_up_to(inst, WRITE_BYTES_MAX);
+    }
+
+    /// The same for a last time: as much as the sockets take.
+    pub(super) fn flush_all_now(&mut self, inst: &mut Instance) {
+        self.flush_up_to(inst, usize::MAX);
+    }
+
+    fn flush_up_to(&mut self, inst: &mut Instance, most: usize) {
+        // Who is listed meanwhile is for the next turn. A turn within a command may have sent some of it already.
+        for _ in 0..self.to_flush.len() {
+            let Some(conn) = self.to_flush.pop_front() else { break };
+            self.flush(inst, conn, most);
             let behind = inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
             if behind
                 .is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst, client.session) / 2)
@@ -54,13 +69,16 @@ impl Server {
             }
             inst.clients.count(conn.index);
         }
-        if self.to_flush.is_empty() {
-            self.to_flush = list; // keep the allocation
-        }
     }
 
-    fn flush(&mut self, inst: &mut Instance, conn: ConnId) {
-        let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
+    fn flush(&mut self, inst: &mut Instance, conn: ConnId, most: usize) {
+        let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else {
+            // In the middle of a command: listed again when that is over.
+            if let Some(connection) = inst.clients.connection_mut(conn.index).filter(|c| c.conn == conn) {
+                connection.flags.put(ClientFlags::FLUSH_PENDING, false);
+            }
+            return;
+        };
         connection.flags.put(ClientFlags::FLUSH_PENDING, false);
         if !session.reply.out.is_empty() {
             let owed = session.reply.out.len();
@@ -68,7 +86,7 @@ impl Server {
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(inst, conn, CloseReason::OutputBufferFull);
             }
-            let outcome = self.reactor.write(conn, &mut session.reply.out);
+            let outcome = self.reactor.write(conn, &mut session.reply.out, most);
             let sent = (owed - session.reply.out.len()) as u64;
             connection.output_bytes += sent;
             inst.stats.output_bytes += sent;
@@ -76,6 +94,10 @@ impl Server {
             match outcome {
                 WriteOutcome::Drained => {}
                 WriteOutcome::Blocked => return self.check_output(inst, conn),
+                WriteOutcome::More => {
+                    self.check_output(inst, conn);
+                    return self.flush_later(inst, conn);
+                }
                 WriteOutcome::Failed(_) => return self.close(inst, conn, CloseReason::Broken),
             }
         }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
+use super::reader::Report;
 use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
+use crate::exec::instance::Instance;
+use crate::exec::long_read::ReadJob;
 use crate::http;
 use crate::observe::keys;
 use crate::observe::log::{Logger, Shown};
@@ -26,6 +29,8 @@ pub enum Mail {
     Copied(SaveOutcome),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
+    /// The thread that reads from snapshots has read something.
+    Read(Box<Report>),
 }
 
 /// Descriptors that are not clients: listeners, files, the poll itself.
@@ -225,8 +230,16 @@ impl Host for Server {
         })
     }
 
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reader.take(job, self.reactor.mailbox(), self.clock);
+    }
+
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
+    }
+
+    fn serve_others(&mut self, inst: &mut Instance) {
+        self.turn_within(inst);
     }
 
     fn allow_clients(&mut self, maxclients: u64) -> Result<(), String> {

@@ -1,18 +1,15 @@
 //! The data set is read at the start, a step a turn, with the server answering meanwhile: `-LOADING` to most, the truth
 //! to INFO.
 
-use std::time::Duration;
-
 use super::Server;
 use super::facts::{self, Milestone};
 use crate::config::Config;
 use crate::exec::instance::{Alert, Instance};
+use crate::exec::load::FileSink;
 use crate::observe::keys;
 use crate::observe::log::Level;
-use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadSink, Loaded, Loader, Step, Stored};
-use crate::rdb::{RdbError, RdbReader};
+use crate::persist::{LoadError, Loaded, Loader, Step};
 use crate::sys::disk::RealDisk;
-use crate::types::value::Vetting;
 
 /// A load that is not done yet.
 pub(super) struct Loading {
@@ -51,7 +48,7 @@ impl Server {
     /// Reads on. `Some(code)` when the file cannot be used: the process ends with that exit code.
     pub(super) fn load_step(&mut self, inst: &mut Instance) -> Option<i32> {
         let mut loading = self.loading.take()?;
-        let mut sink = Sink { inst, keys: loading.keys };
+        let mut sink = FileSink { inst, host: self, replaces: false, keys: loading.keys };
         let step = loading.loader.step(&mut sink);
         loading.keys = sink.keys;
         inst.load.progress = *loading.loader.progress();
@@ -104,33 +101,4 @@ fn cannot_load(inst: &Instance, error: &LoadError) -> String {
     inst.log.log(Level::Warning, &why, &[]);
     inst.log.warning("Terminating server after rdb file reading failure.", &[]);
     why
-}
-
-struct Sink<'a> {
-    inst: &'a mut Instance,
-    keys: u64,
-}
-
-impl Sink<'_> {
-    /// `key-load-delay`: a load made slow on purpose, for tests of what happens during one. Read anew for each key.
-    fn delay(&mut self) {
-        self.keys += 1;
-        let micros = match self.inst.config.persistence.key_load_delay {
-            0 => return,
-            every if every < 0 => u64::from(self.keys.is_multiple_of(u64::from(every.unsigned_abs()))),
-            micros => u64::from(micros.unsigned_abs()),
-        };
-        std::thread::sleep(Duration::from_micros(micros));
-    }
-}
-
-impl LoadSink for Sink<'_> {
-    fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
-        self.delay();
-        persist::load_entry(&mut self.inst.keyspace, entry, from, Vetting::Trusted, self.inst.now_ms)
-    }
-
-    fn note(&mut self, note: LoadNote) {
-        self.inst.log.log(Level::Notice, &note.to_string(), &[]);
-    }
 }

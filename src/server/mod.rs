@@ -22,12 +22,14 @@
 //! | --- | --- |
 //! | `mod.rs` | `Server` |
 //! | `turn.rs` | events, and the phases of a turn |
+//! | `within.rs` | a turn within a command that takes long |
 //! | `batch.rs` | parse, prefetch, execute |
 //! | `busy_poll.rs` | whether to look once more before the loop sleeps |
 //! | `flush.rs` | replies out, buffers back to their pool, closing |
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
 //! | `accept.rs` | new connections: limits, protected mode |
 //! | `host.rs` | what the instance may ask of the world: listeners, clock, process |
+//! | `reader.rs` | the thread that answers long reads |
 //! | `notes.rs` | log lines |
 //! | `replicas.rs` | what replicas are sent: a file, then the feed |
 //! | `settle.rs` | what the instance asked for while a command ran |
@@ -53,24 +55,30 @@ mod host;
 mod loading;
 mod notes;
 mod pool;
+mod reader;
 mod replicas;
 mod roles;
 mod settle;
 mod shutdown;
 mod start;
 mod turn;
+mod within;
+#[cfg(test)]
+mod within_tests;
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::exec::instance::Instance;
+use crate::exec::instance::{Ask, Instance};
 use crate::reactor::{ConnId, Event, Reactor};
 use crate::sys::clock::Clock;
-use batch::Batch;
+use batch::{Batch, Group};
 use busy_poll::BusyPoll;
 pub use host::Mail;
 use host::{Listening, Observer};
 use loading::Loading;
 use pool::BufferPool;
+use reader::Reader;
 use replicas::Transfer;
 pub use roles::Role;
 pub use start::run;
@@ -81,14 +89,19 @@ pub struct Server {
     clock: Clock,
     listening: Listening,
     observer: Option<Observer>,
+    reader: Reader,
     /// Clients that may have bytes to read or requests to parse. Each is listed once ([`ClientFlags::READY`]).
     ///
     /// [`ClientFlags::READY`]: crate::client::ClientFlags::READY
-    ready: Vec<u32>,
+    ready: VecDeque<u32>,
+    /// Those whose turn it is now.
+    group: Group,
     /// Clients with replies to be sent, each listed once.
-    to_flush: Vec<ConnId>,
+    to_flush: VecDeque<ConnId>,
     /// Clients held back by CLIENT PAUSE.
     postponed: Vec<ConnId>,
+    /// What the instance has asked for and is not done yet.
+    asks: VecDeque<Ask>,
     batch: Rc<Batch>,
     /// Requests of the batch before this one have been executed, or are just now.
     executed: usize,
@@ -114,9 +127,12 @@ impl Server {
             clock,
             listening: Listening::default(),
             observer: None,
-            ready: Vec::new(),
-            to_flush: Vec::new(),
+            reader: Reader::default(),
+            ready: VecDeque::new(),
+            group: Group::default(),
+            to_flush: VecDeque::new(),
             postponed: Vec::new(),
+            asks: VecDeque::new(),
             batch: Rc::default(),
             executed: 0,
             queries: BufferPool::default(),

@@ -8,19 +8,27 @@ use crate::exec::instance::{Alert, Ask, Instance};
 use crate::reactor::ConnId;
 
 impl Server {
+    #[inline]
     pub(super) fn settle(&mut self, inst: &mut Instance) {
+        if !inst.outbox.is_idle() || !inst.asks.is_empty() || !self.asks.is_empty() {
+            self.settle_all(inst);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_all(&mut self, inst: &mut Instance) {
         inst.deliver(None);
         inst.outbox.take_to_flush(&mut self.to_flush);
-        while !inst.asks.is_empty() {
-            for ask in std::mem::take(&mut inst.asks) {
-                match ask {
-                    Ask::Close(conn, reason) => self.close(inst, conn, reason),
-                    Ask::Resume => self.resume_all(inst),
-                    Ask::GoOn(conn) => self.go_on(inst, conn),
-                    Ask::HoldBack(conn) => self.hold_back(inst, conn),
-                    Ask::Shutdown(options) => self.begin_shutdown(options),
-                    Ask::AbortShutdown => self.abort_shutdown(inst),
-                }
+        loop {
+            self.asks.extend(inst.asks.drain(..));
+            let Some(ask) = self.asks.pop_front() else { return };
+            match ask {
+                Ask::Close(conn, reason) => self.close(inst, conn, reason),
+                Ask::Resume => self.resume_all(inst),
+                Ask::GoOn(conn) => self.go_on(inst, conn),
+                Ask::HoldBack(conn) => self.hold_back(inst, conn),
+                Ask::Shutdown(options) => self.begin_shutdown(options),
+                Ask::AbortShutdown => self.abort_shutdown(inst),
             }
         }
     }
@@ -29,8 +37,11 @@ impl Server {
         match mail {
             Mail::Saved(outcome) => inst.saved(&outcome),
             Mail::Copied(outcome) => self.copy_is_made(inst, &outcome),
+            Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
             Mail::Freed(client) => inst.memory_is_freed(self, client),
         }
+        // Whoever goes on does so with what was held back, before anything else of it is parsed.
+        self.settle(inst);
     }
 
     /// Ends CLIENT PAUSE when its time is over.
@@ -40,12 +51,13 @@ impl Server {
         }
     }
 
-    /// Runs what CLIENT PAUSE or a shutdown held back. What is still held back is listed again.
+    /// Has what CLIENT PAUSE or a shutdown held back run. What is still held back then is listed again.
     pub(super) fn resume_all(&mut self, inst: &mut Instance) {
         inst.refresh_pause();
         for conn in std::mem::take(&mut self.postponed) {
-            if inst.clients.of(conn).is_some() {
-                self.resume(inst, conn.index);
+            if let Some(client) = inst.clients.of_mut(conn) {
+                client.session.attention.put(Attention::PAUSED, false);
+                self.asks.push_back(Ask::GoOn(conn));
             }
         }
         self.count_held_back(inst);

@@ -79,7 +79,7 @@ impl Server {
                 // As with Redis, who insists gets the same exit code as if all had gone well.
             }
         }
-        self.flush_all(inst);
+        self.flush_all_now(inst);
         self.stop_listening();
         facts::remove_pidfile(&inst.config, &inst.log);
         inst.log.warning("Redis is now ready to exit, bye bye...", &[(keys::PID, &process::pid())]);

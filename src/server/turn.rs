@@ -38,18 +38,7 @@ impl Server {
         }
         let began_ns = self.tell_time(inst);
         inst.metrics.turn_started_us.set(inst.now_ms as u64 * 1000);
-        for event in events.drain(..) {
-            match event {
-                Event::Accepted { conn, .. } => self.accept(inst, conn),
-                Event::Readable(conn) => self.note_readable(inst, conn),
-                Event::Writable(conn) => self.flush_later(inst, conn),
-                // No link to another instance exists that could have asked for it.
-                Event::Connected { conn, .. } => self.reactor.close(conn),
-                Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(inst, &error, suppressed),
-                Event::Signal(number) => self.on_signal(inst, number),
-                Event::Mail(mail) => self.on_mail(inst, mail),
-            }
-        }
+        self.notice(inst, &mut events);
         self.events = events;
         let commands_before = inst.stats.commands;
         self.serve_ready(inst);
@@ -67,6 +56,22 @@ impl Server {
         inst.account_turn(duration_ns, commands);
         inst.metrics.turn_started_us.set(0);
         self.load_step(inst).or_else(|| self.shutdown_step(inst))
+    }
+
+    /// What happened outside.
+    pub(super) fn notice(&mut self, inst: &mut Instance, events: &mut Vec<Event<Mail>>) {
+        for event in events.drain(..) {
+            match event {
+                Event::Accepted { conn, .. } => self.accept(inst, conn),
+                Event::Readable(conn) => self.note_readable(inst, conn),
+                Event::Writable(conn) => self.flush_later(inst, conn),
+                // No link to another instance exists that could have asked for it.
+                Event::Connected { conn, .. } => self.reactor.close(conn),
+                Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(inst, &error, suppressed),
+                Event::Signal(number) => self.on_signal(inst, number),
+                Event::Mail(mail) => self.on_mail(inst, mail),
+            }
+        }
     }
 
     /// Waits for events, at first awake if that promises to be short.
@@ -97,13 +102,9 @@ impl Server {
         if inst.alert.has(Alert::LOADING) {
             return Some(Duration::ZERO);
         }
-        if !self.ready.is_empty()
-            || !self.to_flush.is_empty()
-            || inst.has_due_keys()
-            || inst.eviction.pending
-            || inst.tracking.keys().has_garbage()
-            || self.has_idle_transfer(inst)
-        {
+        let has_work = !self.ready.is_empty() || !self.to_flush.is_empty() || !self.asks.is_empty();
+        let has_work = has_work || inst.tracking.keys().has_garbage();
+        if has_work || inst.has_due_keys() || inst.eviction.pending || self.has_idle_transfer(inst) {
             return Some(Duration::ZERO);
         }
         let now_ns = self.now_ns();
@@ -134,7 +135,7 @@ impl Server {
         connection.flags.put(ClientFlags::DRAINED, false);
         if !connection.flags.has(ClientFlags::READY) {
             connection.flags.put(ClientFlags::READY, true);
-            self.ready.push(conn.index);
+            self.ready.push_back(conn.index);
         }
     }
 
@@ -143,43 +144,41 @@ impl Server {
         let Some(ClientMut { connection, .. }) = inst.clients.of_mut(conn) else { return };
         if !connection.flags.has(ClientFlags::READY) {
             connection.flags.put(ClientFlags::READY, true);
-            self.ready.push(conn.index);
+            self.ready.push_back(conn.index);
         }
     }
 
-    fn serve_ready(&mut self, inst: &mut Instance) {
-        if self.ready.is_empty() {
-            return;
-        }
-        let mut list = std::mem::take(&mut self.ready);
+    pub(super) fn serve_ready(&mut self, inst: &mut Instance) {
         let rounds = (inst.config.limits.max_pipeline_depth as usize).div_ceil(QUANTUM);
-        let mut group = Vec::with_capacity(GROUP);
-        for slots in list.chunks(GROUP) {
-            group.clear();
-            for &slot in slots {
+        // Who is listed from now on is for the next turn.
+        let mut listed = self.ready.len();
+        while listed > 0 && !self.ready.is_empty() {
+            let size = GROUP.min(listed).min(self.ready.len());
+            listed -= size;
+            self.group.slots.extend(self.ready.drain(..size));
+            for i in 0..size {
+                let slot = self.group.slots[i];
                 if self.read(inst, slot) {
-                    group.push(slot);
+                    self.group.active.push(slot);
                 }
                 inst.clients.count(slot);
             }
             self.evict_clients(inst);
             for _ in 0..rounds {
-                if group.is_empty() {
+                if self.group.active.is_empty() {
                     break;
                 }
-                self.parse_group(inst, &mut group);
+                self.parse_group(inst);
                 self.prefetch(inst);
                 self.execute(inst);
                 self.settle(inst);
             }
-            for &slot in slots {
+            self.group.active.clear();
+            let mut slots = std::mem::take(&mut self.group.slots);
+            for slot in slots.drain(..) {
                 self.leave_group(inst, slot);
-                inst.clients.count(slot);
             }
-        }
-        list.clear();
-        if self.ready.is_empty() {
-            self.ready = list; // keep the allocation
+            self.group.slots = slots; // keep the allocation
         }
     }
 
@@ -247,7 +246,12 @@ impl Server {
     }
 
     /// After its group's rounds: what a client has left decides whether the next turn looks at it again.
-    fn leave_group(&mut self, inst: &mut Instance, slot: u32) {
+    pub(super) fn leave_group(&mut self, inst: &mut Instance, slot: u32) {
+        self.leave(inst, slot);
+        inst.clients.count(slot);
+    }
+
+    fn leave(&mut self, inst: &mut Instance, slot: u32) {
         let Some(ClientMut { session, connection }) = inst.clients.at_mut(slot) else { return };
         if connection.consumed == connection.query.len() {
             connection.consumed = 0;
@@ -278,13 +282,15 @@ impl Server {
         let query_bytes_max = inst.config.limits.client_query_buffer_limit;
         let sends_on =
             behind && !connection.flags.has(ClientFlags::DRAINED) && !connection.is_far_ahead(query_bytes_max);
-        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind {
+        // It may have closed only the half that it sends with: what it has asked for is answered all the same.
+        let reading = session.attention.has(Attention::READING);
+        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !reading {
             session.close_after_reply();
             let conn = connection.conn;
             connection.flags.put(ClientFlags::READY, false);
             self.flush_later(inst, conn);
         } else if (more && !waiting) || sends_on {
-            self.ready.push(slot); // stays READY
+            self.ready.push_back(slot); // stays READY
         } else {
             connection.flags.put(ClientFlags::READY, false);
         }

@@ -241,10 +241,37 @@ fn size(name: &CStr) -> u64 {
     if code == 0 { value as u64 } else { 0 }
 }
 
-/// The thread's view of used memory. See the module's header. Not `Send`: it reads words of the thread that made it.
-pub struct UsedMemory {
+/// What the thread that made it has ever allocated, less what it has freed: two words of that thread, so not `Send`.
+pub struct ThreadBalance {
     allocated: thread::ThreadLocal<u64>,
     freed: thread::ThreadLocal<u64>,
+}
+
+impl ThreadBalance {
+    /// Of the calling thread.
+    pub fn new() -> ThreadBalance {
+        ThreadBalance {
+            allocated: thread::allocatedp::read().expect("jemalloc is built with statistics"),
+            freed: thread::deallocatedp::read().expect("jemalloc is built with statistics"),
+        }
+    }
+
+    /// Bytes, in size classes. It wraps around when the thread has freed more than it has allocated.
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        self.allocated.get().wrapping_sub(self.freed.get())
+    }
+}
+
+impl Default for ThreadBalance {
+    fn default() -> ThreadBalance {
+        ThreadBalance::new()
+    }
+}
+
+/// The thread's view of used memory. See the module's header. Not `Send`: it reads words of the thread that made it.
+pub struct UsedMemory {
+    thread: ThreadBalance,
     /// Process-wide allocation at the last refresh, less this thread's balance then.
     base: u64,
     peak: u64,
@@ -253,9 +280,7 @@ pub struct UsedMemory {
 impl UsedMemory {
     /// Starts with fresh statistics.
     pub fn new() -> UsedMemory {
-        let allocated = thread::allocatedp::read().expect("jemalloc is built with statistics");
-        let freed = thread::deallocatedp::read().expect("jemalloc is built with statistics");
-        let mut used = UsedMemory { allocated, freed, base: 0, peak: 0 };
+        let mut used = UsedMemory { thread: ThreadBalance::new(), base: 0, peak: 0 };
         used.refresh();
         used
     }
@@ -263,7 +288,7 @@ impl UsedMemory {
     /// Reads what all threads did. For a cron.
     pub fn refresh(&mut self) -> MemoryStats {
         let stats = memory_stats();
-        self.base = stats.used().wrapping_sub(self.balance());
+        self.base = stats.used().wrapping_sub(self.thread.bytes());
         self.peak = self.peak.max(stats.used());
         stats
     }
@@ -271,7 +296,7 @@ impl UsedMemory {
     /// Bytes allocated now, as well as this thread can know: two loads.
     #[inline]
     pub fn now(&self) -> u64 {
-        let used = self.base.wrapping_add(self.balance());
+        let used = self.base.wrapping_add(self.thread.bytes());
         // Freeing what another thread allocated since the refresh could make it negative for a moment.
         if used > i64::MAX as u64 { 0 } else { used }
     }
@@ -289,11 +314,6 @@ impl UsedMemory {
     /// Makes the present the peak (`CONFIG RESETSTAT`).
     pub fn reset_peak(&mut self) {
         self.peak = self.now();
-    }
-
-    #[inline]
-    fn balance(&self) -> u64 {
-        self.allocated.get().wrapping_sub(self.freed.get())
     }
 }
 

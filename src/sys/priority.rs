@@ -17,6 +17,12 @@
 //! that is preempted with such a lock in hand keeps the main thread waiting for as long as the machine is busy. So this
 //! one stays an ordinary thread, and sleeps after every tenth of a millisecond of work: who waits for its processor
 //! waits no longer than that.
+//!
+//! # Steady: a thread that somebody waits for
+//!
+//! The thread that answers long reads allocates, too, and its client wants the reply soon. It works for half a
+//! millisecond at once and sleeps as shortly as the system can, so that it has nearly all of a processor that nobody
+//! else wants, and nobody waits for longer than that half millisecond.
 
 use std::cell::Cell;
 use std::fs;
@@ -35,12 +41,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// For so many looks a thread that starved is an ordinary one. Then one look shows whether it still would.
 const LOOKS_ORDINARY: u32 = 20;
 
-/// A brief thread works so long, and then sleeps so long.
-const BRIEF: Duration = Duration::from_micros(100);
+/// A thread works so long, and then sleeps so long.
+#[derive(Clone, Copy)]
+struct Rhythm {
+    work: Duration,
+    rest: Duration,
+}
+
+const BRIEF: Rhythm = Rhythm { work: Duration::from_micros(100), rest: Duration::from_micros(100) };
+const STEADY: Rhythm = Rhythm { work: Duration::from_micros(500), rest: Duration::from_micros(20) };
 
 thread_local! {
-    /// A brief thread has worked since then.
-    static BRIEF_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// The rhythm of the thread, if it has one, and since when it has worked.
+    static WORKS_SINCE: Cell<Option<(Rhythm, Instant)>> = const { Cell::new(None) };
 }
 
 /// The calling thread gives way to all others, unless it starves; until this is dropped, on that thread, which must be
@@ -153,18 +166,24 @@ fn wants_to_run(thread: libc::pid_t) -> bool {
 
 /// Makes the calling thread sleep half of the time, a tenth of a millisecond at once.
 pub fn begin_brief() {
-    BRIEF_SINCE.set(Some(Instant::now()));
+    WORKS_SINCE.set(Some((BRIEF, Instant::now())));
 }
 
-/// To be called by a brief thread every few microseconds of work. Costs a look at the clock; for other threads next to
-/// nothing.
-pub fn pace() {
-    if let Some(since) = BRIEF_SINCE.get()
-        && since.elapsed() >= BRIEF
-    {
-        thread::sleep(BRIEF);
-        BRIEF_SINCE.set(Some(Instant::now()));
+/// Makes the calling thread sleep for a moment after every half millisecond of work.
+pub fn begin_steady() {
+    WORKS_SINCE.set(Some((STEADY, Instant::now())));
+}
+
+/// To be called by a brief or steady thread every few microseconds of work; true if it has slept. Costs a look at the
+/// clock; for other threads next to nothing.
+pub fn pace() -> bool {
+    let Some((rhythm, since)) = WORKS_SINCE.get() else { return false };
+    if since.elapsed() < rhythm.work {
+        return false;
     }
+    thread::sleep(rhythm.rest);
+    WORKS_SINCE.set(Some((rhythm, Instant::now())));
+    true
 }
 
 /// Thread 0 is the calling one.
@@ -281,7 +300,7 @@ mod tests {
         let worker = thread::spawn(|| {
             begin_brief();
             let began = (Instant::now(), cpu_s());
-            spin(Duration::from_millis(200), pace);
+            spin(Duration::from_millis(200), || _ = pace());
             (cpu_s() - began.1) / began.0.elapsed().as_secs_f64()
         });
         let share = worker.join().expect("it does not panic");
@@ -289,8 +308,26 @@ mod tests {
     }
 
     #[test]
+    fn a_steady_thread_works_nearly_all_of_the_time_and_never_long() {
+        let worker = thread::spawn(|| {
+            begin_steady();
+            let (mut rests, mut longest, mut since) = (0, Duration::ZERO, cpu_s());
+            spin(Duration::from_millis(200), || {
+                if pace() {
+                    rests += 1;
+                    longest = longest.max(Duration::from_secs_f64(cpu_s() - since));
+                    since = cpu_s();
+                }
+            });
+            (rests, longest)
+        });
+        let (rests, longest) = worker.join().expect("it does not panic");
+        assert!(rests > 10 && longest < Duration::from_millis(5), "{rests} rests, {longest:?} without one");
+    }
+
+    #[test]
     fn pacing_an_ordinary_thread_changes_nothing() {
-        pace();
-        assert_eq!(BRIEF_SINCE.get(), None);
+        assert!(!pace());
+        assert!(WORKS_SINCE.get().is_none());
     }
 }

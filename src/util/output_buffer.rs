@@ -12,6 +12,10 @@
 //!   on the wire:              $5 hello   $1000000  blob  :1
 //! ```
 //!
+//! A reply of hundreds of megabytes should neither lie in one buffer, which moves whenever it grows, nor be held whole
+//! until its last byte is sent: whoever makes one moves what is there to a blob of its own now and then
+//! ([`OutputBuffer::seal`]).
+//!
 //! While nothing is spliced (`splices` is `None`) this is a `Vec` and an index; no other cost.
 //!
 //! Two things are promised to those who build replies:
@@ -46,12 +50,16 @@ struct Splices {
     list: VecDeque<Splice>,
     /// Unsent bytes in `list`.
     bytes: usize,
+    /// Of these, bytes in blobs that nobody else has.
+    own: usize,
 }
 
 #[derive(Debug)]
 struct Splice {
     at: usize,
     blob: Bytes,
+    /// Nobody else has it: it was sealed.
+    own: bool,
 }
 
 /// A place in a [`OutputBuffer`], valid until bytes are next taken from it.
@@ -97,9 +105,36 @@ impl OutputBuffer {
             self.buf.extend_from_slice(&blob);
             return;
         }
+        self.splices.get_or_insert_default().push(Splice { at: self.buf.len(), blob, own: false });
+    }
+
+    /// Moves what lies in the buffer behind its first `kept` bytes, which are to be changed yet, to blobs of its own, and
+    /// so makes room in it. Marks of places behind these bytes are stale afterwards.
+    pub fn seal(&mut self, kept: usize) {
+        assert!(self.head <= kept && kept <= self.buf.len(), "bytes are sealed that are not there");
         let splices = self.splices.get_or_insert_default();
-        splices.bytes += blob.len();
-        splices.list.push_back(Splice { at: self.buf.len(), blob });
+        let first = splices.list.partition_point(|splice| splice.at <= kept);
+        let mut behind = splices.list.split_off(first);
+        let end = self.buf.len();
+        behind.push_back(Splice { at: end, blob: Bytes::new(), own: false });
+        let mut from = kept;
+        for splice in behind {
+            if splice.at > from {
+                let blob = Bytes::copy_from_slice(&self.buf[from..splice.at]);
+                splices.push(Splice { at: kept, blob, own: true });
+                from = splice.at;
+            }
+            if !splice.blob.is_empty() {
+                splices.list.push_back(Splice { at: kept, ..splice });
+            }
+        }
+        self.buf.truncate(kept);
+    }
+
+    /// Bytes that [`OutputBuffer::seal`] would move.
+    #[inline]
+    pub fn unsealed(&self, kept: usize) -> usize {
+        self.buf.len() - kept
     }
 
     /// The place after everything appended so far.
@@ -119,7 +154,10 @@ impl OutputBuffer {
         assert!(self.head <= mark.buf && mark.buf <= self.buf.len(), "a mark outlived the bytes it marked");
         self.buf.truncate(mark.buf);
         if let Some(splices) = &mut self.splices {
-            splices.bytes -= splices.list.drain(mark.splices..).map(|s| s.blob.len()).sum::<usize>();
+            while splices.list.len() > mark.splices {
+                let gone = splices.list.pop_back().expect("there are more than the mark says");
+                splices.gone(gone.blob.len(), gone.own);
+            }
         }
     }
 
@@ -203,7 +241,10 @@ impl OutputBuffer {
             for splice in splices.list {
                 self.buf.extend_from_slice(&other.buf[at..splice.at]);
                 at = splice.at;
-                self.share(splice.blob);
+                match splice.own {
+                    true => self.splices.get_or_insert_default().push(Splice { at: self.buf.len(), ..splice }),
+                    false => self.share(splice.blob),
+                }
             }
         }
         self.buf.extend_from_slice(&other.buf[at..]);
@@ -217,10 +258,10 @@ impl OutputBuffer {
         })
     }
 
-    /// Memory of the buffer alone, without the blobs: those may be others' too.
+    /// Memory of the buffer and of what was sealed, without shared blobs: those may be others' too.
     #[inline]
     pub fn buffer_memory(&self) -> usize {
-        self.buf.capacity()
+        self.buf.capacity() + self.splices.as_ref().map_or(0, |splices| splices.own)
     }
 
     /// Memory held here: the buffer's room, the list, and the blobs as if they were held by this queue alone.
@@ -234,6 +275,18 @@ impl OutputBuffer {
 }
 
 impl Splices {
+    fn push(&mut self, splice: Splice) {
+        self.bytes += splice.blob.len();
+        self.own += if splice.own { splice.blob.len() } else { 0 };
+        self.list.push_back(splice);
+    }
+
+    /// So many bytes of a blob are no longer here.
+    fn gone(&mut self, bytes: usize, own: bool) {
+        self.bytes -= bytes;
+        self.own -= if own { bytes } else { 0 };
+    }
+
     fn advance(&mut self, head: &mut usize, buf_len: usize, mut n: usize) {
         while n > 0 {
             let plain_end = self.list.front().map_or(buf_len, |s| s.at);
@@ -244,14 +297,15 @@ impl Splices {
                 break;
             }
             let splice = self.list.front_mut().expect("bytes beyond the buffer's end are a blob's");
-            let taken = splice.blob.len().min(n);
-            self.bytes -= taken;
-            n -= taken;
-            if taken == splice.blob.len() {
+            let (len, own) = (splice.blob.len(), splice.own);
+            let taken = len.min(n);
+            if taken == len {
                 self.list.pop_front();
             } else {
                 bytes::Buf::advance(&mut splice.blob, taken);
             }
+            self.gone(taken, own);
+            n -= taken;
         }
     }
 }
@@ -392,6 +446,51 @@ mod tests {
         assert_eq!(g.to_vec(), b"before ");
         assert_eq!(g.len(), 7);
         assert_eq!(g.mark(), at);
+    }
+
+    #[test]
+    fn what_is_sealed_stays_where_it_was() {
+        let mut g = OutputBuffer::new();
+        g.bytes_mut().extend_from_slice(b"*0\r\n");
+        let after_digit = Mark { buf: 2, splices: 0 };
+        let mut want = b"*12\r\n".to_vec();
+        for round in 0..3u8 {
+            for (byte, shared) in [(b'a', false), (b'S', true), (b'b', false), (b'T', true), (b'U', true)] {
+                let bytes = [byte + round, round].repeat(700);
+                match shared {
+                    true => g.share(Bytes::from(bytes.clone())),
+                    false => g.bytes_mut().extend_from_slice(&bytes),
+                }
+                want.extend_from_slice(&bytes);
+            }
+            g.seal(4);
+            assert_eq!(g.unsealed(4), 0);
+        }
+        g.bytes_mut().extend_from_slice(b"tail");
+        want.extend_from_slice(b"tail");
+        g.bytes_mut()[1] = b'1';
+        g.insert_at(after_digit, b"2");
+        assert_eq!(g.to_vec(), want);
+        let own = g.buffer_memory() - g.bytes_mut().capacity();
+        assert_eq!(own, 3 * 2 * 1400, "what is shared is not its own");
+        let mut other = OutputBuffer::new();
+        other.bytes_mut().reserve(10_000);
+        other.bytes_mut().extend_from_slice(b"+OK\r\n");
+        other.append(g);
+        assert_eq!(other.to_vec(), [b"+OK\r\n", &want[..]].concat());
+        let mut got = Vec::new();
+        while !other.is_empty() {
+            let n = other.len().min(999);
+            got.extend_from_slice(&other.to_vec()[..n]);
+            other.advance(n);
+            assert!(other.buffer_memory() <= 20_000, "what was sent takes nothing any more");
+        }
+        assert_eq!(got, [b"+OK\r\n", &want[..]].concat());
+        let start = other.mark();
+        other.bytes_mut().extend_from_slice(&[b'x'; 3000]);
+        other.seal(5);
+        other.truncate_to(start);
+        assert_eq!((other.len(), other.buffer_memory()), (0, other.bytes_mut().capacity()), "taken back");
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl Pair {
     fn new() -> Self {
         let options = Options { access: AccessPolicy::Lru, ..Options::default() };
         let mut real = Keyspace::new(DBS, HashSeed::fixed(7), options);
-        real.set_events(KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::EXPIRED));
+        real.set_events(KeyspaceEvents::KEYSPACE.or(KeyspaceEvents::EXPIRED), false);
         Pair { real, model: vec![BTreeMap::new(); DBS], now: START, snapshots: vec![], expired: HashMap::new() }
     }
 

@@ -12,6 +12,7 @@ mod eviction;
 mod listpack;
 mod output_buffer;
 mod packed_model;
+mod pubsub_model;
 mod quicklist;
 mod rdb_peers;
 mod rdb_strings;

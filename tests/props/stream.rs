@@ -207,7 +207,7 @@ impl Pair {
                 let approximate = how % 2 == 0;
                 let references = if how % 4 < 2 { References::Keep } else { References::Delete };
                 let to = Threshold::Length(keep as u64);
-                let gone = stream.trim(heap, Trim { to, approximate, limit: 0, references });
+                let gone = stream.trim(heap, Trim { to, approximate, limit: 0, references }).gone;
                 let left = model.entries.len() - gone as usize;
                 assert!(left >= keep.min(model.entries.len()) && (approximate || left == keep));
                 while model.entries.len() > left {
@@ -227,7 +227,7 @@ impl Pair {
                     Some(chunk) if approximate => chunk.id().min(id),
                     _ => id,
                 };
-                let gone = stream.trim(heap, Trim { to: Threshold::Id(id), approximate, limit: 0, references });
+                let gone = stream.trim(heap, Trim { to: Threshold::Id(id), approximate, limit: 0, references }).gone;
                 let before = model.entries.len();
                 let groups = &model.groups;
                 model.entries.retain(|entry, _| {

@@ -67,7 +67,8 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
             model.say(id, &step);
             compare(&mut world, &mut model, &history)?;
             if fault == Fault::LostWakeup && world.is_blocked(id) && rng.below(4) == 0 {
-                KEYS.iter().for_each(|key| world.inst.keyspace.blocking_keys_mut().unwant(0, key.as_bytes()));
+                KEYS.iter()
+                    .for_each(|key| world.inst.keyspace.with_blocking_keys(|keys| keys.unwant(0, key.as_bytes())));
             }
         }
         if fault != Fault::LateTimeout || rng.below(4) != 0 {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use kvstash::config::Config;
 use kvstash::exec::ctx::Host;
+use kvstash::exec::instance::Instance;
+use kvstash::exec::long_read::ReadJob;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
 use kvstash::persist::SaveOutcome;
@@ -17,11 +19,13 @@ pub const BEGIN_MS: i64 = 1_700_000_000_000;
 pub struct SimHost {
     /// Since the beginning.
     elapsed_ms: Cell<i64>,
+    /// Long reads that nobody has done yet.
+    pub reads: Vec<ReadJob>,
 }
 
 impl SimHost {
     pub fn new() -> SimHost {
-        SimHost { elapsed_ms: Cell::new(0) }
+        SimHost { elapsed_ms: Cell::new(0), reads: Vec::new() }
     }
 
     /// Lets time pass.
@@ -68,9 +72,15 @@ impl Host for SimHost {
         Box::new(|| ())
     }
 
+    fn read_elsewhere(&mut self, job: ReadJob) {
+        self.reads.push(job);
+    }
+
     fn sleep(&self, duration: Duration) {
         self.pass(duration.as_millis() as i64);
     }
+
+    fn serve_others(&mut self, _inst: &mut Instance) {}
 
     fn allow_clients(&mut self, _maxclients: u64) -> Result<(), String> {
         Ok(())

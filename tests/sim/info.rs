@@ -7,6 +7,7 @@ use kvstash::db;
 use kvstash::exec::defrag::DefragCounts;
 use kvstash::exec::eviction::Demand;
 use kvstash::exec::persistence::Snapshots;
+use kvstash::exec::readers::ReadCounts;
 use kvstash::exec::stats::{Stats, Turns};
 
 use crate::world::World;
@@ -45,6 +46,7 @@ fn busy_world() -> World {
         busy_polls_found: 12,
         expire_stopped_early: 13,
         events: 1,
+        events_refused: false,
         published: 1,
         published_shard: 2,
         pushes: PushCounts { delivered: [3, 4, 5, 6, 7, 8, 9], dropped: [8, 9, 10, 11, 12, 13, 14] },
@@ -63,6 +65,7 @@ fn busy_world() -> World {
     };
     stats.errors.count("ERR");
     w.inst.stats = stats;
+    w.inst.readers.counts = ReadCounts { done: 35, cancelled: 36, reply_bytes: 37, time_ns: 8_000 };
     w.inst.snapshots = Snapshots { taken: 21, last_ns: 22_000 };
     *w.inst.keyspace.stats_mut() =
         db::Stats { hits: 23, misses: 24, expired_keys: 25, expired_fields: 26, evicted_keys: 27, dirty: 28 };

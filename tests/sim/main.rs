@@ -7,11 +7,13 @@
 //! | `model` | what Redis says it should answer, written in the most obvious way |
 //! | `blocked` | blocked clients, expiry and transactions, against the model |
 //! | `info` | the rows of INFO, and what CONFIG RESETSTAT does to them |
+//! | `long_reads` | replies that another thread makes, against those of the same moment |
 //!
 //! A failing seed is printed with its last steps; `SIM_SEED=n` runs it alone, `SIM_SEEDS=n` runs more of them.
 
 mod blocked;
 mod host;
 mod info;
+mod long_reads;
 mod model;
 mod world;

@@ -22,9 +22,9 @@ mod stream;
 mod temp;
 mod transcript;
 
-pub use conn::{Conn, Proto};
+pub use conn::{Conn, Proto, encode};
 pub use peer::{Peer, real_redis, real_servers, real_valkey};
-pub use resp::Value;
+pub use resp::{Value, words};
 pub use server::{Server, free_port, under_test};
 pub use stream::Stream;
 pub use temp::TempDir;

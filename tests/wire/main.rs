@@ -15,6 +15,7 @@ mod connection; // PING ECHO SELECT QUIT RESET HELLO AUTH
 mod counter; // INCR DECR INCRBY DECRBY INCRBYFLOAT
 mod defrag; // active defragmentation, memory given back
 mod dump; // DUMP RESTORE
+mod events; // keyspace events of every command
 mod eviction; // maxmemory and its policies
 mod expire; // EXPIRE PERSIST TTL and their families
 mod expiry; // that keys go when their time comes
@@ -26,6 +27,7 @@ mod libraries; // redis-rs, redis-py, redis-cli as their users run them
 mod limits; // hostile clients: bounded memory, nobody else waits
 mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
 mod long; // long arguments, in any command
+mod long_reads; // what reads much is answered from a snapshot
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod owed; // clients that ask for more than they read
 mod propagation; // SYNC PSYNC REPLCONF, and what writes become in the stream that replicas read
@@ -33,6 +35,7 @@ mod protocol; // requests cut, malformed, inline, pipelined
 mod pubsub; // SUBSCRIBE PUBLISH PUBSUB and the rest of the group
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
+mod replay; // every write replayed elsewhere gives the same data
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod set; // SADD SPOP SINTER SSCAN and the rest of the set group
 mod shutdown; // SHUTDOWN and signals

@@ -368,3 +368,31 @@ fn check_rdb() {
         assert_eq!(by_word.1.contains("RDB looks OK!"), fine, "{}", by_word.1);
     }
 }
+
+/// While DEBUG RELOAD loads its file, others are told so, and go on afterwards.
+#[test]
+fn others_are_answered_during_a_reload() {
+    let slowly = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"];
+    let server = Server::start(&[&slowly[..], &["--enable-debug-command", "yes"]].concat());
+    let (mut kv, mut other) = (server.connect(), server.connect());
+    kv.ok("DEBUG POPULATE 1000");
+    kv.raw(b"DEBUG RELOAD\r\nPING\r\n");
+    wait_for("the load", LIMIT, || other.info("loading") == "1");
+    other.talk(
+        "GET key:1    => (error) LOADING Redis is loading the dataset in memory
+         PING         => (error) LOADING Redis is loading the dataset in memory
+         SELECT 0     => OK",
+    );
+    if server.peer == Peer::Kvstash {
+        // Where Redis begins a second one, and crashes.
+        other.expect("DEBUG RELOAD NOSAVE", "(error) LOADING Redis is loading the dataset in memory");
+    }
+    let mut late = server.connect();
+    late.expect("GET key:1", "(error) LOADING Redis is loading the dataset in memory");
+    kv.read_within(LIMIT).expect("the end of the load");
+    assert_eq!(kv.read().string(), "PONG");
+    other.expect("GET key:1", "\"value:1\"");
+    late.expect("DBSIZE", "1000");
+    late.expect("DEBUG SLEEP 0", "OK");
+    assert_eq!(late.info("loading"), "0");
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kvstash against Redis and Valkey: `make bench`.
 
-    bench.py [--quick] [--rounds N] [--only throughput,memory,collections,pause,busy,large,holding] [--servers kvstash,redis,valkey] [--no-file]
+    bench.py [--quick] [--rounds N] [--only throughput,publish,memory,collections,pause,busy,large,holding] [--servers kvstash,redis,valkey] [--no-file]
 
 Servers that cannot be had are named and left out. The figures are printed and written to docs/perf/<date>.md with the
 commit and the machine's shape. `BENCH_KVSTASH`, `BENCH_REDIS7`, `BENCH_REDIS8` and `BENCH_VALKEY` name other binaries.
@@ -25,9 +25,10 @@ import large_keys
 import memory
 import pause
 import peers
+import pubsub
 import throughput
 
-SECTIONS = ["throughput", "memory", "collections", "pause", "busy", "large", "holding"]
+SECTIONS = ["throughput", "publish", "memory", "collections", "pause", "busy", "large", "holding"]
 
 
 def markdown(rows):
@@ -94,6 +95,11 @@ def main():
         text = f"redis-benchmark, 50 clients, a million keys, 16-byte values, medians of {rounds} interleaved rounds. "
         text += f"Ratios are {names[0]} to the other: throughput above 1 and processor time below 1 are good."
         section("Throughput and processor time", text, ratios, absolute)
+    if "publish" in only:
+        results = pubsub.measure(binaries, rounds, scale=scale, progress=progress)
+        text = f"Processor time for each PUBLISH of 24 bytes, medians of {rounds} interleaved rounds: in all, and in the program "
+        text += f"itself. To a thousand subscribers nearly all of it is the kernel's. The last column is {names[0]} to the better peer."
+        section("PUBLISH: processor time", text, pubsub.table(results, names))
     if "memory" in only:
         results = memory.measure(binaries, scale=scale, progress=progress)
         text = "Bytes per key, by used_memory / by RSS, less what the empty server has. 16-byte values under `key:N`."

@@ -100,7 +100,7 @@ const NOT_LRU: CommandError = CommandError::fixed(
 /// The entry at argument 2.
 fn entry<'c>(ctx: &'c mut DataCtx<'_>, args: Args<'_>) -> Option<EntryRef<'c>> {
     let key = ctx.key(args, 2);
-    ctx.db.lookup_untouched(key)
+    ctx.db.lookup_unnoticed(key)
 }
 
 fn object_encoding(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {

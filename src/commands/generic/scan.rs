@@ -4,10 +4,14 @@
 //! a key that is there from the beginning of an iteration to its end is returned, and, unlike in Redis, none is
 //! returned twice because the table was resized meanwhile (see [`crate::dict`]).
 
-use crate::db::DbMut;
-use crate::exec::ctx::DataCtx;
+use std::ops::ControlFlow;
+
+use crate::blocking::Progress;
+use crate::db::Readable;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::cursor::{self, Filter, Knows, Pattern};
 use crate::exec::error::CommandResult;
+use crate::exec::long_read::{Pace, When};
 use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 
@@ -40,7 +44,7 @@ pub(super) static KEYS: CommandSpec = CommandSpec {
     categories: Categories::DANGEROUS,
     args: &[ArgSpec::pattern("pattern")],
     tips: &["request_policy:all_shards", "nondeterministic_output_order"],
-    handler: Handler::Data(keys),
+    handler: Handler::Read { now: keys, past: keys },
     ..CommandSpec::BASE
 };
 
@@ -75,32 +79,34 @@ fn scan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn keys(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn keys<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     let pattern = Pattern::new(&args[1]);
+    if !matches!(pattern, Pattern::Name(_)) && ctx.pace.is_long(ctx.db.size()) {
+        return Ok(Progress::long_read());
+    }
     let mut found = 0;
     let len = ctx.reply.array_deferred();
-    each_name(&ctx.db, pattern, |name| {
-        ctx.reply.bulk(name);
-        found += 1;
-    });
-    ctx.reply.set_array_len(len, found);
-    Ok(())
-}
-
-fn each_name(db: &DbMut<'_>, pattern: Pattern<'_>, mut f: impl FnMut(&[u8])) {
+    let (reply, pace) = (&mut *ctx.reply, &mut ctx.pace);
     match pattern {
         // No need to look at all names for one.
         Pattern::Name(name) => {
-            if db.peek(db.key(name)).is_some() {
-                f(name);
+            if ctx.db.peek(ctx.db.key(name)).is_some() {
+                reply.bulk(name);
+                found = 1;
             }
         }
-        Pattern::All | Pattern::Glob(_) => db.for_each(|entry| {
-            if pattern.matches(entry.key()) {
-                f(entry.key());
+        Pattern::All | Pattern::Glob(_) => ctx.db.each(|entry| {
+            let wanted = pattern.matches(entry.key());
+            if wanted {
+                reply.bulk(entry.key());
+                found += 1;
             }
+            let goes_on = if wanted { pace.goes_on(reply) } else { pace.works_on() };
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         }),
     }
+    ctx.reply.set_array_len(len, found);
+    Ok(Progress::Done)
 }
 
 fn randomkey(ctx: &mut DataCtx<'_>, _args: Args<'_>) -> CommandResult {

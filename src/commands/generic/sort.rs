@@ -10,15 +10,17 @@
 use crate::db::KeyEvent;
 use std::ops::{ControlFlow, Range};
 
-use super::sorting::{self, Named, Pattern, Texts, Weights};
+use super::sorting::{self, Named, Pattern, Texts, Weights, while_it};
+use crate::blocking::Progress;
 use crate::collections::listpack::Item;
+use crate::db::Readable;
 use crate::exec::args::int;
-use crate::exec::ctx::DataCtx;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::long_read::{Pace, Past, When};
 use crate::exec::room::ELEMENT_BYTES_MIN;
 use crate::exec::spec::{Access, ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
-use crate::types::contract::DataType;
 use crate::types::list::{NewList, Side};
 use crate::types::string::StringRef;
 use crate::types::value::{NewValue, ValueRef};
@@ -58,7 +60,7 @@ pub(super) static SORT: CommandSpec = CommandSpec {
         ALPHA,
         ArgSpec::key_of("destination", 2).token("STORE").optional(),
     ],
-    handler: Handler::Data(sort),
+    handler: Handler::Read { now: sort, past: sort_past },
     ..CommandSpec::BASE
 };
 
@@ -73,7 +75,7 @@ pub(super) static SORT_RO: CommandSpec = CommandSpec {
     categories: ON_TYPES,
     keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS)), PATTERN_KEYS],
     args: &[ArgSpec::key("key"), BY, LIMIT, GET, ORDER, ALPHA],
-    handler: Handler::Data(sort_ro),
+    handler: Handler::Read { now: sort_ro, past: sort_ro },
     ..CommandSpec::BASE
 };
 
@@ -156,6 +158,20 @@ impl<'a> Wish<'a> {
     }
 }
 
+/// What a request makes of its elements costs, in elements of a set that is sent as it is.
+fn cost(value: ValueRef<'_>, wish: &Wish<'_>) -> usize {
+    /// To sort an element, or to look for what a pattern names for it.
+    const STEP: usize = 4;
+    let (len, gets) = (value.len(), wish.gets.len().saturating_mul(STEP));
+    if wish.is_unsorted() {
+        // A set is gone through as a whole.
+        let passed = if matches!(value, ValueRef::Set(_)) { len } else { 0 };
+        return wish.range(len).len().saturating_mul(gets + 1).max(passed);
+    }
+    let by = if wish.by.is_some() { 2 * STEP } else { STEP };
+    len.saturating_mul(by).saturating_add(wish.range(len).len().saturating_mul(gets))
+}
+
 /// Loads all elements of a value in its own order; only those of the range wanted, in the order wanted, when they are
 /// not going to be sorted and have an order. Which of those that were loaded are wanted, then.
 fn load(
@@ -163,13 +179,9 @@ fn load(
     value: ValueRef<'_>,
     wish: &Wish<'_>,
     as_they_are: bool,
-) -> Result<Range<usize>, CommandError> {
-    let len = match value {
-        ValueRef::List(list) => list.len(),
-        ValueRef::Set(set) => set.len(),
-        ValueRef::Zset(zset) => DataType::len(&zset),
-        _ => return Err(error::WRONG_TYPE),
-    };
+    pace: &mut impl Pace,
+) -> Range<usize> {
+    let len = value.len();
     let range = wish.range(len);
     match value {
         ValueRef::List(list) if as_they_are => {
@@ -179,72 +191,111 @@ fn load(
                 list.walk(start, wish.descending, |item| {
                     elements.push(item);
                     left -= 1;
-                    if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    while_it(left > 0 && pace.works_on())
                 });
             }
-            return Ok(0..range.len());
+            return 0..elements.len();
         }
         ValueRef::Zset(zset) if as_they_are => {
-            let ranks = if wish.descending { len - range.end..len - range.start } else { range.clone() };
-            zset.walk(ranks, wish.descending, |item, _| elements.push(item));
-            return Ok(0..range.len());
+            let ranks = if wish.descending { len - range.end..len - range.start } else { range };
+            zset.walk_while(ranks, wish.descending, |item, _| {
+                elements.push(item);
+                pace.works_on()
+            });
+            return 0..elements.len();
         }
-        ValueRef::List(list) => list.each(|item| elements.push(item)),
-        ValueRef::Zset(zset) => zset.for_each(|item, _| elements.push(item)),
-        ValueRef::Set(set) => set.iter().for_each(|item| elements.push(item)),
+        ValueRef::List(list) => list.walk(0, false, |item| {
+            elements.push(item);
+            while_it(pace.works_on())
+        }),
+        ValueRef::Zset(zset) => zset.walk_while(0..len, false, |item, _| {
+            elements.push(item);
+            pace.works_on()
+        }),
+        ValueRef::Set(set) => {
+            for item in set.iter() {
+                elements.push(item);
+                if !pace.works_on() {
+                    break;
+                }
+            }
+        }
         _ => {}
     }
-    Ok(range)
+    // Fewer than there are if it was broken off: then for nobody.
+    range.start.min(elements.len())..range.end.min(elements.len())
 }
 
-fn sort(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, true)
-}
-
-fn sort_ro(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, false)
-}
-
-fn run(ctx: &mut DataCtx<'_>, args: Args<'_>, may_store: bool) -> CommandResult {
-    let mut wish = Wish::parse(args, may_store)?;
-    let key = ctx.key(args, 1);
-    let found = if wish.store.is_some() { ctx.db.lookup_write(key) } else { ctx.db.lookup_read(key) };
-    let mut elements = Texts::default();
-    let mut range = 0..0;
-    let mut sorts = !wish.is_unsorted();
-    if let Some(entry) = found {
-        let value = entry.value();
-        if !sorts && wish.store.is_some() && matches!(value, ValueRef::Set(_)) {
-            // A set has no order of its own; what is stored should not depend on how it lies in memory.
-            (sorts, wish.alpha, wish.by) = (true, true, None);
-        }
-        range = load(&mut elements, value, &wish, !sorts)?;
+fn can_be_sorted(value: ValueRef<'_>) -> Result<ValueRef<'_>, CommandError> {
+    match value {
+        ValueRef::List(_) | ValueRef::Set(_) | ValueRef::Zset(_) => Ok(value),
+        _ => Err(error::WRONG_TYPE),
     }
-    let chosen: Vec<usize> = if sorts {
-        let weights = Weights::of(&mut ctx.db, &elements, wish.by.map(Pattern::of), wish.alpha).ok_or(NOT_NUMBERS)?;
-        weights.order(&elements, wish.descending, range)
-    } else {
-        range.collect()
-    };
-    let gets: Vec<Pattern<'_>> = wish.gets.iter().map(|pattern| Pattern::of(pattern)).collect();
+}
+
+fn sort(ctx: &mut DataCtx<'_>, args: Args<'_>) -> ReadResult {
+    let wish = Wish::parse(args, true)?;
     match wish.store {
-        Some(to) => store(ctx, args, to, &elements, &chosen, &gets),
-        None => reply(ctx, &elements, &chosen, &gets),
+        Some(to) => store(ctx, args, to, wish).map(|()| Progress::Done),
+        None => show(ctx, args, &wish),
     }
+}
+
+fn sort_past(ctx: &mut Ctx<'_, Past>, args: Args<'_>) -> ReadResult {
+    show(ctx, args, &Wish::parse(args, true)?)
+}
+
+fn sort_ro<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
+    show(ctx, args, &Wish::parse(args, false)?)
+}
+
+/// The elements that are wanted, by their numbers in the order wanted.
+fn order<W: When>(
+    ctx: &mut Ctx<'_, W>,
+    elements: &Texts,
+    range: Range<usize>,
+    wish: &Wish<'_>,
+) -> Result<Vec<usize>, CommandError> {
+    if wish.is_unsorted() {
+        return Ok(range.collect());
+    }
+    let by = wish.by.map(Pattern::of);
+    let weights = Weights::of(&mut ctx.db, &mut ctx.pace, elements, by, wish.alpha).ok_or(NOT_NUMBERS)?;
+    Ok(weights.order(&mut ctx.pace, elements, wish.descending, range))
+}
+
+fn show<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, wish: &Wish<'_>) -> ReadResult {
+    let key = ctx.key(args, 1);
+    let (mut elements, mut range) = (Texts::default(), 0..0);
+    if let Some(entry) = ctx.db.lookup_read(key) {
+        let value = can_be_sorted(entry.value())?;
+        if ctx.pace.is_long(cost(value, wish)) {
+            return Ok(Progress::long_read());
+        }
+        range = load(&mut elements, value, wish, wish.is_unsorted(), &mut ctx.pace);
+    }
+    let chosen = order(ctx, &elements, range, wish)?;
+    let gets: Vec<Pattern<'_>> = wish.gets.iter().map(|pattern| Pattern::of(pattern)).collect();
+    reply(ctx, &elements, &chosen, &gets).map(|()| Progress::Done)
 }
 
 /// What patterns name for each element can be more than all data: the same element may be there many times, and name a
 /// large value with each of many patterns. So there is a limit to it.
-fn reply(ctx: &mut DataCtx<'_>, elements: &Texts, chosen: &[usize], gets: &[Pattern<'_>]) -> CommandResult {
+fn reply<W: When>(ctx: &mut Ctx<'_, W>, elements: &Texts, chosen: &[usize], gets: &[Pattern<'_>]) -> CommandResult {
     let texts = chosen.iter().map(|at| elements.text(*at));
     if gets.is_empty() {
         ctx.reply.array(chosen.len());
-        texts.for_each(|text| ctx.reply.bulk(text));
+        for text in texts {
+            ctx.reply.bulk(text);
+            if !ctx.pace.goes_on(ctx.reply) {
+                break;
+            }
+        }
         return Ok(());
     }
     let (room, len) = (ctx.reply_room(), chosen.len().saturating_mul(gets.len()));
     room.admit(len, ELEMENT_BYTES_MIN)?;
-    let reply = &mut *ctx.reply;
+    let (reply, pace) = (&mut *ctx.reply, &mut ctx.pace);
     reply.array(len);
     let ended = sorting::each_named(&mut ctx.db, gets, texts, |found| {
         match found {
@@ -260,22 +311,29 @@ fn reply(ctx: &mut DataCtx<'_>, elements: &Texts, chosen: &[usize], gets: &[Patt
             },
         }
         match room.goes_on(reply) {
-            Ok(true) => ControlFlow::Continue(()),
-            Ok(false) => ControlFlow::Break(Ok(())),
+            Ok(true) if pace.goes_on(reply) => ControlFlow::Continue(()),
+            Ok(_) => ControlFlow::Break(Ok(())),
             Err(error) => ControlFlow::Break(Err(error)),
         }
     });
     ended.break_value().unwrap_or(Ok(()))
 }
 
-fn store(
-    ctx: &mut DataCtx<'_>,
-    args: Args<'_>,
-    to: usize,
-    elements: &Texts,
-    chosen: &[usize],
-    gets: &[Pattern<'_>],
-) -> CommandResult {
+fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, to: usize, mut wish: Wish<'_>) -> CommandResult {
+    let key = ctx.key(args, 1);
+    let (mut elements, mut range) = (Texts::default(), 0..0);
+    let found = ctx.db.lookup_write(key).is_some();
+    ctx.db.count_lookup(key, found);
+    if let Some(entry) = ctx.db.lookup_write(key) {
+        let value = can_be_sorted(entry.value())?;
+        if wish.is_unsorted() && matches!(value, ValueRef::Set(_)) {
+            // A set has no order of its own; what is stored should not depend on how it lies in memory.
+            (wish.alpha, wish.by) = (true, None);
+        }
+        range = load(&mut elements, value, &wish, wish.is_unsorted(), &mut ctx.pace);
+    }
+    let chosen = order(ctx, &elements, range, &wish)?;
+    let gets: Vec<Pattern<'_>> = wish.gets.iter().map(|pattern| Pattern::of(pattern)).collect();
     let len = chosen.len().saturating_mul(gets.len().max(1));
     let texts = chosen.iter().map(|at| elements.text(*at));
     let mut values = Texts::default();
@@ -283,7 +341,7 @@ fn store(
         // As much as could be replied.
         let room = ctx.reply_room();
         room.admit(len, ELEMENT_BYTES_MIN)?;
-        let ended = sorting::each_named(&mut ctx.db, gets, texts.clone(), |found| {
+        let ended = sorting::each_named(&mut ctx.db, &gets, texts.clone(), |found| {
             values.push_with(|bytes| found.into_iter().for_each(|found| found.push_to(bytes)));
             match room.admit_bytes(values.memory()) {
                 Ok(()) => ControlFlow::Continue(()),

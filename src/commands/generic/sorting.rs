@@ -8,11 +8,17 @@ use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
 use crate::collections::listpack::Item;
-use crate::db::{DbMut, Key};
+use crate::db::{Key, Readable};
 use crate::exec::error;
+use crate::exec::long_read::Pace;
 use crate::types::string::StringRef;
 use crate::types::value::ValueRef;
 use crate::util::num;
+
+/// Goes on as long as the pace allows it.
+pub(super) fn while_it(goes_on: bool) -> ControlFlow<()> {
+    if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+}
 
 /// Keys that are asked for ahead.
 const AHEAD: usize = 16;
@@ -40,6 +46,11 @@ impl Texts {
     pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
+    }
+
+    /// Empty texts, until there are so many.
+    fn fill(&mut self, len: usize) {
+        self.ends.resize(len, self.bytes.len());
     }
 
     /// Bytes taken.
@@ -123,7 +134,7 @@ pub(super) fn number(text: &[u8]) -> Option<f64> {
 /// Shows what each of these patterns names for each of these elements: all of the first element, then all of the next,
 /// until `f` has had enough.
 pub(super) fn each_named<'e, B>(
-    db: &mut DbMut<'_>,
+    db: &mut impl Readable,
     patterns: &[Pattern<'_>],
     mut elements: impl Iterator<Item = &'e [u8]>,
     mut f: impl FnMut(Option<Named<'_>>) -> ControlFlow<B>,
@@ -166,7 +177,7 @@ pub(super) fn each_named<'e, B>(
 
 /// The string at a key, or a field of the hash there.
 #[inline]
-fn named<'d>(db: &'d mut DbMut<'_>, key: Key<'_>, field: Option<&[u8]>) -> Option<Named<'d>> {
+fn named<'d>(db: &'d mut impl Readable, key: Key<'_>, field: Option<&[u8]>) -> Option<Named<'d>> {
     let now_ms = db.now_ms();
     if let Some(field) = field {
         db.forget_if_expired(key, field);
@@ -190,34 +201,49 @@ pub(super) enum Weights {
 
 impl Weights {
     /// Finds out what each element is sorted by. None when one that should be a number is none.
-    pub fn of(db: &mut DbMut<'_>, elements: &Texts, by: Option<Pattern<'_>>, alpha: bool) -> Option<Weights> {
+    pub fn of(
+        db: &mut impl Readable,
+        pace: &mut impl Pace,
+        elements: &Texts,
+        by: Option<Pattern<'_>>,
+        alpha: bool,
+    ) -> Option<Weights> {
         match (by, alpha) {
             (None, true) => Some(Weights::Themselves),
             (None, false) => elements.iter().map(number).collect::<Option<Vec<f64>>>().map(Weights::Numbers),
             (Some(by), true) => {
                 let (mut texts, mut there) = (Texts::default(), Vec::with_capacity(elements.len()));
-                let _: ControlFlow<()> = each_named(db, &[by], elements.iter(), |found| {
+                let _ = each_named(db, &[by], elements.iter(), |found| {
                     there.push(found.is_some());
                     texts.push_with(|bytes| found.into_iter().for_each(|found| found.push_to(bytes)));
-                    ControlFlow::Continue(())
+                    while_it(pace.works_on())
                 });
+                // For nobody, if that was broken off.
+                (there.len() < elements.len()).then(|| texts.fill(elements.len()));
+                there.resize(elements.len(), false);
                 Some(Weights::Others(texts, there))
             }
             (Some(by), false) => {
                 let (mut numbers, mut all) = (Vec::with_capacity(elements.len()), true);
-                let _: ControlFlow<()> = each_named(db, &[by], elements.iter(), |found| {
+                let _ = each_named(db, &[by], elements.iter(), |found| {
                     let number = found.map_or(Some(0.0), Named::number);
                     all &= number.is_some();
                     numbers.push(number.unwrap_or(0.0));
-                    ControlFlow::Continue(())
+                    while_it(pace.works_on())
                 });
+                numbers.resize(elements.len(), 0.0);
                 all.then_some(Weights::Numbers(numbers))
             }
         }
     }
 
     /// The numbers of the elements that are at these places when all are in order.
-    pub fn order(&self, elements: &Texts, descending: bool, places: Range<usize>) -> Vec<usize> {
+    pub fn order(&self, pace: &mut impl Pace, elements: &Texts, descending: bool, places: Range<usize>) -> Vec<usize> {
+        // Sorting cannot be broken off, but the thread can rest in between.
+        let mut paced = |order: Ordering| {
+            pace.works_on();
+            order
+        };
         let directed = |order: Ordering| if descending { order.reverse() } else { order };
         let flip = if descending { u64::MAX } else { 0 };
         let mut pairs: Vec<(u64, usize)> = match self {
@@ -225,26 +251,26 @@ impl Weights {
             Weights::Numbers(numbers) => numbers.iter().map(|number| rank(*number)).zip(0..).collect(),
             Weights::Others(texts, there) => {
                 let mut all: Vec<usize> = (0..elements.len()).collect();
-                all.sort_by(|&a, &b| directed((there[a], texts.text(a)).cmp(&(there[b], texts.text(b)))));
+                all.sort_by(|&a, &b| paced(directed((there[a], texts.text(a)).cmp(&(there[b], texts.text(b))))));
                 return all[places].to_vec();
             }
         };
         pairs.iter_mut().for_each(|pair| pair.0 ^= flip);
         let by_text = |a: usize, b: usize| directed(elements.text(a).cmp(elements.text(b)));
         if places.len() < pairs.len() / SELECT_BELOW {
-            let by_both = |a: &(u64, usize), b: &(u64, usize)| a.0.cmp(&b.0).then_with(|| by_text(a.1, b.1));
+            let mut by_both = |a: &(u64, usize), b: &(u64, usize)| paced(a.0.cmp(&b.0).then_with(|| by_text(a.1, b.1)));
             if places.end < pairs.len() {
-                pairs.select_nth_unstable_by(places.end, by_both);
+                pairs.select_nth_unstable_by(places.end, &mut by_both);
                 pairs.truncate(places.end);
             }
             if places.start > 0 && !places.is_empty() {
-                pairs.select_nth_unstable_by(places.start, by_both);
+                pairs.select_nth_unstable_by(places.start, &mut by_both);
             }
             pairs[places.clone()].sort_unstable_by(by_both);
         } else {
-            pairs.sort_unstable_by_key(|pair| pair.0);
+            pairs.sort_unstable_by(|a, b| paced(a.0.cmp(&b.0)));
             for equal in pairs.chunk_by_mut(|a, b| a.0 == b.0).filter(|equal| equal.len() > 1) {
-                equal.sort_unstable_by(|a, b| by_text(a.1, b.1));
+                equal.sort_unstable_by(|a, b| paced(by_text(a.1, b.1)));
             }
         }
         pairs[places].iter().map(|pair| pair.1).collect()
@@ -270,6 +296,7 @@ fn prefix(text: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::long_read::Here;
     use crate::util::rng::Rng;
 
     fn texts<T: AsRef<[u8]>>(all: &[T]) -> Texts {
@@ -340,7 +367,8 @@ mod tests {
                     let start = rng.index(len + 1);
                     let end = start + rng.index(len - start + 1);
                     for places in [0..len, start..end, start..start] {
-                        let found = weights.order(&elements, descending, places.clone());
+                        let mut pace = Here::ANYTHING;
+                        let found = weights.order(&mut pace, &elements, descending, places.clone());
                         let shown = |order: &[usize]| {
                             order.iter().map(|at| (&names[*at], (kind == 2).then_some(*at))).collect::<Vec<_>>()
                         };

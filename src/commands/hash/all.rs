@@ -1,10 +1,13 @@
 //! All fields at once, or a few at a time: HGETALL, HKEYS, HVALS, HSCAN.
 
 use super::reply_item;
+use crate::blocking::Progress;
 use crate::collections::listpack::Item;
-use crate::exec::ctx::DataCtx;
+use crate::db::Readable;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::cursor::{self, Filter, Knows};
 use crate::exec::error::CommandResult;
+use crate::exec::long_read::{Pace, When};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::hash::Field;
@@ -20,7 +23,7 @@ pub(super) static HGETALL: CommandSpec = CommandSpec {
     keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key")],
     tips: &["nondeterministic_output_order"],
-    handler: Handler::Data(hgetall),
+    handler: Handler::Read { now: hgetall, past: hgetall },
     ..CommandSpec::BASE
 };
 
@@ -35,7 +38,7 @@ pub(super) static HKEYS: CommandSpec = CommandSpec {
     keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key")],
     tips: &["nondeterministic_output_order"],
-    handler: Handler::Data(hkeys),
+    handler: Handler::Read { now: hkeys, past: hkeys },
     ..CommandSpec::BASE
 };
 
@@ -50,7 +53,7 @@ pub(super) static HVALS: CommandSpec = CommandSpec {
     keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key")],
     tips: &["nondeterministic_output_order"],
-    handler: Handler::Data(hvals),
+    handler: Handler::Read { now: hvals, past: hvals },
     ..CommandSpec::BASE
 };
 
@@ -75,43 +78,53 @@ pub(super) static HSCAN: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
-fn hgetall(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn hgetall<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
     let Some(entry) = ctx.db.lookup_read(key) else {
         ctx.reply.map(0);
-        return Ok(());
+        return Ok(Progress::Done);
     };
     let (hash, reply) = (entry.hash()?, &mut *ctx.reply);
+    if ctx.pace.is_long(hash.len()) {
+        return Ok(Progress::long_read());
+    }
     reply.map(hash.live(now_ms));
-    hash.for_each_live(now_ms, |field| {
+    hash.while_live(now_ms, |field| {
         reply_item(reply, field.name);
         reply_item(reply, field.value);
+        ctx.pace.goes_on(reply)
     });
-    Ok(())
+    Ok(Progress::Done)
 }
 
-fn hkeys(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn hkeys<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     show(ctx, args, |field| field.name)
 }
 
-fn hvals(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn hvals<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     show(ctx, args, |field| field.value)
 }
 
 /// One thing of each field, in an array.
 #[inline(always)]
-fn show(ctx: &mut DataCtx<'_>, args: Args<'_>, what: impl Fn(Field<'_>) -> Item<'_>) -> CommandResult {
+fn show<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, what: impl Fn(Field<'_>) -> Item<'_>) -> ReadResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
     let Some(entry) = ctx.db.lookup_read(key) else {
         ctx.reply.array(0);
-        return Ok(());
+        return Ok(Progress::Done);
     };
     let (hash, reply) = (entry.hash()?, &mut *ctx.reply);
+    if ctx.pace.is_long(hash.len()) {
+        return Ok(Progress::long_read());
+    }
     reply.array(hash.live(now_ms));
-    hash.for_each_live(now_ms, |field| reply_item(reply, what(field)));
-    Ok(())
+    hash.while_live(now_ms, |field| {
+        reply_item(reply, what(field));
+        ctx.pace.goes_on(reply)
+    });
+    Ok(Progress::Done)
 }
 
 fn hscan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {

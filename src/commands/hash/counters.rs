@@ -98,6 +98,8 @@ fn hincrbyfloat(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut text = Vec::with_capacity(32);
     sum.push_human(&mut text);
     store(ctx, args, &text, lives, KeyEvent::hash("hincrbyfloat"))?;
+    // Elsewhere the sum might be another one; a deadline stays there, too.
+    ctx.db.propagate(&[b"HSETEX", &args[1], b"KEEPTTL", b"FIELDS", b"1", &args[2], &text]);
     ctx.reply.bulk(&text);
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! The four of the family are one command with another unit. A deadline that has passed already deletes the field now.
 //! For the conditions GT and LT, a field without a deadline lives forever.
 
-use super::{HEXPIRE_EVENT, HPERSIST_EVENT, named_fields, remove_if_empty};
-use crate::db::KeySlot;
+use super::{HDEL_EVENT, HEXPIRE_EVENT, HPERSIST_EVENT, named_fields, remove_if_empty};
+use crate::db::{DbMut, Key, KeySlot};
 use crate::exec::args::{ExpiryUnit, int};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -152,7 +152,8 @@ fn expire(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandRes
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else { unreachable!("it was just seen to be there") };
     let reply = &mut *ctx.reply;
     reply.array(fields.len());
-    let mut changes = 0;
+    let is_past = deadline <= now_ms;
+    let mut changed = Vec::new();
     place.edit_hash(|place| {
         hash::expect_deadlines(place);
         for name in fields.iter() {
@@ -160,7 +161,7 @@ fn expire(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandRes
             let code = match found {
                 None => NO_FIELD,
                 Some(field) if !holds(condition, field.deadline, deadline) => CONDITION_NOT_MET,
-                Some(_) if deadline <= now_ms => {
+                Some(_) if is_past => {
                     hash::remove(place, name);
                     DELETED
                 }
@@ -169,15 +170,48 @@ fn expire(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandRes
                     SET
                 }
             };
-            changes += usize::from(code > 0);
+            if code > 0 {
+                changed.push(name);
+            }
             reply.int(code);
         }
     });
-    if changes > 0 {
-        place.changed(changes, HEXPIRE_EVENT);
+    if changed.is_empty() {
+        return Ok(());
     }
+    place.changed(changed.len(), if is_past { HDEL_EVENT } else { HEXPIRE_EVENT });
     remove_if_empty(place);
+    if is_past {
+        propagate_removals(&mut ctx.db, key, changed.into_iter());
+    } else {
+        propagate_deadline(&mut ctx.db, key, deadline, condition, &changed);
+    }
     Ok(())
+}
+
+/// Fields that were given a deadline in the past are deleted elsewhere, one by one as those whose time ran out.
+pub(super) fn propagate_removals<'n>(db: &mut DbMut<'_>, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
+    if db.propagates() {
+        names.for_each(|name| db.propagate(&[b"HDEL", key.bytes, name]));
+    }
+}
+
+/// The deadline of fields, as a point in time.
+pub(super) fn propagate_deadline(
+    db: &mut DbMut<'_>,
+    key: Key<'_>,
+    deadline: i64,
+    condition: Option<&[u8]>,
+    names: &[&[u8]],
+) {
+    if db.propagates() {
+        let (deadline, count) = (deadline.to_string(), names.len().to_string());
+        let mut command = vec![&b"HPEXPIREAT"[..], key.bytes, deadline.as_bytes()];
+        command.extend(condition);
+        command.extend([b"FIELDS", count.as_bytes()]);
+        command.extend(names);
+        db.propagate(&command);
+    }
 }
 
 fn hpersist(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {

@@ -1,8 +1,11 @@
 //! Fields and their deadlines in one request: HGETDEL, HGETEX, HSETEX.
 
-use super::expire::{FIELDS, deadline, no_hash};
+use super::expire::{FIELDS, deadline, no_hash, propagate_deadline, propagate_removals};
 use super::fields::open;
-use super::{COUNT_NOT_POSITIVE, HDEL_EVENT, HEXPIRE_EVENT, HSET_EVENT, named_fields, remove_if_empty, reply_item};
+use super::{
+    COUNT_NOT_POSITIVE, HDEL_EVENT, HEXPIRE_EVENT, HPERSIST_EVENT, HSET_EVENT, named_fields, remove_if_empty,
+    reply_item,
+};
 use crate::db::KeySlot;
 use crate::exec::args::{ELEMENTS_AHEAD, ExpiryUnit};
 use crate::exec::ctx::DataCtx;
@@ -101,11 +104,11 @@ fn unit(word: &[u8]) -> Option<ExpiryUnit> {
 }
 
 fn hgetdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let missing = no_hash(ctx, args)?;
+    no_hash(ctx, args)?;
     let fields = named_fields(args, 2, COUNT_NOT_POSITIVE)?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.count_lookup(key, !missing);
+    ctx.db.forget_expired(key, fields.iter());
     ctx.reply.array(fields.len());
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
         fields.iter().for_each(|_| ctx.reply.null());
@@ -120,18 +123,26 @@ fn hgetdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             }
             match place.get().hash().ok().and_then(|hash| hash.get(name, now_ms)) {
                 Some(field) => reply_item(reply, field.value),
-                None => reply.null(),
+                None => {
+                    reply.null();
+                    continue;
+                }
             }
             removed += usize::from(hash::remove(place, name));
         }
     });
     if removed > 0 {
         place.removed(removed, HDEL_EVENT);
+        if ctx.db.propagates() {
+            let command: Vec<&[u8]> = [b"HDEL", key.bytes].into_iter().chain(fields.iter()).collect();
+            ctx.db.propagate(&command);
+        }
     }
     Ok(())
 }
 
 /// What HGETEX does to deadlines.
+#[derive(Clone, Copy)]
 enum Change {
     Nothing,
     Persist,
@@ -139,7 +150,7 @@ enum Change {
 }
 
 fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let missing = no_hash(ctx, args)?;
+    no_hash(ctx, args)?;
     let (change, at) = match unit(&args[2]) {
         Some(unit) => (Change::Set(deadline(ctx, &args[3], unit)?), 4),
         None if args[2].eq_ignore_ascii_case(b"persist") => (Change::Persist, 3),
@@ -148,13 +159,14 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let fields = named_fields(args, at, COUNT_NOT_POSITIVE)?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.count_lookup(key, !missing);
+    ctx.db.forget_expired(key, fields.iter());
     ctx.reply.array(fields.len());
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else {
         fields.iter().for_each(|_| ctx.reply.null());
         return Ok(());
     };
     let reply = &mut *ctx.reply;
+    let mut removed = Vec::new();
     let mut changes = 0;
     place.edit_hash(|place| {
         // PERSIST makes the form with deadlines, too, as it does in Redis.
@@ -165,7 +177,6 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             let found = place.get().hash().ok().and_then(|hash| hash.find(name));
             let Some(field) = found.filter(|field| !field.is_expired(now_ms)) else {
                 reply.null();
-                changes += usize::from(hash::remove(place, name));
                 continue;
             };
             reply_item(reply, field.value);
@@ -176,16 +187,38 @@ fn hgetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
                 Change::Persist => hash::set_deadline(place, name, None),
                 Change::Set(deadline) if deadline <= now_ms => {
                     hash::remove(place, name);
+                    removed.push(name);
                 }
                 Change::Set(deadline) => hash::set_deadline(place, name, Some(deadline)),
             }
             changes += 1;
         }
     });
-    if changes > 0 {
-        place.changed(changes, HEXPIRE_EVENT);
+    if changes == 0 {
+        return Ok(());
     }
+    let event = match change {
+        Change::Persist => HPERSIST_EVENT,
+        _ if removed.is_empty() => HEXPIRE_EVENT,
+        _ => HDEL_EVENT,
+    };
+    place.changed(changes, event);
     remove_if_empty(place);
+    if !ctx.db.propagates() {
+        return Ok(());
+    }
+    match change {
+        Change::Set(_) if !removed.is_empty() => propagate_removals(&mut ctx.db, key, removed.into_iter()),
+        Change::Set(deadline) => {
+            let names: Vec<&[u8]> = fields.iter().collect();
+            propagate_deadline(&mut ctx.db, key, deadline, None, &names);
+        }
+        Change::Persist | Change::Nothing => {
+            // From the word FIELDS on, as they were given.
+            let command: Vec<&[u8]> = [b"HPERSIST", key.bytes].into_iter().chain(args.skip(at).iter()).collect();
+            ctx.db.propagate(&command);
+        }
+    }
     Ok(())
 }
 
@@ -258,12 +291,12 @@ fn set(
     condition: Option<Condition>,
     expiration: Expiration,
 ) -> Result<bool, CommandError> {
-    let missing = no_hash(ctx, args)?;
+    no_hash(ctx, args)?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
     let names = || (0..pairs.len()).step_by(2).map(|i| &pairs[i]);
     if condition.is_some() {
-        names().for_each(|name| ctx.db.forget_if_expired(key, name));
+        ctx.db.forget_expired(key, names());
     }
     let hash = ctx.db.peek(key).map(|entry| entry.hash()).transpose()?;
     let known = |name: &[u8]| hash.is_some_and(|hash| hash.get(name, now_ms).is_some());
@@ -273,9 +306,6 @@ fn set(
         _ => {}
     }
     let past = matches!(expiration, Expiration::At(deadline) if deadline <= now_ms);
-    if missing && past {
-        return Ok(true); // what would be set is over already
-    }
     let mut place = open(&mut ctx.db, key, pairs)?;
     place.edit_hash(|place| {
         if let Expiration::At(_) = expiration {
@@ -294,6 +324,30 @@ fn set(
         }
     });
     place.changed(pairs.len() / 2, HSET_EVENT);
+    if past {
+        place.notify(HDEL_EVENT);
+    } else if let Expiration::At(_) = expiration {
+        place.notify(HEXPIRE_EVENT);
+    }
     remove_if_empty(place);
+    match expiration {
+        Expiration::At(_) if past => propagate_removals(&mut ctx.db, key, names()),
+        Expiration::At(deadline) if ctx.db.propagates() => propagate_set(ctx, args, deadline),
+        _ => {}
+    }
     Ok(true)
+}
+
+/// HSETEX as it came, but with a point in time.
+fn propagate_set(ctx: &mut DataCtx<'_>, args: Args<'_>, deadline: i64) {
+    let deadline = deadline.to_string();
+    let mut command: Vec<&[u8]> = args.iter().collect();
+    command[0] = b"HSETEX";
+    let is_unit = |at: &usize| unit(&args[*at]).is_some();
+    // Behind the condition, if there is one: nothing else stands before the fields.
+    if let Some(at) = (2..args.len()).take_while(|at| !args[*at].eq_ignore_ascii_case(b"fields")).find(is_unit) {
+        command[at] = b"PXAT";
+        command[at + 1] = deadline.as_bytes();
+    }
+    ctx.db.propagate(&command);
 }

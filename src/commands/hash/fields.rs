@@ -227,7 +227,7 @@ fn with_field<R>(
         None => None,
     };
     if field.is_some_and(|field| field.is_expired(now_ms)) {
-        ctx.db.delete_expired_field(key, &args[2]);
+        ctx.db.delete_expired_among(key, std::iter::once(&args[2]));
         return Ok(f(ctx.reply, None));
     }
     Ok(f(ctx.reply, field))
@@ -264,8 +264,8 @@ fn hmget(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             None => ctx.reply.null(),
         }
     }
-    for i in expired {
-        ctx.db.delete_expired_field(key, &args[i]);
+    if !expired.is_empty() {
+        ctx.db.delete_expired_among(key, expired.into_iter().map(|i| &args[i]));
     }
     Ok(())
 }

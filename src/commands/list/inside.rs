@@ -1,10 +1,12 @@
 //! Elements by their position or their text: LLEN, LINDEX, LRANGE, LPOS, LSET, LINSERT, LREM, LTRIM.
 
 use super::reply_item;
-use crate::db::{KeyEvent, KeySlot};
+use crate::blocking::Progress;
+use crate::db::{KeyEvent, KeySlot, Readable};
 use crate::exec::args::int;
-use crate::exec::ctx::DataCtx;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::long_read::{Pace, When};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::TypeName;
@@ -45,7 +47,7 @@ pub(super) static LRANGE: CommandSpec = CommandSpec {
     flags: Flags::READONLY,
     keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("start"), ArgSpec::integer("stop")],
-    handler: Handler::Data(lrange),
+    handler: Handler::Read { now: lrange, past: lrange },
     ..CommandSpec::BASE
 };
 
@@ -177,19 +179,29 @@ fn lindex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn lrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn lrange<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     let (start, stop) = (int(&args[2])?, int(&args[3])?);
     let key = ctx.key(args, 1);
     let reply = &mut *ctx.reply;
     let Some(entry) = ctx.db.lookup_read(key) else {
         reply.array(0);
-        return Ok(());
+        return Ok(Progress::Done);
     };
     let list = entry.list()?;
     let range = range_of(start, stop, list.len());
+    if ctx.pace.is_long(range.len()) {
+        return Ok(Progress::long_read());
+    }
     reply.array(range.len());
-    list.take(range.start, false, range.len(), |item| reply_item(reply, item));
-    Ok(())
+    let mut left = range.len();
+    if left > 0 {
+        list.walk(range.start, false, |item| {
+            reply_item(reply, item);
+            left -= 1;
+            if left > 0 && ctx.pace.goes_on(reply) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+    }
+    Ok(Progress::Done)
 }
 
 /// What LPOS looks for, beside the element.

@@ -95,7 +95,7 @@ fn memory_usage(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     samples(args)?;
     let key = ctx.key(args, 2);
     // Looking is no access.
-    match ctx.db.lookup_untouched(key).map(|entry| entry.memory_usage()) {
+    match ctx.db.peek(key).map(|entry| entry.memory_usage()) {
         Some(bytes) => ctx.reply.int(bytes as i64),
         None => ctx.reply.null(),
     }
@@ -121,6 +121,7 @@ fn samples(args: Args<'_>) -> Result<i64, CommandError> {
 
 fn memory_stats(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     let report = ctx.inst.memory_report(Some(ctx.session));
+    let backlog = ctx.inst.replication.feed.memory() as u64;
     let reply = ctx.reply();
     // Lines before, between and after the databases.
     reply.map(12 + report.dbs.len() + 21);
@@ -128,7 +129,7 @@ fn memory_stats(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     int("peak.allocated", report.peak);
     int("total.allocated", report.used);
     int("startup.allocated", report.startup);
-    int("replication.backlog", 0);
+    int("replication.backlog", backlog);
     int("replica.fullsync.buffer", 0);
     int("clients.slaves", 0);
     int("clients.normal", report.clients);

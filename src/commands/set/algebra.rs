@@ -3,12 +3,14 @@
 //! A key that is missing is an empty set. Every key is looked at before anything is computed, so that one of another
 //! type is an error whatever the others are.
 
-use super::reply_member;
+use super::{reply_member, reply_set};
+use crate::blocking::Progress;
 use crate::collections::listpack::Item;
-use crate::db::{Key, KeyEvent, Reading};
+use crate::db::{Key, KeyEvent, Readable, Reading};
 use crate::exec::args::{each_key, int};
-use crate::exec::ctx::DataCtx;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::long_read::{Here, Pace, When};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::place::Maker;
@@ -26,7 +28,7 @@ pub(super) static SINTER: CommandSpec = CommandSpec {
     keys: &[KeySpec::rest(1, 1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key").multiple()],
     tips: &["nondeterministic_output_order"],
-    handler: Handler::Data(sinter),
+    handler: Handler::Read { now: sinter, past: sinter },
     ..CommandSpec::BASE
 };
 
@@ -44,7 +46,7 @@ pub(super) static SINTERCARD: CommandSpec = CommandSpec {
         ArgSpec::key("key").multiple(),
         ArgSpec::integer("limit").token("LIMIT").optional(),
     ],
-    handler: Handler::Data(sintercard),
+    handler: Handler::Read { now: sintercard, past: sintercard },
     ..CommandSpec::BASE
 };
 
@@ -74,7 +76,7 @@ pub(super) static SUNION: CommandSpec = CommandSpec {
     keys: &[KeySpec::rest(1, 1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key").multiple()],
     tips: &["nondeterministic_output_order"],
-    handler: Handler::Data(sunion),
+    handler: Handler::Read { now: sunion, past: sunion },
     ..CommandSpec::BASE
 };
 
@@ -104,7 +106,7 @@ pub(super) static SDIFF: CommandSpec = CommandSpec {
     keys: &[KeySpec::rest(1, 1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key").multiple()],
     tips: &["nondeterministic_output_order"],
-    handler: Handler::Data(sdiff),
+    handler: Handler::Read { now: sdiff, past: sdiff },
     ..CommandSpec::BASE
 };
 
@@ -137,7 +139,12 @@ enum Operation {
 }
 
 /// Looks the keys up, as a command that reads them does, and refuses other types.
-fn look_at<'k>(ctx: &mut DataCtx<'_>, args: Args<'k>, first: usize, end: usize) -> Result<Vec<Key<'k>>, WrongType> {
+fn look_at<'k, W: When>(
+    ctx: &mut Ctx<'_, W>,
+    args: Args<'k>,
+    first: usize,
+    end: usize,
+) -> Result<Vec<Key<'k>>, WrongType> {
     let mut keys = Vec::with_capacity(end - first);
     let mut seen = Ok(());
     each_key(ctx, args, first, end, 1, |ctx, key, _| {
@@ -154,13 +161,26 @@ fn sets<'a>(reading: Reading<'a>, keys: &[Key<'_>]) -> Vec<Option<SetRef<'a>>> {
     keys.iter().map(set).collect()
 }
 
+/// What computing the result costs, in elements of a set that is sent as it is.
+fn cost(operation: Operation, sets: &[Option<SetRef<'_>>]) -> usize {
+    /// To look for a member, or to collect it.
+    const MEMBER: usize = 4;
+    let members = match operation {
+        Operation::Inter if sets.iter().any(Option::is_none) => 0,
+        Operation::Inter => sets.iter().flatten().map(|set| set.len()).min().unwrap_or(0).saturating_mul(sets.len()),
+        Operation::Diff if sets.first().is_some_and(Option::is_none) => 0,
+        Operation::Union | Operation::Diff => sets.iter().flatten().map(|set| set.len()).sum(),
+    };
+    members.saturating_mul(MEMBER)
+}
+
 /// Shows what all sets have in common, until `f` has enough and says false.
-fn intersect<'a>(sets: &[Option<SetRef<'a>>], mut f: impl FnMut(Item<'a>) -> bool) {
+fn intersect<'a>(sets: &[Option<SetRef<'a>>], pace: &mut impl Pace, mut f: impl FnMut(Item<'a>) -> bool) {
     let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<_>>>() else { return };
     sets.sort_by_key(|set| set.len());
     let (smallest, others) = sets.split_first().expect("the arity asks for a key");
     for member in smallest.iter() {
-        if others.iter().all(|set| set.has(member)) && !f(member) {
+        if others.iter().all(|set| set.has(member)) && !f(member) || !pace.works_on() {
             return;
         }
     }
@@ -174,6 +194,7 @@ fn compute(
     keys: &[Key<'_>],
     stored: bool,
     maker: &mut Maker<'_>,
+    pace: &mut impl Pace,
 ) -> NewSet {
     let integers = sets.iter().flatten().all(|set| set.encoding() == Encoding::Intset);
     let mut result = if stored || integers { NewSet::new() } else { NewSet::table(maker) };
@@ -183,7 +204,7 @@ fn compute(
             if smallest.is_some_and(|set| set.encoding() != Encoding::Intset) {
                 result = NewSet::listpack();
             }
-            intersect(sets, |member| {
+            intersect(sets, pace, |member| {
                 result.add(member, maker);
                 true
             });
@@ -192,15 +213,24 @@ fn compute(
         Operation::Union => {
             for member in sets.iter().flatten().flat_map(|set| set.iter()) {
                 result.add(member, maker);
+                if !pace.works_on() {
+                    break;
+                }
             }
         }
-        Operation::Diff => subtract(sets, keys, &mut result, maker),
+        Operation::Diff => subtract(sets, keys, &mut result, maker, pace),
     }
     result
 }
 
 /// Adds the members of the first set that are in none of the others.
-fn subtract(sets: &[Option<SetRef<'_>>], keys: &[Key<'_>], result: &mut NewSet, maker: &mut Maker<'_>) {
+fn subtract(
+    sets: &[Option<SetRef<'_>>],
+    keys: &[Key<'_>],
+    result: &mut NewSet,
+    maker: &mut Maker<'_>,
+    pace: &mut impl Pace,
+) {
     let (Some(Some(first)), Some(rest)) = (sets.first(), sets.get(1..)) else { return };
     if keys.iter().skip(1).any(|key| key.bytes == keys[0].bytes) {
         return;
@@ -210,41 +240,50 @@ fn subtract(sets: &[Option<SetRef<'_>>], keys: &[Key<'_>], result: &mut NewSet, 
     if first.len() * (others.len() + 1) / 2 <= all {
         // The larger a set is, the more likely it has a member.
         others.sort_by_key(|set| std::cmp::Reverse(set.len()));
-        for member in first.iter().filter(|member| !others.iter().any(|set| set.has(*member))) {
-            result.add(member, maker);
+        for member in first.iter() {
+            if !others.iter().any(|set| set.has(member)) {
+                result.add(member, maker);
+            }
+            if !pace.works_on() {
+                return;
+            }
         }
         return;
     }
     for member in first.iter() {
         result.add(member, maker);
+        if !pace.works_on() {
+            return;
+        }
     }
     for member in others.iter().flat_map(|set| set.iter()) {
         result.remove(member, maker);
-        if result.view().is_empty() {
+        if result.view().is_empty() || !pace.works_on() {
             return;
         }
     }
 }
 
-fn send(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
+fn send<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, operation: Operation) -> ReadResult {
     let keys = look_at(ctx, args, 1, args.len())?;
     let (reading, mut maker) = ctx.db.reading();
-    let sets = sets(reading, &keys);
+    let (sets, pace) = (sets(reading, &keys), &mut ctx.pace);
+    if pace.is_long(cost(operation, &sets)) {
+        return Ok(Progress::long_read());
+    }
     if operation == Operation::Inter {
         let (at, mut found) = (ctx.reply.set_deferred(), 0);
-        intersect(&sets, |member| {
+        intersect(&sets, pace, |member| {
             reply_member(ctx.reply, member);
             found += 1;
             true
         });
         ctx.reply.set_set_len(at, found);
-        return Ok(());
+        return Ok(Progress::Done);
     }
-    let result = compute(operation, &sets, &keys, false, &mut maker);
-    let set = result.view();
-    ctx.reply.set(set.len());
-    set.iter().for_each(|member| reply_member(ctx.reply, member));
-    Ok(())
+    let result = compute(operation, &sets, &keys, false, &mut maker, pace);
+    reply_set(ctx.reply, result.view(), pace);
+    Ok(Progress::Done)
 }
 
 fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
@@ -255,8 +294,8 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> Command
     });
     let keys = look_at(ctx, args, 2, args.len())?;
     let (reading, mut maker) = ctx.db.reading();
-    let sets = sets(reading, &keys);
-    let result = compute(operation, &sets, &keys, true, &mut maker);
+    let (sets, mut pace) = (sets(reading, &keys), Here::ANYTHING);
+    let result = compute(operation, &sets, &keys, true, &mut maker, &mut pace);
     let (count, target) = (result.view().len(), ctx.key(args, 1));
     if count > 0 {
         ctx.db.entry(target).set_value(NewValue::Set(result), event);
@@ -267,7 +306,7 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> Command
     Ok(())
 }
 
-fn sinter(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn sinter<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     send(ctx, args, Operation::Inter)
 }
 
@@ -275,7 +314,7 @@ fn sinterstore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Inter)
 }
 
-fn sunion(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn sunion<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     send(ctx, args, Operation::Union)
 }
 
@@ -283,7 +322,7 @@ fn sunionstore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Union)
 }
 
-fn sdiff(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn sdiff<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     send(ctx, args, Operation::Diff)
 }
 
@@ -291,7 +330,7 @@ fn sdiffstore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Diff)
 }
 
-fn sintercard(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn sintercard<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     let count = int(&args[1]).ok().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).ok_or(NO_KEYS)?;
     if count > args.len() - 2 {
         return Err(TOO_FEW_ARGUMENTS);
@@ -308,11 +347,14 @@ fn sintercard(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let keys = look_at(ctx, args, 2, 2 + count)?;
     let sets = sets(ctx.db.reading().0, &keys);
+    if ctx.pace.is_long(cost(Operation::Inter, &sets)) {
+        return Ok(Progress::long_read());
+    }
     let mut found = 0usize;
-    intersect(&sets, |_| {
+    intersect(&sets, &mut ctx.pace, |_| {
         found += 1;
         found != limit
     });
     ctx.reply.int(found as i64);
-    Ok(())
+    Ok(Progress::Done)
 }

@@ -1,12 +1,14 @@
 //! Members one by one: SADD, SREM, SMOVE, SCARD, SISMEMBER, SMISMEMBER, SMEMBERS, SSCAN.
 
-use super::reply_member;
+use super::{reply_member, reply_set};
+use crate::blocking::Progress;
 use crate::collections::listpack::Item;
-use crate::db::{KeyEvent, KeySlot, Vacant};
+use crate::db::{KeyEvent, KeySlot, Readable, Vacant};
 use crate::exec::args::ELEMENTS_AHEAD;
-use crate::exec::ctx::DataCtx;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::cursor::{self, Filter, Knows};
 use crate::exec::error::CommandResult;
+use crate::exec::long_read::{Pace, When};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::TypeName;
@@ -106,7 +108,7 @@ pub(super) static SMEMBERS: CommandSpec = CommandSpec {
     keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS))],
     args: &[ArgSpec::key("key")],
     tips: &["nondeterministic_output_order"],
-    handler: Handler::Data(smembers),
+    handler: Handler::Read { now: smembers, past: smembers },
     ..CommandSpec::BASE
 };
 
@@ -252,17 +254,18 @@ fn smismember(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn smembers(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn smembers<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     let key = ctx.key(args, 1);
-    match ctx.db.lookup_read(key) {
-        Some(entry) => {
-            let set = entry.set()?;
-            ctx.reply.set(set.len());
-            set.iter().for_each(|member| reply_member(ctx.reply, member));
-        }
-        None => ctx.reply.set(0),
+    let Some(entry) = ctx.db.lookup_read(key) else {
+        ctx.reply.set(0);
+        return Ok(Progress::Done);
+    };
+    let set = entry.set()?;
+    if ctx.pace.is_long(set.len()) {
+        return Ok(Progress::long_read());
     }
-    Ok(())
+    reply_set(ctx.reply, set, &mut ctx.pace);
+    Ok(Progress::Done)
 }
 
 fn sscan(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {

@@ -26,8 +26,10 @@ mod members;
 mod random;
 
 use crate::collections::listpack::Item;
+use crate::exec::long_read::Pace;
 use crate::exec::spec::CommandSpec;
 use crate::resp::Reply;
+use crate::types::set::SetRef;
 
 pub(super) static COMMANDS: &[&CommandSpec] = &[
     &members::SADD,
@@ -48,6 +50,18 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &algebra::SDIFF,
     &algebra::SDIFFSTORE,
 ];
+
+/// All members of a set.
+#[inline]
+fn reply_set(reply: &mut Reply, set: SetRef<'_>, pace: &mut impl Pace) {
+    reply.set(set.len());
+    for member in set.iter() {
+        reply_member(reply, member);
+        if !pace.goes_on(reply) {
+            break;
+        }
+    }
+}
 
 #[inline]
 fn reply_member(reply: &mut Reply, member: Item<'_>) {

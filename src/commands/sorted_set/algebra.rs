@@ -1,11 +1,13 @@
 //! ZUNION, ZINTER, ZDIFF and their STORE forms; ZINTERCARD. Plain sets count as sorted sets whose scores are all 1.
 
 use super::{reply_begin, reply_element};
+use crate::blocking::Progress;
 use crate::collections::listpack::Item;
-use crate::db::{Key, KeyEvent};
+use crate::db::{Key, KeyEvent, Readable, Reading};
 use crate::exec::args::int;
-use crate::exec::ctx::DataCtx;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::long_read::{Here, Pace, When};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::contract::DataType;
@@ -36,7 +38,7 @@ pub(super) static ZUNION: CommandSpec = CommandSpec {
         .optional(),
         ArgSpec::word("withscores", "WITHSCORES").optional(),
     ],
-    handler: Handler::Data(zunion),
+    handler: Handler::Read { now: zunion, past: zunion },
     ..CommandSpec::BASE
 };
 
@@ -61,7 +63,7 @@ pub(super) static ZINTER: CommandSpec = CommandSpec {
         .optional(),
         ArgSpec::word("withscores", "WITHSCORES").optional(),
     ],
-    handler: Handler::Data(zinter),
+    handler: Handler::Read { now: zinter, past: zinter },
     ..CommandSpec::BASE
 };
 
@@ -79,7 +81,7 @@ pub(super) static ZDIFF: CommandSpec = CommandSpec {
         ArgSpec::key("key").multiple(),
         ArgSpec::word("withscores", "WITHSCORES").optional(),
     ],
-    handler: Handler::Data(zdiff),
+    handler: Handler::Read { now: zdiff, past: zdiff },
     ..CommandSpec::BASE
 };
 
@@ -170,7 +172,7 @@ pub(super) static ZINTERCARD: CommandSpec = CommandSpec {
         ArgSpec::key("key").multiple(),
         ArgSpec::integer("limit").token("LIMIT").optional(),
     ],
-    handler: Handler::Data(zintercard),
+    handler: Handler::Read { now: zintercard, past: zintercard },
     ..CommandSpec::BASE
 };
 
@@ -232,12 +234,23 @@ impl Source<'_> {
         }
     }
 
-    fn each(self, mut f: impl FnMut(&[u8], f64)) {
+    /// Shows all elements, as long as the pace allows it.
+    fn each(self, pace: &mut impl Pace, mut f: impl FnMut(&[u8], f64)) {
         let mut room = itoa::Buffer::new();
         match self {
             Source::Missing => {}
-            Source::Set(set) => set.iter().for_each(|member| f(member.text(&mut room), 1.0)),
-            Source::Zset(set) => set.for_each(|member, score| f(member.text(&mut room), score)),
+            Source::Set(set) => {
+                for member in set.iter() {
+                    f(member.text(&mut room), 1.0);
+                    if !pace.works_on() {
+                        break;
+                    }
+                }
+            }
+            Source::Zset(set) => set.walk_while(0..set.len(), false, |member, score| {
+                f(member.text(&mut room), score);
+                pace.works_on()
+            }),
         }
     }
 }
@@ -260,8 +273,8 @@ enum Form {
     Count,
 }
 
-fn parse<'a>(
-    ctx: &mut DataCtx<'_>,
+fn parse<'a, W: When>(
+    ctx: &mut Ctx<'_, W>,
     args: Args<'a>,
     operation: Operation,
     form: Form,
@@ -317,21 +330,40 @@ fn parse<'a>(
     Ok(wish)
 }
 
+/// The sets that take part, each with its weight.
+fn sources<'a>(reading: Reading<'a>, wish: &Wish<'_>) -> Vec<(Source<'a>, f64)> {
+    let source = |key: &Key<'_>| match reading.peek(*key).map(|entry| entry.value()) {
+        Some(ValueRef::Zset(set)) => Source::Zset(set),
+        Some(ValueRef::Set(set)) => Source::Set(set),
+        _ => Source::Missing,
+    };
+    wish.keys.iter().map(source).zip(wish.weights.iter().copied()).collect()
+}
+
+/// What computing the result costs, in elements of a sorted set that is sent as it is.
+fn cost(operation: Operation, sources: &[(Source<'_>, f64)]) -> usize {
+    /// To look for a member; to collect it, and bring it in order.
+    const FOUND: usize = 4;
+    const COLLECTED: usize = 10;
+    let mut lengths = sources.iter().map(|(source, _)| source.len());
+    match operation {
+        Operation::Inter => lengths.min().unwrap_or(0).saturating_mul(sources.len()).saturating_mul(FOUND),
+        Operation::Union => lengths.sum::<usize>().saturating_mul(COLLECTED),
+        Operation::Diff => {
+            let first = lengths.next().unwrap_or(0);
+            let gone = lengths.sum::<usize>().min(first.saturating_mul(sources.len()));
+            first.saturating_mul(COLLECTED).saturating_add(if first > 0 { gone.saturating_mul(FOUND) } else { 0 })
+        }
+    }
+}
+
 /// The elements of the result, in no order.
-fn compute(ctx: &DataCtx<'_>, operation: Operation, wish: &Wish<'_>) -> Vec<(f64, Vec<u8>)> {
-    let mut sources: Vec<(Source<'_>, f64)> = wish
-        .keys
-        .iter()
-        .zip(&wish.weights)
-        .map(|(key, weight)| {
-            let source = match ctx.db.peek(*key).map(|entry| entry.value()) {
-                Some(ValueRef::Zset(set)) => Source::Zset(set),
-                Some(ValueRef::Set(set)) => Source::Set(set),
-                _ => Source::Missing,
-            };
-            (source, *weight)
-        })
-        .collect();
+fn compute(
+    mut sources: Vec<(Source<'_>, f64)>,
+    operation: Operation,
+    wish: &Wish<'_>,
+    pace: &mut impl Pace,
+) -> Vec<(f64, Vec<u8>)> {
     if operation != Operation::Diff {
         sources.sort_by_key(|(source, _)| source.len());
     }
@@ -340,7 +372,7 @@ fn compute(ctx: &DataCtx<'_>, operation: Operation, wish: &Wish<'_>) -> Vec<(f64
         Operation::Union => {
             let mut all: HashMap<Vec<u8>, f64> = HashMap::new();
             for (source, weight) in sources {
-                source.each(|member, score| {
+                source.each(pace, |member, score| {
                     let score = number(score * weight);
                     match all.get_mut(member) {
                         Some(known) => *known = wish.aggregate.join(*known, score),
@@ -348,11 +380,15 @@ fn compute(ctx: &DataCtx<'_>, operation: Operation, wish: &Wish<'_>) -> Vec<(f64
                     }
                 });
             }
-            result.extend(all.into_iter().map(|(member, score)| (score, member)));
+            result.reserve_exact(all.len());
+            for (member, score) in all {
+                result.push((score, member));
+                pace.works_on();
+            }
         }
         Operation::Inter => {
             let Some(((first, weight), others)) = sources.split_first() else { return result };
-            first.each(|member, score| {
+            first.each(pace, |member, score| {
                 if wish.limit > 0 && result.len() >= wish.limit {
                     return;
                 }
@@ -372,12 +408,12 @@ fn compute(ctx: &DataCtx<'_>, operation: Operation, wish: &Wish<'_>) -> Vec<(f64
             let gather = gone < first.len();
             if gather {
                 others.iter().for_each(|(other, _)| {
-                    other.each(|member, _| {
+                    other.each(pace, |member, _| {
                         gathered.insert(member.to_vec());
                     });
                 });
             }
-            first.each(|member, score| {
+            first.each(pace, |member, score| {
                 let known = match gather {
                     true => gathered.contains(member),
                     false => others.iter().any(|(other, _)| other.score(member).is_some()),
@@ -391,15 +427,26 @@ fn compute(ctx: &DataCtx<'_>, operation: Operation, wish: &Wish<'_>) -> Vec<(f64
     result
 }
 
-fn reply(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
+fn reply<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, operation: Operation) -> ReadResult {
     let wish = parse(ctx, args, operation, Form::Reply)?;
-    let mut result = compute(ctx, operation, &wish);
-    result.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.1.cmp(&b.1)));
-    reply_begin(ctx.reply, result.len(), wish.scores);
-    for (score, member) in &result {
-        reply_element(ctx.reply, Item::Bytes(member), wish.scores.then_some(*score));
+    let sources = sources(ctx.db.reading().0, &wish);
+    if ctx.pace.is_long(cost(operation, &sources)) {
+        return Ok(Progress::long_read());
     }
-    Ok(())
+    let mut result = compute(sources, operation, &wish, &mut ctx.pace);
+    result.sort_by(|a, b| {
+        ctx.pace.works_on();
+        a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.1.cmp(&b.1))
+    });
+    reply_begin(ctx.reply, result.len(), wish.scores);
+    // Each is freed when it is sent: a million at once would take a while.
+    for (score, member) in result {
+        reply_element(ctx.reply, Item::Bytes(&member), wish.scores.then_some(score));
+        if !ctx.pace.goes_on(ctx.reply) {
+            break;
+        }
+    }
+    Ok(Progress::Done)
 }
 
 fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
@@ -409,7 +456,8 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> Command
         Operation::Inter => "zinterstore",
         Operation::Diff => "zdiffstore",
     });
-    let mut result = compute(ctx, operation, &wish);
+    let (sources, mut pace) = (sources(ctx.db.reading().0, &wish), Here::ANYTHING);
+    let mut result = compute(sources, operation, &wish, &mut pace);
     let to = ctx.key(args, 1);
     let count = result.len();
     if count == 0 {
@@ -422,15 +470,15 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, operation: Operation) -> Command
     Ok(())
 }
 
-fn zunion(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn zunion<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     reply(ctx, args, Operation::Union)
 }
 
-fn zinter(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn zinter<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     reply(ctx, args, Operation::Inter)
 }
 
-fn zdiff(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn zdiff<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     reply(ctx, args, Operation::Diff)
 }
 
@@ -446,9 +494,13 @@ fn zdiffstore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Diff)
 }
 
-fn zintercard(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn zintercard<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     let wish = parse(ctx, args, Operation::Inter, Form::Count)?;
-    let count = compute(ctx, Operation::Inter, &wish).len();
+    let sources = sources(ctx.db.reading().0, &wish);
+    if ctx.pace.is_long(cost(Operation::Inter, &sources)) {
+        return Ok(Progress::long_read());
+    }
+    let count = compute(sources, Operation::Inter, &wish, &mut ctx.pace).len();
     ctx.reply.int(count as i64);
-    Ok(())
+    Ok(Progress::Done)
 }

@@ -1,10 +1,12 @@
 //! ZRANGE, in all its forms: by rank, by score, by member; forwards and backwards; replied or stored.
 
 use super::{BAD_MEMBERS, BAD_SCORES, reply_begin, reply_element};
-use crate::db::KeyEvent;
+use crate::blocking::Progress;
+use crate::db::{KeyEvent, Readable};
 use crate::exec::args::int;
-use crate::exec::ctx::DataCtx;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::long_read::{Pace, When};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 use crate::types::contract::DataType;
@@ -36,7 +38,7 @@ pub(super) static ZRANGE: CommandSpec = CommandSpec {
             .since("6.2.0"),
         ArgSpec::word("withscores", "WITHSCORES").optional(),
     ],
-    handler: Handler::Data(zrange),
+    handler: Handler::Read { now: zrange, past: zrange },
     ..CommandSpec::BASE
 };
 
@@ -79,7 +81,7 @@ pub(super) static ZRANGEBYSCORE: CommandSpec = CommandSpec {
         ArgSpec::block("limit", &[ArgSpec::integer("offset"), ArgSpec::integer("count")]).token("LIMIT").optional(),
     ],
     deprecated: Some(("6.2.0", "ZRANGE with the BYSCORE argument")),
-    handler: Handler::Data(zrangebyscore),
+    handler: Handler::Read { now: zrangebyscore, past: zrangebyscore },
     ..CommandSpec::BASE
 };
 
@@ -100,7 +102,7 @@ pub(super) static ZREVRANGEBYSCORE: CommandSpec = CommandSpec {
         ArgSpec::block("limit", &[ArgSpec::integer("offset"), ArgSpec::integer("count")]).token("LIMIT").optional(),
     ],
     deprecated: Some(("6.2.0", "ZRANGE with the REV and BYSCORE arguments")),
-    handler: Handler::Data(zrevrangebyscore),
+    handler: Handler::Read { now: zrevrangebyscore, past: zrevrangebyscore },
     ..CommandSpec::BASE
 };
 
@@ -120,7 +122,7 @@ pub(super) static ZRANGEBYLEX: CommandSpec = CommandSpec {
         ArgSpec::block("limit", &[ArgSpec::integer("offset"), ArgSpec::integer("count")]).token("LIMIT").optional(),
     ],
     deprecated: Some(("6.2.0", "ZRANGE with the BYLEX argument")),
-    handler: Handler::Data(zrangebylex),
+    handler: Handler::Read { now: zrangebylex, past: zrangebylex },
     ..CommandSpec::BASE
 };
 
@@ -140,7 +142,7 @@ pub(super) static ZREVRANGEBYLEX: CommandSpec = CommandSpec {
         ArgSpec::block("limit", &[ArgSpec::integer("offset"), ArgSpec::integer("count")]).token("LIMIT").optional(),
     ],
     deprecated: Some(("6.2.0", "ZRANGE with the REV and BYLEX arguments")),
-    handler: Handler::Data(zrevrangebylex),
+    handler: Handler::Read { now: zrevrangebylex, past: zrevrangebylex },
     ..CommandSpec::BASE
 };
 
@@ -160,7 +162,7 @@ pub(super) static ZREVRANGE: CommandSpec = CommandSpec {
         ArgSpec::word("withscores", "WITHSCORES").optional(),
     ],
     deprecated: Some(("6.2.0", "ZRANGE with the REV argument")),
-    handler: Handler::Data(zrevrange),
+    handler: Handler::Read { now: zrevrange, past: zrevrange },
     ..CommandSpec::BASE
 };
 
@@ -177,36 +179,30 @@ enum By {
 struct Form {
     by: Option<By>,
     reverse: Option<bool>,
-    /// Index of the destination's argument; the source is the next one.
-    store: bool,
 }
 
-fn zrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, Form { by: None, reverse: None, store: false })
+fn zrange<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
+    show(ctx, args, Form { by: None, reverse: None })
 }
 
-fn zrangestore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, Form { by: None, reverse: None, store: true })
+fn zrevrange<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
+    show(ctx, args, Form { by: Some(By::Rank), reverse: Some(true) })
 }
 
-fn zrevrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, Form { by: Some(By::Rank), reverse: Some(true), store: false })
+fn zrangebyscore<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
+    show(ctx, args, Form { by: Some(By::Score), reverse: Some(false) })
 }
 
-fn zrangebyscore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, Form { by: Some(By::Score), reverse: Some(false), store: false })
+fn zrevrangebyscore<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
+    show(ctx, args, Form { by: Some(By::Score), reverse: Some(true) })
 }
 
-fn zrevrangebyscore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, Form { by: Some(By::Score), reverse: Some(true), store: false })
+fn zrangebylex<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
+    show(ctx, args, Form { by: Some(By::Member), reverse: Some(false) })
 }
 
-fn zrangebylex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, Form { by: Some(By::Member), reverse: Some(false), store: false })
-}
-
-fn zrevrangebylex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, Form { by: Some(By::Member), reverse: Some(true), store: false })
+fn zrevrangebylex<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
+    show(ctx, args, Form { by: Some(By::Member), reverse: Some(true) })
 }
 
 /// The part that is meant.
@@ -216,14 +212,22 @@ enum Part<'a> {
     Members(LexRange<'a>),
 }
 
-fn run(ctx: &mut DataCtx<'_>, args: Args<'_>, form: Form) -> CommandResult {
-    let source = if form.store { 2 } else { 1 };
+/// What a request asks for of its source, whose key is argument `source`.
+struct Wish<'a> {
+    part: Part<'a>,
+    reverse: bool,
+    limit: Option<(i64, i64)>,
+    scores: bool,
+}
+
+fn parse(args: Args<'_>, source: usize, form: Form) -> Result<Wish<'_>, CommandError> {
+    let stores = source > 1;
     let (mut by, mut reverse) = (form.by, form.reverse);
     let (mut scores, mut limit) = (false, None);
     let mut at = source + 3;
     while let Some(word) = args.get(at) {
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-        if is("withscores") && !form.store {
+        if is("withscores") && !stores {
             scores = true;
         } else if is("limit") && at + 2 < args.len() {
             limit = Some((int(&args[at + 1])?, int(&args[at + 2])?));
@@ -258,27 +262,42 @@ fn run(ctx: &mut DataCtx<'_>, args: Args<'_>, form: Form) -> CommandResult {
         By::Score => Part::Scores(ScoreRange::parse(min, max).ok_or(BAD_SCORES)?),
         By::Member => Part::Members(LexRange::parse(min, max).ok_or(BAD_MEMBERS)?),
     };
-    let key = ctx.key(args, source);
-    let set = ctx.db.lookup_read(key).map(|entry| entry.zset()).transpose()?;
-    if form.store {
-        let mut pairs: Vec<(f64, Vec<u8>)> = Vec::new();
-        if let Some(set) = set {
-            set.walk(chosen(set, &part, reverse, limit), reverse, |member, score| {
-                let mut name = Vec::new();
-                member.push_to(&mut name);
-                pairs.push((score, name));
-            });
-        }
-        return store(ctx, args, pairs);
-    }
-    let Some(set) = set else {
+    Ok(Wish { part, reverse, limit, scores })
+}
+
+fn show<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, form: Form) -> ReadResult {
+    let Wish { part, reverse, limit, scores } = parse(args, 1, form)?;
+    let key = ctx.key(args, 1);
+    let Some(entry) = ctx.db.lookup_read(key) else {
         ctx.reply.array(0);
-        return Ok(());
+        return Ok(Progress::Done);
     };
+    let (set, reply) = (entry.zset()?, &mut *ctx.reply);
     let ranks = chosen(set, &part, reverse, limit);
-    reply_begin(ctx.reply, ranks.len(), scores);
-    set.walk(ranks, reverse, |member, score| reply_element(ctx.reply, member, scores.then_some(score)));
-    Ok(())
+    if ctx.pace.is_long(ranks.len()) {
+        return Ok(Progress::long_read());
+    }
+    reply_begin(reply, ranks.len(), scores);
+    set.walk_while(ranks, reverse, |member, score| {
+        reply_element(reply, member, scores.then_some(score));
+        ctx.pace.goes_on(reply)
+    });
+    Ok(Progress::Done)
+}
+
+fn zrangestore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+    let Wish { part, reverse, limit, .. } = parse(args, 2, Form { by: None, reverse: None })?;
+    let key = ctx.key(args, 2);
+    let mut pairs: Vec<(f64, Vec<u8>)> = Vec::new();
+    if let Some(entry) = ctx.db.lookup_read(key) {
+        let set = entry.zset()?;
+        set.walk(chosen(set, &part, reverse, limit), reverse, |member, score| {
+            let mut name = Vec::new();
+            member.push_to(&mut name);
+            pairs.push((score, name));
+        });
+    }
+    store(ctx, args, pairs)
 }
 
 /// The ranks that are meant, within the limit.

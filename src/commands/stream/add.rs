@@ -1,7 +1,7 @@
 //! XADD and XTRIM: what comes at the end of a stream, and what goes at its front.
 
 use super::{ids, replies, stream_mut};
-use crate::db::{KeyEvent, KeySlot, Occupied};
+use crate::db::{DbMut, KeyEvent, KeySlot, Occupied};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -10,9 +10,9 @@ use crate::resp::Args;
 use crate::types::contract::TypeName;
 use crate::types::place::Place;
 use crate::types::stream::chunk::{self, ChunkLimits};
-use crate::types::stream::entries::{Threshold, Trim};
-use crate::types::stream::id::{Seq, Written};
-use crate::types::stream::{AddError, NewStream};
+use crate::types::stream::entries::{References, Threshold, Trim};
+use crate::types::stream::id::{Seq, StreamId, Written};
+use crate::types::stream::{AddError, NewStream, StreamObject, Trimmed};
 use crate::types::value::NewValue;
 
 pub(super) static XADD: CommandSpec = CommandSpec {
@@ -112,11 +112,16 @@ struct Options {
     id: Option<Written>,
     /// Where the id is; behind the last argument for XTRIM.
     id_at: usize,
+    /// Where the operator of the threshold is.
+    operator_at: usize,
+    /// Where LIMIT is.
+    limit_at: Option<usize>,
 }
 
 impl Options {
     fn parse(args: Args<'_>, is_add: bool, chunk_entries: u64) -> Result<Options, CommandError> {
-        let mut options = Options { trim: None, make: true, id: None, id_at: args.len() };
+        let mut options =
+            Options { trim: None, make: true, id: None, id_at: args.len(), operator_at: 0, limit_at: None };
         let mut threshold = None;
         let (mut approximate, mut limit, mut references) = (false, None, None);
         let mut at = 2;
@@ -133,6 +138,7 @@ impl Options {
                 }
                 let operator = if more > 1 { &args[at + 1] } else { b"" };
                 approximate = operator == b"~";
+                options.operator_at = at + 1;
                 at += if operator == b"~" || operator == b"=" { 2 } else { 1 };
                 threshold = Some(if is_maxlen {
                     Threshold::Length(u64::try_from(int(&args[at])?).map_err(|_| NEGATIVE_MAXLEN)?)
@@ -140,6 +146,7 @@ impl Options {
                     Threshold::Id(ids::id(&args[at])?)
                 });
             } else if word.eq_ignore_ascii_case(b"LIMIT") && more > 0 {
+                options.limit_at = Some(at);
                 at += 1;
                 limit = Some(u64::try_from(int(&args[at])?).map_err(|_| NEGATIVE_LIMIT)?);
             } else if is_add && word.eq_ignore_ascii_case(b"NOMKSTREAM") {
@@ -177,11 +184,54 @@ impl Options {
         options.trim = Some(Trim { to, approximate, limit, references: references.unwrap_or_default() });
         Ok(options)
     }
+
+    /// Whether the command means something else elsewhere: the id is chosen by the clock, or it depends on the chunks
+    /// how much is trimmed.
+    fn is_vague(&self) -> bool {
+        let is_exact_id = self.id.is_some_and(|id| id.seq != Seq::Any);
+        !is_exact_id || self.trim.is_some_and(|trim| trim.approximate)
+    }
+
+    /// Has the command propagated with what became of it in place of what it left open.
+    fn propagate(&self, db: &mut DbMut<'_>, args: Args<'_>, id: Option<StreamId>, reached: Threshold) {
+        let id = id.map(|id| id.to_string());
+        let reached = match reached {
+            Threshold::Length(len) => (&b"MAXLEN"[..], len.to_string()),
+            Threshold::Id(id) => (&b"MINID"[..], id.to_string()),
+        };
+        let mut command: Vec<&[u8]> = args.iter().collect();
+        if let Some(id) = &id {
+            command[self.id_at] = id.as_bytes();
+        }
+        if self.trim.is_some_and(|trim| trim.approximate) {
+            command[self.operator_at - 1] = reached.0;
+            command[self.operator_at] = b"=";
+            command[self.operator_at + 1] = reached.1.as_bytes();
+            if let Some(at) = self.limit_at {
+                command.drain(at..at + 2);
+            }
+        }
+        db.propagate(&command);
+    }
+}
+
+/// The exact threshold at which a trim ended: elsewhere it removes the same entries.
+fn reached(stream: &StreamObject, trim: Option<Trim>) -> Threshold {
+    let entries = stream.entries();
+    match trim {
+        // Entries in front may stay, because somebody needs them: then it is the number of those left that says it.
+        Some(Trim { to: Threshold::Id(keep), references, .. }) if references != References::Acked => {
+            let first = entries.first().map_or(StreamId::MAX, |entry| entry.id);
+            // What is still pending between the two stays so.
+            Threshold::Id(if references == References::Delete { first.min(keep) } else { first })
+        }
+        _ => Threshold::Length(entries.len()),
+    }
 }
 
 fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let options = if &args[2] == b"*" {
-        Options { trim: None, make: true, id: None, id_at: 2 }
+        Options { trim: None, make: true, id: None, id_at: 2, operator_at: 0, limit_at: None }
     } else {
         Options::parse(args, true, chunk_entries(ctx))?
     };
@@ -223,11 +273,16 @@ fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     stream.add(heap, limits, id, texts.iter());
     let mut trimmed = 0;
     if let Some(trim) = options.trim {
-        trimmed = stream.trim(heap, trim);
+        trimmed = stream.trim(heap, trim).gone;
     }
+    let reached = reached(stream, options.trim);
     place.changed(1, KeyEvent::stream("xadd"));
     if trimmed > 0 {
         place.notify(XTRIM_EVENT);
+    }
+    if options.is_vague() && ctx.db.propagates() {
+        let is_given = options.id.is_some_and(|id| id.seq != Seq::Any);
+        options.propagate(&mut ctx.db, args, (!is_given).then_some(id), reached);
     }
     replies::id(ctx.reply, id);
     Ok(())
@@ -251,17 +306,24 @@ fn xtrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let mut gone = 0;
     if let (KeySlot::Occupied(mut place), Some(trim)) = (ctx.db.entry(key), options.trim) {
         place.get().expect(TypeName::Stream)?;
-        gone = trim_at(&mut place, trim);
+        let trimmed = trim_at(&mut place, trim);
+        gone = trimmed.gone;
+        if (gone > 0 || trimmed.forgot) && trim.approximate {
+            let reached = reached(stream_mut(&mut place).0, Some(trim));
+            options.propagate(&mut ctx.db, args, None, reached);
+        }
     }
     ctx.reply.int(gone as i64);
     Ok(())
 }
 
-fn trim_at(place: &mut Occupied<'_>, trim: Trim) -> u64 {
+fn trim_at(place: &mut Occupied<'_>, trim: Trim) -> Trimmed {
     let (stream, heap) = stream_mut(place);
-    let gone = stream.trim(heap, trim);
-    if gone > 0 {
-        place.changed(gone as usize, XTRIM_EVENT);
+    let trimmed = stream.trim(heap, trim);
+    if trimmed.gone > 0 {
+        place.changed(trimmed.gone as usize, XTRIM_EVENT);
+    } else if trimmed.forgot {
+        place.changed_quietly(1);
     }
-    gone
+    trimmed
 }

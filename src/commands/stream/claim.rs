@@ -1,6 +1,7 @@
 //! XCLAIM and XAUTOCLAIM: pending entries that another consumer takes over.
 
-use super::{count_lookup, ids, no_key_or_group, replies, stream_mut};
+use super::propagation::{Claimed, GroupName, owners};
+use super::{CREATE_CONSUMER_EVENT, count_lookup, ids, no_key_or_group, replies, stream_mut};
 use crate::cow::Heap;
 use crate::db::{KeySlot, Occupied};
 use crate::exec::ctx::DataCtx;
@@ -152,6 +153,7 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let idle_ms = num::parse_i64(&args[4]).ok_or(BAD_CLAIM_IDLE)?.max(0);
     let wanted: Vec<StreamId> = args.skip(5).iter().map_while(|text| StreamId::parse(text, 0)).collect();
     let claim = Claim::parse(args, 5 + wanted.len(), now_ms)?;
+    let mut claims = place.propagates().then(Vec::new);
     // A time that cannot be is no reason to refuse: clocks differ.
     let delivered_ms = claim.delivered_ms.filter(|ms| (0..=now_ms).contains(ms)).unwrap_or(now_ms);
     let (stream, heap) = stream_mut(&mut place);
@@ -169,7 +171,11 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         let pending = groups.pending(&group, id);
         let Some(entry) = finder.find(id) else {
             // What is pending of an entry that is gone goes too.
-            gone += usize::from(groups.acknowledge(heap, &group, id));
+            if let Some(pending) = pending {
+                groups.acknowledge(heap, &group, id);
+                gone += 1;
+                claims.iter_mut().for_each(|claims| claims.push(was_pending(&pending)));
+            }
             continue;
         };
         let deliveries = match pending {
@@ -180,6 +186,9 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         };
         let deliveries = claim.deliveries.unwrap_or(deliveries.wrapping_add(u64::from(!claim.just_id)));
         groups.deliver(heap, &consumer, id, delivered_ms, deliveries);
+        if let Some(claims) = &mut claims {
+            claims.push(Claimed { id, delivered_ms, deliveries, owner: None });
+        }
         if claim.just_id {
             replies::id(ctx.reply, id);
         } else {
@@ -194,10 +203,31 @@ fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     // The last id goes with whatever else changed.
     let changes = usize::from(is_new) + (n + gone).max(usize::from(moves));
+    settle_claim(&mut place, changes, is_new);
+    if let Some(claims) = claims {
+        let owners = owners(stream_mut(&mut place).0.groups().expect("it has a group"), &group, &claims);
+        let name = GroupName { key, group: &args[2] };
+        name.propagate_claims(&mut ctx.db, (&args[3], is_new), &claims, &owners, group.last_id);
+        if moves && claims.is_empty() {
+            name.propagate_position(&mut ctx.db, &group);
+        }
+    }
+    Ok(())
+}
+
+/// A pending entry that goes, because what was pending is no more.
+fn was_pending(pending: &groups::Pending) -> Claimed {
+    let groups::Pending { id, delivered_ms, deliveries, .. } = *pending;
+    Claimed { id, delivered_ms, deliveries, owner: Some(pending.consumer()) }
+}
+
+fn settle_claim(place: &mut Occupied<'_>, changes: usize, is_new: bool) {
     if changes > 0 {
         place.changed_quietly(changes);
     }
-    Ok(())
+    if is_new {
+        place.notify(CREATE_CONSUMER_EVENT);
+    }
 }
 
 fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -221,6 +251,7 @@ fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let now_ms = ctx.db.now_ms();
     count_lookup(ctx, key);
     let (mut place, group) = with_group(ctx.db.entry(key), args)?;
+    let mut claims = place.propagates().then(Vec::new);
     let (stream, heap) = stream_mut(&mut place);
     let (mut consumer, is_new) = seen_consumer(stream, heap, &group, &args[3], now_ms);
     let (mut claimed, mut gone) = (vec![], vec![]);
@@ -237,12 +268,16 @@ fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         tries -= 1;
         if finder.find(id).is_none() {
             gone.push(id);
+            claims.iter_mut().for_each(|claims| claims.push(was_pending(pending)));
             count -= 1;
             groups::Claim::Forget
         } else if idle_ms == 0 || pending.idle_ms(now_ms) >= idle_ms {
             claimed.push(id);
             count -= 1;
             let deliveries = pending.deliveries.wrapping_add(u64::from(!just_id));
+            if let Some(claims) = &mut claims {
+                claims.push(Claimed { id, delivered_ms: now_ms, deliveries, owner: None });
+            }
             groups::Claim::Take { delivered_ms: now_ms, deliveries }
         } else {
             groups::Claim::Leave
@@ -266,9 +301,11 @@ fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         consumer.active_ms = now_ms;
         stream.groups_mut(heap).update_consumer(heap, &group, &args[3], &consumer);
     }
-    let changes = usize::from(is_new) + claimed.len() + gone.len();
-    if changes > 0 {
-        place.changed_quietly(changes);
+    settle_claim(&mut place, usize::from(is_new) + claimed.len() + gone.len(), is_new);
+    if let Some(claims) = claims {
+        let owners = owners(stream_mut(&mut place).0.groups().expect("it has a group"), &group, &claims);
+        let name = GroupName { key, group: &args[2] };
+        name.propagate_claims(&mut ctx.db, (&args[3], is_new), &claims, &owners, group.last_id);
     }
     Ok(())
 }

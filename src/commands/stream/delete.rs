@@ -127,7 +127,7 @@ fn delete(ctx: &mut DataCtx<'_>, args: Args<'_>, group: Option<&[u8]>, options_a
     }
     let ids = options.ids()?;
     let (stream, heap) = stream_mut(&mut place);
-    let mut changes = 0;
+    let (mut changes, mut gone) = (0, 0);
     reply.array(ids.len());
     for id in ids {
         if let Some(group) = found.flatten() {
@@ -138,12 +138,13 @@ fn delete(ctx: &mut DataCtx<'_>, args: Args<'_>, group: Option<&[u8]>, options_a
             changes += 1;
         }
         let deletion = stream.delete_with(heap, id, options.references);
-        changes += usize::from(deletion == Deletion::Done);
+        gone += usize::from(deletion == Deletion::Done);
+        changes += usize::from(matches!(deletion, Deletion::Done | Deletion::Forgotten));
         reply.int(match deletion {
             Deletion::Done => DONE,
             Deletion::Needed => NEEDED,
             // An entry that was pending is gone by now, whether or not it was there.
-            Deletion::Absent => {
+            Deletion::Absent | Deletion::Forgotten => {
                 if group.is_some() {
                     DONE
                 } else {
@@ -154,7 +155,10 @@ fn delete(ctx: &mut DataCtx<'_>, args: Args<'_>, group: Option<&[u8]>, options_a
     }
     if changes > 0 {
         stream.find_first();
-        place.changed(changes, KeyEvent::stream("xdel"));
+        place.changed_quietly(changes);
+    }
+    if gone > 0 {
+        place.notify(KeyEvent::stream("xdel"));
     }
     Ok(())
 }

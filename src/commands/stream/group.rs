@@ -1,6 +1,6 @@
 //! XGROUP: consumer groups come, change and go.
 
-use super::{bad_subcommand, ids, no_group, stream_mut};
+use super::{CREATE_CONSUMER_EVENT, bad_subcommand, ids, no_group, stream_mut};
 use crate::db::{KeyEvent, KeySlot, Occupied};
 use crate::exec::args::int;
 use crate::exec::ctx::DataCtx;
@@ -247,7 +247,7 @@ fn xgroup_createconsumer(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult
     let (stream, heap) = stream_mut(&mut place);
     let is_new = stream.groups_mut(heap).create_consumer(heap, &group, &args[4], now_ms);
     if is_new {
-        place.changed(1, KeyEvent::stream("xgroup-createconsumer"));
+        place.changed(1, CREATE_CONSUMER_EVENT);
     }
     ctx.reply.int(i64::from(is_new));
     Ok(())

@@ -25,6 +25,7 @@
 //! | `claim.rs` | XCLAIM, XAUTOCLAIM |
 //! | `group.rs` | XGROUP |
 //! | `info.rs` | XINFO |
+//! | `propagation.rs` | what reads and claims become elsewhere |
 //! | `ids.rs` | ids among arguments |
 //! | `replies.rs` | ids and entries in replies |
 //!
@@ -39,13 +40,14 @@ mod group;
 mod ids;
 mod info;
 mod pending;
+mod propagation;
 mod range;
 mod read;
 mod remove;
 mod replies;
 
 use crate::cow::Heap;
-use crate::db::{Key, Occupied};
+use crate::db::{Key, KeyEvent, Occupied};
 use crate::exec::ctx::DataCtx;
 use crate::exec::error::{CommandError, until_nul};
 use crate::exec::spec::CommandSpec;
@@ -72,6 +74,8 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &group::XGROUP,
     &info::XINFO,
 ];
+
+const CREATE_CONSUMER_EVENT: KeyEvent = KeyEvent::stream("xgroup-createconsumer");
 
 /// The stream in a place that is known to hold one, to be changed.
 #[inline]

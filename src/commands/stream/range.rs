@@ -1,9 +1,12 @@
 //! XLEN, XRANGE and XREVRANGE.
 
 use super::{ids, replies};
+use crate::blocking::Progress;
+use crate::db::Readable;
 use crate::exec::args::int;
-use crate::exec::ctx::DataCtx;
+use crate::exec::ctx::{Ctx, DataCtx, ReadResult};
 use crate::exec::error::{self, CommandResult};
+use crate::exec::long_read::{Pace, When};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 
@@ -35,7 +38,7 @@ pub(super) static XRANGE: CommandSpec = CommandSpec {
         ArgSpec::string("end"),
         ArgSpec::integer("count").token("COUNT").optional(),
     ],
-    handler: Handler::Data(xrange),
+    handler: Handler::Read { now: xrange, past: xrange },
     ..CommandSpec::BASE
 };
 
@@ -54,9 +57,12 @@ pub(super) static XREVRANGE: CommandSpec = CommandSpec {
         ArgSpec::string("start"),
         ArgSpec::integer("count").token("COUNT").optional(),
     ],
-    handler: Handler::Data(xrevrange),
+    handler: Handler::Read { now: xrevrange, past: xrevrange },
     ..CommandSpec::BASE
 };
+
+/// What sending an entry costs, in elements of a set: an id, and at least one field with its value.
+const ENTRY_COST: usize = 4;
 
 fn xlen(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
@@ -68,15 +74,15 @@ fn xlen(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn xrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn xrange<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     range(ctx, args, false)
 }
 
-fn xrevrange(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
+fn xrevrange<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>) -> ReadResult {
     range(ctx, args, true)
 }
 
-fn range(ctx: &mut DataCtx<'_>, args: Args<'_>, back: bool) -> CommandResult {
+fn range<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, back: bool) -> ReadResult {
     let (first, last) = if back { (&args[3], &args[2]) } else { (&args[2], &args[3]) };
     let (start, end) = (ids::start(first)?, ids::end(last)?);
     let mut count = None;
@@ -91,16 +97,28 @@ fn range(ctx: &mut DataCtx<'_>, args: Args<'_>, back: bool) -> CommandResult {
     let key = ctx.key(args, 1);
     let Some(found) = ctx.db.lookup_read(key) else {
         ctx.reply.array(0);
-        return Ok(());
+        return Ok(Progress::Done);
     };
     let stream = found.stream()?.get();
-    let entries = stream.entries();
-    match count {
-        Some(0) => ctx.reply.null_array(),
-        _ => {
-            let range = if back { entries.range_back(start, end) } else { entries.range(start, end) };
-            replies::entries(ctx.reply, range, count.unwrap_or(usize::MAX), |_| {});
+    let (entries, count) = (stream.entries(), count.unwrap_or(usize::MAX));
+    if count == 0 {
+        ctx.reply.null_array();
+        return Ok(Progress::Done);
+    }
+    let elements = entries.at_most(start, end).min(count);
+    if ctx.pace.is_long(elements.saturating_mul(ENTRY_COST)) {
+        return Ok(Progress::long_read());
+    }
+    let range = if back { entries.range_back(start, end) } else { entries.range(start, end) };
+    let head = ctx.reply.array_deferred();
+    let (reply, mut shown) = (&mut *ctx.reply, 0);
+    for entry in range.take(count) {
+        replies::entry(reply, &entry);
+        shown += 1;
+        if !ctx.pace.goes_on(reply) {
+            break;
         }
     }
-    Ok(())
+    reply.set_array_len(head, shown);
+    Ok(Progress::Done)
 }

@@ -4,7 +4,8 @@
 //! names an id to see what its consumer was given before and has not acknowledged.
 
 use super::claim::seen_consumer;
-use super::{count_lookup, ids, refusal, replies, stream_mut};
+use super::propagation::{Claimed, GroupName};
+use super::{CREATE_CONSUMER_EVENT, count_lookup, ids, refusal, replies, stream_mut};
 use crate::blocking::{Progress, Wait, WaitFor};
 use crate::db::KeySlot;
 use crate::exec::args::{int, timeout_millis};
@@ -309,6 +310,7 @@ fn read_one(
     let Some(mut group) = stream.groups().and_then(|groups| groups.group(reader.group)) else { return Ok(()) };
     let (mut consumer, is_new) = seen_consumer(stream, heap, &group, reader.consumer, now_ms);
     let mut changes = usize::from(is_new);
+    let mut given = vec![];
     match asked {
         // That something was delivered once more is no change that has to be saved.
         Asked::History(from) => {
@@ -336,7 +338,6 @@ fn read_one(
             if let (Some(start), true) = (group.last_id.next(), last_id.is_some_and(|last| last > group.last_id)) {
                 changes += 1;
                 streams.add(reply, key.bytes);
-                let mut given = vec![];
                 replies::entries(reply, stream.entries().range(start, StreamId::MAX), limit, |id| given.push(id));
                 for id in &given {
                     stream.advance(&mut group, *id);
@@ -355,6 +356,25 @@ fn read_one(
     }
     if changes > 0 {
         place.changed_quietly(changes);
+    }
+    if is_new {
+        place.notify(CREATE_CONSUMER_EVENT);
+    }
+    if changes == 0 || !ctx.db.propagates() {
+        return Ok(());
+    }
+    let name = GroupName { key, group: reader.group };
+    if is_new && (given.is_empty() || reader.no_ack) {
+        name.propagate_consumer(&mut ctx.db, reader.consumer);
+    }
+    if !reader.no_ack {
+        for id in &given {
+            let claimed = Claimed { id: *id, delivered_ms: now_ms, deliveries: 1, owner: None };
+            name.propagate_claim(&mut ctx.db, reader.consumer, &claimed, *id);
+        }
+    }
+    if !given.is_empty() {
+        name.propagate_position(&mut ctx.db, &group);
     }
     Ok(())
 }

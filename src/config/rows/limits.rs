@@ -29,6 +29,11 @@ group! {
         /// no limit.
         reply_max_bytes: u64 = 512 << 20 => Spec::memory("reply-max-bytes", 0).protects();
 
+        /// A command that only reads, and more elements than this, is answered from a snapshot by another thread. So nobody
+        /// else waits for it; its client's later commands do. Elements are counted by what they cost: one that is sorted,
+        /// or looked for in other keys, counts as several. 0 never does that.
+        snapshot_reads_above: u64 = 10_000 => Spec::unsigned("snapshot-reads-above", 0, U63);
+
         /// What all clients together may take: an amount, or a percentage of maxmemory. The greediest are closed.
         /// 0 sets no limit.
         maxmemory_clients: MemoryOrPercent = MemoryOrPercent::Bytes(0)

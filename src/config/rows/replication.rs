@@ -71,10 +71,10 @@ group! {
             => Spec::int("min-replicas-max-lag", 0, I32).alias(&["min-slaves-max-lag"]).protects();
 
         /// How much of the stream is kept for replicas that come back.
-        repl_backlog_size: u64 = 1 << 20 => Spec::signed_memory("repl-backlog-size", 1).waits(Needs::Replication);
+        repl_backlog_size: u64 = 1 << 20 => Spec::signed_memory("repl-backlog-size", 1);
 
         /// For how many seconds without replicas it is kept. 0 keeps it.
-        repl_backlog_ttl: i64 = 3600 => Spec::int("repl-backlog-ttl", 0, I64).waits(Needs::Replication);
+        repl_backlog_ttl: i64 = 3600 => Spec::int("repl-backlog-ttl", 0, I64);
 
         /// Let small packets wait for each other on links to replicas.
         repl_disable_tcp_nodelay: bool = false => Spec::bool("repl-disable-tcp-nodelay").waits(Needs::Replication);
@@ -100,8 +100,7 @@ group! {
 
         /// Seconds between the primary's pings.
         repl_ping_replica_period: u32 = 10
-            => Spec::int("repl-ping-replica-period", 1, I32).alias(&["repl-ping-slave-period"])
-                .waits(Needs::Replication);
+            => Spec::int("repl-ping-replica-period", 1, I32).alias(&["repl-ping-slave-period"]);
 
         /// Seconds of silence after which a link is given up.
         repl_timeout: u32 = 60 => Spec::int("repl-timeout", 1, I32).waits(Needs::Replication);

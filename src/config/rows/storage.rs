@@ -3,7 +3,7 @@
 use super::{I32, I64, U63, group};
 use crate::config::choice::MaxmemoryPolicy;
 use crate::config::row::{Apply, Spec};
-use crate::config::special::KeyspaceEvents;
+use crate::config::special::{EventStream, KeyspaceEvents};
 
 group! {
     /// Databases, memory and eviction, the encodings of small values.
@@ -47,6 +47,11 @@ group! {
         /// Which keyspace events are published: a set of letters.
         notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default()
             => Spec::special("notify-keyspace-events", "letters of `Ag$lshzxeKEtmdnoc`");
+
+        /// A key of database 0 that is a stream of these events, and how long it may become: a consumer that was away
+        /// loses nothing. The letters `K` and `E` are not needed for it.
+        notify_keyspace_stream: EventStream = EventStream::default()
+            => Spec::special("notify-keyspace-stream", "`KEY`, or `KEY MAXLEN COUNT`").multi();
 
         /// Rehash tables in idle time.
         activerehashing: bool = true

@@ -77,10 +77,10 @@ impl HashObject {
         self.deadlines.as_ref().map_or(0, |deadlines| deadlines.rank_by_score(|score| score < now_ms as f64))
     }
 
-    /// Shows all fields.
+    /// All fields.
     #[inline]
-    pub fn for_each<'a>(&'a self, mut f: impl FnMut(Field<'a>)) {
-        self.table.iter().for_each(|element| f(self.field(element)));
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.table.iter().map(|element| self.field(element))
     }
 
     pub(super) fn scan(&self, cursor: u64, count: usize, mut f: impl FnMut(Field<'_>)) -> u64 {
@@ -243,7 +243,7 @@ mod tests {
     fn check(hash: &HashObject, model: &Model) {
         assert_eq!(hash.len(), model.len());
         let mut seen = Model::new();
-        hash.for_each(|field| {
+        hash.iter().for_each(|field| {
             seen.insert(field.name.to_vec(), (field.value.to_vec(), field.deadline));
         });
         assert_eq!(&seen, model);

@@ -154,25 +154,39 @@ impl<'a> HashRef<'a> {
 
     /// Shows all fields, those whose time is over included, in the order of the encoding.
     #[inline]
-    pub fn for_each(self, mut f: impl FnMut(Field<'a>)) {
+    pub fn for_each(self, f: impl FnMut(Field<'a>)) {
         match self {
             HashRef::Pairs(lp) => compact::iter(lp, 2).for_each(f),
             HashRef::Triples(lp) => compact::iter(lp, 3).for_each(f),
-            HashRef::Large(hash) => hash.for_each(&mut f),
+            HashRef::Large(hash) => hash.iter().for_each(f),
         }
+    }
+
+    /// Shows the fields that have time left, in the order of the encoding, as long as `f` wants more.
+    #[inline]
+    pub fn while_live(self, now_ms: i64, mut f: impl FnMut(Field<'a>) -> bool) {
+        if !self.has_expired(now_ms) {
+            return self.each_while(f);
+        }
+        self.each_while(|field| field.is_expired(now_ms) || f(field));
     }
 
     /// Shows the fields that have time left.
     #[inline]
     pub fn for_each_live(self, now_ms: i64, mut f: impl FnMut(Field<'a>)) {
-        if !self.has_expired(now_ms) {
-            return self.for_each(f);
-        }
-        self.for_each(|field| {
-            if !field.is_expired(now_ms) {
-                f(field);
-            }
+        self.while_live(now_ms, |field| {
+            f(field);
+            true
         });
+    }
+
+    #[inline]
+    fn each_while(self, mut f: impl FnMut(Field<'a>) -> bool) {
+        match self {
+            HashRef::Pairs(lp) => _ = compact::iter(lp, 2).all(f),
+            HashRef::Triples(lp) => _ = compact::iter(lp, 3).all(f),
+            HashRef::Large(hash) => _ = hash.iter().all(&mut f),
+        }
     }
 
     /// HSCAN: shows about `count` fields from `cursor` on (all, of a compact hash), and gives the next cursor.

@@ -55,7 +55,7 @@ impl HashRef<'_> {
                 out.write_len(hash.len() as u64)?;
                 let mut room = itoa::Buffer::new();
                 let mut result = Ok(());
-                hash.for_each(|field| {
+                hash.iter().for_each(|field| {
                     if result.is_ok() {
                         result = save_field(out, earliest, field, &mut room);
                     }

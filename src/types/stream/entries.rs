@@ -177,6 +177,16 @@ impl Entries {
         Finder { entries: self, at: None }
     }
 
+    /// How many entries there can be from `start` to `end`: the chunks at both ends count as a whole.
+    pub fn at_most(&self, start: StreamId, end: StreamId) -> usize {
+        if start > end {
+            return 0;
+        }
+        let Some(last) = self.seek(end) else { return 0 };
+        let before = self.seek(start).map_or(0, |first| first.rank());
+        (last.rank() + last.count()).saturating_sub(before)
+    }
+
     /// Those from `start` to `end`, lowest first.
     pub fn range(&self, start: StreamId, end: StreamId) -> Range<'_> {
         let cursor = if start <= end { self.seek(start) } else { None };

@@ -76,6 +76,17 @@ pub enum Deletion {
     Absent,
     /// Some group has not acknowledged it, or was not given it yet.
     Needed,
+    /// It was not there, but still pending somewhere, and is no more.
+    Forgotten,
+}
+
+/// What a trim did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trimmed {
+    /// How many entries it removed.
+    pub gone: u64,
+    /// Whether anything is pending no more.
+    pub forgot: bool,
 }
 
 impl StreamObject {
@@ -172,9 +183,11 @@ impl StreamObject {
                 return Deletion::Needed;
             }
             References::Delete => {
-                if let Some(groups) = &mut self.groups {
-                    groups.forget(heap, id);
+                let forgotten = self.groups.as_mut().is_some_and(|groups| groups.forget(heap, id));
+                if !self.delete(heap, id) {
+                    return if forgotten { Deletion::Forgotten } else { Deletion::Absent };
                 }
+                return Deletion::Done;
             }
             _ => {}
         }
@@ -186,8 +199,8 @@ impl StreamObject {
         self.facts.first_id = self.entries.first().map_or(StreamId::MIN, |e| e.id);
     }
 
-    /// Removes entries from the front. Returns how many.
-    pub fn trim(&mut self, heap: &mut Heap, how: Trim) -> u64 {
+    /// Removes entries from the front.
+    pub fn trim(&mut self, heap: &mut Heap, how: Trim) -> Trimmed {
         // Groups that need nothing cost nothing: then chunks go as a whole.
         let groups = self.groups.as_deref().filter(|groups| !groups.is_empty());
         let gone = match groups.filter(|_| how.references == References::Acked) {
@@ -198,21 +211,19 @@ impl StreamObject {
         if gone > 0 {
             self.find_first();
         }
-        if how.references == References::Delete {
-            self.forget_trimmed(heap, how, gone);
-        }
-        gone
+        let forgot = how.references == References::Delete && self.forget_trimmed(heap, how, gone);
+        Trimmed { gone, forgot }
     }
 
     /// After a trim: nothing is pending any more of what lay in its range, whether the trim removed it or somebody
     /// before, who let it be pending.
-    fn forget_trimmed(&mut self, heap: &mut Heap, how: Trim, gone: u64) {
-        let Some(groups) = self.groups.as_mut().filter(|groups| groups.is_any_pending()) else { return };
+    fn forget_trimmed(&mut self, heap: &mut Heap, how: Trim, gone: u64) -> bool {
+        let Some(groups) = self.groups.as_mut().filter(|groups| groups.is_any_pending()) else { return false };
         let left = self.entries.first().map(|entry| entry.id);
         match how.to {
             Threshold::Id(keep) => groups.forget_below(heap, left.map_or(keep, |left| left.min(keep))),
             Threshold::Length(_) if gone > 0 => groups.forget_below(heap, left.unwrap_or(StreamId::MAX)),
-            Threshold::Length(_) => {}
+            Threshold::Length(_) => false,
         }
     }
 

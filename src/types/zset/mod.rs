@@ -142,21 +142,31 @@ impl<'a> ZsetRef<'a> {
     /// Shows the elements of these ranks, in order or in the opposite order.
     #[inline]
     pub fn walk(self, ranks: Range<usize>, reverse: bool, mut f: impl FnMut(Item<'a>, f64)) {
+        self.walk_while(ranks, reverse, |member, score| {
+            f(member, score);
+            true
+        });
+    }
+
+    /// The same as long as `f` wants more.
+    #[inline]
+    pub fn walk_while(self, ranks: Range<usize>, reverse: bool, mut f: impl FnMut(Item<'a>, f64) -> bool) {
         let count = ranks.len();
-        match self {
+        // Whoever breaks off has had enough.
+        let _ = match self {
             ZsetRef::Compact(lp) if reverse => {
-                compact::iter_back(lp, ranks.end).take(count).for_each(|(member, score)| f(member, score));
+                compact::iter_back(lp, ranks.end).take(count).all(|(member, score)| f(member, score))
             }
             ZsetRef::Compact(lp) => {
-                compact::iter_from(lp, ranks.start).take(count).for_each(|(member, score)| f(member, score));
+                compact::iter_from(lp, ranks.start).take(count).all(|(member, score)| f(member, score))
             }
             ZsetRef::Large(set) if reverse => {
-                set.backwards(ranks.end).take(count).for_each(|(score, member)| f(Item::Bytes(member), score));
+                set.backwards(ranks.end).take(count).all(|(score, member)| f(Item::Bytes(member), score))
             }
             ZsetRef::Large(set) => {
-                set.forwards(ranks.start).take(count).for_each(|(score, member)| f(Item::Bytes(member), score));
+                set.forwards(ranks.start).take(count).all(|(score, member)| f(Item::Bytes(member), score))
             }
-        }
+        };
     }
 
     /// Shows all elements in order.

@@ -2,12 +2,15 @@
 
 use std::fmt::Write;
 
+use crate::blocking::Progress;
 use crate::collections::quicklist::set_large_from;
 use crate::db::{AccessPolicy, EntryRef};
 use crate::exec::args;
-use crate::exec::ctx::AdminCtx;
+use crate::exec::ctx::{AdminCtx, Ctx, ReadResult};
 use crate::exec::debug::{ReloadError, ReloadOptions};
 use crate::exec::error::{self, CommandError, CommandResult};
+use crate::exec::instance::Alert;
+use crate::exec::long_read::{Pace, Past};
 use crate::rdb::{RdbWriter, WriteOptions};
 use crate::resp::Args;
 use crate::types::Encoding;
@@ -15,10 +18,25 @@ use crate::types::list::ListRef;
 use crate::types::value::ValueRef;
 use crate::util::{glob, num};
 
-pub(super) fn digest(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+/// What the digest of an element costs, in elements of a set that is sent as it is.
+const DIGEST_COST: usize = 20;
+
+pub(super) fn digest(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> ReadResult {
+    if ctx.pace().is_long(ctx.inst.keyspace.elements().saturating_mul(DIGEST_COST)) {
+        return Ok(Progress::long_read());
+    }
     let digest = ctx.inst.keyspace.digest().to_string();
     ctx.reply().simple(&digest);
-    Ok(())
+    Ok(Progress::Done)
+}
+
+/// DIGEST of a snapshot.
+pub(super) fn digest_past(ctx: &mut Ctx<'_, Past>, _args: Args<'_>) -> ReadResult {
+    let (snapshot, pace) = (ctx.db.snapshot(), &mut ctx.pace);
+    // For nobody, if that is broken off.
+    let digest = snapshot.digest_while(|| pace.works_on());
+    ctx.reply.simple(&digest.to_string());
+    Ok(Progress::Done)
 }
 
 pub(super) fn digest_value(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -110,6 +128,9 @@ pub(super) fn reload(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
                 return Err(CommandError::fixed(text));
             }
         }
+    }
+    if ctx.inst.alert.has(Alert::LOADING) {
+        return Err(error::LOADING);
     }
     match ctx.inst.reload(options, ctx.host) {
         Ok(()) => {

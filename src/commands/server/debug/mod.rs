@@ -18,7 +18,8 @@ mod protocol;
 
 use std::ops::RangeInclusive;
 
-use crate::exec::ctx::AdminCtx;
+use crate::blocking::Progress;
+use crate::exec::ctx::{AdminCtx, ReadResult};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::gate;
 use crate::exec::spec::{Arity, CommandSpec, Flags, Group, Handler, Permission};
@@ -32,7 +33,7 @@ pub(super) static DEBUG: CommandSpec = CommandSpec {
     arity: Arity::AtLeast(2),
     flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::UNDECLARED_KEYS),
     allowed: Some(Permission { parameter: "enable-debug-command", value: |config| config.server.enable_debug_command }),
-    handler: Handler::Admin(debug),
+    handler: Handler::AdminRead { now: debug, past: data::digest_past },
     ..CommandSpec::BASE
 };
 
@@ -43,7 +44,14 @@ struct Subcommand {
     /// How many words there may be, `DEBUG` and the name among them.
     argc: RangeInclusive<usize>,
     about: &'static str,
-    run: fn(&mut AdminCtx<'_>, Args<'_>) -> CommandResult,
+    run: Run,
+}
+
+/// What runs.
+enum Run {
+    Now(fn(&mut AdminCtx<'_>, Args<'_>) -> CommandResult),
+    /// Perhaps another thread has to read: `past` of the command is for this alone.
+    Read(fn(&mut AdminCtx<'_>, Args<'_>) -> ReadResult),
 }
 
 const fn row(
@@ -53,14 +61,17 @@ const fn row(
     about: &'static str,
     run: fn(&mut AdminCtx<'_>, Args<'_>) -> CommandResult,
 ) -> Subcommand {
-    Subcommand { name, syntax, argc, about, run }
+    Subcommand { name, syntax, argc, about, run: Run::Now(run) }
 }
 
 static SUBCOMMANDS: &[Subcommand] = &[
     row("ASSERT", "", 2..=2, "Crash by a failed assertion.", process::assert),
     row("CHANGE-REPL-ID", "", 2..=2, "Change the id of the replication history.", process::change_repl_id),
     row("CONFIG-REWRITE-FORCE-ALL", "", 2..=2, "CONFIG REWRITE with every parameter.", process::config_rewrite),
-    row("DIGEST", "", 2..=2, "One number for the contents of all databases.", data::digest),
+    Subcommand {
+        run: Run::Read(data::digest),
+        ..row("DIGEST", "", 2..=2, "One number for the contents of all databases.", help)
+    },
     row("DIGEST-VALUE", "<key> [<key> ...]", 2..=usize::MAX, "One number for each value.", data::digest_value),
     row("ERROR", "<text>", 3..=3, "Reply with an error of that text.", protocol::error),
     row("HELP", "", 2..=2, "Print this help.", help),
@@ -109,6 +120,13 @@ static SUBCOMMANDS: &[Subcommand] = &[
          memory, and with MERGE the file's keys win.",
         data::reload,
     ),
+    row(
+        "REPLICATE",
+        "<all|repl> <command> [<arg> ...]",
+        4..=usize::MAX,
+        "Send a command to replicas without executing it.",
+        process::replicate,
+    ),
     row("REPLYBUFFER", "RESIZING <0|1>", 4..=4, "Whether unused reply buffers are freed.", process::replybuffer),
     row("SEGFAULT", "", 2..=2, "Crash by an access to memory that is not there.", process::segfault),
     row("SET-ACTIVE-EXPIRE", "<0|1>", 3..=3, "Whether keys expire before they are looked up.", process::active_expire),
@@ -141,7 +159,6 @@ static MEANINGLESS: &[(&str, &str)] = &[
     ("MARK-INTERNAL-CLIENT", NO_CLUSTER),
     ("OOM", "PANIC crashes the same way"),
     ("REPL-PAUSE", NO_REPLICATION),
-    ("REPLICATE", NO_REPLICATION),
     ("RESTART", "restarting is the service manager's affair"),
     ("SCRIPT", NO_SCRIPTS),
     ("SDSLEN", "strings have no header of their own"),
@@ -154,7 +171,7 @@ const NO_CLUSTER: &str = "there is no cluster mode yet";
 const NO_REPLICATION: &str = "there is no replication yet";
 const NO_SCRIPTS: &str = "there are no scripts yet";
 
-fn debug(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+fn debug(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> ReadResult {
     if let Some(refusal) = gate::permitted(ctx.inst, ctx.session, ctx.command) {
         return Err(refusal);
     }
@@ -163,7 +180,10 @@ fn debug(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         return Err(CommandError::text(format!("ERR DEBUG {name} is not supported: {why}")));
     }
     match SUBCOMMANDS.iter().find(|s| name.eq_ignore_ascii_case(s.name.as_bytes())) {
-        Some(subcommand) if subcommand.argc.contains(&args.len()) => (subcommand.run)(ctx, args),
+        Some(subcommand) if subcommand.argc.contains(&args.len()) => match subcommand.run {
+            Run::Now(run) => run(ctx, args).map(|()| Progress::Done),
+            Run::Read(run) => run(ctx, args),
+        },
         _ => Err(unknown(name)),
     }
 }

@@ -74,6 +74,17 @@ pub(super) fn change_repl_id(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> Command
     done(ctx)
 }
 
+pub(super) fn replicate(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    match &args[2] {
+        word if word.eq_ignore_ascii_case(b"all") || word.eq_ignore_ascii_case(b"repl") => {
+            ctx.inst.keyspace.propagate_always(ctx.session.db as usize, args.skip(3).iter());
+            done(ctx)
+        }
+        word if word.eq_ignore_ascii_case(b"aof") => Err(CommandError::fixed("ERR there is no append-only file yet")),
+        _ => Err(error::SYNTAX),
+    }
+}
+
 pub(super) fn config_rewrite(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     match ctx.inst.sources.rewrite_all(&ctx.inst.config) {
         Ok(()) => done(ctx),

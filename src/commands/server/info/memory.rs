@@ -54,7 +54,8 @@ pub(super) static MEMORY: &[Row] = &[
         .series("redis_mem_fragmentation_ratio", "Resident memory over allocated memory"),
     gauge("mem_fragmentation_bytes", |f| f.memory.fragmentation().bytes.into()),
     gauge("mem_not_counted_for_evict", |f| f.inst.uncounted_memory().into()),
-    absent("mem_replication_backlog"),
+    gauge("mem_replication_backlog", |f| f.inst.replication.feed.memory().into())
+        .series("redis_mem_replication_backlog_bytes", "Memory of the write stream, backlog included"),
     absent("mem_total_replication_buffers"),
     absent("mem_replica_full_sync_buffer"),
     absent("mem_clients_slaves"),

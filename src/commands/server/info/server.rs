@@ -142,6 +142,13 @@ pub(super) static KVSTASH: &[Row] = &[
     gauge("table_slots", |f| f.tables().1.into()),
     gauge("clients_memory_max", |f| most_memory(f).into()),
     gauge("slowlog_len", |f| f.inst.slowlog.len().into()).series("redis_slowlog_length", "Entries of the slow log"),
+    gauge("feed_parts", |f| f.inst.replication.feed.parts().into())
+        .series("kvstash_feed_parts", "Parts that the write stream is kept in"),
+    gauge("feed_slowest_lag", |f| {
+        let feed = &f.inst.replication.feed;
+        f.inst.replication.slowest().map_or(0, |offset| feed.end().saturating_sub(offset)).into()
+    })
+    .series("kvstash_feed_slowest_lag_bytes", "Bytes of the write stream that the slowest replica does not have yet"),
     counter("keyspace_events", |f| f.inst.stats.events.into())
         .series("kvstash_keyspace_events_total", "Keyspace events published"),
     counter("pubsub_published", |f| f.inst.stats.published.into())

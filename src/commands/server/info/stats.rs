@@ -22,9 +22,9 @@ pub(super) static STATS: &[Row] = &[
     absent("instantaneous_output_repl_kbps").says(|_| Value::Fixed(0.0, 2)),
     counter("rejected_connections", |f| f.inst.stats.connections_rejected.into())
         .series("redis_rejected_connections_total", "Connections refused because of maxclients"),
-    absent("sync_full"),
-    absent("sync_partial_ok"),
-    absent("sync_partial_err"),
+    counter("sync_full", |f| f.inst.replication.counts.full.into()),
+    counter("sync_partial_ok", |f| f.inst.replication.counts.partial.into()),
+    counter("sync_partial_err", |f| f.inst.replication.counts.refused.into()),
     // What happened to keys.
     counter("expired_subkeys", |f| f.inst.keyspace.stats().expired_fields.into())
         .series("redis_expired_subkeys_total", "Fields of hashes removed because their time was over"),
@@ -52,6 +52,20 @@ pub(super) static STATS: &[Row] = &[
         .series("redis_pubsubshard_channels", "Shard channels that have subscribers"),
     measure("latest_fork_usec", |f| (f.inst.snapshots.last_ns / 1000).into()),
     counter("total_forks", |f| f.inst.snapshots.taken.into()),
+    // Commands that another thread answered from a snapshot.
+    counter("snapshot_reads", |f| f.inst.readers.counts.done.into())
+        .series("kvstash_snapshot_reads_total", "Commands that another thread answered from a snapshot"),
+    counter("snapshot_reads_cancelled", |f| f.inst.readers.counts.cancelled.into())
+        .series("kvstash_snapshot_reads_cancelled_total", "Commands whose client went before they were answered so"),
+    counter("snapshot_reads_time_us", |f| (f.inst.readers.counts.time_ns / 1000).into())
+        .series("kvstash_snapshot_reads_seconds_total", "Time that another thread took for that")
+        .scale(1e-6),
+    counter("snapshot_reads_reply_bytes", |f| f.inst.readers.counts.reply_bytes.into())
+        .series("kvstash_snapshot_reads_reply_bytes_total", "Bytes of these replies"),
+    gauge("snapshot_reads_running", |f| f.inst.readers.running().into())
+        .series("kvstash_snapshot_reads_running", "Commands that another thread is to answer, with a snapshot each"),
+    gauge("snapshot_reads_waiting", |f| f.inst.readers.waiting().into())
+        .series("kvstash_snapshot_reads_waiting", "Commands that wait for one of these to be answered"),
     absent("migrate_cached_sockets"),
     absent("slave_expires_tracked_keys"),
     counter("active_defrag_hits", |f| f.inst.defragmenter.counts.hits.into())

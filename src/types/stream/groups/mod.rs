@@ -403,12 +403,10 @@ impl Groups {
         lost.len()
     }
 
-    /// An entry is pending in no group any more.
-    pub fn forget(&mut self, heap: &mut Heap, id: StreamId) {
+    /// An entry is pending in no group any more. Whether it was.
+    pub fn forget(&mut self, heap: &mut Heap, id: StreamId) -> bool {
         let groups: Vec<Group> = self.iter().map(|(_, group)| group).collect();
-        for group in groups {
-            self.acknowledge(heap, &group, id);
-        }
+        groups.iter().fold(false, |was, group| self.acknowledge(heap, group, id) | was)
     }
 
     /// Whether anything is pending in any group.
@@ -416,8 +414,9 @@ impl Groups {
         !self.pending.is_empty()
     }
 
-    /// No entry below `end` is pending in any group any more.
-    pub fn forget_below(&mut self, heap: &mut Heap, end: StreamId) {
+    /// No entry below `end` is pending in any group any more. Whether one was.
+    pub fn forget_below(&mut self, heap: &mut Heap, end: StreamId) -> bool {
+        let mut was_pending = false;
         let groups: Vec<Group> = self.iter().map(|(_, group)| group).collect();
         for group in groups {
             let below = self.pending_from(&group, StreamId::MIN).take_while(|p| p.id < end);
@@ -429,8 +428,10 @@ impl Groups {
             }
             if !consumers.is_empty() {
                 self.pending.remove_range(heap, (group.number, StreamId::MIN), (group.number, end));
+                was_pending = true;
             }
         }
+        was_pending
     }
 
     /// What groups need, to be asked of one id after the other.

@@ -1,0 +1,87 @@
+//! Keys of a file go into the keyspace, a step at a time, with others served in between.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::exec::ctx::Host;
+use crate::exec::instance::{Alert, Instance};
+use crate::observe::log::Level;
+use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadSink, Loaded, Loader, Step, Stored};
+use crate::rdb::{RdbError, RdbReader};
+use crate::sys::disk::RealDisk;
+use crate::types::value::Vetting;
+
+/// Takes the keys of a file.
+pub struct FileSink<'a> {
+    /// Where they go.
+    pub inst: &'a mut Instance,
+    /// The outside.
+    pub host: &'a dyn Host,
+    /// They replace keys of the same name, which else are a fault of the file.
+    pub replaces: bool,
+    /// Keys so far, for `key-load-delay`.
+    pub keys: u64,
+}
+
+impl FileSink<'_> {
+    /// `key-load-delay`: a load made slow on purpose, for tests of what happens during one. Read anew for each key.
+    fn delay(&mut self) {
+        self.keys += 1;
+        let micros = match self.inst.config.persistence.key_load_delay {
+            0 => return,
+            every if every < 0 => u64::from(self.keys.is_multiple_of(u64::from(every.unsigned_abs()))),
+            micros => u64::from(micros.unsigned_abs()),
+        };
+        self.host.sleep(Duration::from_micros(micros));
+    }
+}
+
+impl LoadSink for FileSink<'_> {
+    fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
+        self.delay();
+        let Instance { keyspace, now_ms, .. } = &mut *self.inst;
+        if self.replaces && (entry.db as usize) < keyspace.databases() {
+            let mut db = keyspace.db(entry.db as usize, *now_ms);
+            let key = db.key(entry.key);
+            db.remove(key);
+        }
+        persist::load_entry(keyspace, entry, from, Vetting::Trusted, *now_ms)
+    }
+
+    fn note(&mut self, note: LoadNote) {
+        self.inst.log.log(Level::Notice, &note.to_string(), &[]);
+    }
+}
+
+impl Instance {
+    /// Loads a file in the middle of a command. Meanwhile others are told that the data set is being loaded.
+    pub(super) fn load_within(
+        &mut self,
+        path: &Path,
+        replaces: bool,
+        host: &mut dyn Host,
+    ) -> Result<Option<Loaded>, LoadError> {
+        let Some(loader) = Loader::open_file(&RealDisk, path, &self.load_settings())? else { return Ok(None) };
+        self.keyspace.begin_load();
+        self.load.started_ms = self.now_ms;
+        self.alert.put(Alert::LOADING, true);
+        let loaded = self.load_steps(loader, replaces, host);
+        self.alert.put(Alert::LOADING, false);
+        self.keyspace.end_load();
+        loaded.map(Some).map_err(|fault| LoadError::file(path, fault))
+    }
+
+    fn load_steps(&mut self, mut loader: Loader<'_>, replaces: bool, host: &mut dyn Host) -> Result<Loaded, RdbError> {
+        let mut keys = 0;
+        loop {
+            let mut sink = FileSink { inst: self, host, replaces, keys };
+            let step = loader.step(&mut sink)?;
+            keys = sink.keys;
+            self.load.progress = *loader.progress();
+            match step {
+                Step::More => host.serve_others(self),
+                Step::Done(loaded) => return Ok(loaded),
+            }
+        }
+    }
+}
