@@ -38,6 +38,13 @@ impl Instance {
             self.replication.feed.emit(trace.ops());
             trace.clear_ops();
         }
+        if self.keyspace.trace().has_touched() {
+            // Nobody's command: keys that expired or were evicted.
+            self.invalidate(None);
+        }
+        if !self.tracking.own.is_empty() {
+            self.tell_own_changes();
+        }
     }
 
     /// Events are kept, where that is wanted, as a part of the unit, and published.
@@ -56,13 +63,6 @@ impl Instance {
         }
         if !self.pubsub.is_silent() {
             self.publish_events(events);
-        }
-        if self.keyspace.trace().has_touched() {
-            // Nobody's command: keys that expired or were evicted.
-            self.invalidate(None);
-        }
-        if !self.tracking.own.is_empty() {
-            self.tell_own_changes();
         }
     }
 
