@@ -134,6 +134,7 @@ fn gated(
     let skip = session.attention.has(Attention::REPLY_SKIP_NEXT);
     session.attention.put(Attention::REPLY_SKIP, skip);
     session.attention.put(Attention::REPLY_SKIP_NEXT, false);
+    inst.shorten_tracking();
     let mut before = session.reply.out.mark();
     let mut outcome = Outcome::Done;
     match found {
@@ -149,7 +150,7 @@ fn gated(
                 Verdict::Refuse(error::wrong_arity(&command.full_name))
             };
             if !inst.outbox.is_empty() && session.receives {
-                // Keys had to go for this command: whoever caches them hears of it before the reply.
+                // Keys had to go, or to be forgotten, before this command: whoever caches them hears of it before the reply.
                 inst.deliver(Some(session));
                 before = session.reply.out.mark();
             }

@@ -52,6 +52,8 @@ bit_set! {
         FEW_REPLICAS = 6;
         /// DEBUG KEYSIZES-HIST-ASSERT: every command is followed by a look at the sizes of all values.
         SIZES_ASSERTED = 7;
+        /// More keys are remembered for clients that cache than `tracking-table-max-keys` allows.
+        TRACKING_TABLE_FULL = 8;
     }
 }
 
@@ -299,6 +301,7 @@ impl Instance {
         let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
         self.alert.put(Alert::FEW_REPLICAS, few);
         self.follow_backlog_size();
+        self.check_tracking_table();
         let storage = &self.config.storage;
         self.keyspace.set_events(storage.notify_keyspace_events, !storage.notify_keyspace_stream.key.is_empty());
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use crate::client::{Attention, Clients, INVALIDATE, Outbox, PushKind, Session};
 use crate::db::Touched;
 use crate::exec::call::Request;
-use crate::exec::instance::Instance;
+use crate::exec::instance::{Alert, Instance};
 use crate::exec::keys;
 use crate::exec::spec::Flags;
 use crate::reactor::ConnId;
@@ -72,17 +72,24 @@ impl Instance {
                 return;
             }
             keys::each(request.command, request.args, |key| self.tracking.remember(tracker, key));
-            self.shorten_tracking();
+            self.check_tracking_table();
         }
+    }
+
+    /// Whether there are too many keys: then some are forgotten before the next command, and by the cron.
+    pub(super) fn check_tracking_table(&mut self) {
+        let full = self.tracking.is_too_long(self.config.limits.tracking_table_max_keys);
+        self.alert.put(Alert::TRACKING_TABLE_FULL, full);
     }
 
     /// Forgets keys while there are more than `tracking-table-max-keys`. Whoever has read them cannot be told of their
     /// next change, and so is told now.
-    pub fn shorten_tracking(&mut self) {
-        let keys_max = self.config.limits.tracking_table_max_keys;
-        if self.tracking.is_too_long(keys_max) {
+    pub(super) fn shorten_tracking(&mut self) {
+        if self.alert.has(Alert::TRACKING_TABLE_FULL) {
+            let keys_max = self.config.limits.tracking_table_max_keys;
             let Instance { tracking, clients, outbox, rng, .. } = self;
             tracking.shorten(keys_max, rng, |key, tracker| tell(clients, outbox, tracker, Some(key)));
+            self.check_tracking_table();
         }
     }
 

@@ -73,8 +73,8 @@ def tracking_batch(generator, at):
         if chance < 0.25:
             return [b"CLIENT", *pick(([b"CACHING", b"YES"], [b"CACHING", b"NO"], [b"TRACKINGINFO"], [b"GETREDIR"]))]
         if chance < 0.7:
-            single = pick((b"GET", b"TTL", b"TYPE", b"LLEN", b"HGETALL", b"SCARD", b"ZCARD", b"XLEN", b"EXISTS", b"STRLEN"))
-            return pick(([single, key()], [single, key()], [b"MGET", key(), key(), key()], [b"SUNION", key(), key()]))
+            single = pick((b"GET", b"TTL", b"TYPE", b"LLEN", b"HLEN", b"SCARD", b"ZCARD", b"XLEN", b"EXISTS", b"STRLEN"))
+            return pick(([single, key()], [single, key()], [b"MGET", key(), key(), key()], [b"SINTERCARD", b"2", key(), key()]))
         return pick(([b"SET", key(), b"v"], [b"DEL", key(), key()], [b"APPEND", key(), b"x"], [b"RPUSH", key(), b"e"],
                      [b"MSET", key(), b"1", key(), b"2"], [b"RENAME", key(), key()], [b"PERSIST", key()], [b"PING"]))
 
