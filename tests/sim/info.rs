@@ -4,11 +4,11 @@ use kvstash::client::PushCounts;
 use kvstash::commands::info::{self, Facts, Kind, Value};
 use kvstash::config::value::Text;
 use kvstash::db;
-use kvstash::exec::replication::SyncCounts;
 use kvstash::exec::defrag::DefragCounts;
 use kvstash::exec::eviction::Demand;
 use kvstash::exec::persistence::Snapshots;
 use kvstash::exec::readers::ReadCounts;
+use kvstash::exec::replication::SyncCounts;
 use kvstash::exec::stats::{Stats, Turns};
 
 use crate::world::World;

@@ -344,7 +344,9 @@ fn info_and_metrics_agree() {
         let shown: f64 = shown.unwrap_or_else(|| panic!("{} is missing", series.name)).parse().unwrap();
         let of = |fields: &HashMap<String, String>| number(&fields[series.info]) * series.scale;
         let (low, high) = (of(&before).min(of(&after)), of(&before).max(of(&after)));
-        let is_memory = ["used_memory", "allocator_", "mem_fragmentation", "mem_clients", "mem_not"].iter().any(|start| series.info.starts_with(start));
+        let is_memory = ["used_memory", "allocator_", "mem_fragmentation", "mem_clients", "mem_not"]
+            .iter()
+            .any(|start| series.info.starts_with(start));
         let agrees = match is_memory {
             true => shown > 0.0 && shown < high * 1.5,
             false => shown >= low - 1e-6 && shown <= high + 1e-6,
