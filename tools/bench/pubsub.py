@@ -8,12 +8,10 @@ away. Nearly all of the time to a thousand subscribers is the kernel's, a write 
 program itself is shown, too. Servers are measured in turn, and the order turns every round.
 """
 
-import argparse
 import multiprocessing
 import os
 import select
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -21,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import peers
+import versus
 from client import encode
 
 CHANNEL = "channel:7:events"
@@ -121,36 +119,16 @@ def measure(binaries, rounds=3, scale=1.0, progress=print):
             for server in servers:
                 server.__exit__()
         progress(f"publish: {channels} subscribers, {patterns} patterns, {publishers} publishers, pipeline {pipeline}")
-    return {key: tuple(statistics.median(column) for column in zip(*runs)) for key, runs in samples.items()}
+    return versus.medians(samples)
 
 
 def table(results, names):
     """Rows for the report: CPU time in all / in the program, and both as parts of the better peer's."""
-    rows = [["subscribers", "patterns", "publishers", "P"] + [f"{name}: µs / in the program" for name in names] + ["**CPU / better peer**"]]
+    rows = [versus.head(names, "subscribers", "patterns", "publishers", "P")]
     for case in CASES:
-        found = [results[case, name] for name in names]
-        cells = [f"{total:.2f} / {user:.2f}" for total, user in found]
-        best = [min(column) for column in zip(*found[1:])] if len(found) > 1 else found[0]
-        ratio = " / ".join(f"{mine / max(other, 1e-9):.2f}" for mine, other in zip(found[0], best))
-        rows.append([str(n) for n in case[:4]] + cells + [f"**{ratio}**"])
+        rows.append([str(n) for n in case[:4]] + versus.cells([results[case, name] for name in names]))
     return rows
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--servers", default="kvstash,redis 8.2,valkey 9.1")
-    parser.add_argument("--only", default="", help="subscribers:patterns:publishers:pipeline, separated by commas")
-    options = parser.parse_args()
-    if options.only:
-        wanted = [tuple(int(n) for n in case.split(":")) for case in options.only.split(",")]
-        CASES[:] = [case for case in CASES if case[:4] in wanted]
-    binaries = peers.find(options.servers.split(","))
-    results = measure(binaries, options.rounds, options.scale, lambda text: print(text, file=sys.stderr, flush=True))
-    for row in table(results, [binary.name for binary in binaries]):
-        print(" | ".join(row))
-
-
 if __name__ == "__main__":
-    main()
+    versus.main(__doc__, CASES, ("subscribers", "patterns", "publishers", "pipeline"), measure, table)

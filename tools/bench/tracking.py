@@ -9,9 +9,7 @@ Reads: one connection that tracks asks for a hundred thousand keys, and another 
 Servers are measured in turn, and the order turns every round.
 """
 
-import argparse
 import multiprocessing
-import statistics
 import subprocess
 import sys
 import time
@@ -19,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import peers
+import versus
 from client import Client, encode
 from pubsub import cpu, read_and_forget
 
@@ -96,7 +94,7 @@ def measure(binaries, rounds=3, scale=1.0, progress=print):
                 reader.start()
                 readers.append(reader)
                 ready.wait()
-            for server in in_turns(servers, rounds):
+            for server in versus.in_turns(servers, rounds):
                 run = one_run(server, trackers, connections, pipeline, max(int(requests * scale), connections * pipeline))
                 samples.setdefault((case, server.name), []).append(run)
         finally:
@@ -108,49 +106,23 @@ def measure(binaries, rounds=3, scale=1.0, progress=print):
         progress(f"SET: {trackers} clients track by prefix, {connections} connections, pipeline {pipeline}")
     servers = [binary.start() for binary in binaries]
     try:
-        for server in in_turns(servers, rounds):
+        for server in versus.in_turns(servers, rounds):
             for what, run in reads_and_writes(server).items():
                 samples.setdefault((what, server.name), []).append(run)
     finally:
         for server in servers:
             server.__exit__()
-    return {key: tuple(statistics.median(column) for column in zip(*runs)) for key, runs in samples.items()}
-
-
-def in_turns(servers, rounds):
-    for number in range(rounds):
-        turn = number % len(servers)
-        yield from servers[turn:] + servers[:turn]
+    return versus.medians(samples)
 
 
 def table(results, names):
     """Rows for the report: CPU time in all / in the program, and both as parts of the better peer's."""
-    rows = [["tracking by prefix", "connections", "P"] + [f"{name}: µs / in the program" for name in names] + ["**CPU / better peer**"]]
+    rows = [versus.head(names, "tracking by prefix", "connections", "P")]
     for case in [*CASES, "read", "read again", "set"]:
-        found = [results[case, name] for name in names]
-        cells = [f"{total:.2f} / {user:.2f}" for total, user in found]
-        best = [min(column) for column in zip(*found[1:])] if len(found) > 1 else found[0]
-        ratio = " / ".join(f"{mine / max(other, 1e-9):.2f}" for mine, other in zip(found[0], best))
         head = [str(n) for n in case[:3]] if isinstance(case, tuple) else [f"one, by key: {case}", "1", str(BATCH)]
-        rows.append(head + cells + [f"**{ratio}**"])
+        rows.append(head + versus.cells([results[case, name] for name in names]))
     return rows
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--servers", default="kvstash,redis 8.2,valkey 9.1")
-    parser.add_argument("--only", default="", help="trackers:connections:pipeline, separated by commas")
-    options = parser.parse_args()
-    if options.only:
-        wanted = [tuple(int(n) for n in case.split(":")) for case in options.only.split(",")]
-        CASES[:] = [case for case in CASES if case[:3] in wanted]
-    binaries = peers.find(options.servers.split(","))
-    results = measure(binaries, options.rounds, options.scale, lambda text: print(text, file=sys.stderr, flush=True))
-    for row in table(results, [binary.name for binary in binaries]):
-        print(" | ".join(row))
-
-
 if __name__ == "__main__":
-    main()
+    versus.main(__doc__, CASES, ("trackers", "connections", "pipeline"), measure, table)
