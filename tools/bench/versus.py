@@ -1,4 +1,5 @@
-"""What benchmarks share that compare CPU time a request of several servers, in all and in the program alone."""
+#!/usr/bin/env python3
+"""What benchmarks share that compare the CPU time of a request with that of other servers."""
 
 import argparse
 import statistics
