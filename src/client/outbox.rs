@@ -15,7 +15,7 @@
 //!
 //! Clients that publish send many messages to the same receivers. These are not delivered after each request but together:
 //! when the requests at hand are executed, or before one of a client that is sent pushes itself
-//! ([`ClientFlags::RECEIVES`]) is, or is answered. Nobody else can tell. Messages that follow each other and have the same
+//! ([`Session::receives`]) is, or is answered. Nobody else can tell. Messages that follow each other and have the same
 //! receivers become one push. A receiver's own requests find what they cause behind the reply of each.
 
 use std::collections::VecDeque;

@@ -11,7 +11,7 @@
 //! # What it never does
 //!
 //! **Architecture Invariant:** nothing here knows what a command means. It asks the table what a name is, and it
-//! settles what the instance asks for ([`Ask`](crate::exec::instance::Ask)).
+//! settles what the instance asks for ([`Ask`]).
 //!
 //! **Architecture Invariant:** nothing here waits, but for the one wait of the turn. Files are written by other
 //! threads, which send mail.
