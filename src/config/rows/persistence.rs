@@ -63,7 +63,7 @@ group! {
             => Spec::int("rdb-key-save-delay", -I32 - 1, I32).hidden().apply(Apply::SnapshotPace);
 
         /// Microseconds to wait after each key while loading; negative: keys a microsecond. For tests.
-        key_load_delay: i32 = 0 => Spec::int("key-load-delay", -I32 - 1, I32).hidden().no_effect("loading is never slowed down");
+        key_load_delay: i32 = 0 => Spec::int("key-load-delay", -I32 - 1, I32).hidden();
 
         /// How many bytes are loaded between two looks at the clients.
         loading_process_events_interval_bytes: u64 = 512 << 10
