@@ -97,12 +97,20 @@ pub struct Replication {
     pub replicas: Vec<Replica>,
     /// How syncs were answered.
     pub counts: SyncCounts,
-    /// The offset of the snapshot that is being written for replicas, and whether it has keys.
-    running: Option<(u64, bool)>,
+    /// The copy that is being made for replicas.
+    running: Option<Copying>,
     /// Since when there is no replica, ms since 1970.
     alone_since_ms: i64,
     next_ping_ms: i64,
     next_newline_ms: i64,
+}
+
+/// A copy that is being made. It holds the feed itself, so that who asks for it later can follow it, too, even if those that
+/// it was begun for have gone.
+struct Copying {
+    offset: u64,
+    hold: Hold,
+    has_keys: bool,
 }
 
 impl Replication {
@@ -143,6 +151,13 @@ impl Replication {
             }
             _ => false,
         }
+    }
+
+    /// Replicas that are still being sent a copy, while more than `bytes_max` was written since it was begun.
+    pub fn too_late(&self, bytes_max: u64) -> Vec<ConnId> {
+        let held = |replica: &&Replica| self.feed.end() - replica.copy_offset > bytes_max;
+        let copied = |replica: &&Replica| !matches!(replica.state, State::Follows { .. });
+        self.replicas.iter().filter(copied).filter(held).map(|replica| replica.conn).collect()
     }
 
     /// The oldest offset that a replica still has to be sent, or was last known to have.
@@ -204,8 +219,8 @@ impl Instance {
         }
         let facts = session.replica_facts();
         let has_keys = !facts.functions_only;
-        let offset = match self.replication.running {
-            Some((offset, with_keys)) if with_keys == has_keys => offset,
+        let offset = match &self.replication.running {
+            Some(copying) if copying.has_keys == has_keys => copying.offset,
             Some(_) => return Err("-NOMASTERLINK Another copy is being made; try again later".to_owned()),
             None => {
                 let offset = self.replication.feed.end();
@@ -231,7 +246,8 @@ impl Instance {
             self.log.warning("Can't make a copy for a replica", &[(keys::ERROR, &error.to_string())]);
             "-ERR Unable to perform background save".to_owned()
         })?;
-        self.replication.running = Some((offset, has_keys));
+        let hold = self.replication.feed.hold(offset);
+        self.replication.running = Some(Copying { offset, hold, has_keys });
         Ok(())
     }
 
@@ -250,7 +266,9 @@ impl Instance {
         if !self.copier.finish(outcome, self.now_ms, preserved_bytes) {
             return Vec::new();
         }
-        self.replication.running = None;
+        if let Some(copying) = self.replication.running.take() {
+            self.replication.feed.release(copying.hold);
+        }
         let waiting = self.replication.in_state(|state| state == State::AwaitsSnapshot);
         match &outcome.result {
             Ok(saved) => {

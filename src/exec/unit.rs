@@ -3,7 +3,8 @@
 //! A unit is one outermost command, one transaction, one served blocked client, or one step of expiry or eviction. While
 //! it runs, the keyspace collects its trace ([`crate::db::trace`]). Here it is worked off, in this order:
 //!
-//! 1. propagation: the commands that repeat the change, to the feed that files and replicas read;
+//! 1. propagation: the commands that repeat the change, events that are kept in a stream included, to the feed that files
+//!    and replicas read;
 //! 2. events, to their subscribers;
 //! 3. names of keys that a client has changed and caches itself, to that client. Others that cache heard of each change
 //!    when its command was over (`exec/invalidate.rs`).

@@ -62,6 +62,13 @@ impl Server {
         if inst.replication.replicas.is_empty() {
             return;
         }
+        // What is kept for a replica that is still being sent a copy counts as what it has not read.
+        let limit = inst.config.limits.client_output_buffer_limit.replica.hard_bytes;
+        if limit > 0 {
+            for conn in inst.replication.too_late(limit) {
+                inst.close_later(conn, CloseReason::OutputBufferFull);
+            }
+        }
         let mut at = 0;
         while at < self.transfers.len() {
             if self.send_piece(inst, at) {

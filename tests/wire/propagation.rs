@@ -425,3 +425,17 @@ fn events_are_kept_in_a_stream() {
     assert!(kv.line("CONFIG SET notify-keyspace-stream \"a b\"").is_error());
     assert!(kv.line("CONFIG SET notify-keyspace-stream \"a MAXLEN 0\"").is_error());
 }
+
+#[test]
+fn what_is_kept_for_a_copy_is_bounded() {
+    let server =
+        Server::start(&["--rdb-key-save-delay", "100000", "--client-output-buffer-limit", "replica 200000 0 0"]);
+    let mut kv = server.connect();
+    (0..100).for_each(|i| kv.ok(&format!("SET key:{i} v")));
+    let mut replica = kv.another_plain();
+    replica.raw(b"SYNC\r\n");
+    crate::support::wait_for("a replica", std::time::Duration::from_secs(10), || kv.info("connected_slaves") == "1");
+    let value = "x".repeat(100_000);
+    (0..5).for_each(|_| kv.ok(&format!("SET large {value}")));
+    crate::support::wait_for("its end", std::time::Duration::from_secs(5), || kv.info("connected_slaves") == "0");
+}
