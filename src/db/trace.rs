@@ -213,11 +213,6 @@ impl Trace {
         self.listeners.put(Listeners::BLOCKED, blocked);
     }
 
-    /// Whether anything was noted.
-    pub fn is_empty(&self) -> bool {
-        self.ops.is_empty() && self.events.is_empty() && !self.has_touched()
-    }
-
     /// Files or replicas listen.
     #[inline]
     pub fn propagates(&self) -> bool {
@@ -454,12 +449,6 @@ impl DbMut<'_> {
     pub fn propagate_removal(&mut self, key: Key<'_>) {
         let name: &[u8] = if self.ks.side.options.lazy_server_del { b"UNLINK" } else { b"DEL" };
         self.propagate(&[name, key.bytes]);
-    }
-
-    /// The command at hand is not propagated, whatever it changed.
-    #[inline]
-    pub fn propagate_nothing(&mut self) {
-        self.ks.side.trace.is_replaced = true;
     }
 
     /// Something happened to a key.
