@@ -122,9 +122,9 @@ static SUBCOMMANDS: &[Subcommand] = &[
     ),
     row(
         "REPLICATE",
-        "<all|repl> <command> [<arg> ...]",
+        "<all|aof|repl> <command> [<arg> ...]",
         4..=usize::MAX,
-        "Send a command to replicas without executing it.",
+        "Send a command to replicas, to the append-only file or to both, without executing it.",
         process::replicate,
     ),
     row("REPLYBUFFER", "RESIZING <0|1>", 4..=4, "Whether unused reply buffers are freed.", process::replybuffer),
