@@ -19,6 +19,10 @@ pub enum WaitFor {
     StreamGroup,
     /// What was taken out of the data set is freed: no key has to do with it.
     Memory,
+    /// What the client has written is on replicas: no key has to do with it.
+    Replicas,
+    /// The same for disks, here and there.
+    Disks,
     /// Another thread has read what the request asks for, or has time to: no key has to do with it either.
     Reader,
 }
@@ -32,7 +36,7 @@ impl WaitFor {
             WaitFor::Zset => now == Some(TypeName::Zset),
             WaitFor::Stream => now == Some(TypeName::Stream),
             WaitFor::StreamGroup => true,
-            WaitFor::Memory | WaitFor::Reader => false,
+            WaitFor::Memory | WaitFor::Replicas | WaitFor::Disks | WaitFor::Reader => false,
         }
     }
 

@@ -272,7 +272,7 @@ pub(super) fn finish(
 /// selected when it began.
 #[cold]
 #[inline(never)]
-fn follow(inst: &mut Instance, session: &Session, request: &Request<'_>, db: u32) {
+fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db: u32) {
     if inst.keyspace.trace().tracks() {
         inst.track(session, request);
     }
@@ -281,6 +281,10 @@ fn follow(inst: &mut Instance, session: &Session, request: &Request<'_>, db: u32
     }
     if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
         inst.keyspace.end_command(db as usize, request.args.iter());
+        if inst.keyspace.trace().ops().len() > 0 {
+            // Units are synced and acknowledged as a whole: more than what was there before is all of this one.
+            session.about.wrote_offset = inst.replication.feed.end() + 1;
+        }
     } else {
         inst.keyspace.end_silent_command();
     }

@@ -147,6 +147,12 @@ impl Feed {
         self.trim();
     }
 
+    /// Appends the question how far replicas are.
+    pub fn emit_getack(&mut self) {
+        self.append(b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
+        self.trim();
+    }
+
     fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.tail.len() >= PART_BYTES {

@@ -36,6 +36,7 @@ mod scan;
 mod sort;
 mod sorting;
 mod ttl;
+mod wait;
 
 use crate::exec::spec::CommandSpec;
 
@@ -66,4 +67,6 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &dump::RESTORE,
     &sort::SORT,
     &sort::SORT_RO,
+    &wait::WAIT,
+    &wait::WAITAOF,
 ];

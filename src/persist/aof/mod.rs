@@ -8,7 +8,7 @@
 //!
 //! # What it never does
 //!
-//! * It knows no thread, no clock and no socket: bytes and names go in and come out.
+//! * It knows no socket, and no clock but the one it is given. Only `thread.rs` knows that there are threads.
 //! * It believes no length that a file names: memory follows the bytes that are really there.
 //! * It executes nothing: what is read are requests, as bytes.
 //!
@@ -18,15 +18,25 @@
 //! | --- | --- |
 //! | `manifest.rs` | [`Manifest`]: which files there are, read, written, changed |
 //! | `names.rs` | [`Names`]: what the files are called |
+//! | `directory.rs` | [`AofDirectory`]: the files as they are written, and the steps from one set of them to the next |
+//! | `writer.rs` | what the loop asks for, when to sync, what follows from a failure |
+//! | `thread.rs` | [`AofThread`]: the thread around the writer |
 //!
 //! # Read first
 //!
 //! [`Manifest`].
 
+mod annotation;
+mod directory;
 mod manifest;
 #[cfg(test)]
 mod manifest_tests;
 mod names;
+mod thread;
+mod writer;
 
+pub use directory::{AofDirectory, AofSettings, AofSizes, Tail, read_manifest};
 pub use manifest::{Entry, Kind, Manifest, ManifestError, ManifestFault, OldFile};
 pub use names::Names;
+pub use thread::{AofThread, Clock, Tell, WriterFacts};
+pub use writer::{Job, Position, Report, SyncPolicy};
