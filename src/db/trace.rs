@@ -425,12 +425,7 @@ impl Keyspace {
     }
 
     /// Has a command propagated whether it changed anything or not: FLUSHALL of an empty data set, PUBLISH.
-    pub fn propagate_always<'a>(
-        &mut self,
-        target: Target,
-        db: usize,
-        args: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) {
+    pub fn propagate_always<'a>(&mut self, target: Target, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
         if self.side.trace.propagates() {
             self.side.trace.is_replaced = true;
             self.side.trace.push_for(target, db, args);

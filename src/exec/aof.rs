@@ -14,6 +14,7 @@
 //! temporary one, which the base makes a part of the log: [`AofState::AwaitsRewrite`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::choice::AppendFsync;
 use crate::exec::ctx::Host;
@@ -160,6 +161,13 @@ impl Aof {
         self.thread.as_ref().map_or(Position::default(), AofThread::synced)
     }
 
+    /// Has every write come so much later: for tests of what happens meanwhile.
+    pub fn delay_writes(&self, time: Duration) {
+        if let Some(thread) = &self.thread {
+            thread.delay_writes(time);
+        }
+    }
+
     /// Why writes are refused, in the words that follow `MISCONF`.
     fn fault(&self) -> Option<&str> {
         if !self.is_on() {
@@ -304,6 +312,22 @@ impl Instance {
         Ok(())
     }
 
+    /// The first base of a log: what is in memory.
+    pub fn make_first_base(&mut self, directory: &mut crate::persist::aof::AofDirectory) -> std::io::Result<()> {
+        let is_rdb = self.config.persistence.aof_use_rdb_preamble;
+        let settings = self.base_settings();
+        let at = self.moment();
+        let source = self.source();
+        let saved = self.aof.rewriter.save_now(&source, &settings, at);
+        drop(source);
+        saved.map_err(std::io::Error::other)?;
+        directory.install(&settings.path, is_rdb, 0)?;
+        let name = directory.manifest().base().map(|base| String::from_utf8_lossy(&base.name).into_owned());
+        let text = format!("Creating AOF base file {} on server start", name.unwrap_or_default());
+        self.log.log(crate::observe::log::Level::Notice, &text, &[]);
+        Ok(())
+    }
+
     /// CONFIG SET appendonly.
     pub(super) fn switch_aof(&mut self, host: &mut dyn Host) -> Result<(), String> {
         if self.alert.has(Alert::LOADING) {
@@ -410,10 +434,10 @@ impl Instance {
             self.aof.buffer.begin_file();
         }
         self.aof.rewrites += 1;
-        self.aof.rewrite =
-            Some(Rewrite { start_offset, is_rdb, temp, has_switched, is_saved: false, installs: false });
+        self.aof.rewrite = Some(Rewrite { start_offset, is_rdb, temp, has_switched, is_saved: false, installs: false });
         self.aof_config_changed();
-        self.log.notice("Background append only file rewriting started", &[("start_us", &(self.snapshots.last_ns / 1000))]);
+        self.log
+            .notice("Background append only file rewriting started", &[("start_us", &(self.snapshots.last_ns / 1000))]);
         Ok(())
     }
 

@@ -49,6 +49,8 @@ pub enum Origin<'a> {
     Client,
     /// EXEC: the request passed the gates when it was queued.
     Exec,
+    /// An append-only file that is being loaded.
+    File,
     /// A blocked client, one of whose keys has changed. The client keeps what it asked for and what earlier tries cost.
     Unblocked(&'a BlockedClient),
 }
@@ -243,6 +245,11 @@ fn execute_here(
     }
     finish(inst, session, request, origin, result, spent_ns);
     Outcome::Done
+}
+
+/// Runs a command of a file: past the gates, and counted nowhere. Its reply is for nobody.
+pub fn replay(inst: &mut Instance, session: &mut Session, host: &mut dyn Host, request: &Request<'_>) -> CommandResult {
+    handle(inst, session, host, request, Origin::File).map(|_| ())
 }
 
 /// What every request that is over needs, however it came about: its error reply, its statistics. A blocked client's

@@ -28,6 +28,7 @@
 //! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
 //! | `aof.rs` | the append-only file: what it keeps, when it is rewritten |
+//! | `aof_load.rs` | the append-only file is executed again |
 //! | `account.rs` | what is noted of each command and turn |
 //! | `args.rs` | arguments that several families share |
 //! | `copies.rs` | on how many disks and replicas a write is |
@@ -53,6 +54,7 @@
 
 mod account;
 pub mod aof;
+pub mod aof_load;
 pub mod args;
 pub mod blocked;
 #[cfg(test)]

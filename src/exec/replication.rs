@@ -273,7 +273,8 @@ impl Instance {
         let Some(conn) = session.conn else { return };
         let (id, acknowledged_ms) = (session.id, self.now_ms);
         let hold = self.replication.feed.hold(copy_offset);
-        let replica = Replica { id, conn, facts, state, copy_offset, hold, acknowledged: 0, acknowledged_ms, synced: None };
+        let replica =
+            Replica { id, conn, facts, state, copy_offset, hold, acknowledged: 0, acknowledged_ms, synced: None };
         self.replication.replicas.push(replica);
     }
 

@@ -41,6 +41,9 @@ impl Instance {
             let timestamp = self.config.persistence.aof_timestamp_enabled.then_some(self.now_ms / 1000);
             emit(&mut self.replication.feed, &mut self.aof, trace.ops(), timestamp);
             trace.clear_ops();
+            if self.aof.buffer.is_large() {
+                self.hand_over_to_aof();
+            }
         }
         if self.keyspace.trace().has_touched() {
             // Nobody's command: keys that expired or were evicted.

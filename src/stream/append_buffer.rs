@@ -30,6 +30,11 @@ impl AppendBuffer {
         self.bytes.is_empty()
     }
 
+    /// What is there is not to wait for the end of the turn: groups do not get too long.
+    pub fn is_large(&self) -> bool {
+        self.bytes.len() > LARGE_BYTES
+    }
+
     /// A file begins here: the next command names its database and, where times are noted, its time.
     pub fn begin_file(&mut self) {
         self.db = None;
@@ -61,12 +66,6 @@ impl AppendBuffer {
         std::mem::swap(&mut self.bytes, empty);
     }
 
-    /// What is there, behind what the writer has not taken yet.
-    pub fn append_to(&mut self, waiting: &mut Vec<u8>) {
-        waiting.extend_from_slice(&self.bytes);
-        self.bytes.clear();
-    }
-
     /// Forgets what nobody will write.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
@@ -77,6 +76,9 @@ impl AppendBuffer {
         self.bytes.capacity()
     }
 }
+
+/// See [`AppendBuffer::is_large`].
+const LARGE_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -106,9 +108,7 @@ mod tests {
         let end = buffer.end();
         buffer.emit([op(0, Target::All, "E ")].into_iter(), None);
         assert_eq!(buffer.end(), end + 2);
-        let mut waiting = b"before ".to_vec();
-        buffer.append_to(&mut waiting);
-        assert_eq!(waiting, b"before E ");
+        buffer.clear();
         assert!(buffer.is_empty());
     }
 

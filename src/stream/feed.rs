@@ -134,6 +134,12 @@ impl Feed {
         self.trim();
     }
 
+    /// The history goes on at this offset, of which nothing is known but that.
+    pub fn begin_at(&mut self, offset: u64) {
+        debug_assert!(!self.is_active && self.parts.is_empty(), "nobody has read anything yet");
+        (self.start, self.frozen) = (offset, offset);
+    }
+
     /// Nobody reads, but offsets advance: a file is written, and clients may ask how far it is. One for each unit.
     pub fn count_unit(&mut self) {
         debug_assert!(!self.is_active, "what is read is not skipped");

@@ -64,9 +64,7 @@ fn waitaof(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> Result<Progress, CommandEr
     let remote = replicas(&args[2])?;
     let timeout = timeout_millis(&args[3], ctx.inst.now_ms)?;
     if local > 0 && !ctx.inst.aof.is_on() {
-        return Err(CommandError::fixed(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
+        return Err(CommandError::fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
     let (have_local, have_remote) = ctx.inst.synced_copies(ctx.session.about.wrote_offset);
     if (have_local >= local && have_remote >= remote) || !ctx.origin.may_block() {

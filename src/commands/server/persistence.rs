@@ -135,7 +135,9 @@ fn bgrewriteaof(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
         return Ok(());
     }
     ctx.inst.start_rewrite(ctx.host).map_err(|_| {
-        CommandError::fixed("ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
+        CommandError::fixed(
+            "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
+        )
     })?;
     ctx.reply().simple("Background append only file rewriting started");
     Ok(())

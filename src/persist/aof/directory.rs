@@ -12,7 +12,7 @@
 //! appendonly yes`, and after a failed sync. The base that follows makes it a part of the set; after a crash before that
 //! the old set is loaded, as if the temporary one had never been.
 
-use super::annotation;
+use super::annotation::GroupWriter;
 use super::manifest::Manifest;
 use super::names::{Names, as_path};
 use crate::sys::disk::{Disk, DiskFile};
@@ -74,8 +74,7 @@ pub struct AofDirectory {
 impl AofDirectory {
     /// The set of files that this manifest names. Nothing is written yet, and there is no increment to write to.
     pub fn new(disk: Arc<dyn Disk>, settings: AofSettings, manifest: Manifest) -> AofDirectory {
-        let mut directory =
-            AofDirectory { disk, settings, manifest, increment: None, sizes: AofSizes::default() };
+        let mut directory = AofDirectory { disk, settings, manifest, increment: None, sizes: AofSizes::default() };
         directory.measure();
         directory
     }
@@ -106,6 +105,17 @@ impl AofDirectory {
         self.increment.is_some()
     }
 
+    /// Where in the replication stream the log ends, as far as that is known, if its newest increment ends as `tail` says:
+    /// after an orderly stop exactly, else not before what clients were told.
+    pub fn last_offset(&self, tail: Tail) -> u64 {
+        let Some(last) = self.manifest.last_increment() else { return 0 };
+        let known = last.end_offset.and_then(|end| u64::try_from(end).ok());
+        known.unwrap_or_else(|| {
+            let start = last.start_offset.and_then(|start| u64::try_from(start).ok()).unwrap_or(0);
+            start.saturating_add(tail.bytes)
+        })
+    }
+
     /// Goes on in the newest increment, which ends as `tail` says. Where it ended after an orderly stop is forgotten,
     /// on the disk too, before anything is written. False if there is no increment.
     pub fn reopen(&mut self, tail: Tail) -> io::Result<bool> {
@@ -129,7 +139,14 @@ impl AofDirectory {
         }
         let (length, mut crc) = (bytes.len(), tail.crc);
         if self.settings.annotations {
-            crc = annotation::end_group(tail.bytes, crc, bytes);
+            let mut writer = GroupWriter::new(tail.bytes, crc);
+            let line = writer.annotate([&bytes[..]]);
+            bytes.extend_from_slice(line.as_bytes());
+            crc = writer.crc();
+        } else {
+            let mut writer = GroupWriter::new(tail.bytes, crc);
+            writer.plain([&bytes[..]]);
+            crc = writer.crc();
         }
         if let Err(error) = file.write_all(bytes) {
             bytes.truncate(length);

@@ -32,11 +32,14 @@ mod manifest;
 #[cfg(test)]
 mod manifest_tests;
 mod names;
+mod scan;
 mod thread;
 mod writer;
 
+pub use annotation::{GROUP_BYTES_MAX, GroupLine, GroupWriter};
 pub use directory::{AofDirectory, AofSettings, AofSizes, Tail, read_manifest};
 pub use manifest::{Entry, Kind, Manifest, ManifestError, ManifestFault, OldFile};
-pub use names::Names;
+pub use names::{Names, as_path};
+pub use scan::{Batch, Command, Ending, Fault, FaultKind, Scanner, Stamp, Step, Why};
 pub use thread::{AofThread, Clock, Tell, WriterFacts};
 pub use writer::{Job, Position, Report, SyncPolicy};

@@ -49,7 +49,7 @@ impl Names {
 }
 
 /// A name as a path within its directory.
-pub(super) fn as_path(name: &[u8]) -> PathBuf {
+pub fn as_path(name: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(name.to_vec()))
 }
 

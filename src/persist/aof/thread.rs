@@ -6,6 +6,7 @@
 //! appends to the last job of the queue, and the thread looks by itself: every [`PACE`] while there is something to
 //! write. It is woken when it rests because there was nothing, when much has gathered, and for every other job.
 
+use super::annotation::GROUP_BYTES_MAX;
 use super::directory::AofSizes;
 use super::writer::{Job, Position, Report, SyncPolicy, Writer};
 use std::collections::VecDeque;
@@ -70,6 +71,7 @@ struct Shared {
     tells_syncs: AtomicBool,
     /// Bytes that wait or are being written.
     waiting: AtomicU64,
+    delay_us: AtomicU64,
     numbers: Numbers,
 }
 
@@ -128,6 +130,7 @@ impl AofThread {
             is_held_back: AtomicBool::new(false),
             tells_syncs: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
+            delay_us: AtomicU64::new(0),
             numbers: Numbers::default(),
         });
         let its = Arc::clone(&shared);
@@ -151,6 +154,11 @@ impl AofThread {
         self.shared.tells_syncs.store(on, Relaxed);
     }
 
+    /// Has every write come so much later: for tests of what happens meanwhile.
+    pub fn delay_writes(&self, time: Duration) {
+        self.shared.delay_us.store(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
     /// Hands a group over, in exchange for an empty buffer: `buffer` is empty afterwards. `is_awaited`: somebody waits
     /// until it is on the disk.
     pub fn write(&self, buffer: &mut Vec<u8>, position: Position, is_awaited: bool) {
@@ -158,7 +166,7 @@ impl AofThread {
         let bytes = buffer.len();
         self.shared.waiting.fetch_add(bytes as u64, Relaxed);
         match queue.jobs.back_mut() {
-            Some(Job::Write(waiting, end)) => {
+            Some(Job::Write(waiting, end)) if waiting.len() + bytes <= GROUP_BYTES_MAX => {
                 waiting.append(buffer);
                 *end = position;
             }
@@ -253,6 +261,10 @@ fn run(shared: &Shared, clock: &Clock, tell: &Tell) {
         let numbers = &shared.numbers;
         if let Some(job) = job {
             let bytes = if let Job::Write(bytes, _) = &job { bytes.len() as u64 } else { 0 };
+            let delay_us = shared.delay_us.load(Relaxed);
+            if bytes > 0 && delay_us > 0 {
+                std::thread::sleep(Duration::from_micros(delay_us));
+            }
             let spare = writer.run(job, began_ns, &mut reports);
             if bytes > 0 {
                 let ended_ns = clock();

@@ -125,7 +125,6 @@ pub struct Writer {
 }
 
 impl Writer {
-
     /// What is on the disk for sure.
     pub fn synced(&self) -> Position {
         self.synced
@@ -220,13 +219,7 @@ impl Writer {
         Vec::new()
     }
 
-    fn write(
-        &mut self,
-        mut bytes: Vec<u8>,
-        position: Position,
-        now_ns: u64,
-        reports: &mut Vec<Report>,
-    ) -> Vec<u8> {
+    fn write(&mut self, mut bytes: Vec<u8>, position: Position, now_ns: u64, reports: &mut Vec<Report>) -> Vec<u8> {
         let Some(directory) = self.directory.as_mut().filter(|_| !self.is_broken) else {
             // It is in the base that will be installed, or nobody wants it.
             self.written = position;

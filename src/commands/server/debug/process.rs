@@ -30,6 +30,12 @@ pub(super) fn sleep(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     done(ctx)
 }
 
+pub(super) fn aof_flush_sleep(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let micros = num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
+    ctx.inst.aof.delay_writes(Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
+    done(ctx)
+}
+
 pub(super) fn log(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let text = String::from_utf8_lossy(&args[2]);
     ctx.inst.log.log(Level::Warning, &format!("DEBUG LOG: {text}"), &[]);

@@ -33,7 +33,8 @@ pub(super) static PERSISTENCE: &[Row] = &[
     gauge("rdb_last_cow_size", |f| f.save.last_cow_bytes.into()),
     gauge("rdb_last_load_keys_expired", |f| f.inst.load.counts.expired.into()),
     gauge("rdb_last_load_keys_loaded", |f| f.inst.load.counts.loaded.into()),
-    gauge("aof_enabled", |f| f.aof.is_on.into()).series("redis_aof_enabled", "1 while every write is appended to a file"),
+    gauge("aof_enabled", |f| f.aof.is_on.into())
+        .series("redis_aof_enabled", "1 while every write is appended to a file"),
     gauge("aof_rewrite_in_progress", |f| f.aof.rewrites_now.into())
         .series("redis_aof_rewrite_in_progress", "1 while the append-only file is rewritten"),
     gauge("aof_rewrite_scheduled", |f| f.aof.is_scheduled.into())
