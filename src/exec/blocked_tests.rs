@@ -126,8 +126,8 @@ impl Host for TestHost {
         Box::new(drop)
     }
 
-    fn start_aof_thread(&self) -> io::Result<AofThread> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn start_aof_thread(&self) -> std::io::Result<crate::persist::aof::AofThread> {
+        Err(std::io::ErrorKind::Unsupported.into())
     }
 
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {

@@ -72,8 +72,8 @@ impl Host for SimHost {
         Box::new(drop)
     }
 
-    fn start_aof_thread(&self) -> io::Result<AofThread> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn start_aof_thread(&self) -> std::io::Result<kvstash::persist::aof::AofThread> {
+        Err(std::io::ErrorKind::Unsupported.into())
     }
 
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
