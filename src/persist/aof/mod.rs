@@ -16,17 +16,21 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `manifest.rs` | [`Manifest`]: which files there are, read, written, changed |
+//! | `manifest/` | [`Manifest`]: which files there are, read, written, changed |
 //! | `names.rs` | [`Names`]: what the files are called |
+//! | `annotation.rs` | [`GroupWriter`]: the lines behind groups |
+//! | `scan/` | [`Scanner`]: a file as batches of commands, and how it ends |
 //!
 //! # Read first
 //!
-//! [`Manifest`].
+//! [`Manifest`], then `annotation.rs`, then `scan/`.
 
+mod annotation;
 mod manifest;
-#[cfg(test)]
-mod manifest_tests;
 mod names;
+mod scan;
 
+pub use annotation::{GROUP_BYTES_MAX, GroupLine, GroupWriter};
 pub use manifest::{Entry, Kind, Manifest, ManifestError, ManifestFault, OldFile};
 pub use names::Names;
+pub use scan::{Batch, Command, Ending, Fault, FaultKind, Scanner, Stamp, Step, Why};
