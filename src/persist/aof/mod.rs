@@ -16,21 +16,21 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `manifest.rs` | [`Manifest`]: which files there are, read, written, changed |
+//! | `manifest/` | [`Manifest`]: which files there are, read, written, changed |
 //! | `names.rs` | [`Names`]: what the files are called |
+//! | `annotation.rs` | [`GroupWriter`]: the lines behind groups |
+//! | `scan/` | [`Scanner`]: a file as batches of commands, and how it ends |
 //! | `directory.rs` | [`AofDirectory`]: the files as they are written, and the steps from one set of them to the next |
 //! | `writer.rs` | what the loop asks for, when to sync, what follows from a failure |
 //! | `thread.rs` | [`AofThread`]: the thread around the writer |
 //!
 //! # Read first
 //!
-//! [`Manifest`].
+//! [`Manifest`], then `annotation.rs`, then `scan/`.
 
 mod annotation;
 mod directory;
 mod manifest;
-#[cfg(test)]
-mod manifest_tests;
 mod names;
 mod scan;
 mod thread;

@@ -21,11 +21,9 @@ pub(super) enum Header {
 pub(super) fn header(bytes: &[u8], prefix: u8) -> Header {
     // Nearly all have one, two or three digits.
     match bytes {
-        [first, d1 @ b'0'..=b'9', b'\r', b'\n', ..] if *first == prefix => {
-            return Header::Done(i64::from(d1 - b'0'), 4);
-        }
+        [first, d1 @ b'0'..=b'9', b'\r', b'\n', ..] if *first == prefix => Header::Done(i64::from(d1 - b'0'), 4),
         [first, d1 @ b'0'..=b'9', d2 @ b'0'..=b'9', b'\r', b'\n', ..] if *first == prefix => {
-            return Header::Done(i64::from(d1 - b'0') * 10 + i64::from(d2 - b'0'), 5);
+            Header::Done(i64::from(d1 - b'0') * 10 + i64::from(d2 - b'0'), 5)
         }
         _ => any_header(bytes, prefix),
     }
@@ -48,16 +46,19 @@ fn any_header(bytes: &[u8], prefix: u8) -> Header {
     match &bytes[end..] {
         _ if end + 2 > HEADER_BYTES_MAX => Header::Bad(Why::LineEnd { got: [b'0'; 2] }),
         [b'\r', b'\n', ..] if digits > 0 => Header::Done(number, end + 2),
-        [] | [b'\r'] => Header::More,
-        [got, rest @ ..] => Header::Bad(Why::LineEnd { got: [*got, rest.first().copied().unwrap_or(0)] }),
+        [] | [_] => Header::More,
+        [a, b, ..] => Header::Bad(Why::LineEnd { got: [*a, *b] }),
     }
 }
 
 /// What is wrong with a header that the file ends in.
 pub(super) fn cut_header(bytes: &[u8]) -> Why {
-    match bytes {
-        [] => Why::End,
-        _ => Why::LineEnd { got: [if bytes.ends_with(b"\r") { b'\r' } else { 0 }, 0] },
+    match bytes.split_first() {
+        None => Why::End,
+        Some((_, number)) => {
+            let after = number.iter().find(|byte| !byte.is_ascii_digit() && **byte != b'-');
+            Why::LineEnd { got: [after.copied().unwrap_or(0), 0] }
+        }
     }
 }
 
@@ -80,11 +81,13 @@ mod tests {
             ("*-99999999999999999999999\r\n", Done(i64::MIN, 27)),
             ("", More),
             ("*", More),
-            ("*-", line_end(b"-\0")),
+            ("*-", More),
+            ("*-x", line_end(b"-x")),
             ("*1", More),
             ("*1\r", More),
             ("*1\rx", line_end(b"\rx")),
-            ("*1\n", line_end(b"\n\0")),
+            ("*1\n", More),
+            ("*1\n$", line_end(b"\n$")),
             ("*x\r\n", line_end(b"x\r")),
             ("*\r\n", line_end(b"\r\n")),
             ("* 1\r\n", line_end(b" 1")),
@@ -92,6 +95,10 @@ mod tests {
         ] {
             assert_eq!(header(text.as_bytes(), b'*'), want, "{text:?}");
         }
+        for (text, got) in [("*", 0), ("*12", 0), ("*12\r", b'\r'), ("*x", b'x'), ("*-", 0)] {
+            assert_eq!(cut_header(text.as_bytes()), Why::LineEnd { got: [got, 0] }, "{text:?}");
+        }
+        assert_eq!(cut_header(b""), Why::End);
         let long = format!("*{}", "0".repeat(200));
         assert_eq!(header(long.as_bytes(), b'*'), line_end(b"00"));
         // The short way is the long one.

@@ -394,3 +394,6 @@ impl Manifest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The rules of the manifest, one by one: what Redis 8.2 says to files made by hand, and what it writes.
 
-use super::{Kind, Manifest, ManifestFault, Names, OldFile};
+use super::*;
 
 fn parse(text: &str) -> Manifest {
     Manifest::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text:?}: {error}"))
