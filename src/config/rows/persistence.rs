@@ -77,9 +77,8 @@ group! {
         /// Append every write to a file.
         appendonly: bool = false => Spec::bool("appendonly").flag(Flags::NOT_WHILE_LOADING).apply(Apply::AppendOnly).protects();
 
-        /// What to do at the start when the append-only file is on, has no files yet, and there is an RDB file with data:
-        /// `yes` loads that file and begins with its data, `no` begins empty, as Redis does. Unless one of them is
-        /// chosen the server does not start.
+        /// Whether an append-only file that has to be begun takes over the data of the RDB file. While nobody has said, the
+        /// server does not start where there is an RDB file with data: Redis begins empty, as with `no`.
         aof_load_rdb_on_startup: LoadRdb = LoadRdb::Ask
             => Spec::choice("aof-load-rdb-on-startup", LoadRdb::WORDS).at_start();
 
