@@ -21,7 +21,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | `Server` |
-//! | `turn.rs` | events, and the phases of a turn |
+//! | `turn.rs` | the phases of a turn |
+//! | `route.rs` | events, and whom they concern |
 //! | `within.rs` | a turn within a command that takes long |
 //! | `batch.rs` | parse, prefetch, execute |
 //! | `busy_poll.rs` | whether to look once more before the loop sleeps |
@@ -58,6 +59,7 @@ mod pool;
 mod reader;
 mod replicas;
 mod roles;
+mod route;
 mod settle;
 mod shutdown;
 mod start;

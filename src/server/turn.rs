@@ -38,7 +38,7 @@ impl Server {
         }
         let began_ns = self.tell_time(inst);
         inst.metrics.turn_started_us.set(inst.now_ms as u64 * 1000);
-        self.notice(inst, &mut events);
+        self.route(inst, &mut events);
         self.events = events;
         let commands_before = inst.stats.commands;
         self.serve_ready(inst);
@@ -56,22 +56,6 @@ impl Server {
         inst.account_turn(duration_ns, commands);
         inst.metrics.turn_started_us.set(0);
         self.load_step(inst).or_else(|| self.shutdown_step(inst))
-    }
-
-    /// What happened outside.
-    pub(super) fn notice(&mut self, inst: &mut Instance, events: &mut Vec<Event<Mail>>) {
-        for event in events.drain(..) {
-            match event {
-                Event::Accepted { conn, .. } => self.accept(inst, conn),
-                Event::Readable(conn) => self.note_readable(inst, conn),
-                Event::Writable(conn) => self.flush_later(inst, conn),
-                // No link to another instance exists that could have asked for it.
-                Event::Connected { conn, .. } => self.reactor.close(conn),
-                Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(inst, &error, suppressed),
-                Event::Signal(number) => self.on_signal(inst, number),
-                Event::Mail(mail) => self.on_mail(inst, mail),
-            }
-        }
     }
 
     /// Waits for events, at first awake if that promises to be short.
@@ -130,7 +114,7 @@ impl Server {
         now_ns
     }
 
-    fn note_readable(&mut self, inst: &mut Instance, conn: ConnId) {
+    pub(super) fn note_readable(&mut self, inst: &mut Instance, conn: ConnId) {
         let Some(ClientMut { connection, .. }) = inst.clients.of_mut(conn) else { return };
         connection.flags.put(ClientFlags::DRAINED, false);
         if !connection.flags.has(ClientFlags::READY) {
