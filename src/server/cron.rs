@@ -12,6 +12,7 @@
 //! 7. Clients that take too much memory even so are closed.
 
 use super::Server;
+use super::deadlines::Due;
 use crate::client::{Attention, ClientMut};
 use crate::commands::info;
 use crate::exec::instance::{CloseReason, Instance};
@@ -60,7 +61,7 @@ impl Server {
     pub(super) fn cron(&mut self, inst: &mut Instance) {
         let began_ns = self.tell_time(inst);
         let hz = u64::from(inst.config.server.hz.max(1));
-        self.next_cron_ns = self.now_ns() + NS_PER_S / hz;
+        self.deadlines.set(self.now_ns() + NS_PER_S / hz, Due::Cron);
         if inst.debug.cron_paused {
             return;
         }

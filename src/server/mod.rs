@@ -23,6 +23,7 @@
 //! | `mod.rs` | `Server` |
 //! | `turn.rs` | the phases of a turn |
 //! | `route.rs` | events, and whom they concern |
+//! | `deadlines.rs` | when the loop has to wake up |
 //! | `within.rs` | a turn within a command that takes long |
 //! | `batch.rs` | parse, prefetch, execute |
 //! | `busy_poll.rs` | whether to look once more before the loop sleeps |
@@ -49,6 +50,7 @@ mod accept;
 mod batch;
 mod busy_poll;
 mod cron;
+mod deadlines;
 mod evict;
 mod facts;
 mod flush;
@@ -76,6 +78,7 @@ use crate::reactor::{ConnId, Event, Reactor};
 use crate::sys::clock::Clock;
 use batch::{Batch, Group};
 use busy_poll::BusyPoll;
+use deadlines::{Deadlines, Due};
 pub use host::Mail;
 use host::{Listening, Observer};
 use loading::Loading;
@@ -111,7 +114,7 @@ pub struct Server {
     replies: BufferPool,
     events: Vec<Event<Mail>>,
     busy_poll: BusyPoll,
-    next_cron_ns: u64,
+    deadlines: Deadlines,
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
     /// Files on their way to replicas.
@@ -124,6 +127,8 @@ pub struct Server {
 impl Server {
     /// A server that has not begun to listen.
     fn new(reactor: Reactor<Mail>, clock: Clock) -> Server {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(0, Due::Cron);
         Server {
             reactor,
             clock,
@@ -141,7 +146,7 @@ impl Server {
             replies: BufferPool::default(),
             events: Vec::new(),
             busy_poll: BusyPoll::default(),
-            next_cron_ns: 0,
+            deadlines,
             cron_slot: 0,
             transfers: Vec::new(),
             shutdown: shutdown::Progress::default(),

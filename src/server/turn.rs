@@ -14,6 +14,7 @@ use std::io;
 use std::time::Duration;
 
 use super::batch::QUANTUM;
+use super::deadlines::Due;
 use super::notes;
 use super::pool::BUFFER_BYTES;
 use super::{Mail, Server};
@@ -45,9 +46,7 @@ impl Server {
         // CONFIG RESETSTAT may have come in between.
         let commands = inst.stats.commands.saturating_sub(commands_before);
         self.before_sleep(inst);
-        if self.now_ns() >= self.next_cron_ns {
-            self.cron(inst);
-        }
+        self.do_what_is_due(inst);
         if self.now_ns() >= inst.defragmenter.next_ns() {
             self.defrag(inst);
         }
@@ -92,18 +91,18 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let now_ns = self.now_ns();
-        let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
-        if inst.defragmenter.next_ns() != u64::MAX {
-            wait = wait.min(Duration::from_nanos(inst.defragmenter.next_ns().saturating_sub(now_ns)));
+        let until_ns = self.deadlines.next_ns().min(inst.next_deadline_ns(now_ns, self.wall_ms()));
+        Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
+    }
+
+    /// Does what it is time for. What has become due meanwhile is for the next turn.
+    fn do_what_is_due(&mut self, inst: &mut Instance) {
+        let now_ns = self.now_ns();
+        while let Some(due) = self.deadlines.take_due(now_ns) {
+            match due {
+                Due::Cron => self.cron(inst),
+            }
         }
-        if let Some(deadline_ns) = inst.blocked.next_deadline_ns() {
-            wait = wait.min(Duration::from_nanos(deadline_ns.saturating_sub(now_ns)));
-        }
-        if let Some(deadline_ms) = inst.next_expiry_ms() {
-            let left_ms = (deadline_ms - self.wall_ms()).clamp(0, 1000) as u64 + 1;
-            wait = wait.min(Duration::from_millis(left_ms));
-        }
-        Some(wait)
     }
 
     /// Reads the clocks: the instance sees one time for the whole turn. Returns the monotonic one.

@@ -1,0 +1,55 @@
+//! When the loop has to wake up though nothing happens: the server's own deadlines, in one place.
+//!
+//! The instance has deadlines of its own (clients that wait, keys that expire), and says which is the next of them
+//! ([`Instance::next_deadline_ns`](crate::exec::instance::Instance::next_deadline_ns)).
+
+use crate::reactor::{TimerId, Timers};
+
+/// What is to be done when a deadline is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Due {
+    /// What is done `hz` times a second.
+    Cron,
+}
+
+/// All that is to be done at some time.
+pub(super) struct Deadlines {
+    timers: Timers<Due>,
+    /// The earliest of them; `u64::MAX` when there is none. Every turn asks for it.
+    next_ns: u64,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines { timers: Timers::new(), next_ns: u64::MAX }
+    }
+}
+
+impl Deadlines {
+    /// Has something done at `at_ns`.
+    pub(super) fn set(&mut self, at_ns: u64, what: Due) -> TimerId {
+        self.next_ns = self.next_ns.min(at_ns);
+        self.timers.set(at_ns, what)
+    }
+
+    /// The earliest deadline; `u64::MAX` when there is none.
+    #[inline]
+    pub(super) fn next_ns(&self) -> u64 {
+        self.next_ns
+    }
+
+    /// Something whose time has come; call until `None`.
+    #[inline]
+    pub(super) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
+        if now_ns < self.next_ns {
+            return None;
+        }
+        let due = self.timers.pop_due(now_ns);
+        self.note_next();
+        due.map(|(_, what)| what)
+    }
+
+    fn note_next(&mut self) {
+        self.next_ns = self.timers.next_deadline().unwrap_or(u64::MAX);
+    }
+}
