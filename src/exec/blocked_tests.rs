@@ -14,6 +14,7 @@ use crate::exec::call::{self, Outcome};
 use crate::exec::ctx::{DataCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::instance::{Ask, Instance};
+use crate::exec::link::Link;
 use crate::exec::long_read::ReadJob;
 use crate::exec::spec::{Access, Arity, CommandSpec, Flags, Handler, KeySpec};
 use crate::exec::table::CommandTable;
@@ -129,6 +130,10 @@ impl Host for TestHost {
     fn read_elsewhere(&mut self, job: ReadJob) {
         self.reads.push(job);
     }
+
+    fn open_link(&mut self, _link: Box<dyn Link>) {}
+
+    fn drive_link(&mut self, _link: &mut dyn Link) {}
 
     fn sleep(&self, _duration: Duration) {}
 

@@ -14,6 +14,7 @@ use crate::db::{DbMut, Key, Readable};
 use crate::exec::call::Origin;
 use crate::exec::error::CommandError;
 use crate::exec::instance::Instance;
+use crate::exec::link::Link;
 use crate::exec::long_read::{Here, Now, Pace, ReadJob, When};
 use crate::exec::room::ReplyRoom;
 use crate::exec::table::Command;
@@ -130,6 +131,12 @@ pub trait Host {
 
     /// Has another thread run the job, and brings what comes of it to [`Instance::read_is_done`].
     fn read_elsewhere(&mut self, job: ReadJob);
+
+    /// Connects, and drives the link until it is over; then has [`Link::finish`] called between commands.
+    fn open_link(&mut self, link: Box<dyn Link>);
+
+    /// The same here and now: everybody waits until the link is over, and nothing is called then.
+    fn drive_link(&mut self, link: &mut dyn Link);
 
     /// Does nothing for so long, and keeps everybody waiting: DEBUG SLEEP.
     fn sleep(&self, duration: Duration);

@@ -16,6 +16,7 @@ use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
 use crate::exec::identity::Identity;
 use crate::exec::memory::Memory;
+use crate::exec::migrate::Migrations;
 use crate::exec::persistence::{LoadState, Snapshots};
 use crate::exec::readers::Readers;
 use crate::exec::replication::Replication;
@@ -54,6 +55,8 @@ bit_set! {
         SIZES_ASSERTED = 7;
         /// More keys are remembered for clients that cache than `tracking-table-max-keys` allows.
         TRACKING_TABLE_FULL = 8;
+        /// MIGRATE sends keys that must be left alone until it is over.
+        KEYS_ON_THEIR_WAY = 9;
     }
 }
 
@@ -154,6 +157,8 @@ pub struct Instance {
     pub blocked: BlockedClients,
     /// Reads that other threads do.
     pub readers: Readers,
+    /// What is on its way to other instances.
+    pub migrations: Migrations,
     /// How many clients CLIENT PAUSE holds back.
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
@@ -250,6 +255,7 @@ impl Instance {
             pause: Pause::default(),
             blocked: BlockedClients::default(),
             readers: Readers::default(),
+            migrations: Migrations::default(),
             held_back: 0,
             monitors: Vec::new(),
             pubsub: PubSub::default(),

@@ -13,6 +13,7 @@
 
 use super::Server;
 use super::deadlines::Due;
+use super::peer::Peer;
 use crate::client::{Attention, ClientMut};
 use crate::commands::info;
 use crate::exec::instance::{CloseReason, Instance};
@@ -70,6 +71,7 @@ impl Server {
         self.end_pause(inst);
         self.check_clients(inst, hz);
         self.replication_cron(inst);
+        self.close_kept(inst);
         self.settle(inst);
         if inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
             info::publish(inst, self);
@@ -112,7 +114,8 @@ impl Server {
             let ClientMut { session, connection } = client;
             inst.recent_buffers.note(now_ms, connection.query.capacity(), session.reply.out.len());
             let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN))
-                || session.is_subscriber();
+                || session.is_subscriber()
+                || Peer::of(session) == Peer::Replica;
             if timeout_ms > 0 && now_ms - connection.last_active_ms > timeout_ms && !waits {
                 late.push(connection.conn);
             }

@@ -10,6 +10,8 @@ use crate::reactor::{TimerId, Timers};
 pub(super) enum Due {
     /// What is done `hz` times a second.
     Cron,
+    /// A link's deadline is over.
+    Link(u64),
 }
 
 /// All that is to be done at some time.
@@ -49,7 +51,36 @@ impl Deadlines {
         due.map(|(_, what)| what)
     }
 
+    /// Takes something back that was to be done.
+    pub(super) fn cancel(&mut self, id: TimerId) {
+        self.timers.cancel(id);
+        self.note_next();
+    }
+
     fn note_next(&mut self) {
         self.next_ns = self.timers.next_deadline().unwrap_or(u64::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_one_is_known_whatever_is_set_and_cancelled() {
+        let mut deadlines = Deadlines::default();
+        assert_eq!((deadlines.next_ns(), deadlines.take_due(u64::MAX - 1)), (u64::MAX, None));
+        deadlines.set(30, Due::Cron);
+        let first = deadlines.set(10, Due::Link(1));
+        deadlines.set(20, Due::Link(2));
+        assert_eq!(deadlines.next_ns(), 10);
+        deadlines.cancel(first);
+        assert_eq!((deadlines.next_ns(), deadlines.take_due(19)), (20, None));
+        assert_eq!((deadlines.take_due(20), deadlines.next_ns()), (Some(Due::Link(2)), 30));
+        assert_eq!(
+            (deadlines.take_due(29), deadlines.take_due(40), deadlines.take_due(40)),
+            (None, Some(Due::Cron), None)
+        );
+        assert_eq!(deadlines.next_ns(), u64::MAX);
     }
 }

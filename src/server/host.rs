@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
+use super::drive;
 use super::reader::Report;
+use super::resolver::Resolved;
 use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
+use crate::exec::link::Link;
 use crate::exec::long_read::ReadJob;
 use crate::http;
 use crate::observe::keys;
@@ -29,6 +32,8 @@ pub enum Mail {
     Copied(SaveOutcome),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
+    /// A name of another instance was looked up.
+    Resolved(Resolved),
     /// The thread that reads from snapshots has read something.
     Read(Box<Report>),
 }
@@ -232,6 +237,14 @@ impl Host for Server {
 
     fn read_elsewhere(&mut self, job: ReadJob) {
         self.reader.take(job, self.reactor.mailbox(), self.clock);
+    }
+
+    fn open_link(&mut self, link: Box<dyn Link>) {
+        self.begin_link(link);
+    }
+
+    fn drive_link(&mut self, link: &mut dyn Link) {
+        drive::drive(link, || self.time());
     }
 
     fn sleep(&self, duration: Duration) {

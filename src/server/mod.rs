@@ -23,6 +23,10 @@
 //! | `mod.rs` | `Server` |
 //! | `turn.rs` | the phases of a turn |
 //! | `route.rs` | events, and whom they concern |
+//! | `peer.rs` | what is at the other end of a connection |
+//! | `link.rs` | connections that we open |
+//! | `drive.rs` | one that everybody waits for |
+//! | `resolver.rs` | the thread that looks up names |
 //! | `deadlines.rs` | when the loop has to wake up |
 //! | `within.rs` | a turn within a command that takes long |
 //! | `batch.rs` | parse, prefetch, execute |
@@ -51,15 +55,19 @@ mod batch;
 mod busy_poll;
 mod cron;
 mod deadlines;
+mod drive;
 mod evict;
 mod facts;
 mod flush;
 mod host;
+mod link;
 mod loading;
 mod notes;
+mod peer;
 mod pool;
 mod reader;
 mod replicas;
+mod resolver;
 mod roles;
 mod route;
 mod settle;
@@ -81,6 +89,7 @@ use busy_poll::BusyPoll;
 use deadlines::{Deadlines, Due};
 pub use host::Mail;
 use host::{Listening, Observer};
+use link::Links;
 use loading::Loading;
 use pool::BufferPool;
 use reader::Reader;
@@ -117,6 +126,8 @@ pub struct Server {
     deadlines: Deadlines,
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
+    /// Connections that we open.
+    links: Links,
     /// Files on their way to replicas.
     transfers: Vec<Transfer>,
     shutdown: shutdown::Progress,
@@ -148,6 +159,7 @@ impl Server {
             busy_poll: BusyPoll::default(),
             deadlines,
             cron_slot: 0,
+            links: Links::default(),
             transfers: Vec::new(),
             shutdown: shutdown::Progress::default(),
             loading: None,

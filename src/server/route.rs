@@ -1,6 +1,7 @@
 //! What happened outside goes to whom it concerns.
 
 use super::notes;
+use super::peer::Peer;
 use super::{Mail, Server};
 use crate::exec::instance::Instance;
 use crate::reactor::Event;
@@ -11,10 +12,17 @@ impl Server {
         for event in events.drain(..) {
             match event {
                 Event::Accepted { conn, .. } => self.accept(inst, conn),
-                Event::Readable(conn) => self.note_readable(inst, conn),
-                Event::Writable(conn) => self.flush_later(inst, conn),
-                // No link to another instance exists that could have asked for it.
-                Event::Connected { conn, .. } => self.reactor.close(conn),
+                Event::Readable(conn) => match self.peer(inst, conn) {
+                    Some(Peer::Client | Peer::Replica) => self.note_readable(inst, conn),
+                    Some(Peer::Link) => self.link_readable(conn),
+                    None => {} // it was closed after the kernel said so
+                },
+                Event::Writable(conn) => match self.peer(inst, conn) {
+                    Some(Peer::Client | Peer::Replica) => self.flush_later(inst, conn),
+                    Some(Peer::Link) => self.link_writable(conn),
+                    None => {}
+                },
+                Event::Connected { conn, outcome } => self.link_connected(conn, &outcome),
                 Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(inst, &error, suppressed),
                 Event::Signal(number) => self.on_signal(inst, number),
                 Event::Mail(mail) => self.on_mail(inst, mail),

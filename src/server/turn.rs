@@ -45,6 +45,8 @@ impl Server {
         self.serve_ready(inst);
         // CONFIG RESETSTAT may have come in between.
         let commands = inst.stats.commands.saturating_sub(commands_before);
+        self.serve_links();
+        self.finish_links(inst);
         self.before_sleep(inst);
         self.do_what_is_due(inst);
         if self.now_ns() >= inst.defragmenter.next_ns() {
@@ -86,7 +88,7 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let has_work = !self.ready.is_empty() || !self.to_flush.is_empty() || !self.asks.is_empty();
-        let has_work = has_work || inst.tracking.keys().has_garbage();
+        let has_work = has_work || inst.tracking.keys().has_garbage() || self.links.have_work(inst);
         if has_work || inst.has_due_keys() || inst.eviction.pending || self.has_idle_transfer(inst) {
             return Some(Duration::ZERO);
         }
@@ -101,6 +103,7 @@ impl Server {
         while let Some(due) = self.deadlines.take_due(now_ns) {
             match due {
                 Due::Cron => self.cron(inst),
+                Due::Link(number) => self.link_timer(number),
             }
         }
     }
@@ -266,8 +269,8 @@ impl Server {
         let sends_on =
             behind && !connection.flags.has(ClientFlags::DRAINED) && !connection.is_far_ahead(query_bytes_max);
         // It may have closed only the half that it sends with: what it has asked for is answered all the same.
-        let reading = session.attention.has(Attention::READING);
-        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !reading {
+        let elsewhere = session.attention.has(Attention::ELSEWHERE);
+        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !elsewhere {
             session.close_after_reply();
             let conn = connection.conn;
             connection.flags.put(ClientFlags::READY, false);

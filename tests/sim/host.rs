@@ -7,6 +7,7 @@ use std::time::Duration;
 use kvstash::config::Config;
 use kvstash::exec::ctx::Host;
 use kvstash::exec::instance::Instance;
+use kvstash::exec::link::Link;
 use kvstash::exec::long_read::ReadJob;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
@@ -21,11 +22,13 @@ pub struct SimHost {
     elapsed_ms: Cell<i64>,
     /// Long reads that nobody has done yet.
     pub reads: Vec<ReadJob>,
+    /// Conversations that nobody has begun yet.
+    pub links: Vec<Box<dyn Link>>,
 }
 
 impl SimHost {
     pub fn new() -> SimHost {
-        SimHost { elapsed_ms: Cell::new(0), reads: Vec::new() }
+        SimHost { elapsed_ms: Cell::new(0), reads: Vec::new(), links: Vec::new() }
     }
 
     /// Lets time pass.
@@ -75,6 +78,12 @@ impl Host for SimHost {
     fn read_elsewhere(&mut self, job: ReadJob) {
         self.reads.push(job);
     }
+
+    fn open_link(&mut self, link: Box<dyn Link>) {
+        self.links.push(link);
+    }
+
+    fn drive_link(&mut self, _link: &mut dyn Link) {}
 
     fn sleep(&self, duration: Duration) {
         self.pass(duration.as_millis() as i64);

@@ -60,6 +60,25 @@ fn one_command_one_line_several_a_transaction() {
 }
 
 #[test]
+fn keys_that_go_elsewhere_are_deleted() {
+    let (server, other) = (Server::start(&[]), Server::start(&[]));
+    let (mut kv, port) = (server.connect(), other.port);
+    propagates(
+        &mut kv,
+        &format!(
+            "
+            MSET a 1 b 2 c 3 d 4 | MSET a 1 b 2 c 3 d 4
+            MIGRATE 127.0.0.1 {port} a 0 5000 COPY |
+            MIGRATE 127.0.0.1 {port} none 0 5000 |
+            MIGRATE 127.0.0.1 {port} a 0 5000 REPLACE | DEL a
+            MIGRATE 127.0.0.1 {port} \"\" 0 5000 KEYS b none c | DEL b c
+            MULTI; SET e 5; MIGRATE 127.0.0.1 {port} \"\" 0 5000 KEYS d e; EXEC | MULTI; SET e 5; DEL d e; EXEC
+            "
+        ),
+    );
+}
+
+#[test]
 fn strings() {
     let server = Server::start(&[]);
     let mut kv = server.connect();
