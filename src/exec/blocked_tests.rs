@@ -24,6 +24,7 @@ use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
 use crate::reactor::ConnId;
 use crate::resp::{Args, OwnedArgs};
+use crate::sys::process::Process;
 
 static TAKE: CommandSpec = CommandSpec {
     name: "take",
@@ -100,6 +101,10 @@ impl Host for TestHost {
 
     fn observe(&mut self, _config: &Config, _metrics: &Arc<Metrics>, _log: &Logger) -> Result<(), String> {
         Ok(())
+    }
+
+    fn process(&self) -> &dyn Process {
+        unreachable!("no command of these asks for it")
     }
 
     fn now_ns(&self) -> u64 {

@@ -22,6 +22,7 @@ use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
 use crate::resp::{Args, Reply};
+use crate::sys::process::Process;
 
 /// Context of a command that works on data.
 pub type DataCtx<'a> = Ctx<'a, Now>;
@@ -109,6 +110,9 @@ pub trait Host {
     /// Serves metrics and health where the configuration now says, and no longer elsewhere. On error nothing has
     /// changed.
     fn observe(&mut self, config: &Config, metrics: &Arc<Metrics>, log: &Logger) -> Result<(), String>;
+
+    /// The process that the instance is in.
+    fn process(&self) -> &dyn Process;
 
     /// The latest monotonic time, ns.
     fn now_ns(&self) -> u64;

@@ -21,6 +21,7 @@ use crate::observe::log::{Logger, Shown};
 use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
 use crate::reactor::ListenerId;
+use crate::sys::process::{Process, RealProcess};
 use crate::sys::{process, sockets};
 
 /// What other threads send to the loop.
@@ -196,6 +197,10 @@ impl Host for Server {
             }
             format!("can't listen for metrics: {error}")
         })
+    }
+
+    fn process(&self) -> &dyn Process {
+        &RealProcess
     }
 
     #[inline]
