@@ -116,13 +116,12 @@ impl Server {
         now_ns
     }
 
+    /// A client may have sent something. One in the middle of its command is looked at when that is over.
     pub(super) fn note_readable(&mut self, inst: &mut Instance, conn: ConnId) {
-        let Some(ClientMut { connection, .. }) = inst.clients.of_mut(conn) else { return };
+        let connection = inst.clients.connection_mut(conn.index).filter(|connection| connection.conn == conn);
+        let Some(connection) = connection else { return };
         connection.flags.put(ClientFlags::DRAINED, false);
-        if !connection.flags.has(ClientFlags::READY) {
-            connection.flags.put(ClientFlags::READY, true);
-            self.ready.push_back(conn.index);
-        }
+        self.make_ready(inst, conn);
     }
 
     /// Lists a client whose buffer may hold requests that were held back.
