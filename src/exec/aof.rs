@@ -24,7 +24,6 @@ use crate::observe::keys;
 use crate::persist::aof::{AofSettings, AofSizes, AofThread, Job, Names, Position, Report, SyncPolicy, WriterFacts};
 use crate::persist::{SaveError, SaveOutcome, SaveSettings, SaveStatus, Saver, StartError};
 use crate::stream::AppendBuffer;
-use crate::sys::process;
 
 /// Whether there is a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -313,9 +312,13 @@ impl Instance {
     }
 
     /// The first base of a log: what is in memory.
-    pub fn make_first_base(&mut self, directory: &mut crate::persist::aof::AofDirectory) -> std::io::Result<()> {
+    pub fn make_first_base(
+        &mut self,
+        directory: &mut crate::persist::aof::AofDirectory,
+        host: &dyn Host,
+    ) -> std::io::Result<()> {
         let is_rdb = self.config.persistence.aof_use_rdb_preamble;
-        let settings = self.base_settings();
+        let settings = self.base_settings(host);
         let at = self.moment();
         let source = self.source();
         let saved = self.aof.rewriter.save_now(&source, &settings, at);
@@ -416,7 +419,7 @@ impl Instance {
         self.hand_over_to_aof();
         let start_offset = self.replication.feed.end();
         let is_rdb = self.config.persistence.aof_use_rdb_preamble;
-        let settings = self.base_settings();
+        let settings = self.base_settings(host);
         let temp = settings.path.clone();
         let began_ns = host.now_ns();
         let source = Box::new(self.source());
@@ -441,8 +444,8 @@ impl Instance {
         Ok(())
     }
 
-    fn base_settings(&self) -> SaveSettings {
-        let pid = process::pid();
+    fn base_settings(&self, host: &dyn Host) -> SaveSettings {
+        let pid = host.process().pid();
         let mut settings = self.save_settings("aof-");
         settings.temp = PathBuf::from(format!("temp-rewriteaof-{pid}.aof"));
         settings.path = PathBuf::from(format!("temp-rewriteaof-bg-{pid}.aof"));

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Server;
 use super::notes;
+use super::peer::Peer;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
 use crate::config::{Config, OutputLimit};
 use crate::exec::instance::{CloseReason, Instance};
@@ -30,12 +31,10 @@ pub(super) fn list_once(connection: &mut Connection, to_flush: &mut VecDeque<Con
 /// client-output-buffer-limit of the class that a client is in.
 pub(super) fn output_limit(config: &Config, session: &Session) -> OutputLimit {
     let limits = &config.limits.client_output_buffer_limit;
-    if session.attention.has(Attention::REPLICA) {
-        limits.replica
-    } else if session.is_subscriber() {
-        limits.pubsub
-    } else {
-        limits.normal
+    match Peer::of(session) {
+        Peer::Replica => limits.replica,
+        _ if session.is_subscriber() => limits.pubsub,
+        _ => limits.normal,
     }
 }
 

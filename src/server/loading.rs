@@ -189,7 +189,7 @@ impl Server {
         let offset = directory.last_offset(tail);
         inst.replication.feed.begin_at(offset);
         if directory.manifest().is_empty() {
-            inst.make_first_base(&mut directory)?;
+            inst.make_first_base(&mut directory, self)?;
         }
         if !directory.reopen(tail)? {
             directory.switch(offset, false)?;
