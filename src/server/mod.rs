@@ -54,7 +54,6 @@ mod flush;
 mod host;
 mod loading;
 mod notes;
-mod pool;
 mod reader;
 mod replicas;
 mod roles;
@@ -77,7 +76,6 @@ use busy_poll::BusyPoll;
 pub use host::Mail;
 use host::{Listening, Observer};
 use loading::Loading;
-use pool::BufferPool;
 use reader::Reader;
 use replicas::Transfer;
 pub use roles::Role;
@@ -105,8 +103,6 @@ pub struct Server {
     batch: Rc<Batch>,
     /// Requests of the batch before this one have been executed, or are just now.
     executed: usize,
-    queries: BufferPool,
-    replies: BufferPool,
     events: Vec<Event<Mail>>,
     busy_poll: BusyPoll,
     next_cron_ns: u64,
@@ -135,8 +131,6 @@ impl Server {
             asks: VecDeque::new(),
             batch: Rc::default(),
             executed: 0,
-            queries: BufferPool::default(),
-            replies: BufferPool::default(),
             events: Vec::new(),
             busy_poll: BusyPoll::default(),
             next_cron_ns: 0,
