@@ -156,6 +156,11 @@ impl Session {
         self.attention.put(Attention::CLOSING, true);
     }
 
+    /// Memory of what it is owed, without pieces of long strings.
+    pub(super) fn owed_memory(&self) -> usize {
+        self.reply.out.buffer_memory() + self.about.late.buffer_memory()
+    }
+
     /// Memory held for it, in bytes: its own state, what it is owed, what it has queued.
     pub fn memory(&self) -> usize {
         size_of::<Session>()

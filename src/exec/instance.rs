@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::blocking::BlockedClients;
-use crate::client::{Attention, ClientId, Clients, Outbox, RecentBuffers, Session};
+use crate::client::{Attention, BufferPools, ClientId, Clients, Outbox, RecentBuffers, Session};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::account::Thresholds;
@@ -198,6 +198,8 @@ pub struct Instance {
     pub log: Logger,
     /// Memory in use.
     pub memory: Memory,
+    /// Buffers of clients between uses.
+    pub pools: BufferPools,
     /// The largest buffers of clients lately.
     pub recent_buffers: RecentBuffers,
     /// Chance.
@@ -284,6 +286,7 @@ impl Instance {
             stats: Stats::default(),
             log,
             memory: Memory::new(now_ms),
+            pools: BufferPools::default(),
             recent_buffers: RecentBuffers::default(),
             rng,
             identity,

@@ -83,9 +83,9 @@ impl Server {
             self.idle_batch().shrink();
         }
         if inst.cron_runs().is_multiple_of(SHRINK_EVERY) {
-            self.queries.shrink();
+            inst.pools.queries.shrink();
             if !inst.debug.buffers_kept {
-                self.replies.shrink();
+                inst.pools.replies.shrink();
             }
         }
         inst.stats.turns.cron_ns += self.now_ns().saturating_sub(began_ns);

@@ -139,7 +139,7 @@ impl Server {
                 WriteOutcome::Failed(_) => return self.close(inst, conn, CloseReason::Broken),
             }
         }
-        self.replies.put(session.reply.out.take_buffer());
+        inst.pools.replies.put(session.reply.out.take_buffer());
         connection.soft_limit_since_ms = 0;
         if session.attention.has(Attention::CLOSING) {
             return self.close(inst, conn, CloseReason::Served);
@@ -181,8 +181,8 @@ impl Server {
         notes::closed(inst, Client { session: &session, connection: &connection }, reason);
         inst.forget(&mut session, reason);
         self.reactor.close(conn);
-        self.queries.put(connection.query);
+        inst.pools.queries.put(connection.query);
         session.reply.out.clear();
-        self.replies.put(session.reply.out.take_buffer());
+        inst.pools.replies.put(session.reply.out.take_buffer());
     }
 }

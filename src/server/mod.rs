@@ -66,7 +66,6 @@ mod link;
 mod loading;
 mod notes;
 mod peer;
-mod pool;
 mod reader;
 mod replicas;
 mod resolver;
@@ -94,7 +93,6 @@ pub use host::Mail;
 use host::{Listening, Observer};
 use link::Links;
 use loading::Loading;
-use pool::BufferPool;
 use reader::Reader;
 use replicas::Transfer;
 pub use roles::Role;
@@ -124,8 +122,6 @@ pub struct Server {
     batch: Rc<Batch>,
     /// Requests of the batch before this one have been executed, or are just now.
     executed: usize,
-    queries: BufferPool,
-    replies: BufferPool,
     events: Vec<Event<Mail>>,
     busy_poll: BusyPoll,
     deadlines: Deadlines,
@@ -159,8 +155,6 @@ impl Server {
             asks: VecDeque::new(),
             batch: Rc::default(),
             executed: 0,
-            queries: BufferPool::default(),
-            replies: BufferPool::default(),
             events: Vec::new(),
             busy_poll: BusyPoll::default(),
             deadlines,

@@ -16,9 +16,8 @@ use std::time::Duration;
 use super::batch::QUANTUM;
 use super::deadlines::Due;
 use super::notes;
-use super::pool::BUFFER_BYTES;
 use super::{Mail, Server};
-use crate::client::{Attention, ClientFlags, ClientMut, Connection};
+use crate::client::{Attention, BUFFER_BYTES, ClientFlags, ClientMut, Connection};
 use crate::exec::instance::{Alert, CloseReason, Instance};
 use crate::reactor::{ConnId, Event, ReadOutcome};
 
@@ -189,7 +188,7 @@ impl Server {
             return true;
         }
         if connection.query.capacity() < BUFFER_BYTES {
-            let rest = std::mem::replace(&mut connection.query, self.queries.get());
+            let rest = std::mem::replace(&mut connection.query, inst.pools.queries.get());
             connection.query.extend_from_slice(&rest);
         }
         let is_long = connection.parser.large_remaining() > BUFFER_BYTES;
@@ -241,12 +240,12 @@ impl Server {
         if connection.consumed == connection.query.len() {
             connection.consumed = 0;
             let buffer = std::mem::take(&mut connection.query);
-            self.queries.put(buffer);
+            inst.pools.queries.put(buffer);
         } else if connection.waits_for_little() {
             let rest = connection.query[connection.consumed..].to_vec();
             connection.consumed = 0;
             let buffer = std::mem::replace(&mut connection.query, rest);
-            self.queries.put(buffer);
+            inst.pools.queries.put(buffer);
         } else if connection.consumed > 0
             && (connection.consumed >= connection.query.len() / 2 || !session.attention.has(Attention::BEHIND))
         {
