@@ -221,7 +221,10 @@ fn open_directory(inst: &Instance, settings: &AofSettings) -> Result<AofDirector
             for line in fault.map(ManifestError::log_lines).unwrap_or_default() {
                 inst.log.log(Level::Warning, &line, &[]);
             }
-            Err(format!("Can't read the append-only file's manifest: {error}"))
+            match fault {
+                Some(_) => Err("The append-only file's manifest cannot be used".to_owned()),
+                None => Err(format!("Can't read the append-only file's manifest: {error}")),
+            }
         }
     }
 }

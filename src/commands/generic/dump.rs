@@ -92,7 +92,7 @@ const BAD_FORMAT: CommandError = CommandError::fixed("ERR Bad data format");
 
 fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args)?;
-    let now_ms = ctx.db.now_ms();
+    let (now_ms, clock_ms) = (ctx.db.now_ms(), ctx.db.clock_ms());
     let checksums = ctx.db.keyspace().options().payload_checksums;
     let key = ctx.key(args, 1);
     let mut slot = ctx.db.entry(key);
@@ -108,7 +108,7 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         None => payload::unwrap(&args[3], checksums),
     };
     let value = read(payload, ctx.log, &mut slot.maker())?;
-    let from = if options.absolute { 0 } else { now_ms };
+    let from = if options.absolute { 0 } else { clock_ms };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
     let is_past = deadline.is_some_and(|at| at <= now_ms);
     let replaces = slot.get().is_some();
