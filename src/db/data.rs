@@ -18,7 +18,7 @@
 //! | everything that shall leave no trace | [`DbMut::peek`] | no | no |
 
 use super::entry::{EntryRef, Key};
-use super::keyspace::{Keyspace, Side, REPLAYED_MS};
+use super::keyspace::{Keyspace, REPLAYED_MS, Side};
 use super::slot::{ExpiryUpdate, KeySlot, Occupied, Vacant, With};
 use super::trace::KeyEvent;
 use crate::dict::Slot;

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aof; // the append-only file: BGREWRITEAOF WAIT WAITAOF
 mod bitmap; // GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO
 mod blocking; // commands that wait, in general
 mod client; // CLIENT and its subcommands
