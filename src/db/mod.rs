@@ -80,7 +80,7 @@ pub use data::{DbMut, IncrError};
 #[cfg(debug_assertions)]
 pub use declared::Declared;
 pub use entry::{EntryRef, Key};
-pub use keyspace::{Cause, DbInfo, Keyspace, Options, Stats};
+pub use keyspace::{Cause, DbInfo, Keyspace, Options, REPLAYED_MS, Stats};
 pub use load::{Loaded, LoadedEntry};
 pub use past::{Lookups, PastDb};
 pub use place::Reading;

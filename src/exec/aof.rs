@@ -24,7 +24,6 @@ use crate::observe::keys;
 use crate::persist::aof::{AofSettings, AofSizes, AofThread, Job, Names, Position, Report, SyncPolicy, WriterFacts};
 use crate::persist::{SaveError, SaveOutcome, SaveSettings, SaveStatus, Saver, StartError};
 use crate::stream::AppendBuffer;
-use crate::sys::process;
 
 /// Whether there is a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,8 +61,8 @@ const RETRY_MINUTES_MAX: u32 = 60;
 /// A rewrite that the log cannot go on without is tried again after this time, ms.
 const NEEDED_RETRY_MS: i64 = 1000;
 
-/// Bits of 1,024: the space for the buffer before writes are refused is counted in bytes.
-const LIMIT_OFF: u64 = 0;
+/// `CONFIG SET appendonly no` waits for so long until the file is closed.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the module's header.
 pub struct Aof {
@@ -215,7 +214,7 @@ impl Instance {
         exchange.clear();
         let limit = self.config.persistence.aof_buffer_limit;
         let waiting = thread.waiting_bytes();
-        if limit != LIMIT_OFF && waiting > limit && !*is_full {
+        if limit > 0 && waiting > limit && !*is_full {
             *is_full = true;
             self.log.warning(
                 "The append-only file does not keep up with the writes: they are refused until it does",
@@ -313,9 +312,13 @@ impl Instance {
     }
 
     /// The first base of a log: what is in memory.
-    pub fn make_first_base(&mut self, directory: &mut crate::persist::aof::AofDirectory) -> std::io::Result<()> {
+    pub fn make_first_base(
+        &mut self,
+        directory: &mut crate::persist::aof::AofDirectory,
+        host: &dyn Host,
+    ) -> std::io::Result<()> {
         let is_rdb = self.config.persistence.aof_use_rdb_preamble;
-        let settings = self.base_settings();
+        let settings = self.base_settings(host);
         let at = self.moment();
         let source = self.source();
         let saved = self.aof.rewriter.save_now(&source, &settings, at);
@@ -384,7 +387,9 @@ impl Instance {
         self.stop_rewrite();
         if let Some(thread) = &self.aof.thread {
             self.aof.sizes_at_rest = thread.facts().sizes;
-            thread.ask(Job::Close(None));
+            thread.ask(Job::Close(Some(self.replication.feed.end())));
+            // Whoever asked for it looks into the directory next; but nobody waits for a disk that stalls.
+            thread.wait_until_done(CLOSE_PATIENCE);
         }
         self.aof.state = AofState::Off;
         self.aof.is_scheduled = false;
@@ -416,7 +421,7 @@ impl Instance {
         self.hand_over_to_aof();
         let start_offset = self.replication.feed.end();
         let is_rdb = self.config.persistence.aof_use_rdb_preamble;
-        let settings = self.base_settings();
+        let settings = self.base_settings(host);
         let temp = settings.path.clone();
         let began_ns = host.now_ns();
         let source = Box::new(self.source());
@@ -441,8 +446,8 @@ impl Instance {
         Ok(())
     }
 
-    fn base_settings(&self) -> SaveSettings {
-        let pid = process::pid();
+    fn base_settings(&self, host: &dyn Host) -> SaveSettings {
+        let pid = host.process().pid();
         let mut settings = self.save_settings("aof-");
         settings.temp = PathBuf::from(format!("temp-rewriteaof-{pid}.aof"));
         settings.path = PathBuf::from(format!("temp-rewriteaof-bg-{pid}.aof"));
@@ -559,9 +564,11 @@ impl Instance {
                 self.installed(installed);
                 self.serve_copies(host);
             }
-            Report::Closed(Ok(())) => {}
-            Report::Closed(Err(error)) => {
-                self.log.warning("Closing the append-only file has failed", &[(keys::ERROR, &error.to_string())]);
+            Report::Closed(closed) => {
+                if let Err(error) = closed {
+                    self.log.warning("Closing the append-only file has failed", &[(keys::ERROR, &error.to_string())]);
+                }
+                self.serve_copies(host);
             }
         }
         self.check_aof();

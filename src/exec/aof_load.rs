@@ -533,6 +533,7 @@ impl Instance {
         self.alert.put(Alert::LOADING, true);
         self.keyspace.set_propagation(false);
         self.keyspace.options_mut().keep_expired = true;
+        self.keyspace.begin_replay(self.now_ms);
     }
 
     /// The log is loaded, or not.

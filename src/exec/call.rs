@@ -17,6 +17,7 @@
 
 use crate::blocking::{BlockedClient, Progress};
 use crate::client::{Attention, Session};
+use crate::db::REPLAYED_MS;
 use crate::exec::blocked;
 use crate::exec::ctx::{AdminCtx, DataCtx, Host};
 use crate::exec::error::{self, CommandError, CommandResult, until_nul};
@@ -249,7 +250,10 @@ fn execute_here(
 
 /// Runs a command of a file: past the gates, and counted nowhere. Its reply is for nobody.
 pub fn replay(inst: &mut Instance, session: &mut Session, host: &mut dyn Host, request: &Request<'_>) -> CommandResult {
-    handle(inst, session, host, request, Origin::File).map(|_| ())
+    let now_ms = std::mem::replace(&mut inst.now_ms, REPLAYED_MS);
+    let result = handle(inst, session, host, request, Origin::File);
+    inst.now_ms = now_ms;
+    result.map(|_| ())
 }
 
 /// What every request that is over needs, however it came about: its error reply, its statistics. A blocked client's

@@ -15,6 +15,7 @@ use crate::db::{DbMut, Key, Readable};
 use crate::exec::call::Origin;
 use crate::exec::error::CommandError;
 use crate::exec::instance::Instance;
+use crate::exec::link::Link;
 use crate::exec::long_read::{Here, Now, Pace, ReadJob, When};
 use crate::exec::room::ReplyRoom;
 use crate::exec::table::Command;
@@ -23,6 +24,7 @@ use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
 use crate::persist::aof::AofThread;
 use crate::resp::{Args, Reply};
+use crate::sys::process::Process;
 
 /// Context of a command that works on data.
 pub type DataCtx<'a> = Ctx<'a, Now>;
@@ -111,6 +113,9 @@ pub trait Host {
     /// changed.
     fn observe(&mut self, config: &Config, metrics: &Arc<Metrics>, log: &Logger) -> Result<(), String>;
 
+    /// The process that the instance is in.
+    fn process(&self) -> &dyn Process;
+
     /// The latest monotonic time, ns.
     fn now_ns(&self) -> u64;
 
@@ -138,6 +143,12 @@ pub trait Host {
 
     /// Has another thread run the job, and brings what comes of it to [`Instance::read_is_done`].
     fn read_elsewhere(&mut self, job: ReadJob);
+
+    /// Connects, and drives the link until it is over; then has [`Link::finish`] called between commands.
+    fn open_link(&mut self, link: Box<dyn Link>);
+
+    /// The same here and now: everybody waits until the link is over, and nothing is called then.
+    fn drive_link(&mut self, link: &mut dyn Link);
 
     /// Does nothing for so long, and keeps everybody waiting: DEBUG SLEEP.
     fn sleep(&self, duration: Duration);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::blocking::BlockedClients;
-use crate::client::{Attention, ClientId, Clients, Outbox, RecentBuffers, Session};
+use crate::client::{Attention, BufferPools, ClientId, Clients, Outbox, RecentBuffers, Session};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::account::Thresholds;
@@ -17,6 +17,7 @@ use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
 use crate::exec::identity::Identity;
 use crate::exec::memory::Memory;
+use crate::exec::migrate::Migrations;
 use crate::exec::persistence::{LoadState, Snapshots};
 use crate::exec::readers::Readers;
 use crate::exec::replication::Replication;
@@ -57,6 +58,8 @@ bit_set! {
         TRACKING_TABLE_FULL = 8;
         /// The append-only file cannot take writes.
         AOF_ERROR = 9;
+        /// MIGRATE sends keys that must be left alone until it is over.
+        KEYS_ON_THEIR_WAY = 10;
     }
 }
 
@@ -157,6 +160,8 @@ pub struct Instance {
     pub blocked: BlockedClients,
     /// Reads that other threads do.
     pub readers: Readers,
+    /// What is on its way to other instances.
+    pub migrations: Migrations,
     /// How many clients CLIENT PAUSE holds back.
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
@@ -193,6 +198,8 @@ pub struct Instance {
     pub log: Logger,
     /// Memory in use.
     pub memory: Memory,
+    /// Buffers of clients between uses.
+    pub pools: BufferPools,
     /// The largest buffers of clients lately.
     pub recent_buffers: RecentBuffers,
     /// Chance.
@@ -260,6 +267,7 @@ impl Instance {
             pause: Pause::default(),
             blocked: BlockedClients::default(),
             readers: Readers::default(),
+            migrations: Migrations::default(),
             held_back: 0,
             monitors: Vec::new(),
             pubsub: PubSub::default(),
@@ -278,6 +286,7 @@ impl Instance {
             stats: Stats::default(),
             log,
             memory: Memory::new(now_ms),
+            pools: BufferPools::default(),
             recent_buffers: RecentBuffers::default(),
             rng,
             identity,

@@ -36,6 +36,7 @@
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `identity.rs` | the names of the run and its history |
 //! | `keys.rs` | which arguments are keys, from key specs |
+//! | `link.rs`, `migrate.rs` | conversations with other instances; keys on their way to one |
 //! | `long_read.rs`, `readers.rs` | what reads much is read by another thread; whose reply that becomes |
 //! | `memory.rs` | where memory goes |
 //! | `load.rs` | a file is loaded, others are served in between |
@@ -75,9 +76,11 @@ pub mod identity;
 pub mod instance;
 mod invalidate;
 pub mod keys;
+pub mod link;
 pub mod load;
 pub mod long_read;
 pub mod memory;
+pub mod migrate;
 pub mod monitor;
 pub mod persistence;
 pub mod publish;

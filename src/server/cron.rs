@@ -13,6 +13,8 @@
 //! 8. Clients that take too much memory even so are closed.
 
 use super::Server;
+use super::deadlines::Due;
+use super::peer::Peer;
 use crate::client::{Attention, ClientMut};
 use crate::commands::info;
 use crate::exec::instance::{CloseReason, Instance};
@@ -62,7 +64,7 @@ impl Server {
     pub(super) fn cron(&mut self, inst: &mut Instance) {
         let began_ns = self.tell_time(inst);
         let hz = u64::from(inst.config.server.hz.max(1));
-        self.next_cron_ns = self.now_ns() + NS_PER_S / hz;
+        self.deadlines.set(self.now_ns() + NS_PER_S / hz, Due::Cron);
         if inst.debug.cron_paused {
             return;
         }
@@ -72,6 +74,7 @@ impl Server {
         self.end_pause(inst);
         self.check_clients(inst, hz);
         self.replication_cron(inst);
+        self.close_kept(inst);
         self.settle(inst);
         if inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
             info::publish(inst, self);
@@ -80,9 +83,9 @@ impl Server {
             self.idle_batch().shrink();
         }
         if inst.cron_runs().is_multiple_of(SHRINK_EVERY) {
-            self.queries.shrink();
+            inst.pools.queries.shrink();
             if !inst.debug.buffers_kept {
-                self.replies.shrink();
+                inst.pools.replies.shrink();
             }
         }
         inst.stats.turns.cron_ns += self.now_ns().saturating_sub(began_ns);
@@ -114,7 +117,8 @@ impl Server {
             let ClientMut { session, connection } = client;
             inst.recent_buffers.note(now_ms, connection.query.capacity(), session.reply.out.len());
             let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN))
-                || session.is_subscriber();
+                || session.is_subscriber()
+                || Peer::of(session) == Peer::Replica;
             if timeout_ms > 0 && now_ms - connection.last_active_ms > timeout_ms && !waits {
                 late.push(connection.conn);
             }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Server;
 use super::notes;
+use super::peer::Peer;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
 use crate::config::{Config, OutputLimit};
 use crate::exec::instance::{CloseReason, Instance};
@@ -30,12 +31,10 @@ pub(super) fn list_once(connection: &mut Connection, to_flush: &mut VecDeque<Con
 /// client-output-buffer-limit of the class that a client is in.
 pub(super) fn output_limit(config: &Config, session: &Session) -> OutputLimit {
     let limits = &config.limits.client_output_buffer_limit;
-    if session.attention.has(Attention::REPLICA) {
-        limits.replica
-    } else if session.is_subscriber() {
-        limits.pubsub
-    } else {
-        limits.normal
+    match Peer::of(session) {
+        Peer::Replica => limits.replica,
+        _ if session.is_subscriber() => limits.pubsub,
+        _ => limits.normal,
     }
 }
 
@@ -140,7 +139,7 @@ impl Server {
                 WriteOutcome::Failed(_) => return self.close(inst, conn, CloseReason::Broken),
             }
         }
-        self.replies.put(session.reply.out.take_buffer());
+        inst.pools.replies.put(session.reply.out.take_buffer());
         connection.soft_limit_since_ms = 0;
         if session.attention.has(Attention::CLOSING) {
             return self.close(inst, conn, CloseReason::Served);
@@ -182,8 +181,8 @@ impl Server {
         notes::closed(inst, Client { session: &session, connection: &connection }, reason);
         inst.forget(&mut session, reason);
         self.reactor.close(conn);
-        self.queries.put(connection.query);
+        inst.pools.queries.put(connection.query);
         session.reply.out.clear();
-        self.replies.put(session.reply.out.take_buffer());
+        inst.pools.replies.put(session.reply.out.take_buffer());
     }
 }

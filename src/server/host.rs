@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
+use super::drive;
 use super::reader::Report;
+use super::resolver::Resolved;
 use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
+use crate::exec::link::Link;
 use crate::exec::long_read::ReadJob;
 use crate::http;
 use crate::observe::keys;
@@ -20,6 +23,7 @@ use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
 use crate::persist::aof::{self, AofThread};
 use crate::reactor::ListenerId;
+use crate::sys::process::{Process, RealProcess};
 use crate::sys::{process, sockets};
 
 /// What other threads send to the loop.
@@ -35,6 +39,8 @@ pub enum Mail {
     Aof(aof::Report),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
+    /// A name of another instance was looked up.
+    Resolved(Resolved),
     /// The thread that reads from snapshots has read something.
     Read(Box<Report>),
 }
@@ -199,6 +205,10 @@ impl Host for Server {
         })
     }
 
+    fn process(&self) -> &dyn Process {
+        &RealProcess
+    }
+
     #[inline]
     fn now_ns(&self) -> u64 {
         self.clock.mono_ns()
@@ -255,6 +265,14 @@ impl Host for Server {
 
     fn read_elsewhere(&mut self, job: ReadJob) {
         self.reader.take(job, self.reactor.mailbox(), self.clock);
+    }
+
+    fn open_link(&mut self, link: Box<dyn Link>) {
+        self.begin_link(link);
+    }
+
+    fn drive_link(&mut self, link: &mut dyn Link) {
+        drive::drive(link, || self.time());
     }
 
     fn sleep(&self, duration: Duration) {

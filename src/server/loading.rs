@@ -189,7 +189,7 @@ impl Server {
         let offset = directory.last_offset(tail);
         inst.replication.feed.begin_at(offset);
         if directory.manifest().is_empty() {
-            inst.make_first_base(&mut directory)?;
+            inst.make_first_base(&mut directory, self)?;
         }
         if !directory.reopen(tail)? {
             directory.switch(offset, false)?;
@@ -221,7 +221,10 @@ fn open_directory(inst: &Instance, settings: &AofSettings) -> Result<AofDirector
             for line in fault.map(ManifestError::log_lines).unwrap_or_default() {
                 inst.log.log(Level::Warning, &line, &[]);
             }
-            Err(format!("Can't read the append-only file's manifest: {error}"))
+            match fault {
+                Some(_) => Err("The append-only file's manifest cannot be used".to_owned()),
+                None => Err(format!("Can't read the append-only file's manifest: {error}")),
+            }
         }
     }
 }

@@ -21,7 +21,13 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | `Server` |
-//! | `turn.rs` | events, and the phases of a turn |
+//! | `turn.rs` | the phases of a turn |
+//! | `route.rs` | events, and whom they concern |
+//! | `peer.rs` | what is at the other end of a connection |
+//! | `link.rs` | connections that we open |
+//! | `drive.rs` | one that everybody waits for |
+//! | `resolver.rs` | the thread that looks up names |
+//! | `deadlines.rs` | when the loop has to wake up |
 //! | `within.rs` | a turn within a command that takes long |
 //! | `batch.rs` | parse, prefetch, execute |
 //! | `barriers.rs` | replies that wait for the disk |
@@ -50,16 +56,21 @@ mod barriers;
 mod batch;
 mod busy_poll;
 mod cron;
+mod deadlines;
+mod drive;
 mod evict;
 mod facts;
 mod flush;
 mod host;
+mod link;
 mod loading;
 mod notes;
-mod pool;
+mod peer;
 mod reader;
 mod replicas;
+mod resolver;
 mod roles;
+mod route;
 mod settle;
 mod shutdown;
 mod start;
@@ -77,10 +88,11 @@ use crate::sys::clock::Clock;
 use barriers::Barriers;
 use batch::{Batch, Group};
 use busy_poll::BusyPoll;
+use deadlines::{Deadlines, Due};
 pub use host::Mail;
 use host::{Listening, Observer};
+use link::Links;
 use loading::Loading;
-use pool::BufferPool;
 use reader::Reader;
 use replicas::Transfer;
 pub use roles::Role;
@@ -110,13 +122,13 @@ pub struct Server {
     batch: Rc<Batch>,
     /// Requests of the batch before this one have been executed, or are just now.
     executed: usize,
-    queries: BufferPool,
-    replies: BufferPool,
     events: Vec<Event<Mail>>,
     busy_poll: BusyPoll,
-    next_cron_ns: u64,
+    deadlines: Deadlines,
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
+    /// Connections that we open.
+    links: Links,
     /// Files on their way to replicas.
     transfers: Vec<Transfer>,
     shutdown: shutdown::Progress,
@@ -127,6 +139,8 @@ pub struct Server {
 impl Server {
     /// A server that has not begun to listen.
     fn new(reactor: Reactor<Mail>, clock: Clock) -> Server {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(0, Due::Cron);
         Server {
             reactor,
             clock,
@@ -141,12 +155,11 @@ impl Server {
             asks: VecDeque::new(),
             batch: Rc::default(),
             executed: 0,
-            queries: BufferPool::default(),
-            replies: BufferPool::default(),
             events: Vec::new(),
             busy_poll: BusyPoll::default(),
-            next_cron_ns: 0,
+            deadlines,
             cron_slot: 0,
+            links: Links::default(),
             transfers: Vec::new(),
             shutdown: shutdown::Progress::default(),
             loading: None,

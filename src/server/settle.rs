@@ -40,6 +40,7 @@ impl Server {
             Mail::Aof(report) => inst.aof_reports(report, self),
             Mail::Copied(outcome) => self.copy_is_made(inst, &outcome),
             Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
+            Mail::Resolved(resolved) => self.name_is_resolved(resolved),
             Mail::Freed(client) => inst.memory_is_freed(client),
         }
         // Whoever goes on does so with what was held back, before anything else of it is parsed.

@@ -401,8 +401,10 @@ mod tests {
     fn the_settings_arrived() {
         assert!(background_thread());
         assert!(name().starts_with("jemalloc-5."), "{}", name());
-        let classes: Vec<usize> = [0, 1, 38, 41, 65, 1000, 100_000].map(size_class).to_vec();
-        assert_eq!(classes, [0, 8, 40, 48, 80, 1024, 102_400]);
+        // `util::size_class` says the same without asking.
+        let sizes = [0, 1, 38, 41, 65, 1000, 1025, 14_337, 16_385, 65_537, 100_000];
+        let classes = [0, 8, 40, 48, 80, 1024, 1280, 16_384, 20_480, 69_632, 102_400];
+        assert_eq!(sizes.map(size_class), classes);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use std::ptr::{self, NonNull};
 use super::out_of_line::OutOfLine;
 use super::shape::{Element, Shape, ValueShape};
 use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
+use crate::util::size_class;
 
 const HEADER: usize = 16;
 const ALIGN: usize = 8;
@@ -89,13 +90,6 @@ fn slots(count: usize) -> usize {
 #[inline(always)]
 fn front(count: usize) -> usize {
     HEADER + 2 * slots(count)
-}
-
-/// The allocator's size class that holds `bytes`: eight to a doubling up to 64 bytes apart, then four.
-#[inline]
-pub(super) fn size_class(bytes: usize) -> usize {
-    let step = (bytes.next_power_of_two() / 8).max(8);
-    bytes.next_multiple_of(step)
 }
 
 /// 0x80 in each byte of `word` that equals `tag`, exactly.
@@ -695,15 +689,6 @@ impl Iterator for Places {
 mod tests {
     use super::*;
     use crate::collections::packed::shape::{Keys, KeysWithValues};
-
-    #[test]
-    fn classes_are_the_allocators() {
-        let expected =
-            [(1, 8), (8, 8), (57, 64), (65, 80), (129, 160), (257, 320), (512, 512), (513, 640), (1025, 1280)];
-        for (bytes, class) in expected {
-            assert_eq!(size_class(bytes), class, "{bytes}");
-        }
-    }
 
     #[test]
     fn words_are_matched_and_summed() {

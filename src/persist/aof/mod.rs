@@ -42,4 +42,4 @@ pub use manifest::{Entry, Kind, Manifest, ManifestError, ManifestFault, OldFile}
 pub use names::{Names, as_path};
 pub use scan::{Batch, Behind, Command, Ending, Fault, FaultKind, Item, Scanner, Stamp, Step, Why};
 pub use thread::{AofThread, Clock, Tell, WriterFacts};
-pub use writer::{Job, Position, Report, SyncPolicy};
+pub use writer::{Job, Position, Report, SyncPolicy, Writer};

@@ -198,6 +198,13 @@ impl AofThread {
         receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that writes the append-only file is gone")))
     }
 
+    /// Waits until all that was asked for is done, but no longer than this.
+    pub fn wait_until_done(&self, patience: Duration) {
+        let (sender, receiver) = mpsc::channel();
+        self.ask(Job::Settle(sender));
+        let _ = receiver.recv_timeout(patience); // how it went is reported
+    }
+
     /// What is on the disk, and would be loaded.
     pub fn synced(&self) -> Position {
         let numbers = &self.shared.numbers;

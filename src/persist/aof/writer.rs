@@ -220,7 +220,8 @@ impl Writer {
     }
 
     fn write(&mut self, mut bytes: Vec<u8>, position: Position, now_ns: u64, reports: &mut Vec<Report>) -> Vec<u8> {
-        let Some(directory) = self.directory.as_mut().filter(|_| !self.is_broken) else {
+        let is_broken = self.is_broken;
+        let Some(directory) = self.directory.as_mut().filter(|it| !is_broken && it.is_open()) else {
             // It is in the base that will be installed, or nobody wants it.
             self.written = position;
             bytes.clear();
