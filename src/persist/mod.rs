@@ -26,7 +26,7 @@
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
 //! | `aof/` | the append-only file |
 //! | `status.rs` | INFO persistence |
-//! | `check.rs` | the tool |
+//! | `check.rs`, `check_aof/` | the tools |
 //!
 //! # Read first
 //!
@@ -34,6 +34,7 @@
 
 pub mod aof;
 pub mod check;
+pub mod check_aof;
 mod control;
 mod keyspace_sink;
 mod load;

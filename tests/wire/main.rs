@@ -9,6 +9,7 @@ mod support;
 mod aof; // the append-only file: BGREWRITEAOF WAIT WAITAOF
 mod bitmap; // GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO
 mod blocking; // commands that wait, in general
+mod check_aof; // check-aof, redis-check-aof
 mod client; // CLIENT and its subcommands
 mod command; // COMMAND and its subcommands
 mod config; // CONFIG, configuration files, arguments

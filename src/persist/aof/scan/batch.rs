@@ -1,5 +1,6 @@
 //! What a scan gives: requests that may be executed, framed already, and at last how the file ended.
 
+use crate::persist::aof::annotation::{Group, GroupLine};
 use crate::resp::{ArgSpan, Args, LargeArg};
 use bytes::Bytes;
 use std::fmt;
@@ -112,6 +113,15 @@ pub struct Command<'a> {
     pub args: Args<'a>,
 }
 
+/// What a file is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// A request.
+    Command(Command<'a>),
+    /// A time stamp.
+    Stamp(Stamp),
+}
+
 impl Batch {
     /// Where it ends in the file.
     pub fn end(&self) -> u64 {
@@ -140,6 +150,16 @@ impl Batch {
             offset: self.base + self.frames.commands[index].at as u64,
             args: Args::new(&self.chunk, self.frames.spans_of(index), &self.frames.larges),
         }
+    }
+
+    /// Requests and time stamps as they follow one another.
+    pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let (mut commands, mut stamps) = (self.commands().peekable(), self.stamps().iter().copied().peekable());
+        std::iter::from_fn(move || match (commands.peek(), stamps.peek()) {
+            (Some(command), Some(stamp)) if stamp.offset > command.offset => commands.next().map(Item::Command),
+            (_, Some(_)) => stamps.next().map(Item::Stamp),
+            (_, None) => commands.next().map(Item::Command),
+        })
     }
 
     /// The time stamps, in order.
@@ -284,8 +304,17 @@ pub struct Ending {
     pub line: u64,
     /// Groups behind the damage with a checksum that is right.
     pub groups_behind: u64,
-    /// Where those are, the lines behind them included; what touches is one.
-    pub behind: Vec<Range<u64>>,
+    /// Where those are.
+    pub behind: Vec<Behind>,
+}
+
+/// Groups behind a damage that touch one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// From the first to the line of the last.
+    pub bytes: Range<u64>,
+    /// The checksum before the first, for [`super::Scanner::resume`].
+    pub crc: u64,
 }
 
 impl Ending {
@@ -297,6 +326,13 @@ impl Ending {
     /// Bytes that cannot be kept.
     pub fn bad_bytes(&self) -> u64 {
         self.total - self.good_to
+    }
+
+    /// The line that is missing behind what stands at the end without one, if other lines are there: so that it has a
+    /// checksum from now on. To be written at `good_to`, for a file without a fault or whose rest was cut off.
+    pub fn closing_line(&self) -> Option<GroupLine> {
+        let group = Group { offset: self.verified_to, len: self.good_to - self.verified_to, crc: self.crc };
+        (self.groups > 0 && group.len > 0).then(|| group.line())
     }
 
     /// Whether the damage is certainly no matter of the tail: something good follows.

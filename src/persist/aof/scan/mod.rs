@@ -33,10 +33,11 @@ mod batch;
 mod frame;
 mod survey;
 
-pub use batch::{Batch, Command, Ending, Fault, FaultKind, Stamp, Why};
+pub use batch::{Batch, Behind, Command, Ending, Fault, FaultKind, Item, Stamp, Why};
 
 use super::annotation::{self, GROUP_BYTES_MAX, Group, LINE_BYTES_MAX, TIME};
 use crate::collections::simd::crc64::crc64;
+use crate::resp::ArgSpan;
 use batch::{Framed, Frames};
 use bytes::Bytes;
 use frame::{Header, cut_header, header};
@@ -140,6 +141,11 @@ impl<R: Read> Scanner<R> {
     /// Scans a file of `total` bytes; `source` stands at `offset`, where the first command begins.
     pub fn new(source: R, offset: u64, total: u64) -> Scanner<R> {
         Scanner::with_sizes(source, offset, total, SIZES)
+    }
+
+    /// Scans from some place between units on; `crc` is the checksum there.
+    pub fn resume(source: R, offset: u64, total: u64, crc: u64) -> Scanner<R> {
+        Scanner { crc, base_crc: crc, verified: (offset, crc), ..Scanner::new(source, offset, total) }
     }
 
     fn with_sizes(source: R, offset: u64, total: u64, sizes: Sizes) -> Scanner<R> {
@@ -266,7 +272,10 @@ impl<R: Read> Scanner<R> {
                 Header::More => return Some(Stop::More),
                 Header::Bad(why) => return bad(self.pos, FaultKind::BadFormat, why),
             };
-            let Ok(len) = u64::try_from(len) else { return bad(self.pos, FaultKind::BadFormat, Why::Length(len)) };
+            let Ok(len) = u64::try_from(len) else {
+                self.ending.line += 1;
+                return bad(self.pos, FaultKind::BadFormat, Why::Length(len));
+            };
             let (expected, left) = (len.saturating_add(2), self.total - (self.base + start as u64));
             if expected > left {
                 // No need to read what cannot be enough.
@@ -296,11 +305,10 @@ impl<R: Read> Scanner<R> {
         let command = self.frames.commands.last().expect("one has just been read");
         let name = self.frames.name(&self.chunk, command);
         if matches!(name.len(), 4 | 5) {
-            let at = command.at;
             let (multi, exec) = (name.eq_ignore_ascii_case(b"multi"), name.eq_ignore_ascii_case(b"exec"));
             if (multi && self.multi) || (exec && !self.multi) {
                 let why = if multi { Why::NestedMulti } else { Why::LoneExec };
-                return Some(Stop::Fault(Fault { kind: FaultKind::BadFormat, at: self.offset(at), why }));
+                return Some(Stop::Fault(Fault { kind: FaultKind::BadFormat, at: self.argument(command.spans), why }));
             }
             self.multi = multi || (self.multi && !exec);
         }
@@ -318,6 +326,14 @@ impl<R: Read> Scanner<R> {
             }
         }
         None
+    }
+
+    /// Where an argument begins in the file.
+    fn argument(&self, span: usize) -> u64 {
+        match self.frames.spans[span] {
+            ArgSpan { off: ArgSpan::OUTSIDE, .. } => self.offset(self.pos),
+            ArgSpan { off, .. } => self.offset(off as usize),
+        }
     }
 
     /// Whether the first unit since the last group is, or begins with, SELECT: as every server writes first into a file
@@ -508,12 +524,15 @@ impl<R: Read> Scanner<R> {
         let rest = &self.chunk[self.pos..];
         let why = match rest {
             [] if self.args_left == 0 && !self.multi => return None,
-            [] if self.args_left == 0 => Why::NoExec,
+            [] if self.multi => Why::NoExec,
             _ if self.args_left == 0 && rest.starts_with(b"#") => Why::TornLine,
             // The length of an argument was looked at: it is all there, but for a header.
             _ => cut_header(rest),
         };
-        Some(Fault { kind: FaultKind::Truncated, at: self.offset(self.pos), why })
+        // As redis-check-aof has it: the place of the last thing that was read.
+        let between = why == Why::NoExec && self.args_left == 0;
+        let at = if between { self.argument(self.frames.spans.len() - 1) } else { self.offset(self.pos) };
+        Some(Fault { kind: FaultKind::Truncated, at, why })
     }
 
     /// Decides what may be kept, gives it out, and looks through the rest.
@@ -536,7 +555,7 @@ impl<R: Read> Scanner<R> {
                 (ending.good_to, ending.crc) = self.verified;
             }
             (self.crc, self.crc_to) = (group.crc, self.pos + line);
-            self.verified.0 = self.offset(self.crc_to);
+            self.verified = (self.offset(self.crc_to), group.crc);
         }
         self.ended = true;
         if fault.is_some() {
