@@ -9,6 +9,7 @@
 //! shorter, what lies before the place or what lies behind it.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 use super::node::NODE_MAX;
@@ -54,22 +55,41 @@ impl End {
 
     /// A copy of a node's bytes, with no room beside them.
     pub fn new(now: Epoch, bytes: &[u8]) -> End {
-        End::joined(now, bytes, &[])
-    }
-
-    /// A copy of a node's bytes that are in two parts.
-    pub fn joined(now: Epoch, first: &[u8], rest: &[u8]) -> End {
-        let bytes = first.len() + rest.len();
-        let capacity = bytes.next_multiple_of(8);
-        let len = u32::try_from(capacity).map(|_| bytes as u32).expect("a node is smaller than 4 GiB");
+        let capacity = bytes.len().next_multiple_of(8);
+        let len = u32::try_from(capacity).map(|_| bytes.len() as u32).expect("a node is smaller than 4 GiB");
         assert!(len > 0, "a node has bytes");
         let data = allocate(capacity);
-        // SAFETY: the allocation is new and large enough for both.
-        unsafe {
-            ptr::copy_nonoverlapping(first.as_ptr(), data.as_ptr(), first.len());
-            ptr::copy_nonoverlapping(rest.as_ptr(), data.as_ptr().add(first.len()), rest.len());
-        }
+        // SAFETY: the allocation is new and large enough.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), data.as_ptr(), bytes.len()) };
         End { data, start: 0, len, capacity: capacity as u32, birth: now }
+    }
+
+    /// A node in the buffer that it is in, if that has a size that a node may have, else a copy.
+    pub fn of(now: Epoch, node: Vec<u8>) -> End {
+        let (len, capacity) = (node.len(), node.capacity());
+        if len <= NODE_MAX || !capacity.is_multiple_of(8) || u32::try_from(capacity).is_err() {
+            return End::new(now, &node);
+        }
+        let mut node = ManuallyDrop::new(node);
+        let data = NonNull::new(node.as_mut_ptr()).expect("a vector's pointer is never null");
+        End { data, start: 0, len: len as u32, capacity: capacity as u32, birth: now }
+    }
+
+    /// The bytes of a node that left the list, in the buffer that they are in if it is a large one and nobody else reads
+    /// it, else a copy.
+    pub fn into_vec(self, heap: &mut Heap) -> Vec<u8> {
+        let (start, len) = (self.start as usize, self.len as usize);
+        if len <= NODE_MAX || heap.is_shared(self.birth) {
+            let bytes = self.bytes().to_vec();
+            self.release(heap);
+            return bytes;
+        }
+        // SAFETY: allocated as a vector of this capacity allocates, and by rule R this is its only record; what is moved
+        // to the front is initialised.
+        unsafe {
+            ptr::copy(self.data.as_ptr().add(start), self.data.as_ptr(), len);
+            Vec::from_raw_parts(self.data.as_ptr(), len, self.memory())
+        }
     }
 
     #[inline]
