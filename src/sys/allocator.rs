@@ -352,6 +352,15 @@ pub fn size_class(size: usize) -> usize {
     unsafe { jemalloc::nallocx(size, 0) }
 }
 
+/// The same for sizes whose class is wanted often, by arithmetic: classes are eight bytes apart at first, then there are
+/// four to a doubling, until they are a page apart.
+#[inline]
+pub fn class_of(size: usize) -> usize {
+    const PAGE: usize = 4096;
+    let step = (size.max(64).next_power_of_two() / 8).min(PAGE);
+    size.next_multiple_of(step)
+}
+
 /// The bytes that the allocation behind `pointer` really takes.
 ///
 /// # Safety
@@ -475,6 +484,12 @@ mod tests {
         assert!(stats.cached >= 48, "{stats:?}");
         assert_eq!(stats.used() + stats.cached, stats.allocated);
         assert_eq!(size(c"stats.no_such_number"), 0);
+    }
+
+    #[test]
+    fn classes_can_be_computed() {
+        let sizes = (1..=70_000).chain([100_000, 131_072, 131_073, 1 << 20, (1 << 20) + 1]);
+        sizes.for_each(|size| assert_eq!(class_of(size), size_class(size), "{size}"));
     }
 
     #[test]

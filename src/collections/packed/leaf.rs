@@ -27,6 +27,7 @@ use std::ptr::{self, NonNull};
 use super::out_of_line::OutOfLine;
 use super::shape::{Element, Shape, ValueShape};
 use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
+use crate::sys::allocator::class_of;
 
 const HEADER: usize = 16;
 const ALIGN: usize = 8;
@@ -89,13 +90,6 @@ fn slots(count: usize) -> usize {
 #[inline(always)]
 fn front(count: usize) -> usize {
     HEADER + 2 * slots(count)
-}
-
-/// The allocator's size class that holds `bytes`: eight to a doubling up to 64 bytes apart, then four.
-#[inline]
-pub(super) fn size_class(bytes: usize) -> usize {
-    let step = (bytes.next_power_of_two() / 8).max(8);
-    bytes.next_multiple_of(step)
 }
 
 /// 0x80 in each byte of `word` that equals `tag`, exactly.
@@ -183,7 +177,7 @@ impl Leaf {
 
     /// An empty leaf with room for data of `bytes` bytes of `count` elements.
     pub fn new(birth: Epoch, count: usize, bytes: usize) -> Leaf {
-        let size = size_class(front(count) + bytes);
+        let size = class_of(front(count) + bytes);
         let layout = Leaf::layout(size);
         // SAFETY: the size is not zero.
         let Some(raw) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
@@ -428,7 +422,7 @@ impl Leaf {
         // SAFETY: the leaf lives, and is the writer's own.
         unsafe {
             let need = front(self.count()) + 2 * more_slots + self.used() + more;
-            if need <= self.size() { self } else { self.resize(size_class(need)) }
+            if need <= self.size() { self } else { self.resize(class_of(need)) }
         }
     }
 
@@ -508,7 +502,7 @@ impl Leaf {
     unsafe fn trim(self) -> Leaf {
         // SAFETY: the leaf lives, and is the writer's own.
         unsafe {
-            let size = size_class(front(self.count()) + self.used());
+            let size = class_of(front(self.count()) + self.used());
             if size <= self.size() / 4 * 3 { self.resize(size) } else { self }
         }
     }
@@ -612,7 +606,7 @@ impl Leaf {
         unsafe {
             let (count, used) = (self.count(), self.used());
             assert!(front(count) + used <= self.size(), "the elements lie inside");
-            assert!(size_class(self.size()) == self.size(), "the size is a class");
+            assert!(class_of(self.size()) == self.size(), "the size is a class");
             for slot in 0..slots(count) {
                 assert_eq!(*self.tags().add(slot) != 0, slot < count, "a tag for each element and no more");
                 assert!(slot < count || *self.lengths().add(slot) == 0, "no length beyond the count");
@@ -716,15 +710,6 @@ impl Iterator for Places {
 mod tests {
     use super::*;
     use crate::collections::packed::shape::{Keys, KeysWithValues};
-
-    #[test]
-    fn classes_are_the_allocators() {
-        let expected =
-            [(1, 8), (8, 8), (57, 64), (65, 80), (129, 160), (257, 320), (512, 512), (513, 640), (1025, 1280)];
-        for (bytes, class) in expected {
-            assert_eq!(size_class(bytes), class, "{bytes}");
-        }
-    }
 
     #[test]
     fn words_are_matched_and_summed() {

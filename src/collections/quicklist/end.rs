@@ -15,6 +15,7 @@ use std::ptr::{self, NonNull};
 use super::node::NODE_MAX;
 use crate::collections::buffer::Buffer;
 use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
+use crate::sys::allocator::class_of;
 
 /// A node, or none. Dropping it leaks: the list frees it, or gives it to the heap.
 pub(super) struct End {
@@ -46,8 +47,8 @@ fn allocate(capacity: usize) -> NonNull<u8> {
 
 /// How much is allocated for a node of this size that will grow.
 fn roomy(len: usize) -> usize {
-    let wanted = if len <= NODE_MAX { (2 * len).clamp(CAPACITY_MIN, NODE_MAX) } else { len + len / 8 };
-    wanted.next_multiple_of(8)
+    let wanted = if len <= NODE_MAX { (len + len / 4).clamp(CAPACITY_MIN, NODE_MAX) } else { len + len / 8 };
+    class_of(wanted)
 }
 
 impl End {
@@ -256,7 +257,7 @@ impl Buffer for EndMut<'_> {
         let (start, capacity) = (self.0.start as usize, self.0.capacity as usize);
         let front = at < len - behind;
         let has_room = if front { start + removed >= added } else { start + new_len <= capacity };
-        let wasteful = new_len < capacity / 4 && capacity > 4 * CAPACITY_MIN;
+        let wasteful = new_len < capacity / 2 && capacity > 4 * CAPACITY_MIN;
         if wasteful || !has_room {
             self.move_to(at, behind, new_len, front, wasteful);
         } else {
@@ -325,6 +326,23 @@ mod tests {
         end.release(&mut heap);
         End::NONE.release(&mut heap);
         assert_eq!(heap.stats(), Default::default());
+    }
+
+    #[test]
+    fn what_shrinks_gives_its_memory_back() {
+        let mut heap = Heap::new();
+        let mut model = vec![7; NODE_MAX];
+        let mut end = End::new(heap.epoch(), &model);
+        while model.len() > 600 {
+            let at = if model.len() % 3 == 0 { 0 } else { model.len() - 8 };
+            splice(&mut end, &mut heap, &mut model, (at, 8, 0));
+            assert!(end.memory() <= 2 * model.len(), "{} for {}", end.memory(), model.len());
+        }
+        while model.len() < 6000 {
+            splice(&mut end, &mut heap, &mut model, (6, 0, 12));
+        }
+        assert!(end.memory() < 6000 + 6000 / 2, "{}", end.memory());
+        end.release(&mut heap);
     }
 
     #[test]

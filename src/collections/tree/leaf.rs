@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use super::node::Child;
 use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
+use crate::sys::allocator::class_of;
 
 /// A leaf as its bottom knows it.
 #[derive(Clone, Copy)]
@@ -175,29 +176,13 @@ fn settle(bytes: &mut Vec<u8>) {
 pub fn reserve_step(leaf: &mut Vec<u8>, additional: usize) {
     let need = leaf.len() + additional;
     if need > leaf.capacity() {
-        leaf.reserve_exact(size_class(need) - leaf.len());
+        leaf.reserve_exact(class_of(need) - leaf.len());
     }
-}
-
-/// The smallest of the allocator's sizes that holds this many bytes: four a doubling, eight bytes apart at first.
-fn size_class(bytes: usize) -> usize {
-    let step = bytes.max(64).next_power_of_two() / 8;
-    bytes.next_multiple_of(step.max(8))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_those_of_the_allocator() {
-        let cases = [(1, 8), (8, 8), (9, 16), (64, 64), (65, 80), (128, 128), (129, 160), (513, 640), (641, 768)];
-        for (bytes, class) in cases {
-            assert_eq!(size_class(bytes), class, "{bytes}");
-        }
-        assert_eq!(size_class(1025), 1280);
-        assert_eq!(size_class(1024), 1024);
-    }
 
     #[test]
     fn an_edit_that_panics_leaves_a_leaf() {
