@@ -30,7 +30,7 @@ impl Client<'_> {
 
     /// Bytes of its buffers: what it sent and what it is owed, without pieces of long strings.
     pub fn buffers(self) -> usize {
-        self.connection.query_bytes() + self.session.reply.out.buffer_memory()
+        self.connection.query_bytes() + self.session.owed_memory()
     }
 }
 

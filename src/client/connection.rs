@@ -128,13 +128,15 @@ impl Connection {
         }
     }
 
-    /// Memory of the query buffer, wherever it is.
+    /// Memory of what was received and not executed, without pieces of long arguments: the query buffer, wherever it is,
+    /// and the requests that were held back.
     pub(super) fn query_bytes(&self) -> usize {
-        self.query.capacity() + self.lent.1
+        self.query.capacity() + self.lent.1 + self.deferred.iter().map(OwnedArgs::small_memory).sum::<usize>()
     }
 
     /// Memory held for it, in bytes.
     pub fn memory(&self) -> usize {
-        size_of::<Connection>() + self.query_bytes() + self.parser.memory() + self.addr.len() + self.laddr.len()
+        let long = self.deferred.iter().map(OwnedArgs::large_memory).sum::<usize>();
+        size_of::<Connection>() + self.query_bytes() + long + self.parser.memory() + self.addr.len() + self.laddr.len()
     }
 }

@@ -22,6 +22,7 @@
 //! | `address.rs` | which addresses are of this machine |
 //! | `line.rs` | the line of CLIENT LIST |
 //! | `outbox.rs` | what clients are sent without having asked just now |
+//! | `pool.rs` | buffers between uses |
 //! | `replica.rs` | what a client says before it becomes a replica |
 //! | `recent.rs` | the largest buffers of the recent past |
 //! | `transaction.rs` | what MULTI has queued |
@@ -35,6 +36,7 @@ mod clients;
 mod connection;
 mod line;
 mod outbox;
+mod pool;
 mod recent;
 mod replica;
 mod session;
@@ -44,6 +46,7 @@ pub use address::is_loopback;
 pub use clients::{Client, ClientMut, Clients};
 pub use connection::{ClientFlags, Connection, Endpoint};
 pub use outbox::{INVALIDATE, Outbox, PushCounts, PushKind};
+pub use pool::{BUFFER_BYTES, BufferPools};
 pub use recent::RecentBuffers;
 pub use replica::ReplicaFacts;
 pub use session::{About, Attention, Session};

@@ -12,7 +12,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 
 use super::{Defrag, Epoch, KNOWN_SIZE_MAX};
-use crate::sys::allocator::class_of;
+use crate::util::size_class;
 
 const HEADER: usize = 12;
 const ALIGN: usize = 4;
@@ -160,7 +160,7 @@ impl Blob {
 
     /// Moves to an allocation of the next size that holds so many bytes: all of that serves.
     fn reserve(&mut self, capacity: usize) {
-        let (old, capacity) = (layout(self.capacity()), rounded(class_of(HEADER + capacity) - HEADER));
+        let (old, capacity) = (layout(self.capacity()), rounded(size_class(HEADER + capacity) - HEADER));
         // An empty blob that was made for exactly one append keeps no spare room, and never comes here.
         // SAFETY: allocated with this layout; the new size is not zero.
         let raw = unsafe { realloc(self.0.as_ptr(), old, HEADER + capacity) };
@@ -219,6 +219,13 @@ impl Drop for Blob {
 mod tests {
     use super::*;
     use crate::cow::Heap;
+
+    #[test]
+    #[cfg(not(miri))] // which has another allocator
+    fn classes_are_the_allocators() {
+        let sizes = (0..=70_000).chain([100_000, 131_072, 131_073, 1 << 20, (1 << 20) + 1]);
+        sizes.for_each(|size| assert_eq!(size_class(size), crate::sys::allocator::size_class(size), "{size}"));
+    }
 
     #[test]
     fn grows_and_keeps_its_bytes() {

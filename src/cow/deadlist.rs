@@ -6,13 +6,14 @@
 //!
 //! ```text
 //! item  | node 8 | birth 4 | size in units of 8 bytes, 26 bits | kind 6 bits |
-//! list  blocks of 4096 items; a block is never moved, so a push is never slow
+//! list  blocks of 32 to 4096 items; a block is never moved, so a push is never slow
 //! ```
 //!
 //! Most items free one allocation. An item may also be *deep* (everything that FLUSHALL took away): it is freed in
 //! slices, and stays on the list until it says that it is done.
 
 use crate::sys::priority;
+use crate::util::size_class;
 use std::alloc::{Layout, dealloc};
 use std::ptr::NonNull;
 
@@ -61,7 +62,11 @@ pub(super) unsafe fn free_deep<T: Reclaim>(node: NonNull<u8>, _bytes: usize, bud
     true
 }
 
-const BLOCK_ITEMS: usize = 4096;
+/// Most snapshots see few nodes go, and many snapshots may live: the first block is small, and each of the next ones
+/// larger.
+const FIRST_ITEMS: usize = 32;
+const BLOCK_GROWTH: usize = 8;
+const BLOCK_ITEMS_MAX: usize = 4096;
 /// Kinds are told apart by the address of what frees them, and a function may have several: one per unit of code that
 /// it was compiled into, and under Miri a new one each time it is asked for.
 const KIND_BITS: u32 = if cfg!(miri) { 14 } else { 6 };
@@ -83,8 +88,14 @@ unsafe impl Send for Item {}
 
 impl Item {
     #[inline]
-    pub fn bytes(self) -> usize {
+    fn bytes(self) -> usize {
         (self.word >> KIND_BITS) as usize * 8
+    }
+
+    /// What the node takes of the allocator.
+    #[inline]
+    fn takes(self) -> u64 {
+        size_class(self.bytes()) as u64
     }
 }
 
@@ -132,12 +143,14 @@ impl Deadlist {
     #[inline]
     pub fn push(&mut self, item: Item) {
         self.items += 1;
-        self.bytes += item.bytes() as u64;
+        self.bytes += item.takes();
         match self.blocks.last_mut() {
-            Some(block) if block.len() < BLOCK_ITEMS => block.push(item),
-            _ => {
-                let mut block = Vec::with_capacity(BLOCK_ITEMS);
+            Some(block) if block.len() < block.capacity() => block.push(item),
+            last => {
+                let items = last.map_or(FIRST_ITEMS, |full| (full.len() * BLOCK_GROWTH).min(BLOCK_ITEMS_MAX));
+                let mut block = Vec::with_capacity(items);
                 block.push(item);
+                self.bytes += block_bytes(&block);
                 self.blocks.push(block);
             }
         }
@@ -148,9 +161,10 @@ impl Deadlist {
             let block = self.blocks.last_mut()?;
             if let Some(item) = block.pop() {
                 self.items -= 1;
-                self.bytes -= item.bytes() as u64;
+                self.bytes -= item.takes();
                 return Some(item);
             }
+            self.bytes -= block_bytes(block);
             self.blocks.pop();
         }
     }
@@ -163,9 +177,14 @@ impl Deadlist {
         self.items
     }
 
+    /// Bytes of the nodes and of the list.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+fn block_bytes(block: &Vec<Item>) -> u64 {
+    (block.capacity() * size_of::<Item>()) as u64
 }
 
 /// Nodes that nobody needs any more, to be freed where it disturbs nobody: send it to another thread and drop it.
@@ -186,7 +205,7 @@ impl Garbage {
         self.list.items()
     }
 
-    /// The bytes of these nodes.
+    /// Bytes of these nodes, and of the list of them.
     pub fn bytes(&self) -> u64 {
         self.list.bytes()
     }

@@ -57,10 +57,38 @@ pub struct HeapStats {
     pub live_snapshots: usize,
     /// Nodes that only snapshots need, or that wait to be freed after one.
     pub retired_nodes: u64,
-    /// The bytes of these nodes. A table that was flushed under a snapshot counts by its own estimate.
+    /// Bytes of these nodes, and of the lists they are on. A table that was flushed under a snapshot counts by its own
+    /// estimate.
     pub retired_bytes: u64,
     /// Bytes copied on write since there was last no live snapshot; 0 when none lives (`current_cow_size`).
     pub cloned_bytes: u64,
+}
+
+impl HeapStats {
+    /// A node comes to a list.
+    #[inline]
+    fn put(&mut self, list: &mut Deadlist, item: Item) {
+        let before = list.bytes();
+        list.push(item);
+        self.retired_nodes += 1;
+        self.retired_bytes += list.bytes() - before;
+    }
+
+    /// A node leaves a list.
+    #[inline]
+    fn take(&mut self, list: &mut Deadlist) -> Option<Item> {
+        let before = list.bytes();
+        let item = list.pop();
+        self.retired_nodes -= u64::from(item.is_some());
+        self.retired_bytes -= before - list.bytes();
+        item
+    }
+
+    /// A whole list leaves the heap.
+    fn leaves(&mut self, list: &Deadlist) {
+        self.retired_nodes -= list.items();
+        self.retired_bytes -= list.bytes();
+    }
 }
 
 impl Default for Heap {
@@ -130,11 +158,11 @@ impl Heap {
         while let Some(mut ended) = self.ended.pop_front() {
             let heir = self.live.iter().rposition(|snapshot| snapshot.epoch < ended.epoch);
             while budget > 0
-                && let Some(item) = ended.dead.pop()
+                && let Some(item) = self.stats.take(&mut ended.dead)
             {
                 match heir {
                     Some(heir) if item.birth <= self.live[heir].epoch => {
-                        self.live[heir].dead.push(item);
+                        self.stats.put(&mut self.live[heir].dead, item);
                         budget -= 1;
                     }
                     _ => self.free(item, &mut ended.dead, &mut budget),
@@ -144,6 +172,7 @@ impl Heap {
                 self.ended.push_front(ended);
                 return true;
             }
+            self.stats.leaves(&ended.dead);
         }
         false
     }
@@ -151,12 +180,9 @@ impl Heap {
     fn free(&mut self, item: Item, list: &mut Deadlist, budget: &mut usize) {
         // SAFETY: every snapshot that could read the node has ended: the one whose list it was on was the newest that
         // saw it, and no older live one has an epoch as high as its birth.
-        if unsafe { self.kinds.free(item, budget) } {
-            self.stats.retired_nodes -= 1;
-            self.stats.retired_bytes -= item.bytes() as u64;
-        } else {
+        if !unsafe { self.kinds.free(item, budget) } {
             *budget = 0;
-            list.push(item);
+            self.stats.put(list, item);
         }
     }
 
@@ -165,8 +191,7 @@ impl Heap {
         let oldest_live = self.live.first().map_or(u32::MAX, |snapshot| snapshot.epoch);
         let at = self.ended.iter().position(|ended| ended.epoch < oldest_live)?;
         let dead = self.ended.remove(at)?.dead;
-        self.stats.retired_nodes -= dead.items();
-        self.stats.retired_bytes -= dead.bytes();
+        self.stats.leaves(&dead);
         // SAFETY: the list's snapshot has ended, and all live ones are younger: they never saw these nodes.
         Some(unsafe { Garbage::new(dead, self.kinds.clone()) })
     }
@@ -190,9 +215,7 @@ impl Heap {
         debug_assert!(self.is_shared(retired.birth), "an unshared node is freed at once");
         let item = self.kinds.item(&retired);
         let newest = self.live.last_mut().expect("a node is shared only while a snapshot lives");
-        newest.dead.push(item);
-        self.stats.retired_nodes += 1;
-        self.stats.retired_bytes += item.bytes() as u64;
+        self.stats.put(&mut newest.dead, item);
     }
 
     /// Frees a node that was unlinked from the live data, or retires it if a snapshot may read it.
@@ -230,15 +253,13 @@ impl Heap {
         let item = self.kinds.item(&Retired { node, birth: oldest, bytes, free: free_deep::<T> as FreeFn });
         // No live snapshot ever saw it: it waits as if in the list of one that ended before all of them began.
         match self.ended.back_mut() {
-            Some(ended) if ended.epoch == BEFORE_ALL => ended.dead.push(item),
+            Some(ended) if ended.epoch == BEFORE_ALL => self.stats.put(&mut ended.dead, item),
             _ => {
                 let mut dead = Deadlist::default();
-                dead.push(item);
+                self.stats.put(&mut dead, item);
                 self.ended.push_back(Ended { epoch: BEFORE_ALL, dead });
             }
         }
-        self.stats.retired_nodes += 1;
-        self.stats.retired_bytes += item.bytes() as u64;
     }
 
     /// Counts bytes that were copied because a snapshot shared them.
@@ -311,7 +332,7 @@ mod tests {
             heap.retire_deep(Counted::new(&live), born, 100);
         }
         assert_eq!(heap.stats().retired_nodes, 10);
-        assert_eq!(heap.stats().retired_bytes, 10 * 104);
+        assert_eq!(heap.stats().retired_bytes, 10 * 112 + 32 * 16, "what they take, and a list for them");
         assert!(!heap.reclaim(100));
         drop(ticket);
         heap.reap();
@@ -319,6 +340,30 @@ mod tests {
         assert_eq!(alive(&live), 6);
         assert!(!heap.reclaim(100));
         assert_eq!(alive(&live), 0);
+        assert_eq!(heap.stats(), HeapStats::default());
+    }
+
+    #[test]
+    fn lists_count_and_begin_small() {
+        let live = Arc::new(AtomicUsize::new(0));
+        let mut heap = Heap::new();
+        let born = heap.epoch();
+        let tickets = [heap.open_snapshot().ticket(), heap.open_snapshot().ticket()];
+        let lists = [(1, 32), (1000, 32 + 256 + 2048), (10_000, 32 + 256 + 2048 + 2 * 4096)];
+        let mut retired = 0;
+        for (nodes, room) in lists {
+            (retired..nodes).for_each(|_| heap.retire_deep(Counted::new(&live), born, 8));
+            retired = nodes;
+            assert_eq!(heap.stats().retired_bytes, (nodes * 8 + room * 16) as u64);
+        }
+        let [older, newer] = tickets;
+        drop(newer);
+        heap.reap();
+        assert!(!heap.reclaim(usize::MAX), "all go to the other list");
+        assert_eq!((heap.stats().retired_nodes, alive(&live)), (retired as u64, retired));
+        drop(older);
+        heap.reap();
+        while heap.reclaim(100) {}
         assert_eq!(heap.stats(), HeapStats::default());
     }
 
@@ -351,7 +396,7 @@ mod tests {
         let mut heap = Heap::new();
         let old = heap.epoch();
         heap.free_later(Counted::new(&live), old, 8);
-        assert_eq!((alive(&live), heap.stats().retired_bytes), (1, 8), "not now");
+        assert_eq!((alive(&live), heap.stats().retired_nodes), (1, 1), "not now");
         let ticket = heap.open_snapshot().ticket();
         let young = heap.epoch();
         heap.free_later(Counted::new(&live), old, 8); // the snapshot sees it

@@ -18,7 +18,7 @@
 //! | everything that shall leave no trace | [`DbMut::peek`] | no | no |
 
 use super::entry::{EntryRef, Key};
-use super::keyspace::{Keyspace, Side};
+use super::keyspace::{Keyspace, REPLAYED_MS, Side};
 use super::slot::{ExpiryUpdate, KeySlot, Occupied, Vacant, With};
 use super::trace::KeyEvent;
 use crate::dict::Slot;
@@ -64,10 +64,16 @@ impl<'a> DbMut<'a> {
         self.at
     }
 
-    /// The command's moment in unix milliseconds.
+    /// The command's moment in unix milliseconds: what is due then has expired.
     #[inline]
     pub fn now_ms(&self) -> i64 {
         self.now_ms
+    }
+
+    /// What a relative time counts from. It is the command's moment, unless that is [`REPLAYED_MS`].
+    #[inline]
+    pub fn clock_ms(&self) -> i64 {
+        if self.now_ms == REPLAYED_MS { self.ks.side.clock_ms } else { self.now_ms }
     }
 
     /// `bytes` with their hash, for keys that were not hashed with the request.

@@ -48,6 +48,10 @@ impl Db {
     }
 }
 
+/// The moment at which the commands of an append-only file are executed again: before all deadlines, so that nothing
+/// expires between two commands between which it had not expired when they were written.
+pub const REPLAYED_MS: i64 = 0;
+
 /// What every database uses besides its own table.
 pub(super) struct Side {
     pub seed: HashSeed,
@@ -59,6 +63,8 @@ pub(super) struct Side {
     pub charges: Charges,
     /// While a file is loaded.
     pub seen: Option<SeenPieces>,
+    /// The time, for commands that are executed at [`REPLAYED_MS`].
+    pub clock_ms: i64,
     pub trace: Trace,
     pub rng: Rng,
     pub pool: Pool,
@@ -179,6 +185,7 @@ impl Keyspace {
                 lazy: LazyFree::default(),
                 charges: Charges::new(dbs),
                 seen: None,
+                clock_ms: 0,
                 trace: Trace::default(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
                 pool: Pool::default(),
@@ -436,7 +443,13 @@ impl Side {
     fn begin_moment(&mut self, now_ms: i64) {
         let access = self.options.access;
         let counts = access != AccessPolicy::Lru;
-        self.moment = Moment { at_ms: now_ms, best: density::best(access.fresh(now_ms)), counts };
+        self.moment = Moment { at_ms: now_ms, best: density::best(self.fresh_clock(now_ms)), counts };
+    }
+
+    /// The access bits of an entry that is made at `now_ms`.
+    #[inline]
+    pub fn fresh_clock(&self, now_ms: i64) -> u32 {
+        self.options.access.fresh(if now_ms == REPLAYED_MS { self.clock_ms } else { now_ms })
     }
 
     /// Frees an entry that left its table: on the other thread if `lazily` and worth it, or if it is huge.

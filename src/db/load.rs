@@ -90,6 +90,11 @@ impl Keyspace {
         self.side.seen = None;
     }
 
+    /// Commands of a file are executed at [`REPLAYED_MS`](crate::db::REPLAYED_MS) from now on; it is `clock_ms`.
+    pub fn begin_replay(&mut self, clock_ms: i64) {
+        self.side.clock_ms = clock_ms;
+    }
+
     /// Stores one entry of a file that is being loaded at `now_ms`.
     pub fn load(&mut self, mut entry: LoadedEntry<'_>, now_ms: i64) -> Loaded {
         if let (NewValue::String(NewString::Long(rope)), Some(seen)) = (&mut entry.value, &mut self.side.seen) {

@@ -80,14 +80,14 @@ pub use data::{DbMut, IncrError};
 #[cfg(debug_assertions)]
 pub use declared::Declared;
 pub use entry::{EntryRef, Key};
-pub use keyspace::{Cause, DbInfo, Keyspace, Options, Stats};
+pub use keyspace::{Cause, DbInfo, Keyspace, Options, REPLAYED_MS, Stats};
 pub use load::{Loaded, LoadedEntry};
 pub use past::{Lookups, PastDb};
 pub use place::Reading;
 pub use read::Readable;
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
-pub use trace::{Event, KeyEvent, Op, Touched, TouchedKeys, Trace};
+pub use trace::{Event, KeyEvent, Op, Target, Touched, TouchedKeys, Trace};
 pub use transfer::Transfer;
 pub use whole::FlushMode;
 

@@ -187,7 +187,7 @@ impl<'a> Vacant<'a> {
     pub fn insert_value(self, value: NewValue) -> Occupied<'a> {
         let Vacant { slot, mut with } = self;
         let type_id = value.type_name() as u8;
-        let clock = with.side.options.access.fresh(with.now_ms);
+        let clock = with.side.fresh_clock(with.now_ms);
         let Key { bytes, hash } = with.key;
         let epoch = slot.heap().epoch();
         let entry = value.with_payload(epoch, |encoding, payload| {

@@ -552,7 +552,7 @@ impl<'a> Vacant<'a> {
             ExpiryUpdate::At(deadline) => Some(deadline),
             ExpiryUpdate::Clear | ExpiryUpdate::Keep => None,
         };
-        let clock = self.with.side.options.access.fresh(self.with.now_ms);
+        let clock = self.with.side.fresh_clock(self.with.now_ms);
         let mut with = self.insert_aged(TypeName::String as u8, encoding as u8, payload, expiry_ms, clock);
         with.note(event);
         if expiry_ms.is_some() {

@@ -133,7 +133,7 @@ impl Instance {
 
     /// The same, if clients' buffers have grown by so many bytes since they were counted.
     fn uncounted_beside(&self, grown: i64) -> u64 {
-        let buffers = (self.clients.buffers() as u64).saturating_add_signed(grown);
+        let buffers = ((self.clients.buffers() + self.pools.bytes()) as u64).saturating_add_signed(grown);
         self.keyspace.uncounted_bytes() + buffers.saturating_sub(BUFFERS_COUNTED_BYTES) + self.readers.seen_bytes()
     }
 

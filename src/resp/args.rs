@@ -294,10 +294,19 @@ impl OwnedArgs {
 
     /// Bytes of memory held.
     pub fn memory(&self) -> usize {
+        self.small_memory() + self.large_memory()
+    }
+
+    /// Of that, what is not in pieces of long arguments.
+    pub fn small_memory(&self) -> usize {
         self.bytes.capacity()
             + self.spans.capacity() * size_of::<ArgSpan>()
             + self.larges.capacity() * size_of::<LargeArg>()
-            + self.larges.iter().map(LargeArg::memory).sum::<usize>()
+    }
+
+    /// The rest: pieces of long arguments, which may be others' too.
+    pub fn large_memory(&self) -> usize {
+        self.larges.iter().map(LargeArg::memory).sum()
     }
 }
 

@@ -298,7 +298,7 @@ impl Server {
     fn execute_run(&mut self, inst: &mut Instance, batch: &Batch, session: &mut Session, run: Range<usize>) {
         let slot = batch.requests[run.start].slot;
         if session.reply.out.is_empty() && session.reply.out.memory() == 0 {
-            session.reply.out = crate::util::output_buffer::OutputBuffer::with_buffer(self.replies.get());
+            session.reply.out = crate::util::output_buffer::OutputBuffer::with_buffer(inst.pools.replies.get());
         }
         let connection = connection_of(inst, slot);
         let query = std::mem::take(&mut connection.query);

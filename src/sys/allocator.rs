@@ -352,15 +352,6 @@ pub fn size_class(size: usize) -> usize {
     unsafe { jemalloc::nallocx(size, 0) }
 }
 
-/// The same for sizes whose class is wanted often, by arithmetic: classes are eight bytes apart at first, then there are
-/// four to a doubling, until they are a page apart.
-#[inline]
-pub fn class_of(size: usize) -> usize {
-    const PAGE: usize = 4096;
-    let step = (size.max(64).next_power_of_two() / 8).min(PAGE);
-    size.next_multiple_of(step)
-}
-
 /// The bytes that the allocation behind `pointer` really takes.
 ///
 /// # Safety
@@ -410,8 +401,10 @@ mod tests {
     fn the_settings_arrived() {
         assert!(background_thread());
         assert!(name().starts_with("jemalloc-5."), "{}", name());
-        let classes: Vec<usize> = [0, 1, 38, 41, 65, 1000, 100_000].map(size_class).to_vec();
-        assert_eq!(classes, [0, 8, 40, 48, 80, 1024, 102_400]);
+        // `util::size_class` says the same without asking.
+        let sizes = [0, 1, 38, 41, 65, 1000, 1025, 14_337, 16_385, 65_537, 100_000];
+        let classes = [0, 8, 40, 48, 80, 1024, 1280, 16_384, 20_480, 69_632, 102_400];
+        assert_eq!(sizes.map(size_class), classes);
     }
 
     #[test]
@@ -484,12 +477,6 @@ mod tests {
         assert!(stats.cached >= 48, "{stats:?}");
         assert_eq!(stats.used() + stats.cached, stats.allocated);
         assert_eq!(size(c"stats.no_such_number"), 0);
-    }
-
-    #[test]
-    fn classes_can_be_computed() {
-        let sizes = (1..=70_000).chain([100_000, 131_072, 131_073, 1 << 20, (1 << 20) + 1]);
-        sizes.for_each(|size| assert_eq!(class_of(size), size_class(size), "{size}"));
     }
 
     #[test]

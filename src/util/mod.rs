@@ -31,6 +31,7 @@
 //! | [`piece`] | [`piece::Piece`]: up to 8 KiB of a long string, shared; [`piece::PieceBuf`] |
 //! | [`quote`] | quoted text: lines into arguments, bytes into something readable |
 //! | [`rng`] | [`rng::Rng`]: a small seeded generator |
+//! | `size_class.rs` | [`size_class`]: what the allocator takes for so many bytes |
 //!
 //! # Read first
 //!
@@ -53,3 +54,6 @@ pub mod output_buffer;
 pub mod piece;
 pub mod quote;
 pub mod rng;
+mod size_class;
+
+pub use size_class::size_class;

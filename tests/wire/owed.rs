@@ -66,6 +66,38 @@ fn what_a_client_is_owed_evicts_nothing() {
     deaf.expect("PING", "PONG");
 }
 
+/// The same where another thread makes the replies: what it makes, and what is finished and waits in pieces, is no data.
+#[test]
+fn what_another_thread_makes_for_clients_evicts_nothing() {
+    let server = Server::start(&["--snapshot-reads-above", "1000"]);
+    let mut kv = server.connect();
+    fill(&mut kv);
+    let max = number(&mut kv, "used_memory") + MB;
+    kv.ok(&format!("CONFIG SET maxmemory-policy allkeys-lru maxmemory {max}"));
+    let mut deaf: Vec<Conn> = (0..20).map(|_| server.connect()).collect();
+    deaf.iter_mut().for_each(|client| client.raw("KEYS *\r\n".repeat(8).as_bytes()));
+    if server.peer != Peer::Kvstash {
+        return; // Redis evicts keys for the replies
+    }
+    wait_for("one reply for each", Duration::from_secs(60), || {
+        kv.expect("SET new v", "OK");
+        let going_on = number(&mut kv, "snapshot_reads_running") + number(&mut kv, "snapshot_reads_waiting");
+        number(&mut kv, "snapshot_reads") >= 20 && going_on == 0
+    });
+    (0..200).for_each(|_| kv.expect("SET new v", "OK"));
+    // The replies are in use, as the client list says, and the data is all there.
+    assert!(number(&mut kv, "mem_clients_normal") > 20 * MB);
+    assert_eq!(kv.info("evicted_keys"), "0");
+    // Half of them read, one piece after the other: what is sent in part counts in full.
+    let mut half = deaf.split_off(10);
+    for _ in 0..8 {
+        half.iter_mut().for_each(|client| assert!(client.read().items().len() >= 20_000));
+        kv.expect("SET new v", "OK");
+    }
+    assert_eq!(kv.info("evicted_keys"), "0");
+    assert_eq!(kv.int("DBSIZE"), 20_001);
+}
+
 /// Many clients write all their requests before they read the first reply.
 #[test]
 fn who_reads_late_gets_everything_in_order() {

@@ -27,7 +27,7 @@ use std::ptr::{self, NonNull};
 use super::out_of_line::OutOfLine;
 use super::shape::{Element, Shape, ValueShape};
 use crate::cow::{Defrag, Epoch, Heap, Retired, free_memory};
-use crate::sys::allocator::class_of;
+use crate::util::size_class;
 
 const HEADER: usize = 16;
 const ALIGN: usize = 8;
@@ -177,7 +177,7 @@ impl Leaf {
 
     /// An empty leaf with room for data of `bytes` bytes of `count` elements.
     pub fn new(birth: Epoch, count: usize, bytes: usize) -> Leaf {
-        let size = class_of(front(count) + bytes);
+        let size = size_class(front(count) + bytes);
         let layout = Leaf::layout(size);
         // SAFETY: the size is not zero.
         let Some(raw) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
@@ -422,7 +422,7 @@ impl Leaf {
         // SAFETY: the leaf lives, and is the writer's own.
         unsafe {
             let need = front(self.count()) + 2 * more_slots + self.used() + more;
-            if need <= self.size() { self } else { self.resize(class_of(need)) }
+            if need <= self.size() { self } else { self.resize(size_class(need)) }
         }
     }
 
@@ -502,7 +502,7 @@ impl Leaf {
     unsafe fn trim(self) -> Leaf {
         // SAFETY: the leaf lives, and is the writer's own.
         unsafe {
-            let size = class_of(front(self.count()) + self.used());
+            let size = size_class(front(self.count()) + self.used());
             if size <= self.size() / 4 * 3 { self.resize(size) } else { self }
         }
     }
@@ -606,7 +606,7 @@ impl Leaf {
         unsafe {
             let (count, used) = (self.count(), self.used());
             assert!(front(count) + used <= self.size(), "the elements lie inside");
-            assert!(class_of(self.size()) == self.size(), "the size is a class");
+            assert!(size_class(self.size()) == self.size(), "the size is a class");
             for slot in 0..slots(count) {
                 assert_eq!(*self.tags().add(slot) != 0, slot < count, "a tag for each element and no more");
                 assert!(slot < count || *self.lengths().add(slot) == 0, "no length beyond the count");

@@ -15,7 +15,7 @@ use std::ptr::{self, NonNull};
 use super::node::NODE_MAX;
 use crate::collections::buffer::Buffer;
 use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
-use crate::sys::allocator::class_of;
+use crate::util::size_class;
 
 /// A node, or none. Dropping it leaks: the list frees it, or gives it to the heap.
 pub(super) struct End {
@@ -48,7 +48,7 @@ fn allocate(capacity: usize) -> NonNull<u8> {
 /// How much is allocated for a node of this size that will grow.
 fn roomy(len: usize) -> usize {
     let wanted = if len <= NODE_MAX { (len + len / 4).clamp(CAPACITY_MIN, NODE_MAX) } else { len + len / 8 };
-    class_of(wanted)
+    size_class(wanted)
 }
 
 impl End {
@@ -334,7 +334,7 @@ mod tests {
         let mut model = vec![7; NODE_MAX];
         let mut end = End::new(heap.epoch(), &model);
         while model.len() > 600 {
-            let at = if model.len() % 3 == 0 { 0 } else { model.len() - 8 };
+            let at = if model.len().is_multiple_of(3) { 0 } else { model.len() - 8 };
             splice(&mut end, &mut heap, &mut model, (at, 8, 0));
             assert!(end.memory() <= 2 * model.len(), "{} for {}", end.memory(), model.len());
         }

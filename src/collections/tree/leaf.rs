@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 
 use super::node::Child;
 use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
-use crate::sys::allocator::class_of;
+use crate::util::size_class;
 
 /// A leaf as its bottom knows it.
 #[derive(Clone, Copy)]
@@ -176,7 +176,7 @@ fn settle(bytes: &mut Vec<u8>) {
 pub fn reserve_step(leaf: &mut Vec<u8>, additional: usize) {
     let need = leaf.len() + additional;
     if need > leaf.capacity() {
-        leaf.reserve_exact(class_of(need) - leaf.len());
+        leaf.reserve_exact(size_class(need) - leaf.len());
     }
 }
 

@@ -62,7 +62,7 @@ fn dump(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     match ctx.db.lookup_read(key) {
         Some(entry) => {
-            let dumped = write(entry.value(), ctx.config);
+            let dumped = serialised(entry.value(), ctx.config);
             if dumped.len() > BLOB_MAX {
                 ctx.reply.shared_bulk(dumped.len(), [dumped.into()]);
             } else {
@@ -74,7 +74,8 @@ fn dump(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn write(value: ValueRef<'_>, config: &Config) -> Vec<u8> {
+/// What DUMP answers for a value.
+pub(super) fn serialised(value: ValueRef<'_>, config: &Config) -> Vec<u8> {
     let options = WriteOptions { compression: config.persistence.rdbcompression, ..WriteOptions::default() };
     let opcode = value.rdb_opcode(options.version);
     let version = options.version.max(opcode.since_version());
@@ -91,7 +92,7 @@ const BAD_FORMAT: CommandError = CommandError::fixed("ERR Bad data format");
 
 fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args)?;
-    let now_ms = ctx.db.now_ms();
+    let (now_ms, clock_ms) = (ctx.db.now_ms(), ctx.db.clock_ms());
     let checksums = ctx.db.keyspace().options().payload_checksums;
     let key = ctx.key(args, 1);
     let mut slot = ctx.db.entry(key);
@@ -107,7 +108,7 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         None => payload::unwrap(&args[3], checksums),
     };
     let value = read(payload, ctx.log, &mut slot.maker())?;
-    let from = if options.absolute { 0 } else { now_ms };
+    let from = if options.absolute { 0 } else { clock_ms };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(from));
     let is_past = deadline.is_some_and(|at| at <= now_ms);
     let replaces = slot.get().is_some();

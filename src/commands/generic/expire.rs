@@ -152,7 +152,7 @@ fn pexpireat(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 fn set_deadline(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandResult {
     let conditions = Conditions::parse(args)?;
     let now_ms = ctx.db.now_ms();
-    let deadline = unit.deadline_ms(int(&args[2])?, now_ms);
+    let deadline = unit.deadline_ms(int(&args[2])?, ctx.db.clock_ms());
     let deadline = deadline.ok_or_else(|| error::invalid_expire(&ctx.command.full_name))?;
     let key = ctx.key(args, 1);
     let is_past = deadline <= now_ms;

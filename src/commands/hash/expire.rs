@@ -108,7 +108,7 @@ pub(super) fn deadline(ctx: &DataCtx<'_>, text: &[u8], unit: ExpiryUnit) -> Resu
     if count < 0 {
         return Err(NEGATIVE);
     }
-    let deadline = unit.deadline_ms(count, ctx.db.now_ms()).filter(|&deadline| deadline <= DEADLINE_MAX);
+    let deadline = unit.deadline_ms(count, ctx.db.clock_ms()).filter(|&deadline| deadline <= DEADLINE_MAX);
     deadline.ok_or_else(|| error::invalid_expire(&ctx.command.full_name))
 }
 

@@ -131,7 +131,7 @@ fn getdel(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn getex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args, 2, Takes::GETEX)?;
-    let now_ms = ctx.db.now_ms();
+    let (now_ms, clock_ms) = (ctx.db.now_ms(), ctx.db.clock_ms());
     let key = ctx.key(args, 1);
     let KeySlot::Occupied(mut entry) = ctx.db.entry(key) else {
         ctx.reply.null();
@@ -139,7 +139,7 @@ fn getex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         return Ok(());
     };
     let value = entry.string()?;
-    let mut update = options.expiry.update(now_ms, &ctx.command.full_name)?;
+    let mut update = options.expiry.update(clock_ms, &ctx.command.full_name)?;
     reply_value(ctx.reply, value);
     match update {
         None | Some(ExpiryUpdate::Keep) => {}

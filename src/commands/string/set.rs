@@ -127,8 +127,7 @@ fn set(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 #[inline(never)]
 fn set_with_options(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args, 3, Takes::SET)?;
-    let now_ms = ctx.db.now_ms();
-    let expiry = options.expiry.update(now_ms, &ctx.command.full_name)?.unwrap_or(ExpiryUpdate::Clear);
+    let expiry = options.expiry.update(ctx.db.clock_ms(), &ctx.command.full_name)?.unwrap_or(ExpiryUpdate::Clear);
     let key = ctx.key(args, 1);
     let mut slot = ctx.db.entry(key);
     let allowed = allows(options.condition, &slot)?;
@@ -198,7 +197,7 @@ fn psetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn set_expiring(ctx: &mut DataCtx<'_>, args: Args<'_>, unit: ExpiryUnit) -> CommandResult {
-    let deadline = deadline_ms(unit, &args[2], ctx.db.now_ms(), &ctx.command.full_name)?;
+    let deadline = deadline_ms(unit, &args[2], ctx.db.clock_ms(), &ctx.command.full_name)?;
     let key = ctx.key(args, 1);
     store(ctx.db.entry(key), args, 3, ExpiryUpdate::At(deadline), KeyEvent::SET);
     if ctx.db.propagates() {
