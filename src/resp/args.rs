@@ -77,6 +77,12 @@ impl<'a> Args<'a> {
         self.spans.get(i).map(|span| self.at(*span))
     }
 
+    /// Argument `i`, if there is one that lies in the query buffer.
+    #[inline]
+    pub fn get_short(&self, i: usize) -> Option<&'a [u8]> {
+        self.spans.get(i).filter(|span| span.off != ArgSpan::OUTSIDE).map(|span| self.at(*span))
+    }
+
     #[inline]
     fn at(&self, span: ArgSpan) -> &'a [u8] {
         if span.off == ArgSpan::OUTSIDE {
@@ -111,6 +117,31 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn pieces(&self, i: usize) -> Option<PieceBuf> {
         self.large(i).filter(|large| large.len() >= LARGE_ARG_BYTES)?.pieces()
+    }
+
+    /// Argument `i` as a text that is stored: given away if it is long and nobody reads it later (and then not to be
+    /// read again), else lent. Panics past the end.
+    #[inline]
+    pub fn text(&self, i: usize) -> Cow<'a, [u8]> {
+        let span = self.spans[i];
+        if span.off == ArgSpan::OUTSIDE
+            && let Some(whole) = self.larges[span.len as usize].take()
+        {
+            return Cow::Owned(whole);
+        }
+        Cow::Borrowed(self.at(span))
+    }
+
+    /// All arguments, as [`Args::text`] says.
+    pub fn texts(&self) -> impl Iterator<Item = Cow<'a, [u8]>> {
+        let args = *self;
+        (0..args.len()).map(move |i| args.text(i))
+    }
+
+    /// Whether one of them was received in pieces, and can be given away.
+    #[inline]
+    pub fn has_long(&self) -> bool {
+        self.has_large() && self.large_bytes() > 0
     }
 
     /// False when none of them was received in pieces.
@@ -315,6 +346,7 @@ mod tests {
         let spans = [ArgSpan::inside(2, 3), ArgSpan::inside(6, 3), ArgSpan::outside(0), ArgSpan::outside(1)];
         let args = Args::new(query, &spans, &larges);
         assert_eq!(args.len(), 4);
+        assert_eq!([0, 2, 9].map(|i| args.get_short(i)), [Some(&b"SET"[..]), None, None]);
         assert_eq!((&args[0], args.len_of(2), &args.start_of(2, 3)[..]), (&b"SET"[..], LARGE_ARG_BYTES, &[7; 3][..]));
         assert_eq!(
             (args.len_of(1), &args.start_of(1, 2)[..], args.large_bytes()),
@@ -331,6 +363,15 @@ mod tests {
         assert_eq!(args.skip(9).len(), 0);
         assert_eq!(args.iter().next_back(), Some(&b"small"[..]));
         assert!(args.pieces(2).is_none(), "it was put together");
+        let mut received = PieceBuf::default();
+        received.push(&[7; LARGE_ARG_BYTES]);
+        let larges = [LargeArg::from(received), larges[1].clone()];
+        let args = Args::new(query, &spans, &larges);
+        args.release();
+        assert!(matches!(args.text(0), Cow::Borrowed(b"SET")));
+        assert!(matches!(args.text(2), Cow::Owned(text) if text == [7; LARGE_ARG_BYTES]));
+        assert!(matches!(args.text(3), Cow::Borrowed(b"small")));
+        assert_eq!((args.len_of(2), &args.start_of(2, 2)[..]), (LARGE_ARG_BYTES, &[7; 2][..]));
     }
 
     #[test]
