@@ -19,6 +19,10 @@ pub enum WaitFor {
     StreamGroup,
     /// What was taken out of the data set is freed: no key has to do with it.
     Memory,
+    /// What the client has written is on replicas: no key has to do with it.
+    Replicas,
+    /// The same for disks, here and there.
+    Disks,
     /// Another thread has read what the request asks for, or has time to: no key has to do with it either.
     Reader,
     /// Another instance has been sent what the request says, and has answered: nor has this.
@@ -34,7 +38,7 @@ impl WaitFor {
             WaitFor::Zset => now == Some(TypeName::Zset),
             WaitFor::Stream => now == Some(TypeName::Stream),
             WaitFor::StreamGroup => true,
-            WaitFor::Memory | WaitFor::Reader | WaitFor::Target => false,
+            WaitFor::Memory | WaitFor::Replicas | WaitFor::Disks | WaitFor::Reader | WaitFor::Target => false,
         }
     }
 

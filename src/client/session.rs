@@ -109,6 +109,8 @@ pub struct About {
     pub user: Vec<u8>,
     /// What it was sent while another thread reads what it has asked for: that comes behind the reply.
     pub late: OutputBuffer,
+    /// Where the last of its writes ends in the replication stream, at the latest: 0 if it has written nothing.
+    pub wrote_offset: u64,
     /// What it said by REPLCONF, if it said anything.
     pub replica: Option<Box<ReplicaFacts>>,
 }

@@ -81,6 +81,17 @@ impl Instance {
                 session.reply.ok();
                 Ok(())
             }
+            WaitEnd::Timeout if blocked.wait.what == WaitFor::Replicas => {
+                session.reply.int(self.replicas_with(session.about.wrote_offset) as i64);
+                Ok(())
+            }
+            WaitEnd::Timeout if blocked.wait.what == WaitFor::Disks => {
+                let (here, there) = self.synced_copies(session.about.wrote_offset);
+                session.reply.array(2);
+                session.reply.int(here as i64);
+                session.reply.int(there as i64);
+                Ok(())
+            }
             WaitEnd::Timeout => {
                 session.reply.null_array();
                 Ok(())

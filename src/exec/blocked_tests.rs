@@ -128,6 +128,14 @@ impl Host for TestHost {
         Box::new(drop)
     }
 
+    fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
+    fn start_aof_thread(&self) -> std::io::Result<crate::persist::aof::AofThread> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
     }

@@ -108,6 +108,7 @@ impl Instance {
             Apply::Allocator => allocator::set_background_thread(self.config.storage.jemalloc_bg_thread)
                 .map_err(|error| format!("the allocator refused: {error}")),
             Apply::OomScore => self.set_oom_score(host),
+            Apply::AppendOnly => self.switch_aof(host),
             // Read where they are needed, or refreshed by config_changed().
             Apply::Nothing
             | Apply::Password

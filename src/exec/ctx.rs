@@ -4,6 +4,7 @@
 //! safe inside MULTI and, later, inside scripts. An administrative handler sees the whole instance. Neither sees a
 //! socket: what must happen outside is asked of the [`Host`] or left in [`Instance::asks`] for the server to settle.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::exec::table::Command;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
+use crate::persist::aof::AofThread;
 use crate::resp::{Args, Reply};
 use crate::sys::process::Process;
 
@@ -128,6 +130,12 @@ pub trait Host {
 
     /// The same for a copy of the data set that replicas wait for: brings the outcome to [`Instance::copy_is_made`].
     fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
+
+    /// The same for the base of an append-only file: brings the outcome to [`Instance::rewritten`].
+    fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
+
+    /// Starts the thread that writes the append-only file; its reports are brought to [`Instance::aof_reports`].
+    fn start_aof_thread(&self) -> io::Result<AofThread>;
 
     /// What the thread that frees calls when it is done with what a client waits for: brings it to
     /// [`Instance::memory_is_freed`].

@@ -112,6 +112,9 @@ fn memory(
 
 fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let concerned = flags.has(Flags::WRITE.or(Flags::REPORTS_DISK_ERROR));
+    if concerned && inst.alert.has(Alert::AOF_ERROR) {
+        return Some(inst.aof_refusal());
+    }
     (inst.alert.has(Alert::DISK_ERROR) && concerned).then_some(error::MISCONF)
 }
 

@@ -58,7 +58,7 @@ impl Instance {
         }
     }
 
-    fn save_settings(&self, who: &str) -> SaveSettings {
+    pub(super) fn save_settings(&self, who: &str) -> SaveSettings {
         let persistence = &self.config.persistence;
         let path = self.rdb_path();
         let aux = |name: &str, value: String| (name.to_owned(), value);

@@ -7,9 +7,10 @@
 //! 3. Clients whose wait is over are told, and those that waited for one of these keys are served.
 //! 4. Memory that ended snapshots and lazy deletions left is freed, in slices, and so are forgotten keys of caches.
 //! 5. Clients that cache keys by prefix are told what has changed since the last turn.
-//! 6. Replicas get what was written, and replies are sent: last, because everything above may still write or owe
-//!    somebody a reply.
-//! 7. Clients that take too much memory even so are closed.
+//! 6. Replicas get what was written, and so does the thread that writes the append-only file.
+//! 7. Replies are sent: last, because everything above may still write or owe somebody a reply. Where
+//!    `appendfsync always` is set, those wait until the file is on the disk (`barriers.rs`).
+//! 8. Clients that take too much memory even so are closed.
 
 use super::Server;
 use super::deadlines::Due;
@@ -54,6 +55,7 @@ impl Server {
         inst.broadcast_invalidations();
         self.settle(inst);
         self.feed_replicas(inst);
+        inst.hand_over_to_aof();
         self.flush_all(inst);
         self.evict_clients(inst);
         self.settle(inst);
@@ -68,6 +70,7 @@ impl Server {
         }
         inst.cron();
         inst.save_when_due(self);
+        inst.aof_cron(self);
         self.end_pause(inst);
         self.check_clients(inst, hz);
         self.replication_cron(inst);

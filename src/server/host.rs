@@ -1,5 +1,6 @@
 //! The world as the instance sees it: a clock, and listeners that follow the configuration.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::observe::keys;
 use crate::observe::log::{Logger, Shown};
 use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
+use crate::persist::aof::{self, AofThread};
 use crate::reactor::ListenerId;
 use crate::sys::process::{Process, RealProcess};
 use crate::sys::{process, sockets};
@@ -31,6 +33,10 @@ pub enum Mail {
     Saved(SaveOutcome),
     /// The snapshot thread has made a copy for replicas, or has failed to.
     Copied(SaveOutcome),
+    /// The snapshot thread has written the base of an append-only file, or has failed to.
+    Rewritten(SaveOutcome),
+    /// The thread that writes the append-only file has something to say.
+    Aof(aof::Report),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
     /// A name of another instance was looked up.
@@ -230,6 +236,23 @@ impl Host for Server {
             // As above.
             let _ = mailbox.send(Mail::Copied(outcome));
         })
+    }
+
+    fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move |outcome| {
+            // As above.
+            let _ = mailbox.send(Mail::Rewritten(outcome));
+        })
+    }
+
+    fn start_aof_thread(&self) -> io::Result<AofThread> {
+        let (mailbox, clock) = (self.reactor.mailbox(), self.clock);
+        let tell = move |report| {
+            // As above.
+            let _ = mailbox.send(Mail::Aof(report));
+        };
+        AofThread::start(Box::new(move || clock.mono_ns()), Box::new(tell))
     }
 
     fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send> {

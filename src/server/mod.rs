@@ -30,6 +30,7 @@
 //! | `deadlines.rs` | when the loop has to wake up |
 //! | `within.rs` | a turn within a command that takes long |
 //! | `batch.rs` | parse, prefetch, execute |
+//! | `barriers.rs` | replies that wait for the disk |
 //! | `busy_poll.rs` | whether to look once more before the loop sleeps |
 //! | `flush.rs` | replies out, buffers back to their pool, closing |
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
@@ -51,6 +52,7 @@
 //! `turn.rs`, then `batch.rs`.
 
 mod accept;
+mod barriers;
 mod batch;
 mod busy_poll;
 mod cron;
@@ -84,6 +86,7 @@ use std::rc::Rc;
 use crate::exec::instance::{Ask, Instance};
 use crate::reactor::{ConnId, Event, Reactor};
 use crate::sys::clock::Clock;
+use barriers::Barriers;
 use batch::{Batch, Group};
 use busy_poll::BusyPoll;
 use deadlines::{Deadlines, Due};
@@ -112,6 +115,8 @@ pub struct Server {
     group: Group,
     /// Clients with replies to be sent, each listed once.
     to_flush: VecDeque<ConnId>,
+    /// What of that must wait for the append-only file.
+    barriers: Barriers,
     /// Clients held back by CLIENT PAUSE.
     postponed: Vec<ConnId>,
     /// What the instance has asked for and is not done yet.
@@ -149,6 +154,7 @@ impl Server {
             ready: VecDeque::new(),
             group: Group::default(),
             to_flush: VecDeque::new(),
+            barriers: Barriers::default(),
             postponed: Vec::new(),
             asks: VecDeque::new(),
             batch: Rc::default(),

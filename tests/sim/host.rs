@@ -88,6 +88,14 @@ impl Host for SimHost {
         Box::new(drop)
     }
 
+    fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
+    fn start_aof_thread(&self) -> std::io::Result<kvstash::persist::aof::AofThread> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
     }

@@ -38,6 +38,7 @@ mod scan;
 mod sort;
 mod sorting;
 mod ttl;
+mod wait;
 
 use crate::exec::spec::CommandSpec;
 
@@ -69,4 +70,6 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &migrate::MIGRATE,
     &sort::SORT,
     &sort::SORT_RO,
+    &wait::WAIT,
+    &wait::WAITAOF,
 ];

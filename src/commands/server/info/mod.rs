@@ -28,6 +28,7 @@ mod stats;
 use std::fmt::{Display, Write};
 
 use crate::client::Client;
+use crate::exec::aof::AofStatus;
 use crate::exec::ctx::{AdminCtx, Host};
 use crate::exec::error::CommandResult;
 use crate::exec::instance::Instance;
@@ -62,6 +63,7 @@ pub struct Facts<'a> {
     host: &'a dyn Host,
     memory: &'a MemoryReport,
     save: SaveStatus,
+    aof: AofStatus,
     rates: PerSecond,
     cpu: CpuTime,
 }
@@ -74,8 +76,9 @@ impl<'a> Facts<'a> {
         host: &'a dyn Host,
         memory: &'a MemoryReport,
     ) -> Facts<'a> {
+        let aof = inst.aof_status();
         let (save, rates, cpu) = (inst.save_status(), inst.stats.rates.mean(), host.process().cpu_time());
-        Facts { inst, caller, host, memory, save, rates, cpu }
+        Facts { inst, caller, host, memory, save, aof, rates, cpu }
     }
 
     /// Clients that watch, and what they watch.
