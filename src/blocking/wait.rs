@@ -19,8 +19,14 @@ pub enum WaitFor {
     StreamGroup,
     /// What was taken out of the data set is freed: no key has to do with it.
     Memory,
+    /// What the client has written is on replicas: no key has to do with it.
+    Replicas,
+    /// The same for disks, here and there.
+    Disks,
     /// Another thread has read what the request asks for, or has time to: no key has to do with it either.
     Reader,
+    /// Another instance has been sent what the request says, and has answered: nor has this.
+    Target,
 }
 
 impl WaitFor {
@@ -32,8 +38,13 @@ impl WaitFor {
             WaitFor::Zset => now == Some(TypeName::Zset),
             WaitFor::Stream => now == Some(TypeName::Stream),
             WaitFor::StreamGroup => true,
-            WaitFor::Memory | WaitFor::Reader => false,
+            WaitFor::Memory | WaitFor::Replicas | WaitFor::Disks | WaitFor::Reader | WaitFor::Target => false,
         }
+    }
+
+    /// The request is being carried out, by somebody else; nothing but the end of that ends the wait.
+    pub fn is_elsewhere(self) -> bool {
+        matches!(self, WaitFor::Reader | WaitFor::Target)
     }
 
     /// Whether the end of a key concerns the client.
@@ -70,6 +81,11 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// The request is on its way to another instance.
+    pub fn sent_elsewhere() -> Progress {
+        Wait::on(WaitFor::Target, [], None).blocked()
+    }
+
     /// What the request asks for is much, and is to be read by another thread.
     #[cold]
     pub fn long_read() -> Progress {

@@ -296,9 +296,9 @@ impl Push<'_> {
             return false;
         }
         // What has happened since a reply was asked for comes behind it.
-        let reads = session.attention.has(Attention::READING);
+        let is_later = session.attention.has(Attention::ELSEWHERE);
         let is_subscriber = session.is_subscriber();
-        let out = if reads { &mut session.about.late } else { &mut session.reply.out };
+        let out = if is_later { &mut session.about.late } else { &mut session.reply.out };
         if session.reply.proto == Proto::Resp2 {
             match self.kind {
                 PushKind::Redirected if is_subscriber => {

@@ -49,8 +49,8 @@ bit_set! {
         REPLICA = 13;
         /// Subscribed to something, and in RESP2, where a message cannot be told from a reply: few commands are left to it.
         SUBSCRIBER_MODE = 14;
-        /// Another thread reads what it has asked for. What it sent after that waits.
-        READING = 15;
+        /// Another thread, or another instance, does what it has asked for. What it sent after that waits.
+        ELSEWHERE = 15;
         /// Said CLIENT CACHING: what the next command, or the whole next transaction, reads is tracked (OPTIN), or is not.
         CACHING = 16;
     }
@@ -58,7 +58,7 @@ bit_set! {
 
 impl Attention {
     /// Its requests wait: nothing more of it is parsed.
-    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED).or(Attention::READING);
+    pub const HELD: Attention = Attention::PAUSED.or(Attention::BLOCKED).or(Attention::ELSEWHERE);
 }
 
 /// About what watching a key takes: its name, and an entry on both sides.
@@ -109,6 +109,8 @@ pub struct About {
     pub user: Vec<u8>,
     /// What it was sent while another thread reads what it has asked for: that comes behind the reply.
     pub late: OutputBuffer,
+    /// Where the last of its writes ends in the replication stream, at the latest: 0 if it has written nothing.
+    pub wrote_offset: u64,
     /// What it said by REPLCONF, if it said anything.
     pub replica: Option<Box<ReplicaFacts>>,
 }

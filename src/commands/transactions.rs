@@ -117,11 +117,13 @@ fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     }
     ctx.reply().array(transaction.len());
     let began_ns = ctx.inst.stamp_ns;
+    ctx.inst.runs_transaction = true;
     for queued in transaction.queue() {
         let command = ctx.inst.table.by_id(queued.command);
         let request = Request { command, args: queued.args.view(), first_key_hash: None };
         call::execute(ctx.inst, ctx.session, ctx.host, &request, Origin::Exec);
     }
+    ctx.inst.runs_transaction = false;
     ctx.inst.stats.turns.nested_ns += ctx.inst.stamp_ns.saturating_sub(began_ns);
     Ok(())
 }

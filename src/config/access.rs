@@ -302,9 +302,6 @@ mod tests {
 
     #[test]
     fn what_would_promise_too_much_is_refused() {
-        assert!(round("appendonly", "yes").starts_with("(not supported yet"));
-        assert_eq!(round("appendonly", "no"), "no");
-        assert_eq!(round("appendonly", "maybe"), "(argument must be 'yes' or 'no')");
         assert!(round("tls-port", "7000").starts_with("(not supported yet"));
         assert_eq!(round("tls-port", "0"), "0");
     }

@@ -51,6 +51,16 @@ macro_rules! choices {
 }
 
 choices! {
+    /// Whether an append-only file that begins takes over the data of an RDB file.
+    LoadRdb {
+        /// Nobody has said: the server does not start.
+        Ask = "ask",
+        /// It does.
+        Yes = "yes",
+        /// It begins empty.
+        No = "no",
+    }
+
     /// How much is logged.
     LogLevel {
         /// Everything, for development.

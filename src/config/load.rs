@@ -164,8 +164,8 @@ pub(super) type Shapes = HashMap<PathBuf, Shape>;
 /// Where everything that was read stands.
 #[derive(Clone, Default)]
 pub(super) struct Places {
-    /// The place that last set a parameter, by the parameter's name. Only the end result counts: `--appendonly no`
-    /// makes a file with `appendonly yes` acceptable.
+    /// The place that last set a parameter, by the parameter's name. Only the end result counts: `--cluster-enabled
+    /// no` makes a file with `cluster-enabled yes` acceptable.
     pub(super) last_set: HashMap<&'static str, Place>,
     /// The places of [`Config::renamed_commands`].
     renames: Vec<Place>,
@@ -315,7 +315,7 @@ mod tests {
         );
         assert!(fails("KVSTASH_SERVER_PORT", "x").ends_with("argument couldn't be parsed into an integer"));
         assert!(fails("KVSTASH_SERVER_PORT", "").ends_with("argument couldn't be parsed into an integer"));
-        assert!(fails("KVSTASH_PERSISTENCE_APPENDONLY", "yes").contains("not supported yet"));
+        assert!(fails("KVSTASH_CLUSTER_ENABLED", "yes").contains("not supported yet"));
         let fine = [
             ("KVSTASH_TEST_SERVER", "x"),
             ("KVSTASH", "x"),
@@ -334,12 +334,12 @@ mod tests {
     #[test]
     fn promises_are_refused_with_their_place_unless_taken_back() {
         let dir = Scratch::new("refuse");
-        let file = dir.write("a.conf", "# mine\nappendonly yes\n");
+        let file = dir.write("a.conf", "# mine\ncluster-enabled yes\n");
         let file = file.to_str().unwrap();
         let error = start(&[file], &[], "").unwrap_err();
-        assert_eq!((error.line, error.text.as_str()), (Some(2), "appendonly yes"));
+        assert_eq!((error.line, error.text.as_str()), (Some(2), "cluster-enabled yes"));
         assert!(error.why.starts_with("not supported yet"), "{}", error.why);
-        assert!(start(&[file, "--appendonly", "no"], &[], "").is_ok());
+        assert!(start(&[file, "--cluster-enabled", "no"], &[], "").is_ok());
         for args in [
             &["--replicaof", "127.0.0.1", "6379"][..],
             &["--slaveof", "127.0.0.1", "6379"],

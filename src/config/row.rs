@@ -207,6 +207,8 @@ pub enum Apply {
     OomScore,
     /// The title of the process.
     ProcessTitle,
+    /// The append-only file: on, with a rewrite, or off.
+    AppendOnly,
 }
 
 /// Whether a parameter protects the server, its data or the machine from somebody or something, and what it means for

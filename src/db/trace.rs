@@ -167,11 +167,25 @@ impl TouchedKeys {
     }
 }
 
+/// Who is to repeat a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Replicas, and whoever loads the append-only file.
+    #[default]
+    All,
+    /// Replicas: PUBLISH changes nothing that a file could keep.
+    Replicas,
+    /// Whoever loads the append-only file: DEBUG REPLICATE AOF.
+    File,
+}
+
 /// One command to be repeated elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op<'a> {
     /// The database it is meant for.
     pub db: u32,
+    /// Where.
+    pub target: Target,
     /// The command as a RESP request.
     pub request: &'a [u8],
 }
@@ -184,8 +198,8 @@ pub struct Trace {
     classes: KeyspaceEvents,
     /// The requests of all ops, one behind the other.
     requests: Vec<u8>,
-    /// Of each op, its database and where its request ends.
-    ops: Vec<(u32, usize)>,
+    /// Of each op, its database, where its request ends, and who is to repeat it.
+    ops: Vec<(u32, usize, Target)>,
     /// The command at hand has named what is to be propagated: not itself.
     is_replaced: bool,
     /// What `dirty` was when the command at hand began.
@@ -220,10 +234,11 @@ impl Trace {
     }
 
     /// The ops, in order.
-    pub fn ops(&self) -> impl ExactSizeIterator<Item = Op<'_>> {
+    pub fn ops(&self) -> impl ExactSizeIterator<Item = Op<'_>> + Clone {
         (0..self.ops.len()).map(|at| {
             let begin = at.checked_sub(1).map_or(0, |before| self.ops[before].1);
-            Op { db: self.ops[at].0, request: &self.requests[begin..self.ops[at].1] }
+            let (db, end, target) = self.ops[at];
+            Op { db, target, request: &self.requests[begin..end] }
         })
     }
 
@@ -293,8 +308,12 @@ impl Trace {
     }
 
     pub(super) fn push<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+        self.push_for(Target::All, db, args);
+    }
+
+    fn push_for<'a>(&mut self, target: Target, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
         push_command(&mut self.requests, args);
-        self.ops.push((db as u32, self.requests.len()));
+        self.ops.push((db as u32, self.requests.len(), target));
     }
 
     #[inline]
@@ -406,10 +425,10 @@ impl Keyspace {
     }
 
     /// Has a command propagated whether it changed anything or not: FLUSHALL of an empty data set, PUBLISH.
-    pub fn propagate_always<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+    pub fn propagate_always<'a>(&mut self, target: Target, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
         if self.side.trace.propagates() {
             self.side.trace.is_replaced = true;
-            self.side.trace.push(db, args);
+            self.side.trace.push_for(target, db, args);
         }
     }
 }

@@ -71,7 +71,7 @@ impl Instance {
 
     /// CLIENT UNBLOCK, and the end of a timeout; false for a client that is not blocked.
     pub fn end_wait(&mut self, id: ClientId, end: WaitEnd) -> bool {
-        let Some(blocked) = self.blocked.client(id).filter(|blocked| blocked.wait.what != WaitFor::Reader) else {
+        let Some(blocked) = self.blocked.client(id).filter(|blocked| !blocked.wait.what.is_elsewhere()) else {
             return false;
         };
         let Some(mut session) = self.clients.take_by_id(id) else { return false };
@@ -79,6 +79,17 @@ impl Instance {
         let result = match end {
             WaitEnd::Timeout if blocked.wait.what == WaitFor::Memory => {
                 session.reply.ok();
+                Ok(())
+            }
+            WaitEnd::Timeout if blocked.wait.what == WaitFor::Replicas => {
+                session.reply.int(self.replicas_with(session.about.wrote_offset) as i64);
+                Ok(())
+            }
+            WaitEnd::Timeout if blocked.wait.what == WaitFor::Disks => {
+                let (here, there) = self.synced_copies(session.about.wrote_offset);
+                session.reply.array(2);
+                session.reply.int(here as i64);
+                session.reply.int(there as i64);
                 Ok(())
             }
             WaitEnd::Timeout => {
@@ -96,13 +107,13 @@ impl Instance {
 
     /// Takes a client out of the queues, without a word.
     pub fn stop_waiting(&mut self, session: &mut Session) -> Option<Rc<BlockedClient>> {
-        if !session.attention.has(Attention::BLOCKED.or(Attention::READING)) {
+        if !session.attention.has(Attention::BLOCKED.or(Attention::ELSEWHERE)) {
             return None;
         }
-        if session.attention.has(Attention::READING) {
+        if session.attention.has(Attention::ELSEWHERE) {
             self.readers.forget(session.id);
         }
-        session.attention.put(Attention::BLOCKED.or(Attention::READING), false);
+        session.attention.put(Attention::BLOCKED.or(Attention::ELSEWHERE), false);
         let blocked = &mut self.blocked;
         self.keyspace.with_blocking_keys(|keys| blocked.remove(keys, session.id))
     }
@@ -140,7 +151,8 @@ pub(super) fn block(
         spent_ns: Cell::new(spent_ns),
     };
     let reads = blocked.wait.what == WaitFor::Reader;
-    session.attention.put(if reads { Attention::READING } else { Attention::BLOCKED }, true);
+    let here = !blocked.wait.what.is_elsewhere();
+    session.attention.put(if here { Attention::BLOCKED } else { Attention::ELSEWHERE }, true);
     let all = &mut inst.blocked;
     inst.keyspace.with_blocking_keys(|keys| all.add(keys, session.id, blocked));
     if reads {

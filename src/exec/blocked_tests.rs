@@ -14,6 +14,7 @@ use crate::exec::call::{self, Outcome};
 use crate::exec::ctx::{DataCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::instance::{Ask, Instance};
+use crate::exec::link::Link;
 use crate::exec::long_read::ReadJob;
 use crate::exec::spec::{Access, Arity, CommandSpec, Flags, Handler, KeySpec};
 use crate::exec::table::CommandTable;
@@ -23,6 +24,7 @@ use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
 use crate::reactor::ConnId;
 use crate::resp::{Args, OwnedArgs};
+use crate::sys::process::Process;
 
 static TAKE: CommandSpec = CommandSpec {
     name: "take",
@@ -101,6 +103,10 @@ impl Host for TestHost {
         Ok(())
     }
 
+    fn process(&self) -> &dyn Process {
+        unreachable!("no command of these asks for it")
+    }
+
     fn now_ns(&self) -> u64 {
         self.now_ns.set(self.now_ns.get() + 1000);
         self.now_ns.get()
@@ -122,6 +128,14 @@ impl Host for TestHost {
         Box::new(drop)
     }
 
+    fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
+    fn start_aof_thread(&self) -> std::io::Result<crate::persist::aof::AofThread> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
     }
@@ -129,6 +143,10 @@ impl Host for TestHost {
     fn read_elsewhere(&mut self, job: ReadJob) {
         self.reads.push(job);
     }
+
+    fn open_link(&mut self, _link: Box<dyn Link>) {}
+
+    fn drive_link(&mut self, _link: &mut dyn Link) {}
 
     fn sleep(&self, _duration: Duration) {}
 

@@ -49,6 +49,8 @@ pub enum Origin<'a> {
     Client,
     /// EXEC: the request passed the gates when it was queued.
     Exec,
+    /// An append-only file that is being loaded.
+    File,
     /// A blocked client, one of whose keys has changed. The client keeps what it asked for and what earlier tries cost.
     Unblocked(&'a BlockedClient),
 }
@@ -245,6 +247,11 @@ fn execute_here(
     Outcome::Done
 }
 
+/// Runs a command of a file: past the gates, and counted nowhere. Its reply is for nobody.
+pub fn replay(inst: &mut Instance, session: &mut Session, host: &mut dyn Host, request: &Request<'_>) -> CommandResult {
+    handle(inst, session, host, request, Origin::File).map(|_| ())
+}
+
 /// What every request that is over needs, however it came about: its error reply, its statistics. A blocked client's
 /// request counts once, with the time of all its tries and none of the time between.
 #[inline(always)]
@@ -272,7 +279,7 @@ pub(super) fn finish(
 /// selected when it began.
 #[cold]
 #[inline(never)]
-fn follow(inst: &mut Instance, session: &Session, request: &Request<'_>, db: u32) {
+fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db: u32) {
     if inst.keyspace.trace().tracks() {
         inst.track(session, request);
     }
@@ -281,6 +288,10 @@ fn follow(inst: &mut Instance, session: &Session, request: &Request<'_>, db: u32
     }
     if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
         inst.keyspace.end_command(db as usize, request.args.iter());
+        if inst.keyspace.trace().ops().len() > 0 {
+            // Units are synced and acknowledged as a whole: more than what was there before is all of this one.
+            session.about.wrote_offset = inst.replication.feed.end() + 1;
+        }
     } else {
         inst.keyspace.end_silent_command();
     }

@@ -6,7 +6,7 @@ use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
 use crate::observe::keys;
 use crate::observe::log::{Format, Level, Shown};
-use crate::sys::{allocator, process};
+use crate::sys::allocator;
 
 /// A parameter that could not take effect, and why.
 pub struct Failed {
@@ -79,7 +79,9 @@ impl Instance {
         match what {
             Apply::Listeners => host.relisten(&self.config),
             Apply::MaxClients => host.allow_clients(u64::from(self.config.limits.maxclients)),
-            Apply::Directory => std::env::set_current_dir(self.config.persistence.dir.as_path())
+            Apply::Directory => host
+                .process()
+                .enter_directory(self.config.persistence.dir.as_path())
                 .map_err(|error| format!("Can't change directory: {error}")),
             Apply::Log => {
                 self.log.set_level(level(&self.config));
@@ -88,7 +90,7 @@ impl Instance {
             }
             Apply::Observer => host.observe(&self.config, &self.metrics, &self.log),
             Apply::Identity => {
-                self.tell_identity();
+                self.tell_identity(host);
                 Ok(())
             }
             Apply::Memory => {
@@ -105,7 +107,8 @@ impl Instance {
             }
             Apply::Allocator => allocator::set_background_thread(self.config.storage.jemalloc_bg_thread)
                 .map_err(|error| format!("the allocator refused: {error}")),
-            Apply::OomScore => self.set_oom_score(),
+            Apply::OomScore => self.set_oom_score(host),
+            Apply::AppendOnly => self.switch_aof(host),
             // Read where they are needed, or refreshed by config_changed().
             Apply::Nothing
             | Apply::Password
@@ -132,14 +135,14 @@ impl Instance {
 
     /// The score of the configuration. It counts from what the process had when it was first asked for one, and that
     /// comes back when it no longer is.
-    fn set_oom_score(&mut self) -> Result<(), String> {
+    fn set_oom_score(&mut self, host: &dyn Host) -> Result<(), String> {
         const FAILED: &str = "Failed to set current oom_score_adj. Check server logs.";
         let [primary, _replica, _child] = self.config.server.oom_score_adj_values.0;
         let wanted = self.config.server.oom_score_adj;
         let base = match (wanted, self.oom_score_base) {
             (OomScoreAdj::No, None) => return Ok(()),
             (_, Some(base)) => base,
-            (_, None) => process::oom_score().map_err(|error| {
+            (_, None) => host.process().oom_score().map_err(|error| {
                 self.log.warning("Can't read the out-of-memory score", &[(keys::ERROR, &Shown(&error))]);
                 FAILED.to_owned()
             })?,
@@ -150,7 +153,7 @@ impl Instance {
             OomScoreAdj::Absolute => primary,
         };
         let score = score.clamp(-1000, 1000);
-        process::set_oom_score(score).map_err(|error| {
+        host.process().set_oom_score(score).map_err(|error| {
             self.log
                 .warning("Can't set the out-of-memory score", &[(keys::ERROR, &Shown(&error)), (keys::VALUE, &score)]);
             FAILED.to_owned()

@@ -4,6 +4,7 @@
 //! safe inside MULTI and, later, inside scripts. An administrative handler sees the whole instance. Neither sees a
 //! socket: what must happen outside is asked of the [`Host`] or left in [`Instance::asks`] for the server to settle.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +15,16 @@ use crate::db::{DbMut, Key, Readable};
 use crate::exec::call::Origin;
 use crate::exec::error::CommandError;
 use crate::exec::instance::Instance;
+use crate::exec::link::Link;
 use crate::exec::long_read::{Here, Now, Pace, ReadJob, When};
 use crate::exec::room::ReplyRoom;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
+use crate::persist::aof::AofThread;
 use crate::resp::{Args, Reply};
+use crate::sys::process::Process;
 
 /// Context of a command that works on data.
 pub type DataCtx<'a> = Ctx<'a, Now>;
@@ -109,6 +113,9 @@ pub trait Host {
     /// changed.
     fn observe(&mut self, config: &Config, metrics: &Arc<Metrics>, log: &Logger) -> Result<(), String>;
 
+    /// The process that the instance is in.
+    fn process(&self) -> &dyn Process;
+
     /// The latest monotonic time, ns.
     fn now_ns(&self) -> u64;
 
@@ -124,12 +131,24 @@ pub trait Host {
     /// The same for a copy of the data set that replicas wait for: brings the outcome to [`Instance::copy_is_made`].
     fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
 
+    /// The same for the base of an append-only file: brings the outcome to [`Instance::rewritten`].
+    fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
+
+    /// Starts the thread that writes the append-only file; its reports are brought to [`Instance::aof_reports`].
+    fn start_aof_thread(&self) -> io::Result<AofThread>;
+
     /// What the thread that frees calls when it is done with what a client waits for: brings it to
     /// [`Instance::memory_is_freed`].
     fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send>;
 
     /// Has another thread run the job, and brings what comes of it to [`Instance::read_is_done`].
     fn read_elsewhere(&mut self, job: ReadJob);
+
+    /// Connects, and drives the link until it is over; then has [`Link::finish`] called between commands.
+    fn open_link(&mut self, link: Box<dyn Link>);
+
+    /// The same here and now: everybody waits until the link is over, and nothing is called then.
+    fn drive_link(&mut self, link: &mut dyn Link);
 
     /// Does nothing for so long, and keeps everybody waiting: DEBUG SLEEP.
     fn sleep(&self, duration: Duration);

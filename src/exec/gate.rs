@@ -65,6 +65,9 @@ pub fn check(
     if may_queue && session.attention.has(Attention::IN_MULTI) {
         return Verdict::Queue;
     }
+    if on_its_way(inst, session, request) {
+        return Verdict::Postpone;
+    }
     Verdict::Run
 }
 
@@ -109,6 +112,9 @@ fn memory(
 
 fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let concerned = flags.has(Flags::WRITE.or(Flags::REPORTS_DISK_ERROR));
+    if concerned && inst.alert.has(Alert::AOF_ERROR) {
+        return Some(inst.aof_refusal());
+    }
     (inst.alert.has(Alert::DISK_ERROR) && concerned).then_some(error::MISCONF)
 }
 
@@ -138,4 +144,18 @@ fn paused(inst: &Instance, session: &Session, flags: Flags) -> bool {
         return false;
     }
     inst.pause.holds(flags, inst.now_ms)
+}
+
+/// The other instance may have the key already, and this one still.
+fn on_its_way(inst: &Instance, session: &Session, request: &Request<'_>) -> bool {
+    if !inst.alert.has(Alert::KEYS_ON_THEIR_WAY) {
+        return false;
+    }
+    if request.command.flags.has(Flags::RUNS_QUEUE)
+        && let Some(transaction) = &session.transaction
+    {
+        let mut queue = transaction.queue().iter();
+        return queue.any(|queued| inst.is_on_its_way(inst.table.by_id(queued.command), queued.args.view()));
+    }
+    inst.is_on_its_way(request.command, request.args)
 }

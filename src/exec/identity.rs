@@ -1,7 +1,7 @@
 //! Who this instance is: the names of the run and of its history, and since when it runs.
 
+use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
-use crate::sys::process;
 use crate::util::rng::Rng;
 
 /// Who an instance is.
@@ -28,13 +28,13 @@ impl Identity {
 
 impl Instance {
     /// What the metrics say this server is.
-    pub fn tell_identity(&self) {
+    pub fn tell_identity(&self, host: &dyn Host) {
         self.metrics.set_instance_info(vec![
             ("redis_version", self.config.server.redis_version.to_lossy()),
             ("kvstash_version", env!("CARGO_PKG_VERSION").to_owned()),
             ("redis_mode", "standalone".to_owned()),
             ("role", "master".to_owned()),
-            ("os", process::os()),
+            ("os", host.process().os()),
             ("run_id", self.identity.run_id.clone()),
         ]);
     }

@@ -7,15 +7,17 @@
 use std::sync::Arc;
 
 use crate::blocking::BlockedClients;
-use crate::client::{Attention, BufferPools, Clients, Outbox, RecentBuffers, Session};
+use crate::client::{Attention, BufferPools, ClientId, Clients, Outbox, RecentBuffers, Session};
 use crate::config::{Config, Sources};
 use crate::db::Keyspace;
 use crate::exec::account::Thresholds;
+use crate::exec::aof::Aof;
 use crate::exec::debug::DebugSwitches;
 use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
 use crate::exec::identity::Identity;
 use crate::exec::memory::Memory;
+use crate::exec::migrate::Migrations;
 use crate::exec::persistence::{LoadState, Snapshots};
 use crate::exec::readers::Readers;
 use crate::exec::replication::Replication;
@@ -54,6 +56,10 @@ bit_set! {
         SIZES_ASSERTED = 7;
         /// More keys are remembered for clients that cache than `tracking-table-max-keys` allows.
         TRACKING_TABLE_FULL = 8;
+        /// The append-only file cannot take writes.
+        AOF_ERROR = 9;
+        /// MIGRATE sends keys that must be left alone until it is over.
+        KEYS_ON_THEIR_WAY = 10;
     }
 }
 
@@ -154,6 +160,8 @@ pub struct Instance {
     pub blocked: BlockedClients,
     /// Reads that other threads do.
     pub readers: Readers,
+    /// What is on its way to other instances.
+    pub migrations: Migrations,
     /// How many clients CLIENT PAUSE holds back.
     pub held_back: usize,
     /// Clients in MONITOR mode, in the order in which they entered it.
@@ -176,6 +184,12 @@ pub struct Instance {
     pub copier: Saver,
     /// The write stream and its readers.
     pub replication: Replication,
+    /// The append-only file.
+    pub aof: Aof,
+    /// Clients that wait until what they have written is on disks or replicas.
+    pub copies_awaited: Vec<ClientId>,
+    /// EXEC has commands run just now.
+    pub runs_transaction: bool,
     /// What other threads see.
     pub metrics: Arc<Metrics>,
     /// What is counted of requests, connections and turns.
@@ -237,6 +251,7 @@ impl Instance {
         let Parts { keyspace, config, sources, table, saver, metrics, log, mut rng, now_ms } = parts;
         let identity = Identity::new(&mut rng, now_ms);
         let copier = saver.another(now_ms);
+        let rewriter = saver.another(now_ms);
         let tracking = Tracking::new(keyspace.seed());
         let replication = Replication::new(config.replication.repl_backlog_size, now_ms);
         let mut inst = Instance {
@@ -252,6 +267,7 @@ impl Instance {
             pause: Pause::default(),
             blocked: BlockedClients::default(),
             readers: Readers::default(),
+            migrations: Migrations::default(),
             held_back: 0,
             monitors: Vec::new(),
             pubsub: PubSub::default(),
@@ -263,6 +279,9 @@ impl Instance {
             saver,
             copier,
             replication,
+            aof: Aof::new(rewriter),
+            copies_awaited: Vec::new(),
+            runs_transaction: false,
             metrics,
             stats: Stats::default(),
             log,
@@ -299,6 +318,7 @@ impl Instance {
         self.slowlog.trim(self.config.observability.slowlog_max_len as usize);
         self.check_memory_limit();
         self.check_disk();
+        self.aof_config_changed();
         let replication = &self.config.replication;
         // There are none yet; a lag of 0 switches the condition off.
         let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;

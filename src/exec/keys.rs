@@ -65,13 +65,17 @@ pub fn declared(command: &Command, args: Args<'_>) -> Declared {
 
 fn one(spec: &KeySpec, args: Args<'_>, found: &mut Vec<FoundKey>) -> Option<()> {
     let argc = args.len();
+    let access = spec.access_of.map_or(spec.access, |access_of| access_of(args));
+    if spec.access_of.is_some() && access.has(Access::NOT_KEY) {
+        return Some(()); // with these arguments there is none
+    }
     let begin = match spec.begin {
         Begin::Index(at) => usize::from(at),
         Begin::Keyword(word, from) => match keyword(args, word, from) {
             Some(at) => at + 1,
             None => return Some(()),
         },
-        Begin::Searched(search) => match search(args) {
+        Begin::Searched(search) | Begin::Option { search, .. } => match search(args) {
             Some(at) => at,
             None => return Some(()),
         },
@@ -99,7 +103,6 @@ fn one(spec: &KeySpec, args: Args<'_>, found: &mut Vec<FoundKey>) -> Option<()> 
         return None;
     }
     let places = (first..=last).step_by(step.max(1));
-    let access = spec.access_of.map_or(spec.access, |access_of| access_of(args));
     found.extend(places.map(|at| FoundKey { at, access }));
     Some(())
 }

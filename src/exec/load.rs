@@ -21,24 +21,27 @@ pub struct FileSink<'a> {
     pub replaces: bool,
     /// Keys so far, for `key-load-delay`.
     pub keys: u64,
+    /// The file is the first part of an append-only file: what follows its end is the rest.
+    pub is_part: bool,
 }
 
-impl FileSink<'_> {
-    /// `key-load-delay`: a load made slow on purpose, for tests of what happens during one. Read anew for each key.
-    fn delay(&mut self) {
-        self.keys += 1;
-        let micros = match self.inst.config.persistence.key_load_delay {
+impl Instance {
+    /// `key-load-delay`: a load made slow on purpose, for tests of what happens during one. Read anew for each key; this
+    /// is the `nth`.
+    pub(super) fn delay_key(&self, host: &dyn Host, nth: u64) {
+        let micros = match self.config.persistence.key_load_delay {
             0 => return,
-            every if every < 0 => u64::from(self.keys.is_multiple_of(u64::from(every.unsigned_abs()))),
+            every if every < 0 => u64::from(nth.is_multiple_of(u64::from(every.unsigned_abs()))),
             micros => u64::from(micros.unsigned_abs()),
         };
-        self.host.sleep(Duration::from_micros(micros));
+        host.sleep(Duration::from_micros(micros));
     }
 }
 
 impl LoadSink for FileSink<'_> {
     fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
-        self.delay();
+        self.keys += 1;
+        self.inst.delay_key(self.host, self.keys);
         let Instance { keyspace, now_ms, .. } = &mut *self.inst;
         if self.replaces && (entry.db as usize) < keyspace.databases() {
             let mut db = keyspace.db(entry.db as usize, *now_ms);
@@ -49,7 +52,9 @@ impl LoadSink for FileSink<'_> {
     }
 
     fn note(&mut self, note: LoadNote) {
-        self.inst.log.log(Level::Notice, &note.to_string(), &[]);
+        if !(self.is_part && matches!(note, LoadNote::Surplus { .. })) {
+            self.inst.log.log(Level::Notice, &note.to_string(), &[]);
+        }
     }
 }
 
@@ -74,7 +79,7 @@ impl Instance {
     fn load_steps(&mut self, mut loader: Loader<'_>, replaces: bool, host: &mut dyn Host) -> Result<Loaded, RdbError> {
         let mut keys = 0;
         loop {
-            let mut sink = FileSink { inst: self, host, replaces, keys };
+            let mut sink = FileSink { inst: self, host, replaces, keys, is_part: false };
             let step = loader.step(&mut sink)?;
             keys = sink.keys;
             self.load.progress = *loader.progress();

@@ -1,9 +1,9 @@
 //! Where memory goes: for INFO memory, MEMORY STATS and MEMORY DOCTOR.
 
 use crate::client::{Client, Session};
+use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
 use crate::sys::allocator::{MemoryStats, UsedMemory};
-use crate::sys::process;
 
 /// Memory in use, and what is remembered of it.
 pub struct Memory {
@@ -170,25 +170,25 @@ impl Instance {
     }
 
     /// Memory now. The caller's session is not among the others, because its request is being executed.
-    pub fn memory_report(&mut self, caller: Option<&Session>) -> MemoryReport {
+    pub fn memory_report(&mut self, host: &dyn Host, caller: Option<&Session>) -> MemoryReport {
         self.refresh_memory();
-        let survey = self.survey_memory(caller);
+        let survey = self.survey_memory(host, caller);
         self.report(survey)
     }
 
     /// Memory as the last refresh found it; with many clients, what a walk over them finds is up to a second old.
-    pub fn recent_memory_report(&mut self) -> MemoryReport {
+    pub fn recent_memory_report(&mut self, host: &dyn Host) -> MemoryReport {
         let lasts_ms = (self.clients.len() / SURVEY_CLIENTS_PER_MS).min(SURVEY_MS_MAX) as i64;
         let is_recent = |survey: &Survey| (0..lasts_ms).contains(&(self.now_ms - survey.at_ms));
-        let survey = self.memory.survey.filter(is_recent).unwrap_or_else(|| self.survey_memory(None));
+        let survey = self.memory.survey.filter(is_recent).unwrap_or_else(|| self.survey_memory(host, None));
         self.memory.survey = Some(survey);
         self.report(survey)
     }
 
-    fn survey_memory(&self, caller: Option<&Session>) -> Survey {
+    fn survey_memory(&self, host: &dyn Host, caller: Option<&Session>) -> Survey {
         let caller = caller.and_then(|session| self.clients.with(session));
         let clients = self.clients.iter().chain(caller).map(Client::memory).sum::<usize>() as u64;
-        Survey { at_ms: self.now_ms, clients, rss: process::rss_bytes() }
+        Survey { at_ms: self.now_ms, clients, rss: host.process().rss_bytes() }
     }
 
     fn report(&self, survey: Survey) -> MemoryReport {

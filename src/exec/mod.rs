@@ -27,12 +27,16 @@
 //! | `eviction.rs` | memory at its limit |
 //! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
+//! | `aof.rs` | the append-only file: what it keeps, when it is rewritten |
+//! | `aof_load.rs` | the append-only file is executed again |
 //! | `account.rs` | what is noted of each command and turn |
 //! | `args.rs` | arguments that several families share |
+//! | `copies.rs` | on how many disks and replicas a write is |
 //! | `cursor.rs` | what SCAN and its kin have in common |
 //! | `error.rs`, `help.rs` | error texts; HELP subcommands |
 //! | `identity.rs` | the names of the run and its history |
 //! | `keys.rs` | which arguments are keys, from key specs |
+//! | `link.rs`, `migrate.rs` | conversations with other instances; keys on their way to one |
 //! | `long_read.rs`, `readers.rs` | what reads much is read by another thread; whose reply that becomes |
 //! | `memory.rs` | where memory goes |
 //! | `load.rs` | a file is loaded, others are served in between |
@@ -50,12 +54,15 @@
 //! `call.rs`, then any file of `commands/string`.
 
 mod account;
+pub mod aof;
+pub mod aof_load;
 pub mod args;
 pub mod blocked;
 #[cfg(test)]
 mod blocked_tests;
 pub mod call;
 pub mod configure;
+mod copies;
 pub mod ctx;
 pub mod cursor;
 pub mod debug;
@@ -69,9 +76,11 @@ pub mod identity;
 pub mod instance;
 mod invalidate;
 pub mod keys;
+pub mod link;
 pub mod load;
 pub mod long_read;
 pub mod memory;
+pub mod migrate;
 pub mod monitor;
 pub mod persistence;
 pub mod publish;

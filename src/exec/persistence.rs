@@ -14,7 +14,6 @@ use crate::persist::{
     KeyspaceSource, LoadCounts, LoadProgress, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError,
     temp_path,
 };
-use crate::sys::process;
 
 /// A load: the one at the start, or the last DEBUG RELOAD.
 #[derive(Default)]
@@ -59,7 +58,7 @@ impl Instance {
         }
     }
 
-    fn save_settings(&self, who: &str) -> SaveSettings {
+    pub(super) fn save_settings(&self, who: &str) -> SaveSettings {
         let persistence = &self.config.persistence;
         let path = self.rdb_path();
         let aux = |name: &str, value: String| (name.to_owned(), value);
@@ -158,7 +157,7 @@ impl Instance {
             }
             Err(error) => {
                 let error = error.to_string();
-                self.log.warning("Saving failed", &[(keys::ERROR, &error), (keys::PID, &process::pid())]);
+                self.log.warning("Saving failed", &[(keys::ERROR, &error)]);
                 Err(error)
             }
         }

@@ -56,9 +56,16 @@ pub struct Replica {
     pub acknowledged: u64,
     /// When it said so, ms since 1970.
     pub acknowledged_ms: i64,
+    /// The offset up to which its own append-only file is on its disk, if it has one.
+    pub synced: Option<u64>,
 }
 
 impl Replica {
+    /// Whether it is sent what comes.
+    pub fn follows(&self) -> bool {
+        matches!(self.state, State::Follows { .. })
+    }
+
     /// Where it can be reached, by its own word or by the address that it comes from.
     pub fn address(&self, clients: &Clients) -> Vec<u8> {
         if !self.facts.ip.is_empty() {
@@ -103,6 +110,8 @@ pub struct Replication {
     alone_since_ms: i64,
     next_ping_ms: i64,
     next_newline_ms: i64,
+    /// Somebody wants to know how far replicas are.
+    pub asks_how_far: bool,
 }
 
 /// A copy that is being made. It holds the feed itself, so that who asks for it later can follow it, too, even if those that
@@ -123,6 +132,14 @@ impl Replication {
             alone_since_ms: now_ms,
             next_ping_ms: 0,
             next_newline_ms: 0,
+            asks_how_far: false,
+        }
+    }
+
+    /// Asks replicas how far they are, once for all who want to know.
+    pub fn ask_how_far(&mut self) {
+        if std::mem::take(&mut self.asks_how_far) {
+            self.feed.emit_getack();
         }
     }
 
@@ -214,7 +231,7 @@ impl Instance {
     /// for, and the name of the history.
     pub fn copy_to_replica(&mut self, session: &mut Session, host: &mut dyn Host) -> Result<(u64, String), String> {
         if self.replication.feed.activate() {
-            self.keyspace.set_propagation(true);
+            self.follow_propagation();
             self.log.notice("Replication backlog created", &[("bytes", &self.replication.feed.backlog())]);
         }
         let facts = session.replica_facts();
@@ -256,7 +273,8 @@ impl Instance {
         let Some(conn) = session.conn else { return };
         let (id, acknowledged_ms) = (session.id, self.now_ms);
         let hold = self.replication.feed.hold(copy_offset);
-        let replica = Replica { id, conn, facts, state, copy_offset, hold, acknowledged: 0, acknowledged_ms };
+        let replica =
+            Replica { id, conn, facts, state, copy_offset, hold, acknowledged: 0, acknowledged_ms, synced: None };
         self.replication.replicas.push(replica);
     }
 
@@ -295,12 +313,14 @@ impl Instance {
         !replica.facts.rdb_only
     }
 
-    /// REPLCONF ACK.
-    pub fn acknowledge(&mut self, conn: ConnId, offset: u64) {
+    /// REPLCONF ACK, FACK.
+    pub fn acknowledge(&mut self, conn: ConnId, offset: u64, synced: Option<u64>, host: &mut dyn Host) {
         let now_ms = self.now_ms;
         if let Some(replica) = self.replication.of(conn) {
             replica.acknowledged = replica.acknowledged.max(offset);
             replica.acknowledged_ms = now_ms;
+            replica.synced = replica.synced.max(synced);
+            self.serve_copies(host);
         }
     }
 
@@ -334,7 +354,7 @@ impl Instance {
         if replication.replicas.is_empty() {
             if ttl_ms > 0 && now_ms - replication.alone_since_ms > ttl_ms {
                 replication.feed.deactivate();
-                self.keyspace.set_propagation(false);
+                self.follow_propagation();
                 self.log.notice("Replication backlog freed", &[("seconds", &(ttl_ms / 1000))]);
             }
             return Vec::new();

@@ -421,6 +421,16 @@ pub enum Begin {
     Index(u16),
     /// After this word, looked for from an argument on (negative: from the end).
     Keyword(&'static str, i16),
+    /// After this word, as clients are told; an argument before it may happen to be the same word, and this finds the first
+    /// key all the same.
+    Option {
+        /// The word.
+        word: &'static str,
+        /// From which argument on (negative: from the end) a client looks for it.
+        from: i16,
+        /// Finds the first key.
+        search: fn(Args<'_>) -> Option<usize>,
+    },
     /// At the argument that this finds, if any: to clients, who cannot call it, the place is unknown.
     Searched(fn(Args<'_>) -> Option<usize>),
 }

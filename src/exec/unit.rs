@@ -12,11 +12,13 @@
 //! Clients that wait for a key are served after that, each as a unit of its own (`exec/blocked.rs`).
 
 use crate::config::KeyspaceEvents;
-use crate::db::Event;
+use crate::db::{Event, Op};
+use crate::exec::aof::Aof;
 use crate::exec::event_stream;
 use crate::exec::instance::Instance;
 use crate::observe::keys;
 use crate::observe::log::Shown;
+use crate::stream::Feed;
 use crate::util::num;
 
 impl Instance {
@@ -36,8 +38,12 @@ impl Instance {
         }
         let trace = self.keyspace.trace_mut();
         if trace.ops().len() > 0 {
-            self.replication.feed.emit(trace.ops());
+            let timestamp = self.config.persistence.aof_timestamp_enabled.then_some(self.now_ms / 1000);
+            emit(&mut self.replication.feed, &mut self.aof, trace.ops(), timestamp);
             trace.clear_ops();
+            if self.aof.buffer.is_large() {
+                self.hand_over_to_aof();
+            }
         }
         if self.keyspace.trace().has_touched() {
             // Nobody's command: keys that expired or were evicted.
@@ -88,12 +94,24 @@ impl Instance {
         if self.keyspace.trace().is_idle() {
             return;
         }
+        let timestamp = self.config.persistence.aof_timestamp_enabled.then_some(self.now_ms / 1000);
         let trace = self.keyspace.trace_mut();
         for op in trace.ops() {
-            self.replication.feed.emit(std::iter::once(op));
+            emit(&mut self.replication.feed, &mut self.aof, std::iter::once(op), timestamp);
         }
         trace.clear_ops();
         self.settle_unit();
+    }
+}
+
+/// One unit goes to replicas and to the append-only file, as far as there are any. Offsets advance in any case.
+fn emit<'a>(feed: &mut Feed, aof: &mut Aof, ops: impl Iterator<Item = Op<'a>> + Clone, timestamp: Option<i64>) {
+    if aof.is_on() {
+        aof.buffer.emit(ops.clone(), timestamp);
+    }
+    match feed.is_active() {
+        true => feed.emit(ops),
+        false => feed.count_unit(),
     }
 }
 

@@ -42,6 +42,18 @@ impl Instance {
         if options.active_expire && !options.keep_expired { self.keyspace.next_deadline() } else { None }
     }
 
+    /// When there is something to do for the instance though nothing happens, on the monotonic clock; `u64::MAX` for
+    /// never. The arguments are the time now on both clocks.
+    pub fn next_deadline_ns(&self, now_ns: u64, wall_ms: i64) -> u64 {
+        let keys = self.next_expiry_ms().map_or(u64::MAX, |deadline_ms| {
+            // The wall clock may be set: it is looked at again after a second.
+            let left_ms = (deadline_ms - wall_ms).clamp(0, 1000) as u64 + 1;
+            now_ns + left_ms * 1_000_000
+        });
+        let waits = self.blocked.next_deadline_ns().unwrap_or(u64::MAX);
+        keys.min(waits).min(self.defragmenter.next_ns())
+    }
+
     /// True while keys are due: the next turn does not wait.
     pub fn has_due_keys(&self) -> bool {
         self.next_expiry_ms().is_some_and(|at| at < self.now_ms)

@@ -279,6 +279,17 @@ impl<'r> Loader<'r> {
         Ok(Loader { file, settings: *settings, progress, db: 0 })
     }
 
+    /// Whether there is any key, or function, in the file; a damaged one counts as one that has.
+    pub fn has_keys(&mut self) -> bool {
+        loop {
+            match self.file.next_event() {
+                Ok(Event::Key(_) | Event::Function(_)) | Err(_) => return true,
+                Ok(Event::Eof(_)) => return false,
+                Ok(_) => {}
+            }
+        }
+    }
+
     /// How far it is.
     pub fn progress(&self) -> &LoadProgress {
         &self.progress

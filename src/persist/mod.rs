@@ -24,6 +24,7 @@
 //! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
 //! | `load.rs` | [`Loader`], [`LoadSink`] |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
+//! | `aof/` | the append-only file |
 //! | `status.rs` | INFO persistence |
 //! | `check.rs` | the tool |
 //!
@@ -31,6 +32,7 @@
 //!
 //! The drawing in `saver.rs`, then the steps in `save.rs`.
 
+pub mod aof;
 pub mod check;
 mod control;
 mod keyspace_sink;

@@ -121,6 +121,11 @@ impl Saver {
         another
     }
 
+    /// Where it saves to.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
+    }
+
     /// Sets `rdb-key-save-delay`, see [`KeyDelay::set`]. A running save follows at once.
     pub fn set_key_delay(&self, micros: i64) {
         self.delay.set(micros);

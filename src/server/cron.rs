@@ -7,11 +7,14 @@
 //! 3. Clients whose wait is over are told, and those that waited for one of these keys are served.
 //! 4. Memory that ended snapshots and lazy deletions left is freed, in slices, and so are forgotten keys of caches.
 //! 5. Clients that cache keys by prefix are told what has changed since the last turn.
-//! 6. Replicas get what was written, and replies are sent: last, because everything above may still write or owe
-//!    somebody a reply.
-//! 7. Clients that take too much memory even so are closed.
+//! 6. Replicas get what was written, and so does the thread that writes the append-only file.
+//! 7. Replies are sent: last, because everything above may still write or owe somebody a reply. Where
+//!    `appendfsync always` is set, those wait until the file is on the disk (`barriers.rs`).
+//! 8. Clients that take too much memory even so are closed.
 
 use super::Server;
+use super::deadlines::Due;
+use super::peer::Peer;
 use crate::client::{Attention, ClientMut};
 use crate::commands::info;
 use crate::exec::instance::{CloseReason, Instance};
@@ -52,6 +55,7 @@ impl Server {
         inst.broadcast_invalidations();
         self.settle(inst);
         self.feed_replicas(inst);
+        inst.hand_over_to_aof();
         self.flush_all(inst);
         self.evict_clients(inst);
         self.settle(inst);
@@ -60,15 +64,17 @@ impl Server {
     pub(super) fn cron(&mut self, inst: &mut Instance) {
         let began_ns = self.tell_time(inst);
         let hz = u64::from(inst.config.server.hz.max(1));
-        self.next_cron_ns = self.now_ns() + NS_PER_S / hz;
+        self.deadlines.set(self.now_ns() + NS_PER_S / hz, Due::Cron);
         if inst.debug.cron_paused {
             return;
         }
         inst.cron();
         inst.save_when_due(self);
+        inst.aof_cron(self);
         self.end_pause(inst);
         self.check_clients(inst, hz);
         self.replication_cron(inst);
+        self.close_kept(inst);
         self.settle(inst);
         if inst.cron_runs().is_multiple_of((hz / PUBLISH_HZ).max(1)) {
             info::publish(inst, self);
@@ -111,7 +117,8 @@ impl Server {
             let ClientMut { session, connection } = client;
             inst.recent_buffers.note(now_ms, connection.query.capacity(), session.reply.out.len());
             let waits = session.attention.has(Attention::MONITOR.or(Attention::HELD).or(Attention::AWAITS_SHUTDOWN))
-                || session.is_subscriber();
+                || session.is_subscriber()
+                || Peer::of(session) == Peer::Replica;
             if timeout_ms > 0 && now_ms - connection.last_active_ms > timeout_ms && !waits {
                 late.push(connection.conn);
             }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Server;
 use super::notes;
+use super::peer::Peer;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
 use crate::config::{Config, OutputLimit};
 use crate::exec::instance::{CloseReason, Instance};
@@ -30,12 +31,10 @@ pub(super) fn list_once(connection: &mut Connection, to_flush: &mut VecDeque<Con
 /// client-output-buffer-limit of the class that a client is in.
 pub(super) fn output_limit(config: &Config, session: &Session) -> OutputLimit {
     let limits = &config.limits.client_output_buffer_limit;
-    if session.attention.has(Attention::REPLICA) {
-        limits.replica
-    } else if session.is_subscriber() {
-        limits.pubsub
-    } else {
-        limits.normal
+    match Peer::of(session) {
+        Peer::Replica => limits.replica,
+        _ if session.is_subscriber() => limits.pubsub,
+        _ => limits.normal,
     }
 }
 
@@ -57,10 +56,12 @@ impl Server {
     }
 
     fn flush_up_to(&mut self, inst: &mut Instance, most: usize) {
+        let barrier = inst.aof_barrier();
+        self.pass_barriers(inst);
         // Who is listed meanwhile is for the next turn. A turn within a command may have sent some of it already.
         for _ in 0..self.to_flush.len() {
             let Some(conn) = self.to_flush.pop_front() else { break };
-            self.flush(inst, conn, most);
+            self.flush(inst, conn, most, barrier);
             let behind = inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
             if behind
                 .is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst, client.session) / 2)
@@ -71,7 +72,36 @@ impl Server {
         }
     }
 
-    fn flush(&mut self, inst: &mut Instance, conn: ConnId, most: usize) {
+    /// Lists the clients whose replies may be sent now, because what they speak of is on the disk.
+    fn pass_barriers(&mut self, inst: &mut Instance) {
+        if self.barriers.is_empty() {
+            return;
+        }
+        let safe = inst.aof_safe_end();
+        let Server { barriers, to_flush, .. } = self;
+        barriers.pass(safe, |conn| {
+            if let Some(connection) = inst.clients.connection_mut(conn.index).filter(|c| c.conn == conn) {
+                list_once(connection, to_flush);
+            }
+        });
+    }
+
+    /// How much of what a client is owed may be sent now. `barrier`: where the append-only file must be safe before what
+    /// is owed from now on may be.
+    #[inline]
+    fn sendable(&mut self, session: &Session, connection: &Connection, barrier: Option<u64>, most: usize) -> usize {
+        if barrier.is_none() && self.barriers.is_empty() {
+            return most;
+        }
+        let sent = connection.output_bytes;
+        if let Some(at) = barrier {
+            self.barriers.hold(connection.conn, sent, sent + session.reply.out.len() as u64, at);
+        }
+        let allowed = self.barriers.allowed(connection.conn);
+        allowed.map_or(most, |allowed| most.min(usize::try_from(allowed - sent).unwrap_or(usize::MAX)))
+    }
+
+    fn flush(&mut self, inst: &mut Instance, conn: ConnId, most: usize, barrier: Option<u64>) {
         let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else {
             // In the middle of a command: listed again when that is over.
             if let Some(connection) = inst.clients.connection_mut(conn.index).filter(|c| c.conn == conn) {
@@ -86,7 +116,11 @@ impl Server {
             if limit > 0 && owed > REPLY_BYTES_FREE && owed as u64 > limit {
                 return self.close(inst, conn, CloseReason::OutputBufferFull);
             }
-            let outcome = self.reactor.write(conn, &mut session.reply.out, most);
+            let may_send = self.sendable(session, connection, barrier, most);
+            let outcome = match may_send {
+                0 => WriteOutcome::More,
+                _ => self.reactor.write(conn, &mut session.reply.out, may_send),
+            };
             let sent = (owed - session.reply.out.len()) as u64;
             connection.output_bytes += sent;
             inst.stats.output_bytes += sent;
@@ -96,6 +130,10 @@ impl Server {
                 WriteOutcome::Blocked => return self.check_output(inst, conn),
                 WriteOutcome::More => {
                     self.check_output(inst, conn);
+                    // What is left behind a barrier is listed again when that is passed.
+                    if may_send < most && self.barriers.allowed(conn).is_some() {
+                        return;
+                    }
                     return self.flush_later(inst, conn);
                 }
                 WriteOutcome::Failed(_) => return self.close(inst, conn, CloseReason::Broken),

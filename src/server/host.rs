@@ -1,23 +1,29 @@
 //! The world as the instance sees it: a clock, and listeners that follow the configuration.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
+use super::drive;
 use super::reader::Report;
+use super::resolver::Resolved;
 use crate::client::ClientId;
 use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
+use crate::exec::link::Link;
 use crate::exec::long_read::ReadJob;
 use crate::http;
 use crate::observe::keys;
 use crate::observe::log::{Logger, Shown};
 use crate::observe::metrics::Metrics;
 use crate::persist::SaveOutcome;
+use crate::persist::aof::{self, AofThread};
 use crate::reactor::ListenerId;
+use crate::sys::process::{Process, RealProcess};
 use crate::sys::{process, sockets};
 
 /// What other threads send to the loop.
@@ -27,8 +33,14 @@ pub enum Mail {
     Saved(SaveOutcome),
     /// The snapshot thread has made a copy for replicas, or has failed to.
     Copied(SaveOutcome),
+    /// The snapshot thread has written the base of an append-only file, or has failed to.
+    Rewritten(SaveOutcome),
+    /// The thread that writes the append-only file has something to say.
+    Aof(aof::Report),
     /// The lazy-free thread is done with what this client waits for.
     Freed(ClientId),
+    /// A name of another instance was looked up.
+    Resolved(Resolved),
     /// The thread that reads from snapshots has read something.
     Read(Box<Report>),
 }
@@ -193,6 +205,10 @@ impl Host for Server {
         })
     }
 
+    fn process(&self) -> &dyn Process {
+        &RealProcess
+    }
+
     #[inline]
     fn now_ns(&self) -> u64 {
         self.clock.mono_ns()
@@ -222,6 +238,23 @@ impl Host for Server {
         })
     }
 
+    fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move |outcome| {
+            // As above.
+            let _ = mailbox.send(Mail::Rewritten(outcome));
+        })
+    }
+
+    fn start_aof_thread(&self) -> io::Result<AofThread> {
+        let (mailbox, clock) = (self.reactor.mailbox(), self.clock);
+        let tell = move |report| {
+            // As above.
+            let _ = mailbox.send(Mail::Aof(report));
+        };
+        AofThread::start(Box::new(move || clock.mono_ns()), Box::new(tell))
+    }
+
     fn when_freed(&self, client: ClientId) -> Box<dyn FnOnce() + Send> {
         let mailbox = self.reactor.mailbox();
         Box::new(move || {
@@ -232,6 +265,14 @@ impl Host for Server {
 
     fn read_elsewhere(&mut self, job: ReadJob) {
         self.reader.take(job, self.reactor.mailbox(), self.clock);
+    }
+
+    fn open_link(&mut self, link: Box<dyn Link>) {
+        self.begin_link(link);
+    }
+
+    fn drive_link(&mut self, link: &mut dyn Link) {
+        drive::drive(link, || self.time());
     }
 
     fn sleep(&self, duration: Duration) {

@@ -21,9 +21,16 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | `Server` |
-//! | `turn.rs` | events, and the phases of a turn |
+//! | `turn.rs` | the phases of a turn |
+//! | `route.rs` | events, and whom they concern |
+//! | `peer.rs` | what is at the other end of a connection |
+//! | `link.rs` | connections that we open |
+//! | `drive.rs` | one that everybody waits for |
+//! | `resolver.rs` | the thread that looks up names |
+//! | `deadlines.rs` | when the loop has to wake up |
 //! | `within.rs` | a turn within a command that takes long |
 //! | `batch.rs` | parse, prefetch, execute |
+//! | `barriers.rs` | replies that wait for the disk |
 //! | `busy_poll.rs` | whether to look once more before the loop sleeps |
 //! | `flush.rs` | replies out, buffers back to their pool, closing |
 //! | `evict.rs` | maxmemory-clients: the greediest clients are closed |
@@ -45,18 +52,25 @@
 //! `turn.rs`, then `batch.rs`.
 
 mod accept;
+mod barriers;
 mod batch;
 mod busy_poll;
 mod cron;
+mod deadlines;
+mod drive;
 mod evict;
 mod facts;
 mod flush;
 mod host;
+mod link;
 mod loading;
 mod notes;
+mod peer;
 mod reader;
 mod replicas;
+mod resolver;
 mod roles;
+mod route;
 mod settle;
 mod shutdown;
 mod start;
@@ -71,10 +85,13 @@ use std::rc::Rc;
 use crate::exec::instance::{Ask, Instance};
 use crate::reactor::{ConnId, Event, Reactor};
 use crate::sys::clock::Clock;
+use barriers::Barriers;
 use batch::{Batch, Group};
 use busy_poll::BusyPoll;
+use deadlines::{Deadlines, Due};
 pub use host::Mail;
 use host::{Listening, Observer};
+use link::Links;
 use loading::Loading;
 use reader::Reader;
 use replicas::Transfer;
@@ -96,6 +113,8 @@ pub struct Server {
     group: Group,
     /// Clients with replies to be sent, each listed once.
     to_flush: VecDeque<ConnId>,
+    /// What of that must wait for the append-only file.
+    barriers: Barriers,
     /// Clients held back by CLIENT PAUSE.
     postponed: Vec<ConnId>,
     /// What the instance has asked for and is not done yet.
@@ -105,9 +124,11 @@ pub struct Server {
     executed: usize,
     events: Vec<Event<Mail>>,
     busy_poll: BusyPoll,
-    next_cron_ns: u64,
+    deadlines: Deadlines,
     /// The slot where the cron's walk over all clients goes on.
     cron_slot: usize,
+    /// Connections that we open.
+    links: Links,
     /// Files on their way to replicas.
     transfers: Vec<Transfer>,
     shutdown: shutdown::Progress,
@@ -118,6 +139,8 @@ pub struct Server {
 impl Server {
     /// A server that has not begun to listen.
     fn new(reactor: Reactor<Mail>, clock: Clock) -> Server {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(0, Due::Cron);
         Server {
             reactor,
             clock,
@@ -127,14 +150,16 @@ impl Server {
             ready: VecDeque::new(),
             group: Group::default(),
             to_flush: VecDeque::new(),
+            barriers: Barriers::default(),
             postponed: Vec::new(),
             asks: VecDeque::new(),
             batch: Rc::default(),
             executed: 0,
             events: Vec::new(),
             busy_poll: BusyPoll::default(),
-            next_cron_ns: 0,
+            deadlines,
             cron_slot: 0,
+            links: Links::default(),
             transfers: Vec::new(),
             shutdown: shutdown::Progress::default(),
             loading: None,

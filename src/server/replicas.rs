@@ -62,6 +62,7 @@ impl Server {
         if inst.replication.replicas.is_empty() {
             return;
         }
+        inst.replication.ask_how_far();
         // What is kept for a replica that is still being sent a copy counts as what it has not read.
         let limit = inst.config.limits.client_output_buffer_limit.replica.hard_bytes;
         if limit > 0 {

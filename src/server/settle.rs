@@ -36,8 +36,11 @@ impl Server {
     pub(super) fn on_mail(&mut self, inst: &mut Instance, mail: Mail) {
         match mail {
             Mail::Saved(outcome) => inst.saved(&outcome),
+            Mail::Rewritten(outcome) => inst.rewritten(&outcome),
+            Mail::Aof(report) => inst.aof_reports(report, self),
             Mail::Copied(outcome) => self.copy_is_made(inst, &outcome),
             Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
+            Mail::Resolved(resolved) => self.name_is_resolved(resolved),
             Mail::Freed(client) => inst.memory_is_freed(client),
         }
         // Whoever goes on does so with what was held back, before anything else of it is parsed.

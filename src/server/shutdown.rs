@@ -7,6 +7,7 @@
 use super::Server;
 use super::facts::{self, Milestone};
 use crate::client::Attention;
+use crate::exec::aof::AofState;
 use crate::exec::error::CommandError;
 use crate::exec::instance::{Alert, Instance, ShutdownOptions};
 use crate::observe::keys;
@@ -66,6 +67,12 @@ impl Server {
         facts::notify(&inst.config, &inst.log, Milestone::Stopping);
         let has_points = !inst.config.persistence.save.is_empty();
         inst.saver.abort_and_wait();
+        if inst.aof.state == AofState::AwaitsRewrite && !options.force && !options.now {
+            inst.log.warning("Writing initial AOF, can't exit.", &[]);
+            self.shutdown = Progress::default();
+            self.tell_shutdown_failed(inst);
+            return None;
+        }
         let half_loaded = inst.alert.has(Alert::LOADING);
         if (has_points || options.save) && !options.nosave && !half_loaded {
             inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);
@@ -79,6 +86,7 @@ impl Server {
                 // As with Redis, who insists gets the same exit code as if all had gone well.
             }
         }
+        inst.close_aof();
         self.flush_all_now(inst);
         self.stop_listening();
         facts::remove_pidfile(&inst.config, &inst.log);

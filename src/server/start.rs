@@ -141,7 +141,7 @@ fn start(loaded: Loaded, table: &'static CommandTable, log: Logger) -> Result<(S
     facts::greet(&inst.config, &inst.log);
     facts::warn_of_system(&inst.config, &inst.log);
     listen(&mut server, &inst)?;
-    inst.tell_identity();
+    inst.tell_identity(&server);
     inst.apply_at_start(&mut server);
     facts::write_pidfile(&inst.config, &inst.sources, &inst.log);
     inst.log.notice("Server initialized", &[(keys::CLOCK, &clock.describe())]);

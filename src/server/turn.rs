@@ -14,6 +14,7 @@ use std::io;
 use std::time::Duration;
 
 use super::batch::QUANTUM;
+use super::deadlines::Due;
 use super::notes;
 use super::{Mail, Server};
 use crate::client::{Attention, BUFFER_BYTES, ClientFlags, ClientMut, Connection};
@@ -37,16 +38,16 @@ impl Server {
         }
         let began_ns = self.tell_time(inst);
         inst.metrics.turn_started_us.set(inst.now_ms as u64 * 1000);
-        self.notice(inst, &mut events);
+        self.route(inst, &mut events);
         self.events = events;
         let commands_before = inst.stats.commands;
         self.serve_ready(inst);
         // CONFIG RESETSTAT may have come in between.
         let commands = inst.stats.commands.saturating_sub(commands_before);
+        self.serve_links();
+        self.finish_links(inst);
         self.before_sleep(inst);
-        if self.now_ns() >= self.next_cron_ns {
-            self.cron(inst);
-        }
+        self.do_what_is_due(inst);
         if self.now_ns() >= inst.defragmenter.next_ns() {
             self.defrag(inst);
         }
@@ -55,22 +56,6 @@ impl Server {
         inst.account_turn(duration_ns, commands);
         inst.metrics.turn_started_us.set(0);
         self.load_step(inst).or_else(|| self.shutdown_step(inst))
-    }
-
-    /// What happened outside.
-    pub(super) fn notice(&mut self, inst: &mut Instance, events: &mut Vec<Event<Mail>>) {
-        for event in events.drain(..) {
-            match event {
-                Event::Accepted { conn, .. } => self.accept(inst, conn),
-                Event::Readable(conn) => self.note_readable(inst, conn),
-                Event::Writable(conn) => self.flush_later(inst, conn),
-                // No link to another instance exists that could have asked for it.
-                Event::Connected { conn, .. } => self.reactor.close(conn),
-                Event::AcceptFailed { error, suppressed, .. } => notes::accept_failed(inst, &error, suppressed),
-                Event::Signal(number) => self.on_signal(inst, number),
-                Event::Mail(mail) => self.on_mail(inst, mail),
-            }
-        }
     }
 
     /// Waits for events, at first awake if that promises to be short.
@@ -102,23 +87,24 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let has_work = !self.ready.is_empty() || !self.to_flush.is_empty() || !self.asks.is_empty();
-        let has_work = has_work || inst.tracking.keys().has_garbage();
+        let has_work = has_work || inst.tracking.keys().has_garbage() || self.links.have_work(inst);
         if has_work || inst.has_due_keys() || inst.eviction.pending || self.has_idle_transfer(inst) {
             return Some(Duration::ZERO);
         }
         let now_ns = self.now_ns();
-        let mut wait = Duration::from_nanos(self.next_cron_ns.saturating_sub(now_ns));
-        if inst.defragmenter.next_ns() != u64::MAX {
-            wait = wait.min(Duration::from_nanos(inst.defragmenter.next_ns().saturating_sub(now_ns)));
+        let until_ns = self.deadlines.next_ns().min(inst.next_deadline_ns(now_ns, self.wall_ms()));
+        Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
+    }
+
+    /// Does what it is time for. What has become due meanwhile is for the next turn.
+    fn do_what_is_due(&mut self, inst: &mut Instance) {
+        let now_ns = self.now_ns();
+        while let Some(due) = self.deadlines.take_due(now_ns) {
+            match due {
+                Due::Cron => self.cron(inst),
+                Due::Link(number) => self.link_timer(number),
+            }
         }
-        if let Some(deadline_ns) = inst.blocked.next_deadline_ns() {
-            wait = wait.min(Duration::from_nanos(deadline_ns.saturating_sub(now_ns)));
-        }
-        if let Some(deadline_ms) = inst.next_expiry_ms() {
-            let left_ms = (deadline_ms - self.wall_ms()).clamp(0, 1000) as u64 + 1;
-            wait = wait.min(Duration::from_millis(left_ms));
-        }
-        Some(wait)
     }
 
     /// Reads the clocks: the instance sees one time for the whole turn. Returns the monotonic one.
@@ -129,13 +115,12 @@ impl Server {
         now_ns
     }
 
-    fn note_readable(&mut self, inst: &mut Instance, conn: ConnId) {
-        let Some(ClientMut { connection, .. }) = inst.clients.of_mut(conn) else { return };
+    /// A client may have sent something. One in the middle of its command is looked at when that is over.
+    pub(super) fn note_readable(&mut self, inst: &mut Instance, conn: ConnId) {
+        let connection = inst.clients.connection_mut(conn.index).filter(|connection| connection.conn == conn);
+        let Some(connection) = connection else { return };
         connection.flags.put(ClientFlags::DRAINED, false);
-        if !connection.flags.has(ClientFlags::READY) {
-            connection.flags.put(ClientFlags::READY, true);
-            self.ready.push_back(conn.index);
-        }
+        self.make_ready(inst, conn);
     }
 
     /// Lists a client whose buffer may hold requests that were held back.
@@ -282,8 +267,8 @@ impl Server {
         let sends_on =
             behind && !connection.flags.has(ClientFlags::DRAINED) && !connection.is_far_ahead(query_bytes_max);
         // It may have closed only the half that it sends with: what it has asked for is answered all the same.
-        let reading = session.attention.has(Attention::READING);
-        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !reading {
+        let elsewhere = session.attention.has(Attention::ELSEWHERE);
+        if connection.flags.has(ClientFlags::INPUT_ENDED) && !parseable && !behind && !elsewhere {
             session.close_after_reply();
             let conn = connection.conn;
             connection.flags.put(ClientFlags::READY, false);

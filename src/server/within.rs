@@ -36,7 +36,7 @@ impl Server {
         self.tell_time(inst);
         // The loop is alive, however long the command takes.
         inst.metrics.turn_started_us.set(inst.now_ms as u64 * 1000);
-        self.notice(inst, &mut events);
+        self.route(inst, &mut events);
         self.events = events;
         self.serve_ready(inst);
         self.settle(inst);

@@ -151,6 +151,24 @@ fn others_are_served_in_the_middle_of_a_command() {
     assert_eq!(w.inst.clients.len(), 3);
 }
 
+/// What the calling client sends in the middle of its command is executed afterwards, though nothing announces it again.
+#[test]
+fn what_the_caller_sends_meanwhile_is_not_forgotten() {
+    let mut w = World::new();
+    let (mut caller, mut neighbour) = (w.connect(), w.connect());
+    caller.say("wait 1\r\n");
+    let others = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        caller.say("count\r\n");
+        std::thread::sleep(Duration::from_millis(50));
+        neighbour.say("count\r\n");
+        neighbour.hears(":1\r\n");
+        caller
+    });
+    w.run_commands(3);
+    others.join().expect("the other was answered").hears(":1\r\n:2\r\n");
+}
+
 /// A client that goes away meanwhile is gone; one that is in the middle of its command is found gone afterwards.
 #[test]
 fn who_goes_away_meanwhile() {

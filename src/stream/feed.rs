@@ -14,9 +14,8 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::db::Op;
-use crate::resp::push_command;
-use crate::util::num;
+use super::encode::encode;
+use crate::db::{Op, Target};
 
 /// Bytes after which a tail becomes a part.
 const PART_BYTES: usize = 16 * 1024;
@@ -127,24 +126,25 @@ impl Feed {
         self.db = None;
     }
 
-    /// Appends what one unit of work has done. One command stands alone; more of them stand between MULTI and EXEC, so
-    /// that nobody ever sees half of them. A SELECT stands before the first command that needs it.
-    pub fn emit<'a>(&mut self, ops: impl ExactSizeIterator<Item = Op<'a>>) {
-        let is_transaction = ops.len() > 1;
-        if is_transaction {
-            self.append(b"*1\r\n$5\r\nMULTI\r\n");
-        }
-        for op in ops {
-            if self.db != Some(op.db) {
-                self.db = Some(op.db);
-                self.select(op.db);
-            }
-            self.append(op.request);
-        }
-        if is_transaction {
-            self.append(b"*1\r\n$4\r\nEXEC\r\n");
-        }
+    /// Appends what one unit of work has done, as far as replicas are to repeat it: see [`encode`].
+    pub fn emit<'a>(&mut self, ops: impl Iterator<Item = Op<'a>> + Clone) {
+        let mut db = self.db;
+        encode(ops.filter(|op| op.target != Target::File), &mut db, |bytes| self.append(bytes));
+        self.db = db;
         self.trim();
+    }
+
+    /// The history goes on at this offset, of which nothing is known but that.
+    pub fn begin_at(&mut self, offset: u64) {
+        debug_assert!(!self.is_active && self.parts.is_empty(), "nobody has read anything yet");
+        (self.start, self.frozen) = (offset, offset);
+    }
+
+    /// Nobody reads, but offsets advance: a file is written, and clients may ask how far it is. One for each unit.
+    pub fn count_unit(&mut self) {
+        debug_assert!(!self.is_active, "what is read is not skipped");
+        self.frozen += 1;
+        self.start = self.frozen;
     }
 
     /// Appends a PING, which belongs to no database: readers see that the link lives.
@@ -153,12 +153,10 @@ impl Feed {
         self.trim();
     }
 
-    fn select(&mut self, db: u32) {
-        let mut number = Vec::with_capacity(10);
-        num::push_u64(&mut number, u64::from(db));
-        let mut request = Vec::with_capacity(32);
-        push_command(&mut request, [b"SELECT", &number[..]].into_iter());
-        self.append(&request);
+    /// Appends the question how far replicas are.
+    pub fn emit_getack(&mut self) {
+        self.append(b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
+        self.trim();
     }
 
     fn append(&mut self, mut bytes: &[u8]) {
@@ -249,7 +247,7 @@ mod tests {
     use quickcheck::QuickCheck;
 
     fn op(db: u32, text: &'static str) -> Op<'static> {
-        Op { db, request: text.as_bytes() }
+        Op { db, target: Target::All, request: text.as_bytes() }
     }
 
     fn text(feed: &mut Feed, offset: u64) -> String {
@@ -288,7 +286,7 @@ mod tests {
             for (n, what) in steps {
                 let request: Vec<u8> = (0..usize::from(n)).map(|i| (i ^ usize::from(n)) as u8).collect();
                 feed.db = Some(0);
-                feed.emit([Op { db: 0, request: &request }].into_iter());
+                feed.emit([Op { db: 0, target: Target::All, request: &request }].into_iter());
                 written.extend_from_slice(&request);
                 match what % 4 {
                     0 => held = held.or_else(|| Some((feed.hold(feed.end()), feed.end()))),

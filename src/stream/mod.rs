@@ -2,7 +2,7 @@
 //!
 //! # What this is
 //!
-//! [`Feed`] is the one sequence of bytes that replicas read, and of which the append-only file will be a copy: requests
+//! [`Feed`] is the one sequence of bytes that replicas read, [`AppendBuffer`] what the append-only file is to keep: requests
 //! in RESP, each encoded once. A position in it is an offset of 64 bits, the replication offset. Its tail, up to
 //! `repl-backlog-size`, is the backlog: a replica that comes back within it goes on where it was.
 //!
@@ -15,12 +15,17 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `encode.rs` | a unit as bytes: MULTI, SELECT, EXEC around its commands |
 //! | `feed.rs` | the bytes, their offsets, who holds them |
+//! | `append_buffer.rs` | what waits for the writer of the append-only file |
 //!
 //! # Read first
 //!
 //! [`Feed::emit`]: what a unit of work becomes.
 
+mod append_buffer;
+mod encode;
 mod feed;
 
+pub use append_buffer::AppendBuffer;
 pub use feed::{Feed, Hold};

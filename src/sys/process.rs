@@ -2,10 +2,83 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeVal;
 use nix::unistd::SysconfVar;
+
+/// What an instance may ask of its process, and have done to it. A simulation has another one than the real.
+pub trait Process {
+    /// This process's number.
+    fn pid(&self) -> u32;
+
+    /// The path of the running program; empty when unknown.
+    fn executable(&self) -> String;
+
+    /// The system's name, release and architecture.
+    fn os(&self) -> String;
+
+    /// Bytes of memory in this machine; 0 when unknown.
+    fn machine_memory_bytes(&self) -> u64;
+
+    /// Resident memory of this process, in bytes; 0 when the system does not tell.
+    fn rss_bytes(&self) -> u64;
+
+    /// Processor time used so far.
+    fn cpu_time(&self) -> CpuTime;
+
+    /// See [`oom_score`].
+    fn oom_score(&self) -> io::Result<i32>;
+
+    /// See [`set_oom_score`].
+    fn set_oom_score(&self, score: i32) -> io::Result<()>;
+
+    /// Paths that do not begin at the root begin here from now on.
+    fn enter_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+/// The process that this code runs in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealProcess;
+
+impl Process for RealProcess {
+    fn pid(&self) -> u32 {
+        pid()
+    }
+
+    fn executable(&self) -> String {
+        executable()
+    }
+
+    fn os(&self) -> String {
+        os()
+    }
+
+    fn machine_memory_bytes(&self) -> u64 {
+        machine_memory_bytes()
+    }
+
+    fn rss_bytes(&self) -> u64 {
+        rss_bytes()
+    }
+
+    fn cpu_time(&self) -> CpuTime {
+        cpu_time()
+    }
+
+    fn oom_score(&self) -> io::Result<i32> {
+        oom_score()
+    }
+
+    fn set_oom_score(&self, score: i32) -> io::Result<()> {
+        set_oom_score(score)
+    }
+
+    fn enter_directory(&self, directory: &Path) -> io::Result<()> {
+        std::env::set_current_dir(directory)
+    }
+}
 
 /// Processor time used, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

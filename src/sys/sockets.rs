@@ -24,12 +24,15 @@ pub fn resolve_bind(entry: &[u8], port: u16) -> io::Result<Vec<SocketAddr>> {
     match entry {
         b"*" => Ok(vec![SocketAddr::from(([0, 0, 0, 0], port))]),
         b"::*" => Ok(vec![SocketAddr::from(([0u16; 8], port))]),
-        _ => {
-            let unknown = |_| io::Error::new(io::ErrorKind::InvalidInput, "Name or service not known");
-            let name = std::str::from_utf8(entry).map_err(unknown)?;
-            Ok((name, port).to_socket_addrs()?.collect())
-        }
+        _ => resolve(entry, port),
     }
+}
+
+/// The addresses of a name, or the one that it is. Asking a name server may take long.
+pub fn resolve(name: &[u8], port: u16) -> io::Result<Vec<SocketAddr>> {
+    let unknown = |_| io::Error::new(io::ErrorKind::InvalidInput, "Name or service not known");
+    let name = std::str::from_utf8(name).map_err(unknown)?;
+    Ok((name, port).to_socket_addrs()?.collect())
 }
 
 /// Listens on a TCP address. Port 0 lets the system choose.

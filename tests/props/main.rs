@@ -1,6 +1,7 @@
 //! Does the structure equal the obvious one? Each module runs random operations (`enum Op`) against std's collections.
 //! A failing run prints its case; `QUICKCHECK_TESTS=10000` looks harder.
 
+mod aof_manifest;
 mod config_values;
 mod db_expiry;
 mod db_keyspace;

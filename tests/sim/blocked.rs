@@ -1,12 +1,11 @@
 //! Blocked clients, expiry and transactions: every reply of every client equals the model's, whatever the seed.
 
-use std::env;
 use std::fmt::Write;
 
 use kvstash::util::rng::Rng;
 
 use crate::model::{Model, Name, Step};
-use crate::world::World;
+use crate::world::{World, seeds};
 
 const KEYS: [Name; 4] = ["a", "b", "c", "d"];
 const CLIENTS: u32 = 5;
@@ -96,17 +95,9 @@ fn compare(world: &mut World, model: &mut Model, history: &str) -> Result<(), St
     Ok(())
 }
 
-fn number(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
-}
-
 #[test]
 fn replies_equal_the_model_under_a_thousand_seeds() {
-    let seeds = match number("SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_SEEDS").unwrap_or(1000),
-    };
-    for seed in seeds {
+    for seed in seeds(1000) {
         if let Err(what) = run(seed, Fault::None) {
             panic!("seed {seed}:\n{what}\n  (SIM_SEED={seed} runs it alone)");
         }

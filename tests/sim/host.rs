@@ -1,16 +1,20 @@
 //! The world in memory: what an instance asks of it is answered from numbers.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kvstash::config::Config;
 use kvstash::exec::ctx::Host;
 use kvstash::exec::instance::Instance;
+use kvstash::exec::link::Link;
 use kvstash::exec::long_read::ReadJob;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
 use kvstash::persist::SaveOutcome;
+use kvstash::sys::process::{CpuTime, Process};
 
 /// When the simulation begins, ms since 1970.
 pub const BEGIN_MS: i64 = 1_700_000_000_000;
@@ -21,11 +25,23 @@ pub struct SimHost {
     elapsed_ms: Cell<i64>,
     /// Long reads that nobody has done yet.
     pub reads: Vec<ReadJob>,
+    /// What was last set by `oom-score-adj`.
+    pub oom_score: Cell<i32>,
+    /// What was last set by `dir`.
+    pub directory: RefCell<PathBuf>,
+    /// Conversations that nobody has begun yet.
+    pub links: Vec<Box<dyn Link>>,
 }
 
 impl SimHost {
     pub fn new() -> SimHost {
-        SimHost { elapsed_ms: Cell::new(0), reads: Vec::new() }
+        SimHost {
+            elapsed_ms: Cell::new(0),
+            reads: Vec::new(),
+            oom_score: Cell::new(0),
+            directory: RefCell::default(),
+            links: Vec::new(),
+        }
     }
 
     /// Lets time pass.
@@ -48,6 +64,10 @@ impl Host for SimHost {
         Ok(())
     }
 
+    fn process(&self) -> &dyn Process {
+        self
+    }
+
     fn now_ns(&self) -> u64 {
         self.elapsed_ms.get() as u64 * 1_000_000
     }
@@ -68,6 +88,14 @@ impl Host for SimHost {
         Box::new(drop)
     }
 
+    fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
+        Box::new(drop)
+    }
+
+    fn start_aof_thread(&self) -> std::io::Result<kvstash::persist::aof::AofThread> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     fn when_freed(&self, _client: u64) -> Box<dyn FnOnce() + Send> {
         Box::new(|| ())
     }
@@ -76,6 +104,12 @@ impl Host for SimHost {
         self.reads.push(job);
     }
 
+    fn open_link(&mut self, link: Box<dyn Link>) {
+        self.links.push(link);
+    }
+
+    fn drive_link(&mut self, _link: &mut dyn Link) {}
+
     fn sleep(&self, duration: Duration) {
         self.pass(duration.as_millis() as i64);
     }
@@ -83,6 +117,47 @@ impl Host for SimHost {
     fn serve_others(&mut self, _inst: &mut Instance) {}
 
     fn allow_clients(&mut self, _maxclients: u64) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A process of round numbers.
+impl Process for SimHost {
+    fn pid(&self) -> u32 {
+        4242
+    }
+
+    fn executable(&self) -> String {
+        "/simulated/kvstash".to_owned()
+    }
+
+    fn os(&self) -> String {
+        "Simulation 1.0 none".to_owned()
+    }
+
+    fn machine_memory_bytes(&self) -> u64 {
+        1 << 34
+    }
+
+    fn rss_bytes(&self) -> u64 {
+        1 << 24
+    }
+
+    fn cpu_time(&self) -> CpuTime {
+        CpuTime { user_us: self.elapsed_ms.get() as u64, ..CpuTime::default() }
+    }
+
+    fn oom_score(&self) -> io::Result<i32> {
+        Ok(self.oom_score.get())
+    }
+
+    fn set_oom_score(&self, score: i32) -> io::Result<()> {
+        self.oom_score.set(score);
+        Ok(())
+    }
+
+    fn enter_directory(&self, directory: &Path) -> io::Result<()> {
+        self.directory.replace(directory.to_owned());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use kvstash::client::PushCounts;
 use kvstash::commands::info::{self, Facts, Kind, Value};
+use kvstash::config::choice::Allowed;
 use kvstash::config::value::Text;
 use kvstash::db;
 use kvstash::exec::defrag::DefragCounts;
@@ -79,7 +80,7 @@ fn busy_world() -> World {
 
 /// What every row says: section, name, kind, value.
 fn said(w: &mut World) -> Vec<(&'static str, &'static str, Kind, Value)> {
-    let memory = w.inst.memory_report(None);
+    let memory = w.inst.memory_report(&w.host, None);
     let facts = Facts::new(&w.inst, None, &w.host, &memory);
     info::rows().map(|(section, row)| (section, row.info, row.kind, row.value(&facts))).collect()
 }
@@ -129,4 +130,32 @@ fn what_is_published_is_what_the_rows_say() {
     assert!(seen > 30, "{seen}");
     let keys = w.inst.metrics.dbs[0].keys.get();
     assert_eq!(keys, 1);
+}
+
+#[test]
+fn the_process_is_the_hosts() {
+    let mut w = World::new(1, 1);
+    let says = |w: &mut World, name: &str| {
+        let found = said(w).into_iter().find(|(_, row, ..)| *row == name);
+        found.map(|(.., value)| value.to_string()).expect("there is such a row")
+    };
+    for (name, value) in [
+        ("process_id", "4242"),
+        ("executable", "/simulated/kvstash"),
+        ("os", "Simulation 1.0 none"),
+        ("total_system_memory", "17179869184"),
+        ("used_memory_rss", "16777216"),
+    ] {
+        assert_eq!(says(&mut w, name), value, "{name}");
+    }
+    w.inst.config.server.enable_protected_configs = Allowed::Yes;
+    let mut set = |words: &[&str]| {
+        let words: Vec<String> = ["CONFIG", "SET"].iter().chain(words).map(|word| word.to_string()).collect();
+        w.say(1, &words);
+        assert_eq!(w.received(1), "+OK\r\n", "{words:?}");
+    };
+    set(&["oom-score-adj-values", "30 200 800", "oom-score-adj", "absolute"]);
+    set(&["dir", "/"]);
+    assert_eq!(w.host.oom_score.get(), 30);
+    assert_eq!(w.host.directory.borrow().to_str(), Some("/"));
 }

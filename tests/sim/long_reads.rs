@@ -100,7 +100,7 @@ fn judged(world: &mut World, request: &str) -> String {
 }
 
 fn is_reading(world: &World, id: u32) -> bool {
-    world.inst.clients.at(id - 1).expect("a client").session.attention.has(Attention::READING)
+    world.inst.clients.at(id - 1).expect("a client").session.attention.has(Attention::ELSEWHERE)
 }
 
 /// Runs one seed; returns how many replies another thread has made.

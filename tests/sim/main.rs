@@ -8,6 +8,7 @@
 //! | `blocked` | blocked clients, expiry and transactions, against the model |
 //! | `info` | the rows of INFO, and what CONFIG RESETSTAT does to them |
 //! | `long_reads` | replies that another thread makes, against those of the same moment |
+//! | `migrate` | keys that go to another instance over a bad network |
 //!
 //! A failing seed is printed with its last steps; `SIM_SEED=n` runs it alone, `SIM_SEEDS=n` runs more of them.
 
@@ -15,5 +16,6 @@ mod blocked;
 mod host;
 mod info;
 mod long_reads;
+mod migrate;
 mod model;
 mod world;

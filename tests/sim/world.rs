@@ -1,5 +1,7 @@
 //! An instance, and clients that speak to it without sockets, as the server's batches do it.
 
+use std::env;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use kvstash::client::{Attention, Endpoint};
@@ -55,14 +57,19 @@ impl World {
 
     /// Client `id` sends a request, which must be one that runs at once or blocks.
     pub fn say(&mut self, id: u32, words: &[String]) {
-        let args = OwnedArgs::from_parts(words);
+        let outcome = self.ask(id, &OwnedArgs::from_parts(words));
+        assert_ne!(outcome, Outcome::Postponed, "nothing is paused here");
+    }
+
+    /// Client `id` sends a request. One that is postponed is forgotten.
+    pub fn ask(&mut self, id: u32, args: &OwnedArgs) -> Outcome {
         let mut session = self.inst.clients.take(id - 1).expect("a client");
         assert!(!session.attention.has(Attention::HELD), "a blocked client does not speak");
         let found = self.inst.table.lookup(args.view());
         let outcome = call::request(&mut self.inst, &mut session, &mut self.host, found, args.view(), None);
-        assert_ne!(outcome, Outcome::Postponed, "nothing is paused here");
         self.inst.clients.put_back(session);
         self.inst.deliver(None);
+        outcome
     }
 
     /// What client `id` was sent since this was last asked.
@@ -89,5 +96,14 @@ impl World {
         self.inst.expire_due(|| true);
         self.inst.serve_waits(&mut self.host);
         self.inst.asks.clear();
+    }
+}
+
+/// The seeds of a test: as many as usual, or as the environment says.
+pub fn seeds(usual: u64) -> Range<u64> {
+    let number = |name: &str| env::var(name).ok().map(|text| text.parse().expect("SIM_SEED and SIM_SEEDS are numbers"));
+    match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_SEEDS").unwrap_or(usual),
     }
 }

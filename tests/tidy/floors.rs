@@ -87,6 +87,19 @@ const VENDORS: &[(&str, &[&str])] = &[
 const VENDOR_EXCEPTIONS: &[(&str, &str, &str)] =
     &[("reactor/accept.rs", "libc", "accept(2) names its passing errors by errno, and std has no names for them")];
 
+/// Modules of `sys` that touch the world: between floors 3 and 6 the world is asked through the host, so that a simulation
+/// can be one. Their traits and plain values may be named, the real ones may not.
+const ASKED_OF_THE_HOST: [&str; 7] = ["clock", "files", "process", "signals", "sockets", "supervisor", "disk"];
+
+/// The same of the standard library.
+const ASKED_OF_THE_HOST_STD: [&str; 4] = ["env", "fs", "net", "process"];
+
+/// Exceptions to that: (file, module, reason).
+const HOST_EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("exec/load.rs", "disk", "DEBUG RELOAD reads the file that was just saved"),
+    ("exec/testing.rs", "disk", "an instance for unit tests"),
+];
+
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
@@ -184,9 +197,93 @@ fn names_a_crate(file: &Source, at: usize, vendor: &str) -> bool {
     path_start || imported
 }
 
+/// What is named below `module::` in code, with its offset: `a::B` and `a::c` of `sys::{a::{B, c}}`.
+fn named_below(code: &str, module: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for at in words(code, module) {
+        if let Some(rest) = code[at + module.len()..].strip_prefix("::") {
+            collect(at, "", rest, &mut found);
+        }
+    }
+    found
+}
+
+/// One path, or a group of them; returns what follows.
+fn collect<'c>(at: usize, before: &str, rest: &'c str, found: &mut Vec<(usize, String)>) -> &'c str {
+    let rest = rest.trim_start();
+    if let Some(mut rest) = rest.strip_prefix('{') {
+        loop {
+            rest = rest.trim_start();
+            match rest.as_bytes().first() {
+                Some(b',') => rest = &rest[1..],
+                Some(b'}') => return &rest[1..],
+                None => return rest,
+                Some(_) => {
+                    let behind = collect(at, before, rest, found);
+                    if behind.len() == rest.len() {
+                        return rest; // that is no list of names
+                    }
+                    rest = behind;
+                }
+            }
+        }
+    }
+    let name = first_name(rest);
+    let path = if before.is_empty() { name.clone() } else { format!("{before}::{name}") };
+    let behind = &rest[name.len()..];
+    match behind.strip_prefix("::") {
+        Some(inner) => collect(at, &path, inner, found),
+        None => {
+            found.push((at, path));
+            behind
+        }
+    }
+}
+
+/// A module, or something in it that is not a trait or a plain value.
+fn is_the_world(path: &str, modules: &[&str]) -> bool {
+    let mut parts = path.split("::");
+    let module = parts.next().unwrap_or_default();
+    let item = parts.next().unwrap_or("self");
+    modules.contains(&module) && (!item.starts_with(char::is_uppercase) || item.starts_with("Real"))
+}
+
+#[test]
+fn the_world_is_asked_through_the_host() {
+    let mut findings = Vec::new();
+    for file in source::sources() {
+        let Some(room) = file.room().filter(|room| room == "exec" || room == "commands") else { continue };
+        let of_sys =
+            named_below(&file.code, "sys").into_iter().filter(|(_, path)| is_the_world(path, &ASKED_OF_THE_HOST));
+        let of_std = named_below(&file.code, "std");
+        let of_std = of_std.into_iter().filter(|(_, path)| is_the_world(path, &ASKED_OF_THE_HOST_STD));
+        for (at, path) in of_sys.chain(of_std) {
+            let is_exempt = |(exempt, module, _): &(&str, &str, &str)| {
+                file.path.ends_with(exempt) && path.split("::").next() == Some(*module)
+            };
+            if !HOST_EXCEPTIONS.iter().any(is_exempt) {
+                let what = format!("{room} names {path}: ask the host (exec/ctx.rs)");
+                findings.push(file.at(line_of(&file.code, at), what));
+            }
+        }
+    }
+    report("the world, not asked through the host", findings);
+}
+
+#[test]
+fn names_below_a_module_are_found() {
+    let code = "use crate::sys::{allocator, process::{self, CpuTime}}; fn f() { sys::clock::now(); }";
+    let names: Vec<String> = named_below(code, "sys").into_iter().map(|(_, path)| path).collect();
+    assert_eq!(names, ["allocator", "process::self", "process::CpuTime", "clock::now"]);
+    let worldly: Vec<&String> = names.iter().filter(|path| is_the_world(path, &ASKED_OF_THE_HOST)).collect();
+    assert_eq!(worldly, ["process::self", "clock::now"]);
+    assert!(is_the_world("disk::RealDisk", &ASKED_OF_THE_HOST) && is_the_world("process", &ASKED_OF_THE_HOST));
+}
+
 #[test]
 fn exceptions_have_files() {
-    let named = FLOOR_EXCEPTIONS.iter().chain(VENDOR_EXCEPTIONS).map(|(path, _, reason)| (path, reason));
+    let named =
+        FLOOR_EXCEPTIONS.iter().chain(VENDOR_EXCEPTIONS).chain(HOST_EXCEPTIONS).map(|(path, _, reason)| (path, reason));
     let findings = named
         .filter(|(path, reason)| !source::root().join("src").join(path).exists() || reason.is_empty())
         .map(|(path, _)| format!("src/{path}: no such file, or no reason"))

@@ -28,6 +28,7 @@ mod limits; // hostile clients: bounded memory, nobody else waits
 mod list; // LPUSH LPOP LRANGE LMOVE BLPOP and the rest of the list group
 mod long; // long arguments, in any command
 mod long_reads; // what reads much is answered from a snapshot
+mod migrate; // MIGRATE
 mod observe; // SLOWLOG LATENCY MONITOR MEMORY
 mod owed; // clients that ask for more than they read
 mod propagation; // SYNC PSYNC REPLCONF, and what writes become in the stream that replicas read

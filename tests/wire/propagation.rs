@@ -60,6 +60,41 @@ fn one_command_one_line_several_a_transaction() {
 }
 
 #[test]
+fn a_replica_may_be_silent_for_longer_than_a_client() {
+    let server = Server::start(&[]);
+    let (mut kv, mut idle) = (server.connect(), server.connect());
+    let mut stream = Stream::attach(&kv);
+    stream.so_far(&mut kv);
+    kv.ok("CONFIG SET timeout 1");
+    for _ in 0..35 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        kv.line("PING");
+    }
+    assert!(idle.is_closed());
+    kv.ok("SET a 1");
+    assert_eq!(stream.so_far(&mut kv), ["SET a 1"]);
+}
+
+#[test]
+fn keys_that_go_elsewhere_are_deleted() {
+    let (server, other) = (Server::start(&[]), Server::start(&[]));
+    let (mut kv, port) = (server.connect(), other.port);
+    propagates(
+        &mut kv,
+        &format!(
+            "
+            MSET a 1 b 2 c 3 d 4 | MSET a 1 b 2 c 3 d 4
+            MIGRATE 127.0.0.1 {port} a 0 5000 COPY |
+            MIGRATE 127.0.0.1 {port} none 0 5000 |
+            MIGRATE 127.0.0.1 {port} a 0 5000 REPLACE | DEL a
+            MIGRATE 127.0.0.1 {port} \"\" 0 5000 KEYS b none c | DEL b c
+            MULTI; SET e 5; MIGRATE 127.0.0.1 {port} \"\" 0 5000 KEYS d e; EXEC | MULTI; SET e 5; DEL d e; EXEC
+            "
+        ),
+    );
+}
+
+#[test]
 fn strings() {
     let server = Server::start(&[]);
     let mut kv = server.connect();

@@ -62,7 +62,7 @@ fn dump(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     match ctx.db.lookup_read(key) {
         Some(entry) => {
-            let dumped = write(entry.value(), ctx.config);
+            let dumped = serialised(entry.value(), ctx.config);
             if dumped.len() > BLOB_MAX {
                 ctx.reply.shared_bulk(dumped.len(), [dumped.into()]);
             } else {
@@ -74,7 +74,8 @@ fn dump(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn write(value: ValueRef<'_>, config: &Config) -> Vec<u8> {
+/// What DUMP answers for a value.
+pub(super) fn serialised(value: ValueRef<'_>, config: &Config) -> Vec<u8> {
     let options = WriteOptions { compression: config.persistence.rdbcompression, ..WriteOptions::default() };
     let opcode = value.rdb_opcode(options.version);
     let version = options.version.max(opcode.since_version());

@@ -21,6 +21,7 @@
 //! | `rename.rs` | RENAME, RENAMENX, MOVE, COPY |
 //! | `object.rs` | OBJECT and its subcommands |
 //! | `dump.rs` | DUMP, RESTORE |
+//! | `migrate.rs` | MIGRATE |
 //! | `sort.rs` | SORT, SORT_RO; `sorting.rs` is how |
 //!
 //! # Read first
@@ -30,12 +31,14 @@
 mod dump;
 mod expire;
 mod keys;
+mod migrate;
 mod object;
 mod rename;
 mod scan;
 mod sort;
 mod sorting;
 mod ttl;
+mod wait;
 
 use crate::exec::spec::CommandSpec;
 
@@ -64,6 +67,9 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &object::OBJECT,
     &dump::DUMP,
     &dump::RESTORE,
+    &migrate::MIGRATE,
     &sort::SORT,
     &sort::SORT_RO,
+    &wait::WAIT,
+    &wait::WAITAOF,
 ];

@@ -1,5 +1,6 @@
 //! PUBLISH, SPUBLISH.
 
+use crate::db::Target;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::CommandResult;
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
@@ -36,7 +37,7 @@ pub(super) static SPUBLISH: CommandSpec = CommandSpec {
 fn publish(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let receivers = ctx.inst.publish_argument(Kind::Channel, args);
     // Subscribers of replicas get it from them.
-    ctx.inst.keyspace.propagate_always(ctx.session.db as usize, args.iter());
+    ctx.inst.keyspace.propagate_always(Target::Replicas, ctx.session.db as usize, args.iter());
     ctx.reply().int(receivers as i64);
     Ok(())
 }
@@ -44,7 +45,7 @@ fn publish(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 fn spublish(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let receivers = ctx.inst.publish_argument(Kind::Shard, args);
     // Subscribers of replicas get it from them.
-    ctx.inst.keyspace.propagate_always(ctx.session.db as usize, args.iter());
+    ctx.inst.keyspace.propagate_always(Target::Replicas, ctx.session.db as usize, args.iter());
     ctx.reply().int(receivers as i64);
     Ok(())
 }

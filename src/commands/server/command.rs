@@ -250,7 +250,7 @@ fn key_spec(reply: &mut Reply, keys: &KeySpec) {
     match keys.begin {
         Begin::Index(at) => typed(reply, "index", &[("index", i64::from(at))]),
         Begin::Searched(_) => typed(reply, "unknown", &[]),
-        Begin::Keyword(word, from) => {
+        Begin::Keyword(word, from) | Begin::Option { word, from, .. } => {
             reply.map(2);
             reply.bulk(b"type");
             reply.bulk(b"keyword");

@@ -1,7 +1,7 @@
 //! The data set as a whole: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB; and the time.
 
 use crate::blocking::{Progress, Wait};
-use crate::db::FlushMode;
+use crate::db::{FlushMode, Target};
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
@@ -118,7 +118,7 @@ fn flush(ctx: &mut AdminCtx<'_>, args: Args<'_>, mode: FlushMode, dbs: Range<usi
         inst.keyspace.flush_db(db, mode, inst.now_ms);
     }
     // Also of what was empty: a copy may not be.
-    inst.keyspace.propagate_always(session.db as usize, args.iter());
+    inst.keyspace.propagate_always(Target::All, session.db as usize, args.iter());
     if waits {
         inst.keyspace.when_freed(host.when_freed(session.id));
         return Wait::for_memory().blocked();

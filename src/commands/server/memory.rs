@@ -120,7 +120,7 @@ fn samples(args: Args<'_>) -> Result<i64, CommandError> {
 }
 
 fn memory_stats(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let report = ctx.inst.memory_report(Some(ctx.session));
+    let report = ctx.inst.memory_report(ctx.host, Some(ctx.session));
     let backlog = ctx.inst.replication.feed.memory() as u64;
     let reply = ctx.reply();
     // Lines before, between and after the databases.
@@ -188,7 +188,7 @@ fn double(reply: &mut Reply, name: &str, value: f64) {
 }
 
 fn memory_doctor(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let report = ctx.inst.memory_report(Some(ctx.session));
+    let report = ctx.inst.memory_report(ctx.host, Some(ctx.session));
     let text = diagnosis(&report, ctx.inst.clients.len() as u64);
     ctx.reply().verbatim("txt", text.as_bytes());
     Ok(())

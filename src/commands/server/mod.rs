@@ -46,6 +46,7 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &observe::MONITOR,
     &persistence::SAVE,
     &persistence::BGSAVE,
+    &persistence::BGREWRITEAOF,
     &persistence::LASTSAVE,
     &persistence::SHUTDOWN,
     &role::ROLE,

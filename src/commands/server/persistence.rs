@@ -1,4 +1,4 @@
-//! SAVE, BGSAVE, LASTSAVE, SHUTDOWN: the data set to disk, and the end.
+//! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN: the data set to disk, and the end.
 //!
 //! What happens is in `exec/persistence.rs` and `server/shutdown.rs`; here are the words. BGSAVE inside a transaction
 //! waits until the transaction is over, because a snapshot in the middle of it would be of a state that nobody may
@@ -31,6 +31,16 @@ pub(super) static BGSAVE: CommandSpec = CommandSpec {
     flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING),
     args: &[ArgSpec::word("schedule", "SCHEDULE").optional().since("3.2.2")],
     handler: Handler::Admin(bgsave),
+    ..CommandSpec::BASE
+};
+
+pub(super) static BGREWRITEAOF: CommandSpec = CommandSpec {
+    name: "bgrewriteaof",
+    summary: "Writes the append-only file anew from a snapshot, in the background.",
+    group: Group::Server,
+    arity: Arity::Exactly(1),
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING),
+    handler: Handler::Admin(bgrewriteaof),
     ..CommandSpec::BASE
 };
 
@@ -70,6 +80,10 @@ pub(super) static SHUTDOWN: CommandSpec = CommandSpec {
 };
 
 const IN_PROGRESS: CommandError = CommandError::fixed("ERR Background save already in progress");
+const REWRITES: CommandError = CommandError::fixed(
+    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE \
+     whenever possible.",
+);
 /// What went wrong is in the log.
 const FAILED: CommandError = CommandError::fixed("ERR");
 const NO_SHUTDOWN: CommandError = CommandError::fixed("ERR No shutdown in progress.");
@@ -85,16 +99,20 @@ fn save(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 }
 
 fn bgsave(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    // There is never anything but a snapshot in the way of a snapshot, so SCHEDULE has nothing to wait for.
-    match (args.len(), args.get(1)) {
-        (1, _) => {}
-        (2, Some(word)) if word.eq_ignore_ascii_case(b"schedule") => {}
+    let may_wait = match (args.len(), args.get(1)) {
+        (1, _) => false,
+        (2, Some(word)) if word.eq_ignore_ascii_case(b"schedule") => true,
         _ => return Err(error::SYNTAX),
-    }
+    };
     if ctx.inst.saver.is_running() {
         return Err(IN_PROGRESS);
     }
-    if ctx.origin.is_exec() {
+    // Both could go on at once; but whoever asks expects what Redis answers.
+    let rewrites = ctx.inst.aof.is_rewriting();
+    if rewrites && !may_wait && !ctx.origin.is_exec() {
+        return Err(REWRITES);
+    }
+    if rewrites || ctx.origin.is_exec() {
         ctx.inst.saver.schedule();
         ctx.reply().simple("Background saving scheduled");
         return Ok(());
@@ -104,6 +122,24 @@ fn bgsave(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         StartError::NoThread(_) => FAILED,
     })?;
     ctx.reply().simple("Background saving started");
+    Ok(())
+}
+
+fn bgrewriteaof(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    if ctx.inst.aof.is_rewriting() {
+        return Err(CommandError::fixed("ERR Background append only file rewriting already in progress"));
+    }
+    if ctx.inst.saver.is_running() || ctx.origin.is_exec() {
+        ctx.inst.aof.schedule_rewrite();
+        ctx.reply().simple("Background append only file rewriting scheduled");
+        return Ok(());
+    }
+    ctx.inst.start_rewrite(ctx.host).map_err(|_| {
+        CommandError::fixed(
+            "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
+        )
+    })?;
+    ctx.reply().simple("Background append only file rewriting started");
     Ok(())
 }
 

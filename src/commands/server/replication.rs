@@ -85,8 +85,11 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         if is("ack") {
             // Never answered. One that is no replica has nothing to say here.
             let offset = num::parse_i64(value).and_then(|offset| u64::try_from(offset).ok());
+            let names_sync = args.get(at + 2).is_some_and(|word| word.eq_ignore_ascii_case(b"fack"));
+            let synced = args.get(at + 3).filter(|_| names_sync).and_then(num::parse_i64);
+            let synced = synced.and_then(|offset| u64::try_from(offset).ok());
             if let (Some(offset), Some(conn)) = (offset, ctx.session.conn) {
-                ctx.inst.acknowledge(conn, offset);
+                ctx.inst.acknowledge(conn, offset, synced, ctx.host);
             }
             return Ok(());
         }

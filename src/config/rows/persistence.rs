@@ -1,7 +1,7 @@
 //! The group `persistence`: the RDB file and the append-only file.
 
 use super::{I32, group};
-use crate::config::choice::{AppendFsync, SanitizeDumpPayload};
+use crate::config::choice::{AppendFsync, LoadRdb, SanitizeDumpPayload};
 use crate::config::names;
 use crate::config::row::{Apply, Flags, Needs, Spec};
 use crate::config::special::{Directory, SavePoints};
@@ -75,44 +75,61 @@ group! {
                 .no_effect("whatever this instance did not write itself is always validated");
 
         /// Append every write to a file.
-        appendonly: bool = false => Spec::bool("appendonly").flag(Flags::NOT_WHILE_LOADING).refused(Needs::Aof).protects();
+        appendonly: bool = false => Spec::bool("appendonly").flag(Flags::NOT_WHILE_LOADING).apply(Apply::AppendOnly).protects();
+
+        /// Whether an append-only file that has to be begun takes over the data of the RDB file. While nobody has said, the
+        /// server does not start where there is an RDB file with data: Redis begins empty, as with `no`.
+        aof_load_rdb_on_startup: LoadRdb = LoadRdb::Ask
+            => Spec::choice("aof-load-rdb-on-startup", LoadRdb::WORDS).at_start();
+
+        /// Follow each group of writes in the append-only file by a line with its offset, length and checksum. Redis
+        /// skips these lines.
+        aof_annotations: bool = true => Spec::bool("aof-annotations");
+
+        /// How much may wait to be written to the append-only file before writes are refused. 0 sets no limit.
+        aof_buffer_limit: u64 = 256 << 20 => Spec::memory("aof-buffer-limit", 0);
+
+        /// Load an append-only file whose end, of at most so many bytes, is damaged. The end is cut off, and kept beside
+        /// the file. 0 refuses to start.
+        aof_load_corrupt_tail_max_size: u64 = 0
+            => Spec::signed_memory("aof-load-corrupt-tail-max-size", 0);
 
         /// The stem of the append-only files' names.
         appendfilename: Text = Text::from("appendonly.aof")
-            => Spec::checked_text("appendfilename", append_file_name).at_start().waits(Needs::Aof);
+            => Spec::checked_text("appendfilename", append_file_name).at_start();
 
         /// The directory of the append-only files.
         appenddirname: Text = Text::from("appendonlydir")
-            => Spec::checked_text("appenddirname", append_directory_name).at_start().waits(Needs::Aof);
+            => Spec::checked_text("appenddirname", append_directory_name).at_start();
 
         /// When the append-only file is forced to the disk.
         appendfsync: AppendFsync = AppendFsync::Everysec
-            => Spec::choice("appendfsync", AppendFsync::WORDS).waits(Needs::Aof);
+            => Spec::choice("appendfsync", AppendFsync::WORDS);
 
         /// Do not force the append-only file to the disk while a snapshot or rewrite runs.
-        no_appendfsync_on_rewrite: bool = false => Spec::bool("no-appendfsync-on-rewrite").waits(Needs::Aof);
+        no_appendfsync_on_rewrite: bool = false => Spec::bool("no-appendfsync-on-rewrite");
 
         /// Rewrite the append-only file when it has grown by so many percent. 0 never does.
         auto_aof_rewrite_percentage: u32 = 100
-            => Spec::int("auto-aof-rewrite-percentage", 0, I32).waits(Needs::Aof);
+            => Spec::int("auto-aof-rewrite-percentage", 0, I32);
 
         /// But not below this size.
         auto_aof_rewrite_min_size: u64 = 64 << 20
-            => Spec::signed_memory("auto-aof-rewrite-min-size", 0).waits(Needs::Aof);
+            => Spec::signed_memory("auto-aof-rewrite-min-size", 0);
 
         /// Load an append-only file whose end is missing, instead of refusing to start.
-        aof_load_truncated: bool = true => Spec::bool("aof-load-truncated").waits(Needs::Aof);
+        aof_load_truncated: bool = true => Spec::bool("aof-load-truncated");
 
         /// Begin a rewritten append-only file with an RDB snapshot.
-        aof_use_rdb_preamble: bool = true => Spec::bool("aof-use-rdb-preamble").waits(Needs::Aof);
+        aof_use_rdb_preamble: bool = true => Spec::bool("aof-use-rdb-preamble");
 
         /// Note the time in the append-only file.
-        aof_timestamp_enabled: bool = false => Spec::bool("aof-timestamp-enabled").waits(Needs::Aof);
+        aof_timestamp_enabled: bool = false => Spec::bool("aof-timestamp-enabled");
 
         /// Write to the disk in slices while rewriting.
-        aof_rewrite_incremental_fsync: bool = true => Spec::bool("aof-rewrite-incremental-fsync").waits(Needs::Aof);
+        aof_rewrite_incremental_fsync: bool = true => Spec::bool("aof-rewrite-incremental-fsync");
 
         /// Keep the files that a rewrite made superfluous. For tests.
-        aof_disable_auto_gc: bool = false => Spec::bool("aof-disable-auto-gc").hidden().waits(Needs::Aof);
+        aof_disable_auto_gc: bool = false => Spec::bool("aof-disable-auto-gc").hidden();
     }
 }

@@ -16,6 +16,7 @@
 //! | `{a}` | a number of entries ever added, higher than those before |
 //! | `{G}` `{C}` | a group, a consumer |
 //! | `{db}` | a database |
+//! | `{port}` | where another server listens |
 
 use kvstash::util::rng::Rng;
 
@@ -146,6 +147,8 @@ pub const COMMANDS: &[(u32, &str)] = &[
     (2, "RENAMENX {k} {k}"),
     (4, "COPY {k} {k} [|DB {db}] [|REPLACE]"),
     (2, "MOVE {k} {db}"),
+    (2, "MIGRATE 127.0.0.1 {port} [{k}|{N}|{H}] {db} 20000 [|COPY] [|REPLACE]"),
+    (1, "MIGRATE 127.0.0.1 {port} \"\" 0 20000 [|REPLACE] KEYS {k} {N} {k}"),
     (3, "SORT [{l}|{S}] ALPHA [|LIMIT 0 {n}] [|DESC] STORE {l}"),
     (1, "SORT {S} BY nosort STORE {l}"),
     (4, "RESTORE {k} [0|{D}] \"\\x00\\xc0\\x01\\x0c\\x00\\xed\\x0e\\xd3v++\\x8f\\xb5\" [|REPLACE]"),
@@ -194,6 +197,8 @@ pub struct Generator {
     weights: u32,
     /// Ids of streams rise all through the run.
     next_id: u64,
+    /// Of another server, which nobody looks at.
+    port: u16,
     now_s: u64,
     /// Whether trims with DELREF are made.
     pub delref: bool,
@@ -202,9 +207,9 @@ pub struct Generator {
 }
 
 impl Generator {
-    pub fn new(seed: u64, now_s: u64) -> Generator {
+    pub fn new(seed: u64, port: u16, now_s: u64) -> Generator {
         let weights = COMMANDS.iter().map(|(weight, _)| weight).sum();
-        Generator { rng: Rng::from_seed(seed), weights, next_id: 1, now_s, delref: true, redis_8_2: false }
+        Generator { rng: Rng::from_seed(seed), weights, next_id: 1, port, now_s, delref: true, redis_8_2: false }
     }
 
     /// One command.
@@ -322,6 +327,7 @@ impl Generator {
             "a" => (1_000_000 + 10 * self.next_id).to_string(),
             "G" => format!("g{}", n(3)),
             "C" => format!("c{}", n(4)),
+            "port" => self.port.to_string(),
             "db" => n(3).to_string(),
             other => panic!("no place is called {other}"),
         };

@@ -181,6 +181,8 @@ struct Run {
     /// What was propagated since the last comparison.
     recent: Vec<Vec<Vec<u8>>>,
     server: Server,
+    /// Where keys go that MIGRATE moves.
+    _elsewhere: Server,
 }
 
 impl Run {
@@ -195,6 +197,7 @@ impl Run {
             ["--zset-max-listpack-entries", "6"],
         ];
         let here = [["--list-max-listpack-size", "4"], ["--stream-node-max-entries", "5"]];
+        let elsewhere = Server::start_binary(&under_test(), &[]);
         let server = Server::start(&[common.as_flattened(), here.as_flattened()].concat());
         let mut copies = vec![Replayed::of(Server::start_binary(&under_test(), common.as_flattened()))];
         if let Some(binary) = std::env::var_os("BENCH_REDIS8") {
@@ -206,7 +209,7 @@ impl Run {
         }
         let kv = server.connect();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let mut generator = Generator::new(seed, now.as_secs());
+        let mut generator = Generator::new(seed, elsewhere.port, now.as_secs());
         // Redis leaves pending what was deleted before the trim: docs/compatibility.md.
         generator.delref = copies.len() == 1;
         generator.redis_8_2 = as_replica;
@@ -219,6 +222,7 @@ impl Run {
             marks: 0,
             recent: Vec::new(),
             server,
+            _elsewhere: elsewhere,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::exec::debug::{ReloadError, ReloadOptions};
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::instance::Alert;
 use crate::exec::long_read::{Pace, Past};
+use crate::observe::log::Level;
 use crate::rdb::{RdbWriter, WriteOptions};
 use crate::resp::Args;
 use crate::types::Encoding;
@@ -112,6 +113,20 @@ pub(super) fn populate(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult 
     }
     let (db, now_ms) = (ctx.session.db as usize, ctx.inst.now_ms);
     ctx.inst.keyspace.populate(db, count, prefix, size.map(|size| size as usize), now_ms);
+    ctx.reply().ok();
+    Ok(())
+}
+
+pub(super) fn load_aof(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    if ctx.inst.alert.has(Alert::LOADING) {
+        return Err(error::LOADING);
+    }
+    if let Err(error) = ctx.inst.reload_aof(ctx.host) {
+        for line in error.lines() {
+            ctx.inst.log.log(Level::Warning, line, &[]);
+        }
+        return Err(CommandError::fixed("ERR Error trying to load the AOF files, check server logs"));
+    }
     ctx.reply().ok();
     Ok(())
 }

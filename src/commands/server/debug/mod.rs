@@ -65,6 +65,13 @@ const fn row(
 }
 
 static SUBCOMMANDS: &[Subcommand] = &[
+    row(
+        "AOF-FLUSH-SLEEP",
+        "<microseconds>",
+        3..=3,
+        "Sleep before each write to the append-only file.",
+        process::aof_flush_sleep,
+    ),
     row("ASSERT", "", 2..=2, "Crash by a failed assertion.", process::assert),
     row("CHANGE-REPL-ID", "", 2..=2, "Change the id of the replication history.", process::change_repl_id),
     row("CONFIG-REWRITE-FORCE-ALL", "", 2..=2, "CONFIG REWRITE with every parameter.", process::config_rewrite),
@@ -85,6 +92,7 @@ static SUBCOMMANDS: &[Subcommand] = &[
         process::assert_sizes,
     ),
     row("LISTPACK", "<key>", 3..=3, "Describe a value encoded as listpack.", data::listpack),
+    row("LOADAOF", "", 2..=2, "Remove the data set and load the append-only file.", data::load_aof),
     row("LOG", "<text>", 3..=3, "Write the text to the log.", process::log),
     row("OBJECT", "<key> [fast]", 3..=4, "Low-level facts about a key and its value.", data::object),
     row("PANIC", "", 2..=2, "Crash by a panic.", process::panic),
@@ -122,9 +130,9 @@ static SUBCOMMANDS: &[Subcommand] = &[
     ),
     row(
         "REPLICATE",
-        "<all|repl> <command> [<arg> ...]",
+        "<all|aof|repl> <command> [<arg> ...]",
         4..=usize::MAX,
-        "Send a command to replicas without executing it.",
+        "Send a command to replicas, to the append-only file or to both, without executing it.",
         process::replicate,
     ),
     row("REPLYBUFFER", "RESIZING <0|1>", 4..=4, "Whether unused reply buffers are freed.", process::replybuffer),
@@ -144,7 +152,6 @@ static SUBCOMMANDS: &[Subcommand] = &[
 
 /// Subcommands of Redis that do nothing here, and why.
 static MEANINGLESS: &[(&str, &str)] = &[
-    ("AOF-FLUSH-SLEEP", NO_AOF),
     ("CLIENT-EVICTION", "clients are not evicted"),
     ("CLUSTERLINK", NO_CLUSTER),
     ("CRASH-AND-RECOVER", "restarting is the service manager's affair"),
@@ -153,7 +160,6 @@ static MEANINGLESS: &[(&str, &str)] = &[
     ("DROP-CLUSTER-PACKET-FILTER", NO_CLUSTER),
     ("INTERNAL_SECRET", NO_CLUSTER),
     ("LEAK", "nothing is leaked on purpose"),
-    ("LOADAOF", NO_AOF),
     ("MALLCTL", "the allocator is set up at the start"),
     ("MALLCTL-STR", "the allocator is set up at the start"),
     ("MARK-INTERNAL-CLIENT", NO_CLUSTER),
@@ -166,7 +172,6 @@ static MEANINGLESS: &[(&str, &str)] = &[
     ("STRUCTSIZE", "there are no C structures"),
 ];
 
-const NO_AOF: &str = "there is no append-only file yet";
 const NO_CLUSTER: &str = "there is no cluster mode yet";
 const NO_REPLICATION: &str = "there is no replication yet";
 const NO_SCRIPTS: &str = "there are no scripts yet";

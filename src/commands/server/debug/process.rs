@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::db::Target;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::instance::Alert;
@@ -26,6 +27,12 @@ fn done(ctx: &mut AdminCtx<'_>) -> CommandResult {
 pub(super) fn sleep(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let seconds = num::parse_f64(&args[2]).ok_or(error::NOT_FLOAT)?;
     ctx.host.sleep(Duration::from_secs_f64(seconds.clamp(0.0, SLEEP_SECONDS_MAX)));
+    done(ctx)
+}
+
+pub(super) fn aof_flush_sleep(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    let micros = num::parse_i64(&args[2]).ok_or(error::NOT_INTEGER)?;
+    ctx.inst.aof.delay_writes(Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
     done(ctx)
 }
 
@@ -75,14 +82,14 @@ pub(super) fn change_repl_id(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> Command
 }
 
 pub(super) fn replicate(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    match &args[2] {
-        word if word.eq_ignore_ascii_case(b"all") || word.eq_ignore_ascii_case(b"repl") => {
-            ctx.inst.keyspace.propagate_always(ctx.session.db as usize, args.skip(3).iter());
-            done(ctx)
-        }
-        word if word.eq_ignore_ascii_case(b"aof") => Err(CommandError::fixed("ERR there is no append-only file yet")),
-        _ => Err(error::SYNTAX),
-    }
+    let target = match &args[2] {
+        word if word.eq_ignore_ascii_case(b"all") => Target::All,
+        word if word.eq_ignore_ascii_case(b"repl") => Target::Replicas,
+        word if word.eq_ignore_ascii_case(b"aof") => Target::File,
+        _ => return Err(error::SYNTAX),
+    };
+    ctx.inst.keyspace.propagate_always(target, ctx.session.db as usize, args.skip(3).iter());
+    done(ctx)
 }
 
 pub(super) fn config_rewrite(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {

@@ -2,7 +2,7 @@
 
 use super::row::{Row, Value, absent, counter, gauge};
 use crate::exec::memory::percent;
-use crate::sys::{allocator, process};
+use crate::sys::allocator;
 
 pub(super) static MEMORY: &[Row] = &[
     gauge("used_memory", |f| f.memory.used.into()).human().series("redis_memory_used_bytes", "Memory allocated"),
@@ -27,7 +27,7 @@ pub(super) static MEMORY: &[Row] = &[
     gauge("allocator_resident", |f| f.memory.allocator.resident.into())
         .series("redis_allocator_resident_bytes", "Bytes of the allocator's resident pages"),
     absent("allocator_muzzy"),
-    gauge("total_system_memory", |_| process::machine_memory_bytes().into()).human(),
+    gauge("total_system_memory", |f| f.host.process().machine_memory_bytes().into()).human(),
     // What scripts take, of which there are none.
     absent("used_memory_lua"),
     absent("used_memory_vm_eval"),

@@ -28,6 +28,7 @@ mod stats;
 use std::fmt::{Display, Write};
 
 use crate::client::Client;
+use crate::exec::aof::AofStatus;
 use crate::exec::ctx::{AdminCtx, Host};
 use crate::exec::error::CommandResult;
 use crate::exec::instance::Instance;
@@ -36,7 +37,7 @@ use crate::exec::rates::PerSecond;
 use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use crate::persist::SaveStatus;
 use crate::resp::Args;
-use crate::sys::process::{self, CpuTime};
+use crate::sys::process::CpuTime;
 
 pub use publish::{publish, rows, series};
 pub use row::{Kind, Row, Value};
@@ -62,6 +63,7 @@ pub struct Facts<'a> {
     host: &'a dyn Host,
     memory: &'a MemoryReport,
     save: SaveStatus,
+    aof: AofStatus,
     rates: PerSecond,
     cpu: CpuTime,
 }
@@ -74,8 +76,9 @@ impl<'a> Facts<'a> {
         host: &'a dyn Host,
         memory: &'a MemoryReport,
     ) -> Facts<'a> {
-        let (save, rates, cpu) = (inst.save_status(), inst.stats.rates.mean(), process::cpu_time());
-        Facts { inst, caller, host, memory, save, rates, cpu }
+        let aof = inst.aof_status();
+        let (save, rates, cpu) = (inst.save_status(), inst.stats.rates.mean(), host.process().cpu_time());
+        Facts { inst, caller, host, memory, save, aof, rates, cpu }
     }
 
     /// Clients that watch, and what they watch.
@@ -162,7 +165,7 @@ fn is_asked_for(section: &Section, args: Args<'_>) -> bool {
 }
 
 fn info(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let memory = ctx.inst.memory_report(Some(ctx.session));
+    let memory = ctx.inst.memory_report(ctx.host, Some(ctx.session));
     let facts = Facts::new(ctx.inst, ctx.caller(), ctx.host, &memory);
     let mut text = String::with_capacity(8 * 1024);
     for section in SECTIONS.iter().filter(|s| is_asked_for(s, args)) {

@@ -18,7 +18,7 @@ pub fn series() -> Vec<Series> {
 
 /// Copies to where other threads read: rows that have a series, and what is known of each database.
 pub fn publish(inst: &mut Instance, host: &dyn Host) {
-    let memory = inst.recent_memory_report();
+    let memory = inst.recent_memory_report(host);
     let facts = Facts::new(inst, None, host, &memory);
     let metrics = &facts.inst.metrics;
     for (i, (_, row)) in rows().filter(|(_, row)| row.as_series().is_some()).enumerate() {

@@ -4,7 +4,6 @@ use super::row::{Row, Value, absent, counter, gauge, measure, total};
 use super::{Facts, Line};
 use crate::client::{Client, PushKind};
 use crate::exec::replication::State;
-use crate::sys::process;
 
 pub(super) static SERVER: &[Row] = &[
     gauge("redis_version", |f| f.inst.config.server.redis_version.to_lossy().into()),
@@ -13,11 +12,11 @@ pub(super) static SERVER: &[Row] = &[
     absent("redis_git_dirty"),
     absent("redis_build_id"),
     gauge("redis_mode", |_| "standalone".into()),
-    gauge("os", |_| process::os().into()),
+    gauge("os", |f| f.host.process().os().into()),
     gauge("arch_bits", |_| usize::BITS.into()),
     gauge("monotonic_clock", |f| f.host.clock_name().into()),
     gauge("multiplexing_api", |_| "epoll".into()),
-    gauge("process_id", |_| process::pid().into()),
+    gauge("process_id", |f| f.host.process().pid().into()),
     gauge("process_supervised", |_| "no".into()),
     gauge("run_id", |f| f.inst.identity.run_id.clone().into()),
     gauge("tcp_port", |f| u64::from(f.inst.config.server.port).into()),
@@ -29,7 +28,7 @@ pub(super) static SERVER: &[Row] = &[
     gauge("configured_hz", |f| Value::Integer(f.inst.config.server.hz.into())),
     // 24 bits of seconds, as Redis keeps them.
     gauge("lru_clock", |f| ((f.inst.now_ms / 1000) & 0xff_ffff).into()),
-    gauge("executable", |_| process::executable().into()),
+    gauge("executable", |f| f.host.process().executable().into()),
     gauge("config_file", |f| f.inst.sources.file().map(|path| path.display().to_string()).unwrap_or_default().into()),
     absent("io_threads_active"),
 ];

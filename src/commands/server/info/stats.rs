@@ -66,7 +66,8 @@ pub(super) static STATS: &[Row] = &[
         .series("kvstash_snapshot_reads_running", "Commands that another thread is to answer, with a snapshot each"),
     gauge("snapshot_reads_waiting", |f| f.inst.readers.waiting().into())
         .series("kvstash_snapshot_reads_waiting", "Commands that wait for one of these to be answered"),
-    absent("migrate_cached_sockets"),
+    gauge("migrate_cached_sockets", |f| f.inst.migrations.kept_connections.into())
+        .series("redis_migrate_cached_sockets_total", "Connections that are kept for the next MIGRATE"),
     absent("slave_expires_tracked_keys"),
     counter("active_defrag_hits", |f| f.inst.defragmenter.counts.hits.into())
         .series("redis_defrag_hits", "Allocations that were moved"),
