@@ -27,13 +27,20 @@ impl Instance {
     /// Deletes keys whose time is over, as long as `may_go_on` says so. The earliest go first, whichever database
     /// they are in, so a budget that is too small delays keys and forgets none.
     pub fn expire_due(&mut self, may_go_on: impl Fn() -> bool) {
-        while self.keyspace.expire_due(self.now_ms, EXPIRE_BATCH) == EXPIRE_BATCH {
+        loop {
+            let is_over = self.keyspace.expire_due(self.now_ms, EXPIRE_BATCH) < EXPIRE_BATCH;
+            self.end_units();
+            if is_over {
+                break;
+            }
+            if self.outbox.is_full() {
+                self.deliver(None);
+            }
             if !may_go_on() {
                 self.stats.expire_stopped_early += 1;
                 break;
             }
         }
-        self.end_units();
     }
 
     /// When the next key expires by itself; none while keys do not.

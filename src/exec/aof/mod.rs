@@ -143,6 +143,13 @@ impl Aof {
         self.thread.as_ref().map_or(Position::default(), AofThread::synced)
     }
 
+    /// Memory of what is not written yet: evicting keys would only make it more.
+    #[inline]
+    pub fn waiting_memory(&self) -> u64 {
+        let here = (self.buffer.memory() + self.exchange.capacity()) as u64;
+        here + self.thread.as_ref().map_or(0, AofThread::waiting_bytes)
+    }
+
     /// Has every write come so much later: for tests of what happens meanwhile.
     pub fn delay_writes(&self, time: Duration) {
         if let Some(thread) = &self.thread {
