@@ -243,7 +243,7 @@ fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         return Err(ZERO_ID);
     }
     let key = ctx.key(args, 1);
-    let now_ms = ctx.db.now_ms();
+    let now_ms = ctx.db.clock_ms();
     let mut place = match ctx.db.entry(key) {
         KeySlot::Occupied(place) => {
             place.get().expect(TypeName::Stream)?;

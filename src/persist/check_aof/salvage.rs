@@ -6,7 +6,7 @@
 //! before.
 
 use super::tool::{File, Stop, Tool, give_up};
-use crate::persist::aof::{Batch, Behind, Ending, GroupWriter, Item, Manifest, Scanner, Step};
+use crate::persist::aof::{Batch, Behind, Ending, GroupWriter, Item, Manifest, Scanner, Step, is_open_behind};
 use crate::resp::{Args, push_command};
 use crate::sys::disk::{DiskFile, os_text};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -177,8 +177,7 @@ impl Salvage {
                 match item {
                     Item::Stamp(stamp) => write!(self.gathered, "#TS:{}\r\n", stamp.seconds)?,
                     Item::Command(command) => {
-                        let name = &command.args[0];
-                        multi = name.eq_ignore_ascii_case(b"multi") || (multi && !name.eq_ignore_ascii_case(b"exec"));
+                        multi = is_open_behind(&command.args[0], multi);
                         push_command(&mut self.gathered, command.args.iter());
                         commands += 1;
                     }

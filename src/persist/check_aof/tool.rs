@@ -1,7 +1,7 @@
 //! The walk over the files, and what is printed on it.
 
 use super::salvage;
-use crate::persist::aof::{Batch, Ending, Entry, FaultKind, Item, Kind, Manifest, Scanner, Step, Why};
+use crate::persist::aof::{Ending, Entry, FaultKind, Kind, Manifest, Scanner, Step, Why};
 use crate::persist::check;
 use crate::sys::disk::{Disk, DiskFile, os_text};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -209,7 +209,7 @@ impl Tool<'_> {
         let ending = loop {
             match scanner.step() {
                 Ok(Step::Batch(batch)) => {
-                    if let Some(cut) = until.and_then(|until| later_than(&batch, until)) {
+                    if let Some(cut) = until.and_then(|until| batch.first_later(until)) {
                         return self.truncate(file, cut, size);
                     }
                     if salvaged.is_some() {
@@ -313,9 +313,9 @@ impl Tool<'_> {
         Ok(Outcome::Fixed)
     }
 
-    fn truncate(&mut self, file: File<'_>, cut: Later, size: u64) -> Result<Outcome, Stop> {
+    fn truncate(&mut self, file: File<'_>, offset: u64, size: u64) -> Result<Outcome, Stop> {
         let Task::Truncate(to) = *self.task else { return Ok(Outcome::Valid) };
-        let (path, offset) = (file.path.display(), cut.offset);
+        let path = file.path.display();
         if offset == 0 {
             give_up!(self.out, "AOF {path} has nothing before timestamp {to}, aborting...");
         }
@@ -389,32 +389,6 @@ fn kept_beside(disk: &dyn Disk, path: &Path, offset: u64) -> PathBuf {
         next += 1;
     }
     kept
-}
-
-/// Where a file has to be cut so that nothing later is in it.
-struct Later {
-    offset: u64,
-}
-
-/// The first time stamp of a batch that is later; of one within a transaction, where that begins.
-fn later_than(batch: &Batch, until: i64) -> Option<Later> {
-    let (mut unit, mut multi) = (batch.offset, false);
-    for item in batch.items() {
-        match item {
-            Item::Stamp(stamp) if stamp.seconds > until => {
-                return Some(Later { offset: if multi { unit } else { stamp.offset } });
-            }
-            Item::Stamp(_) => {}
-            Item::Command(command) => {
-                if !multi {
-                    unit = command.offset;
-                }
-                let name = &command.args[0];
-                multi = name.eq_ignore_ascii_case(b"multi") || (multi && !name.eq_ignore_ascii_case(b"exec"));
-            }
-        }
-    }
-    None
 }
 
 /// What a file begins as.

@@ -15,6 +15,7 @@
 
 mod edit;
 mod rdb;
+mod rewrite;
 
 pub use crate::collections::listpack::Item;
 pub use crate::collections::quicklist::Side;

@@ -13,6 +13,7 @@
 
 mod edit;
 mod rdb;
+mod rewrite;
 
 pub use edit::{add, pop_many, pop_random, prepare, remove};
 

@@ -23,6 +23,7 @@ pub mod id;
 mod lag;
 mod rdb;
 mod records;
+mod rewrite;
 
 use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;

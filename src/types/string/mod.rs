@@ -16,6 +16,7 @@
 
 mod large;
 mod rdb;
+mod rewrite;
 mod view;
 
 pub use crate::collections::rope::{Rope, RopeBuilder, SeenPieces};

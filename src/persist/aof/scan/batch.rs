@@ -113,6 +113,11 @@ pub struct Command<'a> {
     pub args: Args<'a>,
 }
 
+/// Whether a transaction is open behind a command of this name, if one was open before it or not.
+pub fn is_open_behind(name: &[u8], is_open: bool) -> bool {
+    name.eq_ignore_ascii_case(b"multi") || (is_open && !name.eq_ignore_ascii_case(b"exec"))
+}
+
 /// What a file is made of.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {
@@ -160,6 +165,23 @@ impl Batch {
             (_, Some(_)) => stamps.next().map(Item::Stamp),
             (_, None) => commands.next().map(Item::Command),
         })
+    }
+
+    /// Where the file has to be cut so that nothing is left that was executed after this second; `None` if that is not
+    /// in this batch. A transaction is not cut: what is later within it, is all of it.
+    pub fn first_later(&self, until: i64) -> Option<u64> {
+        let (mut unit, mut is_open) = (self.offset, false);
+        for item in self.items() {
+            match item {
+                Item::Stamp(stamp) if stamp.seconds > until => return Some(if is_open { unit } else { stamp.offset }),
+                Item::Stamp(_) => {}
+                Item::Command(command) => {
+                    unit = if is_open { unit } else { command.offset };
+                    is_open = is_open_behind(&command.args[0], is_open);
+                }
+            }
+        }
+        None
     }
 
     /// The time stamps, in order.

@@ -7,7 +7,7 @@
 
 use super::*;
 use crate::persist::aof::annotation::{GROUP, GROUP_LINE_BYTES_MAX};
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 /// So few zeros at the end of a file that is cut off may belong to a value.
 const ZEROS_MIN: u64 = 16;
