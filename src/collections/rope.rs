@@ -205,6 +205,16 @@ impl Rope {
         }
     }
 
+    /// Puts a full piece in the place of the one that begins at `at`, without copying it. False, and nothing is done, where
+    /// none of its length does, or it is not full.
+    pub fn replace_piece(&mut self, at: usize, piece: &Piece, len: usize) -> bool {
+        let fits = len == PIECE && at.is_multiple_of(PIECE) && at + PIECE <= self.len;
+        if fits {
+            *self.pieces.at_mut(at / PIECE) = Some(piece.clone());
+        }
+        fits
+    }
+
     /// Appends.
     pub fn append(&mut self, bytes: &[u8]) {
         let (now, later) = bytes.split_at(bytes.len().min(self.unfilled()));
@@ -283,9 +293,10 @@ impl Rope {
         self.pieces.is_empty()
     }
 
-    /// Allocations that dropping it may free.
+    /// How much work dropping it may be, in nodes of other values: a piece is an allocation and nothing else, and those
+    /// of a megabyte are better freed where the next string is received into them.
     pub fn free_effort(&self) -> usize {
-        self.pieces.len()
+        self.pieces.len() / 8
     }
 }
 
@@ -431,6 +442,21 @@ mod tests {
         let first = received.chunks().next().map(<[u8]>::as_ptr);
         rope.append_buffer(received);
         assert_eq!((text(&rope), place(&rope, 1)), ([pattern(PIECE), pattern(PIECE + 3)].concat(), first));
+    }
+
+    #[test]
+    fn pieces_are_exchanged_whole() {
+        let mut expected = pattern(3 * PIECE + 5);
+        let (mut rope, new) = (Rope::from(&expected[..]), Piece::new(&[b'!'; PIECE], 0));
+        let copy = rope.clone();
+        for (at, len, fits) in
+            [(PIECE, PIECE, true), (PIECE + 1, PIECE, false), (0, 9, false), (3 * PIECE, PIECE, false)]
+        {
+            assert_eq!(rope.replace_piece(at, &new, len), fits, "{at} {len}");
+        }
+        expected[PIECE..2 * PIECE].fill(b'!');
+        assert_eq!((text(&rope), text(&copy)), (expected, pattern(3 * PIECE + 5)));
+        assert_eq!(place(&rope, 1), Some(new.bytes().as_ptr()));
     }
 
     #[test]
