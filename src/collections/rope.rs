@@ -21,6 +21,7 @@
 //! towards `maxmemory`, because it is what the same string may take in another process: one that loads a file, or is
 //! sent the value by RESTORE.
 
+use crate::cow::Defrag;
 use crate::util::hash::HashSeed;
 use crate::util::piece::{self, Piece, PieceBuf};
 use bytes::Bytes;
@@ -293,6 +294,30 @@ impl Rope {
         self.pieces.is_empty()
     }
 
+    /// How many pieces there are, those of gaps included.
+    pub fn pieces_len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Moves pieces that nobody else has to where they lie closer together, from the one of number `at` on, a bundle's at
+    /// least; true at the end.
+    pub fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        while *at < self.pieces.len() {
+            if let Some(bundle) = Arc::get_mut(&mut self.pieces.bundles[*at / BUNDLE]) {
+                for piece in bundle.iter_mut().flatten() {
+                    // SAFETY: the block is part of the live data, and this owner points to where it is then; `settle`
+                    // copies it, and frees what it was.
+                    unsafe { piece.block_mut().relocate(|node, layout| defrag.settle(node, layout)) }
+                }
+            }
+            *at = (*at / BUNDLE + 1) * BUNDLE;
+            if !defrag.may_go_on() {
+                break;
+            }
+        }
+        *at >= self.pieces.len()
+    }
+
     /// How much work dropping it may be, in nodes of other values: a piece is an allocation and nothing else, and those
     /// of a megabyte are better freed where the next string is received into them.
     pub fn free_effort(&self) -> usize {
@@ -442,6 +467,30 @@ mod tests {
         let first = received.chunks().next().map(<[u8]>::as_ptr);
         rope.append_buffer(received);
         assert_eq!((text(&rope), place(&rope, 1)), ([pattern(PIECE), pattern(PIECE + 3)].concat(), first));
+    }
+
+    #[test]
+    fn pieces_lie_elsewhere_unless_they_are_shared() {
+        let heap = crate::cow::Heap::new();
+        let mut mover = crate::sys::defrag::Mover::of_all(1_000_000);
+        let mut defrag = heap.defrag(&mut mover).expect("no snapshot lives");
+        let expected = pattern((BUNDLE + 2) * PIECE + 9);
+        let mut rope = Rope::from(&expected[..]);
+        rope.resize_zero((BUNDLE + 5) * PIECE);
+        let (before, sent) = (piece::balance(), rope.pieces(PIECE..PIECE + 5).next());
+        let places = |rope: &Rope| (0..rope.pieces.len()).map(|i| place(rope, i)).collect::<Vec<_>>();
+        let (were, mut at) = (places(&rope), 0);
+        while !rope.defrag(&mut defrag, &mut at) {}
+        let are = places(&rope);
+        for (i, (was, is)) in were.iter().zip(&are).enumerate() {
+            assert_eq!(was == is, i == 1 || was.is_none(), "{i}");
+        }
+        assert_eq!((&text(&rope)[..expected.len()], piece::balance()), (&expected[..], before));
+        let copy = rope.clone();
+        at = 0;
+        while !rope.defrag(&mut defrag, &mut at) {}
+        assert_eq!(places(&rope), are, "others have the bundles");
+        drop((copy, sent));
     }
 
     #[test]

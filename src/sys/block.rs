@@ -96,6 +96,18 @@ impl Block {
         Some(unsafe { std::slice::from_raw_parts_mut(self.data(), self.head().room) })
     }
 
+    /// Lets a sole owner's block lie elsewhere: `f` is told where it is and how it was allocated, and says where it is now.
+    /// Nothing is done with a block that others have, too.
+    ///
+    /// # Safety
+    /// Where `f` says there are the same bytes, allocated with the same layout, for this owner alone; and what it was
+    /// told of is gone, if that is somewhere else.
+    pub unsafe fn relocate(&mut self, f: impl FnOnce(NonNull<u8>, Layout) -> NonNull<u8>) {
+        if self.own().is_some() {
+            self.0 = f(self.0.cast(), layout(self.head().room)).cast();
+        }
+    }
+
     /// Whether two owners have the same block.
     #[inline]
     pub fn is(&self, other: &Block) -> bool {

@@ -57,6 +57,11 @@ impl Piece {
         self.0.own()
     }
 
+    /// The block that it is.
+    pub fn block_mut(&mut self) -> &mut Block {
+        &mut self.0
+    }
+
     /// What it takes.
     #[inline]
     pub fn memory(&self) -> usize {
