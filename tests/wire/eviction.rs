@@ -139,7 +139,7 @@ fn what_is_told_of_evicted_keys_evicts_no_others() {
         }
         let name = "n".repeat(200);
         let names = |i: usize| vec!["SET".to_string(), format!("{name}:{i}"), "v".to_string()];
-        let mut set = |kv: &mut Conn, keys: std::ops::Range<usize>| {
+        let set = |kv: &mut Conn, keys: std::ops::Range<usize>| {
             keys.clone().map(|i| kv.cmd(&names(i))).all(|r| r.text() == "OK")
         };
         assert!(set(&mut kv, 0..3_000));
