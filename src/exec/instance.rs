@@ -170,6 +170,8 @@ pub struct Instance {
     pub pubsub: PubSub,
     /// Who has read which keys, and caches them.
     pub tracking: Tracking,
+    /// Room for the name of the channel that an event is published on.
+    pub(super) event_channel: Vec<u8>,
     /// Pushes that wait for the end of the requests at hand.
     pub outbox: Outbox,
     /// What the server is asked to do.
@@ -272,6 +274,7 @@ impl Instance {
             monitors: Vec::new(),
             pubsub: PubSub::default(),
             tracking,
+            event_channel: Vec::new(),
             outbox: Outbox::default(),
             asks: Vec::new(),
             slowlog: SlowLog::default(),
