@@ -27,6 +27,7 @@
 
 use bytes::Bytes;
 
+use super::Args;
 use crate::util::num::{push_f64, push_i64};
 use crate::util::output_buffer::{Mark, OutputBuffer};
 
@@ -37,6 +38,25 @@ const SHARED_BULK_BYTES_MIN: usize = 16 * 1024;
 pub fn push_command<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
     push_array_header(out, args.len());
     args.for_each(|arg| push_bulk(out, arg));
+}
+
+/// Appends a request as [`push_command`] would: most lie in the query buffer just so.
+#[inline]
+pub fn push_request(out: &mut Vec<u8>, args: Args<'_>) {
+    match args.as_encoded() {
+        Some(bytes) => {
+            debug_assert!(
+                {
+                    let mut anew = Vec::new();
+                    push_command(&mut anew, args.iter());
+                    anew == bytes
+                },
+                "it is what encoding it would give"
+            );
+            out.extend_from_slice(bytes);
+        }
+        None => push_command(out, args.iter()),
+    }
 }
 
 /// The protocol version a connection speaks, chosen by `HELLO`.

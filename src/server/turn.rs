@@ -92,7 +92,7 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let now_ns = self.now_ns();
-        let until_ns = self.deadlines.next_ns().min(inst.next_deadline_ns(now_ns, self.wall_ms()));
+        let until_ns = self.deadlines.next_ns().min(inst.next_deadline_ns(now_ns, || self.wall_ms()));
         Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
     }
 
@@ -120,7 +120,9 @@ impl Server {
         let connection = inst.clients.connection_mut(conn.index).filter(|connection| connection.conn == conn);
         let Some(connection) = connection else { return };
         connection.flags.put(ClientFlags::DRAINED, false);
-        self.make_ready(inst, conn);
+        if !connection.flags.has(ClientFlags::READY) {
+            self.make_ready(inst, conn);
+        }
     }
 
     /// Lists a client whose buffer may hold requests that were held back.
