@@ -65,7 +65,7 @@ fn common(text: &str) -> String {
         };
         let own = ["[groups]", "[zeros]", "What is cut off is kept in "].iter().any(|start| line.starts_with(start));
         // Redis 7.0 does not say that the directory is this one.
-        let line = line.replace("RDB file ./", "RDB file ");
+        let line = line.replace("RDB file ./", "RDB file ").replace("valkey-check", "redis-check");
         let answered = line.split_once("What is cut off").map_or(&line[..], |(question, _)| question);
         if own || answered.is_empty() || line.starts_with("[info]") || line.starts_with("Usage") {
             continue;
@@ -98,7 +98,7 @@ const GOOD: &str = "SELECT 0;SET foo hello;MULTI;SET a 1;INCR a;EXEC;#TS:1628217
 #[test]
 fn the_same_as_redis_about_one_file() {
     let good = file(GOOD);
-    for redis in real_servers() {
+    for (nth, redis) in real_servers().into_iter().enumerate() {
         let check = |bytes: &[u8]| compare(&redis, &[("x.aof", bytes)], &["x.aof"], "");
         let said = check(&good);
         assert!(said.contains("AOF x.aof is valid") && !said.contains('['), "{said}");
@@ -115,7 +115,7 @@ fn the_same_as_redis_about_one_file() {
         }
         check(&[b"file".as_slice(), &good].concat());
         // Cut at every place. Half a line that begins with # is fine for Redis, which would go on writing behind it.
-        for cut in 1..good.len() {
+        for cut in (1..good.len()).filter(|_| nth == 0) {
             let rest = &good[..cut];
             let line = rest.rsplit(|&byte| byte == b'\n').next().unwrap();
             if !line.starts_with(b"#") {
