@@ -7,7 +7,7 @@
 //! The old directory is only read. What is damaged before the moment is not passed over in silence: nothing is made
 //! then. But the last file may be cut off, as a server that was killed leaves it; that is said.
 
-use super::aof::{Entry, Kind, Manifest, Scanner, Step};
+use super::aof::{Entry, FaultKind, Kind, Manifest, Scanner, Step};
 use super::check;
 use super::check_aof::{begins_with_rdb, close_group};
 use crate::rdb::{Event, FileReader, RdbReader, ReadOptions};
@@ -212,7 +212,10 @@ fn measure(
                 return Ok(Part { bytes: size, is_cut: false, torn_bytes: 0 });
             }
             Step::End(ending) => {
-                if !is_last || ending.in_the_middle() || ending.delivered_to > ending.good_to {
+                let is_cut_off = ending
+                    .fault
+                    .is_some_and(|fault| matches!(fault.kind, FaultKind::Truncated | FaultKind::ZeroPadded));
+                if !is_last || !is_cut_off || ending.in_the_middle() {
                     return refuse(format!(
                         "{} is damaged: {ending}. kvstash check-aof tells more, and can save what is good",
                         path.display()
