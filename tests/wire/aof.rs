@@ -279,3 +279,22 @@ fn replies_wait_for_the_disk() {
     assert!(began.elapsed() >= Duration::from_millis(150), "what it has seen is on the disk");
     assert_eq!(kv.read().text(), "OK");
 }
+
+/// A base may be commands, too, in groups that carry checksums.
+#[test]
+fn a_base_of_commands() {
+    let more = ["--aof-use-rdb-preamble", "no", "--auto-aof-rewrite-percentage", "0", "--aof-timestamp-enabled", "yes"];
+    let mut server = Server::start(&with(&more));
+    let mut kv = server.connect();
+    fill(&mut kv);
+    rewrite(&mut kv);
+    kv.ok("SET behind 1");
+    let before = digest(&server);
+    written(&mut kv);
+    let base = fs::read(server.dir.path().join("appendonlydir/appendonly.aof.2.base.aof")).unwrap();
+    assert!(base.starts_with(b"#TS:"), "{}", String::from_utf8_lossy(&base));
+    assert!(base.windows(7).any(|bytes| bytes == b"#GROUP:"));
+    server.kill_9();
+    server.start_again();
+    assert_eq!(digest(&server), before);
+}

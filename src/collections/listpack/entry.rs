@@ -254,6 +254,11 @@ pub(super) fn check(bytes: &[u8], at: usize, end: usize) -> Result<usize, Malfor
         TEXT_12..=INT_64 => long_body(entries, at, head),
         _ => return Err(Malformed::UnknownEntry),
     };
+    // Nearly all are short, and end with their length in one byte.
+    if body < 128 {
+        let back = *entries.get(at + body).ok_or(Malformed::Truncated)?;
+        return if usize::from(back) == body { Ok(at + body + 1) } else { Err(Malformed::WrongBackLength) };
+    }
     let behind = at.checked_add(body).and_then(|n| n.checked_add(back_len(body))).ok_or(Malformed::Truncated)?;
     let back = entries.get(at + body..behind).ok_or(Malformed::Truncated)?;
     let mut expected = [0; 5];

@@ -65,6 +65,10 @@ pub struct Aof {
     next_automatic_ms: i64,
     next_needed_ms: i64,
     rewrites: u64,
+    /// What was synced when somebody last looked.
+    seen: Position,
+    /// Of the delayed syncs, how many INFO does not count any more.
+    delayed_syncs_forgotten: u64,
     write_error: Option<String>,
     sync_error: Option<String>,
     /// More waits to be written than `aof-buffer-limit` allows.
@@ -115,6 +119,8 @@ impl Aof {
             next_automatic_ms: 0,
             next_needed_ms: 0,
             rewrites: 0,
+            seen: Position::default(),
+            delayed_syncs_forgotten: 0,
             write_error: None,
             sync_error: None,
             is_full: false,
@@ -148,6 +154,18 @@ impl Aof {
     pub fn waiting_memory(&self) -> u64 {
         let here = (self.buffer.memory() + self.exchange.capacity()) as u64;
         here + self.thread.as_ref().map_or(0, AofThread::waiting_bytes)
+    }
+
+    /// Whether anything was synced since this was last asked.
+    pub fn has_synced(&mut self) -> bool {
+        let now = self.synced();
+        std::mem::replace(&mut self.seen, now) != now
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_counts(&mut self) {
+        self.rewrites = 0;
+        self.delayed_syncs_forgotten = self.thread.as_ref().map_or(0, |thread| thread.facts().delayed_syncs);
     }
 
     /// Has every write come so much later: for tests of what happens meanwhile.
@@ -479,6 +497,7 @@ impl Instance {
         if !aof.is_on() {
             writer.sizes = aof.sizes_at_rest;
         }
+        writer.delayed_syncs = writer.delayed_syncs.saturating_sub(aof.delayed_syncs_forgotten);
         AofStatus {
             is_on: aof.is_on(),
             rewrites_now: aof.is_rewriting(),

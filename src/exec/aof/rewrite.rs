@@ -8,7 +8,7 @@ use crate::exec::instance::Instance;
 use crate::observe::keys;
 use crate::observe::log::Level;
 use crate::persist::aof::{AofDirectory, AofSizes, Job};
-use crate::persist::{SaveError, SaveOutcome, SaveSettings, StartError};
+use crate::persist::{CommandSettings, SaveError, SaveOutcome, SaveSettings, StartError};
 
 /// A rewrite under way.
 pub(super) struct Rewrite {
@@ -101,6 +101,11 @@ impl Instance {
         settings.temp = PathBuf::from(format!("temp-rewriteaof-{pid}.aof"));
         settings.path = PathBuf::from(format!("temp-rewriteaof-bg-{pid}.aof"));
         settings.incremental_sync = self.config.persistence.aof_rewrite_incremental_fsync;
+        let persistence = &self.config.persistence;
+        settings.commands = (!persistence.aof_use_rdb_preamble).then_some(CommandSettings {
+            annotated: persistence.aof_annotations,
+            timestamp: persistence.aof_timestamp_enabled.then_some(self.now_ms / 1000),
+        });
         if let Some((_, value)) = settings.aux.iter_mut().find(|(name, _)| name == "aof-base") {
             "1".clone_into(value);
         }
