@@ -39,6 +39,8 @@ pub enum AofState {
 
 /// A rewrite under way.
 struct Rewrite {
+    /// Which one it is: reports of one that was given up are about nothing any more.
+    ticket: u64,
     /// Where in the replication stream its base ends.
     start_offset: u64,
     is_rdb: bool,
@@ -84,6 +86,10 @@ pub struct Aof {
     rewrites: u64,
     write_error: Option<String>,
     sync_error: Option<String>,
+    /// The set on the disk could not be read when the log was switched on: that is tried again.
+    is_unread: bool,
+    /// As the writer was told: groups get lines with checksums.
+    annotates: bool,
     /// More waits to be written than `aof-buffer-limit` allows.
     is_full: bool,
     /// Sizes of a log that is not being written to.
@@ -134,6 +140,8 @@ impl Aof {
             rewrites: 0,
             write_error: None,
             sync_error: None,
+            is_unread: false,
+            annotates: false,
             is_full: false,
             sizes_at_rest: AofSizes::default(),
         }
@@ -241,7 +249,8 @@ impl Instance {
 
     /// Up to here the log is on the disk, or nobody has to wait for that.
     pub fn aof_safe_end(&self) -> u64 {
-        if self.barrier().is_none() { u64::MAX } else { self.aof.synced().end }
+        // Who waits when the log is switched off waits for nothing any more.
+        if self.aof_barrier().is_none() { u64::MAX } else { self.aof.synced().end }
     }
 
     /// `no-appendfsync-on-rewrite`, while a snapshot is written.
@@ -269,6 +278,12 @@ impl Instance {
             AppendFsync::No => SyncPolicy::Never,
         };
         let is_held_back = self.syncs_are_held_back();
+        if self.config.persistence.aof_annotations != self.aof.annotates {
+            self.aof.annotates = !self.aof.annotates;
+            // What has no lines is known by its beginning from a group that was cut off before its line.
+            self.hand_over_to_aof();
+            self.aof.buffer.begin_file();
+        }
         if let Some(thread) = &self.aof.thread {
             thread.set_policy(policy, is_held_back);
             let persistence = &self.config.persistence;
@@ -357,7 +372,7 @@ impl Instance {
             Err(error) => return Err(failed(self, &error)),
         }
         self.aof.state = AofState::AwaitsRewrite;
-        (self.aof.write_error, self.aof.sync_error) = (None, None);
+        (self.aof.write_error, self.aof.sync_error, self.aof.is_unread) = (None, None, false);
         self.follow_propagation();
         if self.has_other_snapshot() || self.runs_transaction {
             self.aof.is_scheduled = true;
@@ -401,9 +416,11 @@ impl Instance {
 
     /// Gives up a rewrite.
     fn stop_rewrite(&mut self) {
-        if self.aof.rewrite.take().is_some() {
-            self.log.notice("Killing running AOF rewrite child", &[]);
-            self.aof.rewriter.abort_and_wait();
+        let Some(rewrite) = self.aof.rewrite.take() else { return };
+        self.log.notice("Killing running AOF rewrite child", &[]);
+        self.aof.rewriter.abort_and_wait();
+        if rewrite.is_saved {
+            let _ = self.saver.disk().remove(&rewrite.temp); // if it is in its place already, that is fine
         }
     }
 
@@ -421,7 +438,10 @@ impl Instance {
         self.hand_over_to_aof();
         let start_offset = self.replication.feed.end();
         let is_rdb = self.config.persistence.aof_use_rdb_preamble;
-        let settings = self.base_settings(host);
+        let ticket = self.aof.rewrites + 1;
+        let mut settings = self.base_settings(host);
+        // One that was given up may still be asked for: it must not find another one in its place.
+        settings.path.set_extension(format!("{ticket}.aof"));
         let temp = settings.path.clone();
         let began_ns = host.now_ns();
         let source = Box::new(self.source());
@@ -434,12 +454,17 @@ impl Instance {
         self.snapshots.taken += 1;
         let is_temporary = self.aof.state == AofState::AwaitsRewrite;
         let has_switched = !self.aof.is_on();
+        let reads_again = std::mem::take(&mut self.aof.is_unread).then(|| (self.saver.disk(), self.aof_settings()));
         if !has_switched && let Some(thread) = &self.aof.thread {
-            thread.ask(Job::Switch { start_offset, is_temporary });
+            if let Some((disk, settings)) = reads_again {
+                thread.ask(Job::Open(disk, Box::new(settings)));
+            }
+            thread.ask(Job::Switch { ticket, start_offset, is_temporary });
             self.aof.buffer.begin_file();
         }
-        self.aof.rewrites += 1;
-        self.aof.rewrite = Some(Rewrite { start_offset, is_rdb, temp, has_switched, is_saved: false, installs: false });
+        self.aof.rewrites = ticket;
+        self.aof.rewrite =
+            Some(Rewrite { ticket, start_offset, is_rdb, temp, has_switched, is_saved: false, installs: false });
         self.aof_config_changed();
         self.log
             .notice("Background append only file rewriting started", &[("start_us", &(self.snapshots.last_ns / 1000))]);
@@ -528,14 +553,20 @@ impl Instance {
             Report::Synced => self.serve_copies(host),
             Report::Opened(error) => {
                 self.log.warning("Can't read the append-only file's manifest", &[(keys::ERROR, &error.to_string())]);
+                if self.aof.is_on() {
+                    (self.aof.is_unread, self.aof.sync_error) = (true, Some(reason(&error)));
+                }
             }
+            // The log it was about is closed.
+            Report::WriteFailed(_) | Report::SyncFailed(_) if !self.aof.is_on() => {}
             Report::WriteFailed(error) => {
                 self.log.warning("Error writing to the AOF file", &[(keys::ERROR, &error.to_string())]);
                 self.aof.write_error = Some(reason(&error));
             }
             Report::WriteRecovered => {
-                self.log.warning("AOF write error looks solved. The server can write again.", &[]);
-                self.aof.write_error = None;
+                if self.aof.write_error.take().is_some() {
+                    self.log.warning("AOF write error looks solved. The server can write again.", &[]);
+                }
             }
             Report::SyncFailed(error) => {
                 self.log.warning(
@@ -550,17 +581,19 @@ impl Instance {
                     (self.aof.is_scheduled, self.aof.next_needed_ms) = (true, self.now_ms);
                 }
             }
-            Report::Switched(Ok(())) => {
+            Report::Switched(ticket, _) | Report::Installed(ticket, _)
+                if self.aof.rewrite.as_ref().is_none_or(|rewrite| rewrite.ticket != ticket) => {}
+            Report::Switched(_, Ok(())) => {
                 if let Some(rewrite) = &mut self.aof.rewrite {
                     rewrite.has_switched = true;
                 }
                 self.install_base();
             }
-            Report::Switched(Err(error)) => {
+            Report::Switched(_, Err(error)) => {
                 let why = format!("can't begin a new increment: {error}");
                 self.rewrite_failed(&why);
             }
-            Report::Installed(installed) => {
+            Report::Installed(_, installed) => {
                 self.installed(installed);
                 self.serve_copies(host);
             }
@@ -697,7 +730,8 @@ impl Instance {
 }
 
 fn install(rewrite: &Rewrite) -> Job {
-    Job::Install { temp: rewrite.temp.clone(), is_rdb: rewrite.is_rdb, start_offset: rewrite.start_offset }
+    let Rewrite { ticket, start_offset, is_rdb, .. } = *rewrite;
+    Job::Install { ticket, temp: rewrite.temp.clone(), is_rdb, start_offset }
 }
 
 /// An error in the words of the system, as Redis shows them.

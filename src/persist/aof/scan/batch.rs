@@ -1,5 +1,6 @@
 //! What a scan gives: requests that may be executed, framed already, and at last how the file ended.
 
+use crate::persist::aof::directory::Tail;
 use crate::resp::{ArgSpan, Args, LargeArg};
 use bytes::Bytes;
 use std::fmt;
@@ -297,6 +298,12 @@ impl Ending {
     /// Bytes that cannot be kept.
     pub fn bad_bytes(&self) -> u64 {
         self.total - self.good_to
+    }
+
+    /// The end of what is kept of the file, for whoever goes on there.
+    pub fn tail(&self) -> Tail {
+        let lacks_line = self.groups > 0 && self.verified_to < self.good_to;
+        Tail { bytes: self.good_to, crc: self.crc, lacks_line }
     }
 
     /// Whether the damage is certainly no matter of the tail: something good follows.
