@@ -149,6 +149,14 @@ impl Outbox {
         self.bytes.len() + self.body_bytes > WAITING_BYTES_MAX
     }
 
+    /// Memory of what waits, without pieces of long arguments.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+            + self.messages.capacity() * size_of::<usize>()
+            + self.receivers.capacity() * size_of::<ConnId>()
+            + self.groups.capacity() * size_of::<Group>()
+    }
+
     /// Sends what `write` appends to all of `receivers`, in this order, behind whatever was sent before. `stamp` stands
     /// for just these receivers, or is 0.
     pub fn send(

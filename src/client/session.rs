@@ -190,6 +190,11 @@ impl Session {
         self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.count(kind))
     }
 
+    /// Whether it reads the write stream.
+    pub fn is_replica(&self) -> bool {
+        self.attention.has(Attention::REPLICA)
+    }
+
     /// Whether it is subscribed to anything.
     pub fn is_subscriber(&self) -> bool {
         self.subscriptions.as_ref().is_some_and(|subscriptions| subscriptions.total() > 0)

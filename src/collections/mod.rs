@@ -24,6 +24,7 @@
 //! | [`quicklist`] | a long list, as a sequence of listpacks |
 //! | [`rope`] | a large string in pieces of 8 KiB |
 //! | [`simd`] | loops over many bytes, as wide as the processor allows: counting and combining bits, checksums |
+//! | [`text`] | a text on its way into a node |
 //! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
 //! # Read first
@@ -40,6 +41,7 @@ pub mod packed;
 pub mod quicklist;
 pub mod rope;
 pub mod simd;
+pub mod text;
 pub mod tree;
 pub mod ziplist;
 pub mod zipmap;

@@ -21,6 +21,7 @@
 //! towards `maxmemory`, because it is what the same string may take in another process: one that loads a file, or is
 //! sent the value by RESTORE.
 
+use crate::cow::Defrag;
 use crate::util::hash::HashSeed;
 use crate::util::piece::{self, Piece, PieceBuf};
 use bytes::Bytes;
@@ -205,6 +206,16 @@ impl Rope {
         }
     }
 
+    /// Puts a full piece in the place of the one that begins at `at`, without copying it. False, and nothing is done, where
+    /// none of its length does, or it is not full.
+    pub fn replace_piece(&mut self, at: usize, piece: &Piece, len: usize) -> bool {
+        let fits = len == PIECE && at.is_multiple_of(PIECE) && at + PIECE <= self.len;
+        if fits {
+            *self.pieces.at_mut(at / PIECE) = Some(piece.clone());
+        }
+        fits
+    }
+
     /// Appends.
     pub fn append(&mut self, bytes: &[u8]) {
         let (now, later) = bytes.split_at(bytes.len().min(self.unfilled()));
@@ -283,9 +294,34 @@ impl Rope {
         self.pieces.is_empty()
     }
 
-    /// Allocations that dropping it may free.
-    pub fn free_effort(&self) -> usize {
+    /// How many pieces there are, those of gaps included.
+    pub fn pieces_len(&self) -> usize {
         self.pieces.len()
+    }
+
+    /// Moves pieces that nobody else has to where they lie closer together, from the one of number `at` on, a bundle's at
+    /// least; true at the end.
+    pub fn defrag(&mut self, defrag: &mut Defrag<'_>, at: &mut usize) -> bool {
+        while *at < self.pieces.len() {
+            if let Some(bundle) = Arc::get_mut(&mut self.pieces.bundles[*at / BUNDLE]) {
+                for piece in bundle.iter_mut().flatten() {
+                    // SAFETY: the block is part of the live data, and this owner points to where it is then; `settle`
+                    // copies it, and frees what it was.
+                    unsafe { piece.block_mut().relocate(|node, layout| defrag.settle(node, layout)) }
+                }
+            }
+            *at = (*at / BUNDLE + 1) * BUNDLE;
+            if !defrag.may_go_on() {
+                break;
+            }
+        }
+        *at >= self.pieces.len()
+    }
+
+    /// How much work dropping it may be, in nodes of other values: a piece is an allocation and nothing else, and those
+    /// of a megabyte are better freed where the next string is received into them.
+    pub fn free_effort(&self) -> usize {
+        self.pieces.len() / 8
     }
 }
 
@@ -431,6 +467,45 @@ mod tests {
         let first = received.chunks().next().map(<[u8]>::as_ptr);
         rope.append_buffer(received);
         assert_eq!((text(&rope), place(&rope, 1)), ([pattern(PIECE), pattern(PIECE + 3)].concat(), first));
+    }
+
+    #[test]
+    fn pieces_lie_elsewhere_unless_they_are_shared() {
+        let heap = crate::cow::Heap::new();
+        let mut mover = crate::sys::defrag::Mover::of_all(1_000_000);
+        let mut defrag = heap.defrag(&mut mover).expect("no snapshot lives");
+        let expected = pattern((BUNDLE + 2) * PIECE + 9);
+        let mut rope = Rope::from(&expected[..]);
+        rope.resize_zero((BUNDLE + 5) * PIECE);
+        let (before, sent) = (piece::balance(), rope.pieces(PIECE..PIECE + 5).next());
+        let places = |rope: &Rope| (0..rope.pieces.len()).map(|i| place(rope, i)).collect::<Vec<_>>();
+        let (were, mut at) = (places(&rope), 0);
+        while !rope.defrag(&mut defrag, &mut at) {}
+        let are = places(&rope);
+        for (i, (was, is)) in were.iter().zip(&are).enumerate() {
+            assert_eq!(was == is, i == 1 || was.is_none(), "{i}");
+        }
+        assert_eq!((&text(&rope)[..expected.len()], piece::balance()), (&expected[..], before));
+        let copy = rope.clone();
+        at = 0;
+        while !rope.defrag(&mut defrag, &mut at) {}
+        assert_eq!(places(&rope), are, "others have the bundles");
+        drop((copy, sent));
+    }
+
+    #[test]
+    fn pieces_are_exchanged_whole() {
+        let mut expected = pattern(3 * PIECE + 5);
+        let (mut rope, new) = (Rope::from(&expected[..]), Piece::new(&[b'!'; PIECE], 0));
+        let copy = rope.clone();
+        for (at, len, fits) in
+            [(PIECE, PIECE, true), (PIECE + 1, PIECE, false), (0, 9, false), (3 * PIECE, PIECE, false)]
+        {
+            assert_eq!(rope.replace_piece(at, &new, len), fits, "{at} {len}");
+        }
+        expected[PIECE..2 * PIECE].fill(b'!');
+        assert_eq!((text(&rope), text(&copy)), (expected, pattern(3 * PIECE + 5)));
+        assert_eq!(place(&rope, 1), Some(new.bytes().as_ptr()));
     }
 
     #[test]

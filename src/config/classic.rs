@@ -7,8 +7,8 @@
 
 use super::error::{ConfigError, Place, Source};
 use super::load::Loader;
-use super::special::os_text;
 use super::{RenamedCommand, files, rows, shown};
+use crate::sys::disk::os_text;
 use crate::util::quote;
 use std::path::Path;
 

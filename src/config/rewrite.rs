@@ -14,8 +14,8 @@
 use super::error::Source;
 use super::load::{Loader, Sources, is_toml};
 use super::row::Row;
-use super::special::os_text;
 use super::{Config, classic, files, rewrite_toml, rows};
+use crate::sys::disk::os_text;
 use crate::util::quote;
 use std::fmt;
 use std::io;

@@ -6,6 +6,7 @@
 
 use super::row::Spec;
 use super::value::{Field, How, Text, only};
+use crate::sys::disk::os_text;
 use crate::util::bit_set::bit_set;
 use crate::util::num;
 use crate::util::quote;
@@ -382,16 +383,6 @@ impl Directory {
         let path = self.0.canonicalize()?;
         if path.is_dir() { Ok(Directory(path)) } else { Err(io::ErrorKind::NotADirectory.into()) }
     }
-}
-
-/// The operating system's sentence, without the number that std adds to it.
-pub(super) fn os_text(error: &io::Error) -> String {
-    let text = match error.raw_os_error() {
-        Some(_) => error.to_string(),
-        None if error.kind() == io::ErrorKind::NotADirectory => "Not a directory".to_owned(),
-        None => error.to_string(),
-    };
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl Field for Directory {

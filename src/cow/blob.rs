@@ -12,13 +12,14 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 
 use super::{Defrag, Epoch, KNOWN_SIZE_MAX};
+use crate::util::size_class;
 
 const HEADER: usize = 12;
 const ALIGN: usize = 4;
-/// Growth doubles up to here, then goes by this much.
+/// A buffer that is appended to grows by half up to here, then by this much.
 const GROWTH_MAX: usize = 1 << 20;
 /// A smaller buffer is not worth giving a part of it back.
-const SHRUNK_ABOVE: usize = 256;
+const SHRUNK_ABOVE: usize = 64;
 
 /// A growable buffer of at most 4 GiB behind one pointer.
 pub struct Blob(NonNull<u8>);
@@ -116,11 +117,11 @@ impl Blob {
         HEADER + self.capacity()
     }
 
-    /// Appends in place if there is room, else moves to a buffer of about twice the size.
+    /// Appends in place if there is room, else moves to a buffer of about one and a half times the size.
     pub fn append(&mut self, bytes: &[u8]) {
         let (len, need) = (self.len(), self.len() + bytes.len());
         if need > self.capacity() {
-            self.reserve(need + need.min(GROWTH_MAX));
+            self.reserve(need + (need / 2).min(GROWTH_MAX));
         }
         // SAFETY: the capacity is sufficient, and `bytes` borrows another allocation (self is borrowed mutably).
         unsafe {
@@ -130,7 +131,7 @@ impl Blob {
     }
 
     /// Makes the `removed` bytes at `at` into `added` bytes with any content; what lies behind them moves. Returns all
-    /// the bytes. Grows with a quarter to spare, and gives memory back when three quarters of it are unused.
+    /// the bytes. Grows to the allocator's next size, and gives memory back when a quarter of it is unused.
     ///
     /// # Panics
     /// When `at + removed` lies behind the end.
@@ -139,7 +140,7 @@ impl Blob {
         assert!(behind <= old, "a range within the blob");
         let len = old - removed + added;
         if len > self.capacity() {
-            self.reserve(len + len / 4);
+            self.reserve(len);
         }
         // SAFETY: the capacity is sufficient for both lengths, and bytes up to `old` are initialised; what is added at
         // the end is written here.
@@ -151,14 +152,15 @@ impl Blob {
             }
             (*self.0.cast::<Header>().as_ptr()).len = len as u32;
         }
-        if len < self.capacity() / 4 && self.capacity() > SHRUNK_ABOVE {
-            self.reserve(len + len / 4);
+        if len < self.capacity() - self.capacity() / 4 && self.capacity() > SHRUNK_ABOVE {
+            self.reserve(len);
         }
         self.as_mut_slice()
     }
 
+    /// Moves to an allocation of the next size that holds so many bytes: all of that serves.
     fn reserve(&mut self, capacity: usize) {
-        let (old, capacity) = (layout(self.capacity()), rounded(capacity));
+        let (old, capacity) = (layout(self.capacity()), rounded(size_class(HEADER + capacity) - HEADER));
         // An empty blob that was made for exactly one append keeps no spare room, and never comes here.
         // SAFETY: allocated with this layout; the new size is not zero.
         let raw = unsafe { realloc(self.0.as_ptr(), old, HEADER + capacity) };
@@ -217,6 +219,13 @@ impl Drop for Blob {
 mod tests {
     use super::*;
     use crate::cow::Heap;
+
+    #[test]
+    #[cfg(not(miri))] // which has another allocator
+    fn classes_are_the_allocators() {
+        let sizes = (0..=70_000).chain([100_000, 131_072, 131_073, 1 << 20, (1 << 20) + 1]);
+        sizes.for_each(|size| assert_eq!(size_class(size), crate::sys::allocator::size_class(size), "{size}"));
+    }
 
     #[test]
     fn grows_and_keeps_its_bytes() {

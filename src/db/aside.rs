@@ -42,6 +42,7 @@ impl Keyspace {
 #[cfg(test)]
 mod tests {
     use crate::db::testing::World;
+    use crate::resp::OwnedArgs;
 
     /// Two commands, the second of them in the middle of the first: each is repeated once, for its own changes.
     #[test]
@@ -55,15 +56,15 @@ mod tests {
         w.on("a", |db, k| db.append(k, b"1").unwrap());
         let aside = w.ks.set_unit_aside();
         w.ks.begin_command();
-        w.ks.end_command(0, [&b"PING"[..]].into_iter());
+        w.ks.end_command(0, OwnedArgs::from_parts(["PING"]).view());
         assert!(ops(&w).is_empty(), "it changed nothing");
         w.ks.begin_command();
         w.on("b", |db, k| db.append(k, b"2").unwrap());
-        w.ks.end_command(0, [&b"INNER"[..]].into_iter());
+        w.ks.end_command(0, OwnedArgs::from_parts(["INNER"]).view());
         assert_eq!(ops(&w), ["*1\r\n$5\r\nINNER\r\n"]);
         w.ks.trace_mut().clear_ops();
         w.ks.take_unit_back(aside);
-        w.ks.end_command(0, [&b"OUTER"[..]].into_iter());
+        w.ks.end_command(0, OwnedArgs::from_parts(["OUTER"]).view());
         assert_eq!(ops(&w), ["*1\r\n$5\r\nOUTER\r\n"]);
     }
 }

@@ -79,6 +79,12 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    /// Starts fetching what saving its value will read first.
+    #[inline]
+    pub fn prefetch_value(self) {
+        self.0.prefetch_payload();
+    }
+
     /// Starts fetching what looking for an element of its value will read.
     #[inline]
     pub fn prefetch_inside(self, element: u64) {

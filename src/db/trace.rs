@@ -18,7 +18,7 @@ use super::entry::Key;
 use super::keyspace::{Cause, Keyspace, Side};
 use super::slot::Occupied;
 use crate::config::KeyspaceEvents;
-use crate::resp::push_command;
+use crate::resp::{Args, push_command, push_request};
 use crate::util::bit_set::bit_set;
 
 bit_set! {
@@ -242,6 +242,13 @@ impl Trace {
         })
     }
 
+    /// The op, if there is one and no other.
+    #[inline]
+    pub fn only_op(&self) -> Option<Op<'_>> {
+        let [(db, _, target)] = self.ops[..] else { return None };
+        Some(Op { db, target, request: &self.requests })
+    }
+
     /// The ops are emitted.
     pub fn clear_ops(&mut self) {
         self.ops.clear();
@@ -408,10 +415,11 @@ impl Keyspace {
 
     /// A command is over that was called with these arguments on this database. It is propagated if it has changed
     /// something and has not named others in its place.
-    pub fn end_command<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+    pub fn end_command(&mut self, db: usize, args: Args<'_>) {
         let Side { trace, stats, .. } = &mut self.side;
         if !std::mem::take(&mut trace.is_replaced) && stats.dirty != trace.dirty {
-            trace.push(db, args);
+            push_request(&mut trace.requests, args);
+            trace.ops.push((db as u32, trace.requests.len(), Target::All));
         }
         // EXEC comes here after the commands inside it, which have told of their own changes.
         trace.dirty = stats.dirty;

@@ -132,7 +132,8 @@ impl<'a, E: Element> Iterator for ViewIter<'a, E> {
 
     #[inline]
     fn next(&mut self) -> Option<E::Ref<'a>> {
-        if self.next >= self.elements.len() && !self.refill() {
+        // Once at its end it stays there.
+        if self.left == 0 || (self.next >= self.elements.len() && !self.refill()) {
             return None;
         }
         let element = self.elements.get(self.next)?;

@@ -291,7 +291,7 @@ fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db:
         return;
     }
     if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
-        inst.keyspace.end_command(db as usize, request.args.iter());
+        inst.keyspace.end_command(db as usize, request.args);
         if inst.keyspace.trace().ops().len() > 0 {
             // Units are synced and acknowledged as a whole: more than what was there before is all of this one.
             session.about.wrote_offset = inst.replication.feed.end() + 1;

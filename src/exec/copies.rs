@@ -16,7 +16,11 @@ impl Instance {
     pub fn synced_copies(&self, offset: u64) -> (usize, usize) {
         let here = match self.aof.state {
             AofState::Off => false,
-            AofState::On => self.aof.synced().replication >= offset,
+            // What was for replicas alone is in no file: then all of the file is enough.
+            AofState::On => {
+                let synced = self.aof.synced();
+                synced.replication >= offset || synced.end >= self.aof.buffer.end()
+            }
             AofState::AwaitsRewrite => offset == 0,
         };
         let replicas = &self.replication.replicas;
@@ -31,6 +35,13 @@ impl Instance {
         }
         self.replication.asks_how_far = true;
         self.follow_syncs();
+    }
+
+    /// Once a turn: a sync may have been done just before it was known that somebody waits for it, and was not reported.
+    pub fn look_for_syncs(&mut self, host: &mut dyn Host) {
+        if !self.copies_awaited.is_empty() && self.aof.has_synced() {
+            self.serve_copies(host);
+        }
     }
 
     /// Something was synced, or a replica has said how far it is: looks whether clients that wait have waited long enough.

@@ -21,8 +21,12 @@
 //!
 //! * [`uncounted_bytes`](crate::db::Keyspace::uncounted_bytes): see `db/evict.rs` for why eviction under a snapshot
 //!   would otherwise not end;
-//! * what clients have sent and are owed: see `docs/adr/0005-what-clients-are-owed.md` for why that must not evict
-//!   data. So it is with what long reads take for replies that are not finished. What the request at hand has sent of a long value counts, for it is about to be stored.
+//! * what clients have sent and are owed, what is yet to be told them included: see
+//!   `docs/adr/0005-what-clients-are-owed.md` for why that must not evict data. So it is with what long reads take for
+//!   replies that are not finished. What the request at hand has sent of a long value counts, for it is about to be
+//!   stored;
+//! * what waits to be written to the append-only file, and what of the write stream is kept for replicas that are
+//!   behind, as in Redis. (A replica's own commands do not ask for room: while one runs, it is not known how far it is.)
 
 use crate::config::Config;
 use crate::config::choice::MaxmemoryPolicy;
@@ -133,8 +137,14 @@ impl Instance {
 
     /// The same, if clients' buffers have grown by so many bytes since they were counted.
     fn uncounted_beside(&self, grown: i64) -> u64 {
-        let buffers = ((self.clients.buffers() + self.pools.bytes()) as u64).saturating_add_signed(grown);
-        self.keyspace.uncounted_bytes() + buffers.saturating_sub(BUFFERS_COUNTED_BYTES) + self.readers.seen_bytes()
+        let told = self.outbox.memory() + self.tracking.prefixes().collected_bytes();
+        let buffers = (self.clients.buffers() + self.pools.bytes() + told) as u64;
+        let buffers = buffers.saturating_add_signed(grown);
+        self.keyspace.uncounted_bytes()
+            + buffers.saturating_sub(BUFFERS_COUNTED_BYTES)
+            + self.readers.seen_bytes()
+            + self.stream_memory().beyond
+            + self.aof.waiting_memory()
     }
 
     /// Bytes in use as far as `maxmemory` is concerned.
@@ -143,8 +153,8 @@ impl Instance {
     }
 
     fn is_over_memory(&self, demand: Demand) -> bool {
-        let counted = self.used_memory().saturating_sub(self.uncounted_beside(demand.uncounted_buffers));
-        counted + demand.stores_bytes > self.config.storage.maxmemory
+        let (used, max) = (self.used_memory() + demand.stores_bytes, self.config.storage.maxmemory);
+        used > max && used.saturating_sub(self.uncounted_beside(demand.uncounted_buffers)) > max
     }
 
     /// Evicts until memory is within the limit, as far as policy and time allow.
@@ -200,9 +210,13 @@ impl Instance {
             if is_monitored {
                 self.note_latency("eviction-del", host.now_ns().saturating_sub(key_began_ns));
             }
+            // What is to be told of it takes memory: told later, it would make more keys go.
+            self.end_units();
+            if self.outbox.is_full() {
+                self.deliver(None);
+            }
             evicted += 1;
         };
-        self.end_units();
         self.note_latency("eviction-cycle", host.now_ns().saturating_sub(began_ns));
         room
     }

@@ -97,7 +97,7 @@ fn memory(
     flags: Flags,
     args: Args<'_>,
 ) -> Option<CommandError> {
-    if !inst.alert.has(Alert::LIMITED_MEMORY) {
+    if !inst.alert.has(Alert::LIMITED_MEMORY) || session.is_replica() {
         return None;
     }
     let may_store = flags.has(Flags::DENYOOM);

@@ -3,6 +3,7 @@
 use crate::client::{Client, Session};
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
+use crate::exec::replication::StreamMemory;
 use crate::sys::allocator::{MemoryStats, UsedMemory};
 
 /// Memory in use, and what is remembered of it.
@@ -82,8 +83,12 @@ pub struct MemoryReport {
     pub startup: u64,
     /// Resident.
     pub rss: u64,
-    /// State and buffers of clients.
+    /// State and buffers of clients, those of replicas excepted.
     pub clients: u64,
+    /// The write stream.
+    pub stream: StreamMemory,
+    /// What waits to be written to the append-only file.
+    pub aof: u64,
     /// The databases that hold keys.
     pub dbs: Vec<DbMemory>,
     /// All that is not data.
@@ -187,7 +192,8 @@ impl Instance {
 
     fn survey_memory(&self, host: &dyn Host, caller: Option<&Session>) -> Survey {
         let caller = caller.and_then(|session| self.clients.with(session));
-        let clients = self.clients.iter().chain(caller).map(Client::memory).sum::<usize>() as u64;
+        let clients = self.clients.iter().chain(caller).filter(|client| !client.session.is_replica());
+        let clients = clients.map(Client::memory).sum::<usize>() as u64;
         Survey { at_ms: self.now_ms, clients, rss: host.process().rss_bytes() }
     }
 
@@ -204,6 +210,7 @@ impl Instance {
             })
             .collect();
         let indexes: usize = dbs.iter().map(|db| db.table + db.expiries).sum();
+        let (stream, aof) = (self.stream_memory(), self.aof.waiting_memory());
         MemoryReport {
             allocator,
             used: self.used_memory(),
@@ -213,7 +220,9 @@ impl Instance {
             startup: self.memory.startup_bytes,
             rss,
             clients,
-            overhead: self.memory.startup_bytes + clients + indexes as u64,
+            stream,
+            aof,
+            overhead: self.memory.startup_bytes + clients + stream.backlog + stream.beyond + aof + indexes as u64,
             keys: (0..keyspace.databases()).map(|db| keyspace.size(db) as u64).sum(),
             dbs,
         }

@@ -277,7 +277,8 @@ impl Link for Migration {
     fn on_open(&mut self, now: Time, kept: Option<&Kept>, out: &mut OutputBuffer) -> Step {
         self.wait_from(now.mono_ns);
         let bytes = out.bytes_mut();
-        if kept.is_none() && !self.plan.auth.is_empty() {
+        // Also over a kept one: the password may have been changed since.
+        if !self.plan.auth.is_empty() {
             bytes.extend_from_slice(format!("*{}\r\n$4\r\nAUTH\r\n", 1 + self.plan.auth.len()).as_bytes());
             self.plan.auth.iter().for_each(|word| push_bulk(bytes, word));
             self.preparations += 1;

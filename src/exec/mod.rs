@@ -27,8 +27,7 @@
 //! | `eviction.rs` | memory at its limit |
 //! | `debug.rs` | what DEBUG reaches into |
 //! | `instance.rs` | `Instance`, and what it asks of the server |
-//! | `aof.rs` | the append-only file: what it keeps, when it is rewritten |
-//! | `aof_load.rs` | the append-only file is executed again |
+//! | `aof/` | the append-only file: what it keeps, when it is rewritten, how it is loaded |
 //! | `account.rs` | what is noted of each command and turn |
 //! | `args.rs` | arguments that several families share |
 //! | `copies.rs` | on how many disks and replicas a write is |
@@ -55,7 +54,6 @@
 
 mod account;
 pub mod aof;
-pub mod aof_load;
 pub mod args;
 pub mod blocked;
 #[cfg(test)]

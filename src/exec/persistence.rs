@@ -76,6 +76,7 @@ impl Instance {
                 aux("used-mem", self.used_memory().to_string()),
                 aux("aof-base", "0".to_owned()),
             ],
+            commands: None,
         }
     }
 

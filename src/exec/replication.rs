@@ -21,7 +21,7 @@ use crate::exec::instance::{CloseReason, Instance};
 use crate::observe::keys;
 use crate::persist::{DatabaseSize, Item, SaveError, SaveOutcome, SnapshotSource};
 use crate::reactor::ConnId;
-use crate::stream::{Feed, Hold};
+use crate::stream::{Feed, Hold, PART_BYTES};
 
 /// Where a replica is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,6 +94,15 @@ pub struct SyncCounts {
     pub partial: u64,
     /// Of the full ones, those that had asked for less.
     pub refused: u64,
+}
+
+/// What the write stream takes, in bytes.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct StreamMemory {
+    /// Of what is kept in any case (`repl-backlog-size`).
+    pub backlog: u64,
+    /// Of what is kept beyond that, for replicas that are behind.
+    pub beyond: u64,
 }
 
 /// The feed and its readers.
@@ -202,6 +211,25 @@ impl SnapshotSource for Nothing {
 }
 
 impl Instance {
+    /// What the write stream takes: it is there once, for the backlog and for all replicas.
+    pub fn stream_memory(&self) -> StreamMemory {
+        let feed = &self.replication.feed;
+        let oldest = self.replication.replicas.iter().filter_map(|replica| match replica.state {
+            State::Follows { sent } => {
+                let client = self.clients.of(replica.conn)?;
+                Some(sent.saturating_sub(client.session.reply.out.len() as u64))
+            }
+            // The feed itself is held for them.
+            State::AwaitsSnapshot | State::Receives => None,
+        });
+        let oldest = oldest.fold(feed.start(), u64::min);
+        let bytes = feed.end() - oldest;
+        let backlog = bytes.min(feed.backlog());
+        // It is given up in parts.
+        let beyond = (bytes - backlog).saturating_sub(PART_BYTES as u64);
+        StreamMemory { backlog: if beyond > 0 { backlog } else { bytes }, beyond }
+    }
+
     /// PSYNC: goes on from `offset`, the first one that the client does not have, if the feed has it and `id` names its
     /// history. What to answer then.
     pub fn resume_replica(&mut self, session: &mut Session, id: &[u8], offset: u64) -> Option<String> {

@@ -10,6 +10,8 @@ use crate::exec::error::{self, CommandError, CommandResult};
 use crate::resp::Reply;
 use crate::util::output_buffer::Mark;
 
+/// So many times as much as of what chance chooses SORT may make of its patterns.
+const PATTERNS: usize = 8;
 /// A reply may always have so much, whatever its client has not read yet.
 const ALWAYS: usize = 1 << 20;
 /// No element of a reply takes less: `_` in RESP3.
@@ -36,6 +38,12 @@ impl ReplyRoom {
             bytes_max: bytes_max.saturating_sub(reply.out.len()).max(ALWAYS.min(bytes_max)),
             owed_max: bytes(config.limits.client_output_buffer_limit.normal.hard_bytes),
         }
+    }
+
+    /// The same for what patterns find in the data: elements and values are there, so that a reply of many times that is
+    /// likely to be meant, and what is made of much is made on another thread.
+    pub fn of_patterns(self) -> ReplyRoom {
+        ReplyRoom { bytes_max: self.bytes_max.saturating_mul(PATTERNS), ..self }
     }
 
     /// For the same reply, made in a buffer of its own.
@@ -89,6 +97,9 @@ mod tests {
         let room = room(100, &reply);
         assert_eq!((room.admit(10, 10), room.admit(101, 1)), (Ok(()), Err(error::REPLY_TOO_LARGE)));
         assert_eq!(room.admit(usize::MAX, 7), Err(error::REPLY_TOO_LARGE));
+        let room_of_patterns = room.of_patterns();
+        assert_eq!(room_of_patterns.admit_bytes(800), Ok(()));
+        assert_eq!(room_of_patterns.admit_bytes(801), Err(error::REPLY_TOO_LARGE));
         reply.bulk(&[b'x'; 50]);
         assert_eq!(room.goes_on(&mut reply), Ok(true));
         reply.bulk(&[b'x'; 50]);

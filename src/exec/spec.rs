@@ -83,9 +83,9 @@ impl CommandSpec {
     /// The categories that ACL and COMMAND know: declared ones and those that flags and group imply.
     pub fn all_categories(&self) -> Categories {
         let mut c = self.categories;
-        // SORT is generic, and yet of certain types.
-        let typed =
-            self.group == Group::Generic && c.has(Categories::LIST.or(Categories::SET).or(Categories::SORTEDSET));
+        // SORT is generic, and yet of certain types; WAIT is generic, and about no key.
+        let others = Categories::LIST.or(Categories::SET).or(Categories::SORTEDSET).or(Categories::CONNECTION);
+        let typed = self.group == Group::Generic && c.has(others);
         if !matches!(self.handler, Handler::Container) && !typed {
             c = c.or(self.group.category());
         }

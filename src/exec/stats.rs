@@ -145,6 +145,7 @@ impl Instance {
         self.keyspace.stats_mut().reset();
         self.replication.counts = SyncCounts::default();
         self.saver.reset_count();
+        self.aof.reset_counts();
         self.keyspace.lazyfree().reset_freed_objects();
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! # How a name is found
 //!
-//! A name of at most 16 bytes is read as two (overlapping) machine words, folded to lower case by setting bit 5 of
-//! every byte. Together with the length these words are the name, so a small open-addressing table keyed by them
-//! needs one multiplication and usually one comparison. Setting bit 5 also folds a few control bytes onto letters'
-//! neighbours, so a hit is confirmed against the spelled-out name. Longer names, of which there are few, are
+//! A name of at most 16 bytes is read as two (overlapping) machine words. Together with the length these words are the
+//! name, so a small open-addressing table keyed by them (all letters in one case) needs one multiplication and usually
+//! one comparison, which leaves out the bits that the case of letters is. Longer names, of which there are few, are
 //! searched one by one.
 //!
 //! `rename-command` changes the name a command is found by, and nothing else: COMMAND, statistics and the log know it
@@ -17,10 +16,10 @@
 use super::spec::{Arity, Begin, CommandSpec, Find, Flags, Handler};
 use crate::resp::Args;
 
-/// Names up to this length are found through the folded-word table.
+/// Names up to this length are found through the table of words.
 const SHORT_NAME_BYTES_MAX: usize = 16;
 
-/// Slots of the folded-word table, a power of two well above the number of commands.
+/// Slots of that table, a power of two well above the number of commands.
 const SLOTS: usize = 1024;
 
 /// A command as the call path sees it: its declaration and what is derived from it once.
@@ -108,27 +107,38 @@ pub struct CommandTable {
     places: Vec<(u16, u16)>,
 }
 
+/// A place of the hash table: a name of at most [`SHORT_NAME_BYTES_MAX`] bytes, and the bits of it that its case is.
 #[derive(Clone, Copy)]
 struct Slot {
-    folded: Folded,
+    name: Words,
+    case: Words,
     /// Index into `commands`, plus one; 0 is an empty slot.
     index: u16,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Folded {
-    low: u64,
-    high: u64,
-    len: usize,
+impl Slot {
+    /// Whether this is the name, in any case: the bits that differ are those of the case of letters.
+    #[inline]
+    fn is(&self, name: Words) -> bool {
+        let (low, high) = (self.name.low ^ name.low, self.name.high ^ name.high);
+        low & !self.case.low | high & !self.case.high | (self.name.len ^ name.len) == 0
+    }
 }
 
-impl Folded {
-    const EMPTY: Folded = Folded { low: 0, high: 0, len: 0 };
-    const CASE: u64 = 0x2020_2020_2020_2020;
+/// A short name as two words that contain every byte of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Words {
+    low: u64,
+    high: u64,
+    len: u64,
+}
 
-    /// The name as two words, `None` when it is empty or too long.
+impl Words {
+    const NONE: Words = Words { low: 0, high: 0, len: 0 };
+
+    /// `None` when the name is empty or too long.
     #[inline]
-    fn of(name: &[u8]) -> Option<Folded> {
+    fn of(name: &[u8]) -> Option<Words> {
         let len = name.len();
         let (low, high) = if len >= 8 {
             if len > SHORT_NAME_BYTES_MAX {
@@ -146,12 +156,15 @@ impl Folded {
         } else {
             return None;
         };
-        Some(Folded { low: low | Self::CASE, high: high | Self::CASE, len })
+        Some(Words { low, high, len: len as u64 })
     }
 
+    /// Where to look first; the same for every case.
     #[inline]
     fn slot(self) -> usize {
-        let mixed = (self.low ^ self.high.rotate_left(23) ^ self.len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        const CASE: u64 = 0x2020_2020_2020_2020;
+        let (low, high) = (self.low | CASE, self.high | CASE);
+        let mixed = (low ^ high.rotate_left(23) ^ self.len).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 48) as usize % SLOTS
     }
 }
@@ -197,24 +210,26 @@ impl CommandTable {
     }
 
     fn of(commands: Vec<Command>, ids: u16) -> CommandTable {
-        let mut slots = vec![Slot { folded: Folded::EMPTY, index: 0 }; SLOTS].into_boxed_slice();
+        let mut slots = vec![Slot { name: Words::NONE, case: Words::NONE, index: 0 }; SLOTS].into_boxed_slice();
         let mut long_names = Vec::new();
         for (i, command) in commands.iter().enumerate() {
             let index = u16::try_from(i + 1).expect("fewer than 65535 commands");
             if command.called.is_empty() {
                 continue;
             }
-            let Some(folded) = Folded::of(&command.called) else {
+            let Some(name) = Words::of(&command.called) else {
                 long_names.push(index - 1);
                 continue;
             };
-            let mut at = folded.slot();
+            let letters: Vec<u8> = command.called.iter().map(|b| u8::from(b.is_ascii_alphabetic()) << 5).collect();
+            let case = Words { len: 0, ..Words::of(&letters).expect("as long as the name") };
+            let mut at = name.slot();
             while slots[at].index != 0 {
                 let other = &commands[usize::from(slots[at].index) - 1];
                 assert!(!other.called.eq_ignore_ascii_case(&command.called), "two commands have the same name");
                 at = (at + 1) % SLOTS;
             }
-            slots[at] = Slot { folded, index };
+            slots[at] = Slot { name, case, index };
         }
         let mut places = vec![(0, 0); usize::from(ids)];
         for (i, command) in commands.iter().enumerate() {
@@ -234,20 +249,17 @@ impl CommandTable {
     /// The command of that name, in any case; containers, not subcommands.
     #[inline]
     pub fn command(&self, name: &[u8]) -> Option<&Command> {
-        let Some(folded) = Folded::of(name) else {
+        let Some(words) = Words::of(name) else {
             return self.long(name);
         };
-        let mut at = folded.slot();
+        let mut at = words.slot();
         loop {
             let slot = &self.slots[at];
             if slot.index == 0 {
                 return None;
             }
-            if slot.folded == folded {
-                let command = &self.commands[usize::from(slot.index) - 1];
-                if command.called.eq_ignore_ascii_case(name) {
-                    return Some(command);
-                }
+            if slot.is(words) {
+                return Some(&self.commands[usize::from(slot.index) - 1]);
             }
             at = (at + 1) % SLOTS;
         }
@@ -384,7 +396,7 @@ mod tests {
         assert_eq!(why(&[("get", "GET")]), None, "its own name is free once it has given it up");
     }
 
-    /// Names that differ only in a bit that folding drops, and names that are no text.
+    /// Names that differ only in a bit that is a letter's case, and names that are no text.
     #[test]
     fn a_new_name_may_be_any_bytes() {
         let specs: [&'static CommandSpec; 4] = [&GET, &SET, &LONG, &CLIENT];

@@ -39,7 +39,10 @@ impl Instance {
         let trace = self.keyspace.trace_mut();
         if trace.ops().len() > 0 {
             let timestamp = self.config.persistence.aof_timestamp_enabled.then_some(self.now_ms / 1000);
-            emit(&mut self.replication.feed, &mut self.aof, trace.ops(), timestamp);
+            match trace.only_op() {
+                Some(op) => emit(&mut self.replication.feed, &mut self.aof, std::iter::once(op), timestamp),
+                None => emit(&mut self.replication.feed, &mut self.aof, trace.ops(), timestamp),
+            }
             trace.clear_ops();
             if self.aof.buffer.is_large() {
                 self.hand_over_to_aof();

@@ -27,13 +27,20 @@ impl Instance {
     /// Deletes keys whose time is over, as long as `may_go_on` says so. The earliest go first, whichever database
     /// they are in, so a budget that is too small delays keys and forgets none.
     pub fn expire_due(&mut self, may_go_on: impl Fn() -> bool) {
-        while self.keyspace.expire_due(self.now_ms, EXPIRE_BATCH) == EXPIRE_BATCH {
+        loop {
+            let is_over = self.keyspace.expire_due(self.now_ms, EXPIRE_BATCH) < EXPIRE_BATCH;
+            self.end_units();
+            if is_over {
+                break;
+            }
+            if self.outbox.is_full() {
+                self.deliver(None);
+            }
             if !may_go_on() {
                 self.stats.expire_stopped_early += 1;
                 break;
             }
         }
-        self.end_units();
     }
 
     /// When the next key expires by itself; none while keys do not.
@@ -43,11 +50,11 @@ impl Instance {
     }
 
     /// When there is something to do for the instance though nothing happens, on the monotonic clock; `u64::MAX` for
-    /// never. The arguments are the time now on both clocks.
-    pub fn next_deadline_ns(&self, now_ns: u64, wall_ms: i64) -> u64 {
+    /// never. The arguments are the time now on both clocks; the wall clock is asked only for keys.
+    pub fn next_deadline_ns(&self, now_ns: u64, wall_ms: impl FnOnce() -> i64) -> u64 {
         let keys = self.next_expiry_ms().map_or(u64::MAX, |deadline_ms| {
             // The wall clock may be set: it is looked at again after a second.
-            let left_ms = (deadline_ms - wall_ms).clamp(0, 1000) as u64 + 1;
+            let left_ms = (deadline_ms - wall_ms()).clamp(0, 1000) as u64 + 1;
             now_ns + left_ms * 1_000_000
         });
         let waits = self.blocked.next_deadline_ns().unwrap_or(u64::MAX);

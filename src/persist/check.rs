@@ -5,7 +5,7 @@
 //! of Redis's tool, because scripts read them; the exit code is 0 for a good file and 1 for anything else.
 
 use crate::rdb::{Checksum, Event, FileReader, Printable, RdbError, RdbReader, ReadOptions, Section, Why};
-use crate::sys::disk::Disk;
+use crate::sys::disk::{Disk, os_text};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -17,25 +17,49 @@ struct Counts {
     field_expires: u64,
 }
 
+/// What follows an RDB file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// Nothing.
+    Nothing,
+    /// Commands, of an append-only file.
+    Commands,
+}
+
 /// Checks a file and prints what it finds; gives the exit code. `now_ms` tells which keys are past their expiry.
 pub fn run(disk: &dyn Disk, path: &Path, now_ms: i64, out: &mut dyn Write) -> io::Result<u8> {
+    Ok(u8::from(check_file(disk, path, now_ms, Behind::Nothing, out)?.is_none()))
+}
+
+/// Checks the RDB file that an append-only file begins with, in the same way; gives its length if it is in order.
+pub(super) fn preamble(disk: &dyn Disk, path: &Path, now_ms: i64, out: &mut dyn Write) -> io::Result<Option<u64>> {
+    check_file(disk, path, now_ms, Behind::Commands, out)
+}
+
+fn check_file(
+    disk: &dyn Disk,
+    path: &Path,
+    now_ms: i64,
+    behind: Behind,
+    out: &mut dyn Write,
+) -> io::Result<Option<u64>> {
     writeln!(out, "[offset 0] Checking RDB file {}", path.display())?;
     let opened = disk.open(path).and_then(|file| Ok((file.len()?, file)));
     let (total, file) = match opened {
         Ok(opened) => opened,
         Err(fault) => {
-            writeln!(out, "Cannot open file {}: {fault}", path.display())?;
+            writeln!(out, "Cannot open file {}: {}", path.display(), os_text(&fault))?;
             out.flush()?;
-            return Ok(1);
+            return Ok(None);
         }
     };
     let options = ReadOptions { input_bytes: Some(total), ..ReadOptions::default() };
     let mut counts = Counts::default();
-    let faulty = match check(RdbReader::new(file, options), now_ms, &mut counts, out)? {
-        Ok(()) => false,
+    let len = match check(RdbReader::new(file, options), now_ms, behind, &mut counts, out)? {
+        Ok(len) => Some(len),
         Err(fault) => {
             print_fault(&fault, out)?;
-            true
+            None
         }
     };
     writeln!(out, "[info] {} keys read", counts.keys)?;
@@ -43,16 +67,17 @@ pub fn run(disk: &dyn Disk, path: &Path, now_ms: i64, out: &mut dyn Write) -> io
     writeln!(out, "[info] {} already expired", counts.expired)?;
     writeln!(out, "[info] {} subexpires", counts.field_expires)?;
     out.flush()?;
-    Ok(u8::from(faulty))
+    Ok(len)
 }
 
 /// The outer result is about the output, the inner one about the file.
 fn check(
     body: RdbReader<'_>,
     now_ms: i64,
+    behind: Behind,
     counts: &mut Counts,
     out: &mut dyn Write,
-) -> io::Result<Result<(), RdbError>> {
+) -> io::Result<Result<u64, RdbError>> {
     let mut file = match FileReader::open(body) {
         Ok(file) => file,
         Err(fault) => return Ok(Err(fault)),
@@ -85,7 +110,11 @@ fn check(
                 counts.expired += u64::from(info.expire_at_ms.is_some_and(|ms| ms < now_ms));
             }
             Event::Eof(checksum) => {
-                let surplus = match file.check_end(checksum) {
+                let surplus = match behind {
+                    Behind::Nothing => file.check_end(checksum),
+                    Behind::Commands => Ok(0),
+                };
+                let surplus = match surplus {
                     Ok(surplus) => surplus,
                     Err(fault) => return Ok(Err(fault)),
                 };
@@ -100,7 +129,7 @@ fn check(
                     writeln!(out, "[offset {at}] {surplus} bytes after the end of the file")?;
                 }
                 writeln!(out, "[offset {at}] \\o/ RDB looks OK! \\o/")?;
-                return Ok(Ok(()));
+                return Ok(Ok(at));
             }
         }
     }

@@ -25,6 +25,10 @@ pub fn load_entry(
     vetting: Vetting,
     now_ms: i64,
 ) -> Result<Stored, RdbError> {
+    // Where the key will go is fetched while its value is read.
+    if (entry.db as usize) < keyspace.databases() {
+        keyspace.prefetch_bucket(entry.db as usize, keyspace.key(entry.key).hash);
+    }
     let value = load_value(entry.kind, from, vetting, &mut keyspace.maker())?;
     let loaded = LoadedEntry {
         db: entry.db as usize,

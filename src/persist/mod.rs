@@ -22,11 +22,12 @@
 //! | `save.rs` | the stream of records; temporary file, sync, rename, sync |
 //! | `control.rs` | what the main thread shares with the snapshot thread: abort, delay, progress |
 //! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
+//! | `rewrite.rs` | a snapshot as commands |
 //! | `load.rs` | [`Loader`], [`LoadSink`] |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
 //! | `aof/` | the append-only file |
 //! | `status.rs` | INFO persistence |
-//! | `check.rs` | the tool |
+//! | `check.rs`, `check_aof/` | the tools |
 //!
 //! # Read first
 //!
@@ -34,9 +35,11 @@
 
 pub mod aof;
 pub mod check;
+pub mod check_aof;
 mod control;
 mod keyspace_sink;
 mod load;
+mod rewrite;
 mod save;
 mod saver;
 mod source;
@@ -47,7 +50,10 @@ mod tests;
 pub use control::{KeyDelay, SaveControl};
 pub use keyspace_sink::{load_entry, load_value};
 pub use load::{LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Loader, Step, Stored, load_stream};
-pub use save::{SaveError, SaveSettings, Saved, remove_stale_temps, save_file, temp_path, write_snapshot};
+pub use rewrite::write_commands;
+pub use save::{
+    CommandSettings, SaveError, SaveSettings, Saved, remove_stale_temps, save_file, temp_path, write_snapshot,
+};
 pub use saver::{Moment, SaveOutcome, Saver, StartError};
 pub use source::{DatabaseSize, Item, KeyspaceSource, SnapshotSource};
 pub use status::{LoadCounts, LoadProgress, SaveStatus};

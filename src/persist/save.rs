@@ -12,6 +12,7 @@
 //! no moment at which the target is not a complete file.
 
 use super::control::SaveControl;
+use super::rewrite::write_commands;
 use super::source::SnapshotSource;
 use crate::rdb::opcodes::VERSION_DEFAULT;
 use crate::rdb::{RdbWriter, WriteOptions};
@@ -44,6 +45,17 @@ pub struct SaveSettings {
     pub incremental_sync: bool,
     /// AUX fields, in order.
     pub aux: Vec<(String, String)>,
+    /// Not an RDB file, but the commands that make the data: a base of the append-only log.
+    pub commands: Option<CommandSettings>,
+}
+
+/// How commands are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommandSettings {
+    /// With a checksum behind each group.
+    pub annotated: bool,
+    /// With this unix time, in seconds, at the beginning.
+    pub timestamp: Option<i64>,
 }
 
 /// The temporary file for a save to `path`: in the same directory, for a rename cannot leave it. `who` keeps the
@@ -90,7 +102,7 @@ pub struct Saved {
     pub keys: u64,
     /// Its size.
     pub bytes: u64,
-    /// Its version.
+    /// Its version; 0 if it is made of commands.
     pub version: u32,
 }
 
@@ -146,10 +158,7 @@ pub fn write_snapshot(
     target: &Path,
     control: &SaveControl,
 ) -> Result<(), SaveError> {
-    let failed = |fault| match control.aborted() {
-        true => SaveError::Aborted,
-        false => SaveError::Disk { operation: "write", path: target.to_owned(), fault },
-    };
+    let failed = |fault| write_failed(fault, target, control);
     let databases = source.databases();
     out.write_header().map_err(failed)?;
     for (name, value) in aux {
@@ -175,6 +184,14 @@ pub fn write_snapshot(
     out.write_end().map_err(failed)
 }
 
+/// What an error of the sink means.
+pub(super) fn write_failed(fault: io::Error, target: &Path, control: &SaveControl) -> SaveError {
+    match control.aborted() {
+        true => SaveError::Aborted,
+        false => SaveError::Disk { operation: "write", path: target.to_owned(), fault },
+    }
+}
+
 /// Takes a save through its steps.
 pub fn save_file(
     disk: &dyn Disk,
@@ -182,11 +199,10 @@ pub fn save_file(
     settings: &SaveSettings,
     control: &SaveControl,
 ) -> Result<Saved, SaveError> {
-    let needed = source.rdb_version_needed();
-    let version = settings.version.unwrap_or(VERSION_DEFAULT.max(needed));
-    if version < needed {
-        return Err(SaveError::Version { needed, forced: version });
-    }
+    let version = match settings.commands {
+        Some(_) => 0,
+        None => version(source, settings)?,
+    };
     let bytes = write_temp(disk, source, settings, version, control)
         .and_then(|bytes| {
             if !control.commit() {
@@ -205,6 +221,16 @@ pub fn save_file(
     Ok(Saved { keys: control.keys(), bytes, version })
 }
 
+/// The version of the format that is written.
+fn version(source: &dyn SnapshotSource, settings: &SaveSettings) -> Result<u32, SaveError> {
+    let needed = source.rdb_version_needed();
+    let version = settings.version.unwrap_or(VERSION_DEFAULT.max(needed));
+    if version < needed {
+        return Err(SaveError::Version { needed, forced: version });
+    }
+    Ok(version)
+}
+
 fn on(operation: &'static str, path: &Path, fault: io::Error) -> SaveError {
     SaveError::Disk { operation, path: path.to_owned(), fault }
 }
@@ -219,10 +245,13 @@ fn write_temp(
     let temp = &settings.temp;
     let file = disk.create(temp).map_err(|fault| on("create", temp, fault))?;
     let mut sink = Sink { file, written: 0, handed_over: 0, incremental: settings.incremental_sync, control };
-    let options = WriteOptions { version, compression: settings.compression, checksum: settings.checksum };
-    let mut out = RdbWriter::new(&mut sink, options);
-    write_snapshot(source, &mut out, &settings.aux, temp, control)?;
-    drop(out);
+    if let Some(commands) = &settings.commands {
+        write_commands(source, &mut sink, commands, temp, control)?;
+    } else {
+        let options = WriteOptions { version, compression: settings.compression, checksum: settings.checksum };
+        let mut out = RdbWriter::new(&mut sink, options);
+        write_snapshot(source, &mut out, &settings.aux, temp, control)?;
+    }
     sink.file.sync().map_err(|fault| on("sync", temp, fault))?;
     Ok(sink.written)
 }

@@ -3,6 +3,8 @@
 //! Saving asks a [`SnapshotSource`] for sizes and has it walk one database after the other. The keyspace's own
 //! snapshot is one, [`KeyspaceSource`]; tests make theirs from a list.
 
+use std::collections::VecDeque;
+
 use super::save::SaveError;
 use crate::db::{AccessPolicy, KeyspaceSnapshot};
 use crate::rdb::opcodes::VERSION_MIN_WRITTEN;
@@ -47,6 +49,9 @@ pub trait SnapshotSource: Send {
     fn visit(&self, index: u32, each: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>) -> Result<(), SaveError>;
 }
 
+/// So many entries before it is saved, a value is asked for.
+const AHEAD: usize = 6;
+
 /// A snapshot of the keyspace, as something to save.
 pub struct KeyspaceSource {
     snapshot: KeyspaceSnapshot,
@@ -82,7 +87,14 @@ impl SnapshotSource for KeyspaceSource {
 
     fn visit(&self, index: u32, each: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>) -> Result<(), SaveError> {
         let Some(db) = self.snapshot.dbs().iter().find(|db| db.index() as u32 == index) else { return Ok(()) };
-        for entry in db.iter() {
+        let mut entries = db.iter();
+        // The entries themselves are on their way when the iterator gives them; their values are asked for here.
+        let mut ahead: VecDeque<_> = entries.by_ref().take(AHEAD).collect();
+        while let Some(entry) = ahead.pop_front() {
+            if let Some(later) = entries.next() {
+                later.prefetch_value();
+                ahead.push_back(later);
+            }
             each(Item {
                 key: entry.key(),
                 expire_at_ms: entry.expiry_ms(),

@@ -44,6 +44,7 @@ pub fn unwrap_pieces(mut payload: PieceBuf, checksum: bool) -> Result<RdbReader<
     let options = ReadOptions { input_bytes: Some(body_len as u64), ..ReadOptions::default() };
     let mut reader = RdbReader::new(payload.into_reader(), options);
     reader.set_dialect(dialect);
+    reader.set_source_ends();
     Ok(reader)
 }
 

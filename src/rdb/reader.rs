@@ -13,11 +13,14 @@ use std::io::{self, Read};
 use super::error::{RdbError, Section, Why};
 use super::opcodes::*;
 use crate::collections::simd::crc64::crc64;
+use crate::sys::allocator;
 use crate::util::lzf;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Reserved at once for a string when the size of the input is unknown.
 const TRUST_BYTES: u64 = 256 * 1024;
+/// So many bytes that the source has freed go back to the system at once.
+const GIVEN_BACK_BYTES: usize = 16 << 20;
 
 /// What the reader may believe, and check.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +78,8 @@ pub struct RdbReader<'r> {
     options: ReadOptions,
     dialect: Dialect,
     section: Section,
+    /// The source frees what was read of it.
+    source_ends: bool,
 }
 
 impl<'r> RdbReader<'r> {
@@ -92,6 +97,7 @@ impl<'r> RdbReader<'r> {
             options,
             dialect: Dialect::Redis,
             section: Section::Header,
+            source_ends: false,
         }
     }
 
@@ -119,6 +125,11 @@ impl<'r> RdbReader<'r> {
     /// Says whose format it reads: what a version at the one end or the other tells.
     pub(super) fn set_dialect(&mut self, dialect: Dialect) {
         self.dialect = dialect;
+    }
+
+    /// Says that the source frees what was read of it. Then a long string is not there twice while it is read.
+    pub(super) fn set_source_ends(&mut self) {
+        self.source_ends = true;
     }
 
     /// Names what is read next, for errors.
@@ -267,6 +278,9 @@ impl<'r> RdbReader<'r> {
             }
             self.before += n as u64;
             left -= n as u64;
+            if self.source_ends && start / GIVEN_BACK_BYTES < out.len() / GIVEN_BACK_BYTES {
+                let _ = allocator::purge(); // what could not be given back now goes back later
+            }
             match read {
                 Err(fault) => return Err(self.error(Why::Io(fault.kind(), fault.to_string()))),
                 Ok(_) if (n as u64) < stride => return Err(self.error(Why::UnexpectedEof)),

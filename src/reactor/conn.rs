@@ -166,6 +166,7 @@ impl<M> Reactor<M> {
 
     /// Reads once: at most `max` bytes, appended to `into`, which is given room for them. See this file's header
     /// for when to come back.
+    #[inline]
     pub fn read(&mut self, id: ConnId, into: &mut Vec<u8>, max: usize) -> ReadOutcome {
         debug_assert!(max > 0, "a read of nothing looks like the end");
         let Some(conn) = self.conn(id) else { return ReadOutcome::Failed(not_connected()) };

@@ -43,6 +43,12 @@ impl ArgSpan {
     }
 }
 
+/// How many digits a number has.
+#[inline]
+fn digits(number: u32) -> usize {
+    if number < 10 { 1 } else { number.ilog10() as usize + 1 }
+}
+
 /// The arguments of a request, command name first. A view: copy it freely.
 #[derive(Debug, Clone, Copy)]
 pub struct Args<'a> {
@@ -77,6 +83,12 @@ impl<'a> Args<'a> {
         self.spans.get(i).map(|span| self.at(*span))
     }
 
+    /// Argument `i`, if there is one that lies in the query buffer.
+    #[inline]
+    pub fn get_short(&self, i: usize) -> Option<&'a [u8]> {
+        self.spans.get(i).filter(|span| span.off != ArgSpan::OUTSIDE).map(|span| self.at(*span))
+    }
+
     #[inline]
     fn at(&self, span: ArgSpan) -> &'a [u8] {
         if span.off == ArgSpan::OUTSIDE {
@@ -91,6 +103,32 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn iter(&self) -> ArgsIter<'a> {
         ArgsIter { args: *self, next: 0, end: self.len() }
+    }
+
+    /// The request as it arrived, if that is the form in which it would be encoded anew: it lies in the query buffer as a
+    /// whole, and every number is written as short as it can be.
+    #[inline]
+    pub fn as_encoded(&self) -> Option<&'a [u8]> {
+        let first = self.spans.first()?;
+        // `*`, the count, and of the first argument `$`, its length, each ended by two bytes.
+        let head = 1 + digits(self.spans.len() as u32) + 2 + 1 + digits(first.len) + 2;
+        let start = (first.off as usize).checked_sub(head)?;
+        if first.off == ArgSpan::OUTSIDE || self.query[start] != b'*' {
+            return None;
+        }
+        let mut end = start + head - 1 - digits(first.len) - 2;
+        for span in self.spans {
+            let off = end + 1 + digits(span.len) + 2;
+            // An argument outside the buffer is nowhere near.
+            if span.off as usize != off || self.query[end] != b'$' {
+                return None;
+            }
+            end = off + span.len as usize + 2;
+            if self.query.get(end - 2..end) != Some(b"\r\n") || self.query[off - 2..off] != *b"\r\n" {
+                return None;
+            }
+        }
+        Some(&self.query[start..end])
     }
 
     /// The view without the first `n` arguments (a subcommand's view of its own arguments).
@@ -111,6 +149,31 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn pieces(&self, i: usize) -> Option<PieceBuf> {
         self.large(i).filter(|large| large.len() >= LARGE_ARG_BYTES)?.pieces()
+    }
+
+    /// Argument `i` as a text that is stored: given away if it is long and nobody reads it later (and then not to be
+    /// read again), else lent. Panics past the end.
+    #[inline]
+    pub fn text(&self, i: usize) -> Cow<'a, [u8]> {
+        let span = self.spans[i];
+        if span.off == ArgSpan::OUTSIDE
+            && let Some(whole) = self.larges[span.len as usize].take()
+        {
+            return Cow::Owned(whole);
+        }
+        Cow::Borrowed(self.at(span))
+    }
+
+    /// All arguments, as [`Args::text`] says.
+    pub fn texts(&self) -> impl Iterator<Item = Cow<'a, [u8]>> {
+        let args = *self;
+        (0..args.len()).map(move |i| args.text(i))
+    }
+
+    /// Whether one of them was received in pieces, and can be given away.
+    #[inline]
+    pub fn has_long(&self) -> bool {
+        self.has_large() && self.large_bytes() > 0
     }
 
     /// False when none of them was received in pieces.
@@ -315,6 +378,7 @@ mod tests {
         let spans = [ArgSpan::inside(2, 3), ArgSpan::inside(6, 3), ArgSpan::outside(0), ArgSpan::outside(1)];
         let args = Args::new(query, &spans, &larges);
         assert_eq!(args.len(), 4);
+        assert_eq!([0, 2, 9].map(|i| args.get_short(i)), [Some(&b"SET"[..]), None, None]);
         assert_eq!((&args[0], args.len_of(2), &args.start_of(2, 3)[..]), (&b"SET"[..], LARGE_ARG_BYTES, &[7; 3][..]));
         assert_eq!(
             (args.len_of(1), &args.start_of(1, 2)[..], args.large_bytes()),
@@ -331,6 +395,41 @@ mod tests {
         assert_eq!(args.skip(9).len(), 0);
         assert_eq!(args.iter().next_back(), Some(&b"small"[..]));
         assert!(args.pieces(2).is_none(), "it was put together");
+        let mut received = PieceBuf::default();
+        received.push(&[7; LARGE_ARG_BYTES]);
+        let larges = [LargeArg::from(received), larges[1].clone()];
+        let args = Args::new(query, &spans, &larges);
+        args.release();
+        assert!(matches!(args.text(0), Cow::Borrowed(b"SET")));
+        assert!(matches!(args.text(2), Cow::Owned(text) if text == [7; LARGE_ARG_BYTES]));
+        assert!(matches!(args.text(3), Cow::Borrowed(b"small")));
+        assert_eq!((args.len_of(2), &args.start_of(2, 2)[..]), (LARGE_ARG_BYTES, &[7; 2][..]));
+    }
+
+    #[test]
+    fn a_request_that_is_encoded_already_is_found() {
+        use crate::resp::{Limits, Parsed, RequestParser, push_command};
+        let long = [&b"*2\r\n$4\r\nECHO\r\n$100\r\n"[..], &[b'x'; 100], b"\r\n"].concat();
+        let as_encoded = |query: &[u8]| {
+            let (mut spans, mut larges) = (Vec::new(), Vec::new());
+            let parsed = RequestParser::new().parse(query, &Limits::default(), &mut spans, &mut larges);
+            let Parsed::Request { .. } = parsed else { panic!("{parsed:?}") };
+            let args = Args::new(query, &spans, &larges);
+            let found = args.as_encoded().map(<[u8]>::to_vec);
+            let mut anew = Vec::new();
+            push_command(&mut anew, args.iter());
+            assert!(found.as_ref().is_none_or(|found| *found == anew));
+            found.is_some()
+        };
+        assert!(as_encoded(b"*1\r\n$4\r\nPING\r\n"));
+        assert!(as_encoded(b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$2\r\n\r\n\r\nrest"));
+        assert!(as_encoded(&long));
+        assert!(as_encoded(b"\r\n*1\r\n$4\r\nPING\r\n"));
+        assert!(!as_encoded(b"SET a b\r\n"));
+        let owned = OwnedArgs::from_parts(["SET", "a", "b"]);
+        assert!(owned.view().as_encoded().is_none());
+        let [one, two] = [ArgSpan::inside(8, 3), ArgSpan::inside(8, 3)];
+        assert!(Args::new(b"*2\r\n$3\r\nSET\r\n", &[one, two], &[]).as_encoded().is_none());
     }
 
     #[test]

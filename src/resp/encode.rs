@@ -27,6 +27,7 @@
 
 use bytes::Bytes;
 
+use super::Args;
 use crate::util::num::{push_f64, push_i64};
 use crate::util::output_buffer::{Mark, OutputBuffer};
 
@@ -35,16 +36,26 @@ const SHARED_BULK_BYTES_MIN: usize = 16 * 1024;
 
 /// Appends a request to `out`: an array of bulk strings, as clients send commands.
 pub fn push_command<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
-    let header = |out: &mut Vec<u8>, kind: u8, n: usize| {
-        out.push(kind);
-        push_i64(out, n as i64);
-        out.extend_from_slice(b"\r\n");
-    };
-    header(out, b'*', args.len());
-    for arg in args {
-        header(out, b'$', arg.len());
-        out.extend_from_slice(arg);
-        out.extend_from_slice(b"\r\n");
+    push_array_header(out, args.len());
+    args.for_each(|arg| push_bulk(out, arg));
+}
+
+/// Appends a request as [`push_command`] would: most lie in the query buffer just so.
+#[inline]
+pub fn push_request(out: &mut Vec<u8>, args: Args<'_>) {
+    match args.as_encoded() {
+        Some(bytes) => {
+            debug_assert!(
+                {
+                    let mut anew = Vec::new();
+                    push_command(&mut anew, args.iter());
+                    anew == bytes
+                },
+                "it is what encoding it would give"
+            );
+            out.extend_from_slice(bytes);
+        }
+        None => push_command(out, args.iter()),
     }
 }
 
@@ -360,6 +371,12 @@ pub fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     push_bulk_header(out, bytes.len());
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
+}
+
+/// What goes before the `n` bulk strings of a request.
+#[inline]
+pub fn push_array_header(out: &mut Vec<u8>, n: usize) {
+    push_header(out, b'*', n as i64);
 }
 
 /// What goes before the `len` bytes of a bulk string.

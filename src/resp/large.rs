@@ -6,7 +6,7 @@
 //!
 //! An argument is there until its request is done, and its pieces with it. If nobody reads it after the handler has
 //! ([`LargeArg::release`]), the handler is given the pieces themselves, and whoever copies from them can let go of them
-//! one by one.
+//! one by one; or all the bytes in one buffer, for an element of a collection ([`LargeArg::take`]).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -32,6 +32,12 @@ struct Parts {
     released: bool,
     /// Of an argument whose pieces were given away: the first bytes.
     start: Vec<u8>,
+}
+
+impl Parts {
+    fn keep_start(&mut self) {
+        self.start = self.pieces.chunks().flatten().take(START_BYTES).copied().collect();
+    }
 }
 
 /// So many bytes are kept of what is given away: for the slow log.
@@ -81,6 +87,11 @@ impl LargeArg {
     #[cold]
     fn put_together(&self) -> Vec<u8> {
         let pieces = std::mem::take(&mut self.parts().pieces);
+        self.joined(pieces)
+    }
+
+    /// The bytes of the pieces, which end one by one.
+    fn joined(&self, pieces: PieceBuf) -> Vec<u8> {
         assert_eq!(pieces.len(), self.len(), "an argument is not read after it was given away");
         let mut whole = Vec::with_capacity(self.len());
         let mut given_back = 0;
@@ -110,8 +121,21 @@ impl LargeArg {
         if !parts.released {
             return Some(parts.pieces.clone());
         }
-        parts.start = parts.pieces.chunks().flatten().take(START_BYTES).copied().collect();
+        parts.keep_start();
         Some(std::mem::take(&mut parts.pieces))
+    }
+
+    /// The bytes in a buffer that is the caller's; `None` if somebody may read the argument later, or has read it as one
+    /// slice.
+    pub fn take(&self) -> Option<Vec<u8>> {
+        let may_go = self.0.whole.get().is_none() && self.parts().released;
+        may_go.then(|| {
+            let mut parts = self.parts();
+            parts.keep_start();
+            let pieces = std::mem::take(&mut parts.pieces);
+            drop(parts);
+            self.joined(pieces)
+        })
     }
 
     /// A copy of the first bytes, at most `max`, which may be a thousand.
@@ -175,6 +199,27 @@ mod tests {
         assert_eq!((arg.len(), arg.start(100), taken.len()), (2 * PIECE, vec![7; 100], 2 * PIECE));
         drop(taken.into_pieces().next());
         assert_eq!(piece::balance(), before, "nobody else had them");
+    }
+
+    #[test]
+    fn what_is_taken_is_the_takers() {
+        let before = piece::balance();
+        let text: Vec<u8> = (0..2 * PIECE + 5).map(|i| (i * 3) as u8).collect();
+        let arg = |released: bool| {
+            let mut received = PieceBuf::default();
+            received.push(&text);
+            let arg = LargeArg::from(received);
+            if released {
+                arg.release();
+            }
+            arg
+        };
+        assert_eq!(arg(false).take(), None, "others want it, too");
+        let read = arg(true);
+        assert_eq!((read.bytes(), read.take()), (&text[..], None), "there is a slice of it");
+        let taken = arg(true);
+        assert_eq!((taken.take(), taken.len(), taken.start(3)), (Some(text.clone()), text.len(), text[..3].to_vec()));
+        assert_eq!(piece::balance(), before);
     }
 
     #[test]

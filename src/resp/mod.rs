@@ -41,7 +41,7 @@ mod request;
 mod request_tests;
 
 pub use args::{ArgSpan, Args, ArgsIter, OwnedArgs};
-pub use encode::{Deferred, Proto, Reply, push_bulk, push_bulk_header, push_command};
+pub use encode::{Deferred, Proto, Reply, push_array_header, push_bulk, push_bulk_header, push_command, push_request};
 pub use large::LargeArg;
 pub use protocol_error::ProtocolError;
 pub use reply::{ReplyError, ReplyLimits, ReplyParser, Value};

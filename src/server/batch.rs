@@ -178,7 +178,7 @@ fn parse(inst: &mut Instance, batch: &mut Batch, slot: u32, limits: &Limits) -> 
                 };
                 let element = match found {
                     Lookup::Found(command) if command.element != 0 => {
-                        args.get(usize::from(command.element)).map(|name| inst.keyspace.key(name).hash)
+                        args.get_short(usize::from(command.element)).map(|name| inst.keyspace.key(name).hash)
                     }
                     _ => None,
                 };

@@ -48,6 +48,7 @@ impl Server {
         inst.stats.turns.expire_ns += expire_ns;
         inst.note_latency("expire-cycle", expire_ns);
         inst.continue_eviction(self);
+        inst.look_for_syncs(self);
         inst.serve_waits(self);
         inst.note_preserved();
         inst.keyspace.reap_snapshots();

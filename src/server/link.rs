@@ -234,7 +234,15 @@ impl Server {
     }
 
     /// Reads and writes for those that have something to do: each once, and what is left in the next turn.
+    #[inline]
     pub(super) fn serve_links(&mut self) {
+        if !self.links.active.is_empty() {
+            self.serve_active();
+        }
+    }
+
+    #[cold]
+    fn serve_active(&mut self) {
         for _ in 0..self.links.active.len() {
             let Some(number) = self.links.active.pop_front() else { return };
             let Some(open) = self.links.open.get_mut(&number) else { continue };
@@ -367,10 +375,15 @@ impl Server {
     }
 
     /// What links have come to follows for the instance, if that may be now.
+    #[inline]
     pub(super) fn finish_links(&mut self, inst: &mut Instance) {
-        if self.links.over.is_empty() || !inst.may_finish_links() {
-            return;
+        if !self.links.over.is_empty() && inst.may_finish_links() {
+            self.finish_over(inst);
         }
+    }
+
+    #[cold]
+    fn finish_over(&mut self, inst: &mut Instance) {
         for link in std::mem::take(&mut self.links.over) {
             link.finish(inst, self);
         }

@@ -13,7 +13,7 @@ use super::Server;
 use super::facts::{self, Milestone};
 use crate::config::Config;
 use crate::config::choice::LoadRdb;
-use crate::exec::aof_load::{AofLoad, AofLoadError, AofLoaded};
+use crate::exec::aof::load::{AofLoad, AofLoadError, AofLoaded};
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::load::FileSink;
 use crate::observe::keys;

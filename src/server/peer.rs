@@ -25,6 +25,7 @@ impl Peer {
 
 impl Server {
     /// Whom a connection leads to; `None` if it is closed. In the middle of its command a client is only a client.
+    #[inline]
     pub(super) fn peer(&self, inst: &Instance, conn: ConnId) -> Option<Peer> {
         if self.links.has(conn) {
             return Some(Peer::Link);

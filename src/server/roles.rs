@@ -8,10 +8,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command, value_parser};
-
 use crate::config::{self, Config, Invocation, Mode};
 use crate::persist::check;
+use crate::persist::check_aof::{self, Task};
 use crate::sys::clock::Clock;
 use crate::sys::disk::RealDisk;
 
@@ -20,8 +19,10 @@ use crate::sys::disk::RealDisk;
 pub enum Role {
     /// Serve, with this configuration.
     Server(Invocation),
-    /// `check-rdb FILE`, `redis-check-rdb FILE`.
-    CheckRdb(Vec<OsString>),
+    /// `check-rdb FILE`, `redis-check-rdb FILE`: how it was called, and with what.
+    CheckRdb(String, Vec<OsString>),
+    /// `check-aof FILE`, `redis-check-aof FILE`, with what is to be done.
+    CheckAof(String, Vec<OsString>),
     /// `-v`, `--version`.
     Version,
     /// `-h`, `--help`.
@@ -38,14 +39,15 @@ impl Role {
         let mut args: Vec<OsString> = args.collect();
         let called = Path::new(&program).file_name().and_then(OsStr::to_str).unwrap_or_default();
         match called {
-            "redis-check-rdb" => return Role::CheckRdb(args),
-            "redis-check-aof" => return Role::Missing("check-aof"),
+            "redis-check-rdb" => return Role::CheckRdb(program.to_string_lossy().into_owned(), args),
+            "redis-check-aof" => return Role::CheckAof(program.to_string_lossy().into_owned(), args),
             "redis-sentinel" => return Role::Missing("Sentinel mode"),
             _ => {}
         }
+        let by_word = |word: &str| format!("{} {word}", program.display());
         match args.first().and_then(|first| first.to_str()) {
-            Some("check-rdb") => return Role::CheckRdb(args.split_off(1)),
-            Some("check-aof") => return Role::Missing("check-aof"),
+            Some(word @ "check-rdb") => return Role::CheckRdb(by_word(word), args.split_off(1)),
+            Some(word @ "check-aof") => return Role::CheckAof(by_word(word), args.split_off(1)),
             _ => {}
         }
         let invocation = config::argv::split(&args);
@@ -63,7 +65,8 @@ impl Role {
     pub fn run(self) -> u8 {
         match self {
             Role::Server(invocation) => serve(&invocation),
-            Role::CheckRdb(args) => check_rdb(args),
+            Role::CheckRdb(called, args) => check_rdb(&called, &args),
+            Role::CheckAof(called, args) => check_aof(&called, &args),
             Role::Version => say(&version()),
             Role::Help => say(&config::docs::help("kvstash")),
             Role::Missing(what) => {
@@ -97,20 +100,59 @@ fn serve(invocation: &Invocation) -> u8 {
     }
 }
 
-fn check_rdb(args: Vec<OsString>) -> u8 {
-    let command = Command::new("kvstash check-rdb")
-        .about("Says whether an RDB file is in order: 0 if it is, 1 if it is not or cannot be read.")
-        .arg(Arg::new("FILE").required(true).value_parser(value_parser!(PathBuf)).help("The file"))
-        .no_binary_name(true);
-    let matches = match command.try_get_matches_from(args) {
-        Ok(matches) => matches,
-        Err(error) => {
-            let _ = error.print(); // nobody is left to be told that it failed
-            return u8::from(error.use_stderr());
+/// One word is the name of a file, as for Redis's tools, unless it asks for the version or for help.
+fn check_rdb(called: &str, args: &[OsString]) -> u8 {
+    let usage = |called| format!("Usage: {called} <rdb-file-name>\n");
+    match args {
+        [word] if asks_version(word) => say(&version()),
+        [word] if asks_help(word) => say(&usage(called)),
+        [file] => {
+            let now_ms = Clock::system().wall_ms();
+            check::run(&RealDisk, Path::new(file), now_ms, &mut io::stdout().lock()).unwrap_or(1)
+        }
+        _ => {
+            say(&usage(called));
+            1
+        }
+    }
+}
+
+fn check_aof(called: &str, args: &[OsString]) -> u8 {
+    const TASKS: &str = "[--fix|--truncate-to-timestamp $timestamp|--salvage $new]";
+    let usage = format!("Usage: {called} {TASKS} <file.manifest|file.aof>\n");
+    let (task, file) = match args {
+        [word] if asks_version(word) => return say(&version()),
+        [word] if asks_help(word) => return say(&usage),
+        [file] => (Task::Check, file),
+        [word, file] if word == "--fix" => (Task::Fix, file),
+        [word, timestamp, file] if word == "--truncate-to-timestamp" => {
+            match timestamp.to_str().and_then(|seconds| seconds.parse().ok()) {
+                // As in Redis's tool, this is the word for no time stamp.
+                Some(0) => (Task::Check, file),
+                Some(seconds) => (Task::Truncate(seconds), file),
+                None => {
+                    say("Invalid timestamp, aborting...\n");
+                    return 1;
+                }
+            }
+        }
+        [word, to, file] if word == "--salvage" => (Task::Salvage(PathBuf::from(to)), file),
+        _ => {
+            say(&usage);
+            return 1;
         }
     };
-    let file = matches.get_one::<PathBuf>("FILE").expect("clap requires it");
-    check::run(&RealDisk, file, Clock::system().wall_ms(), &mut io::stdout().lock()).unwrap_or(1)
+    let (now_ms, path) = (Clock::system().wall_ms(), Path::new(file));
+    let mut out = io::stdout().lock();
+    check_aof::run(&RealDisk, path, &task, now_ms, &mut io::stdin().lock(), &mut out).unwrap_or(1)
+}
+
+fn asks_version(word: &OsStr) -> bool {
+    word == "-v" || word == "--version"
+}
+
+fn asks_help(word: &OsStr) -> bool {
+    word == "-h" || word == "--help"
 }
 
 /// Prints, unless whoever reads has gone away.
@@ -135,12 +177,12 @@ mod tests {
             assert_eq!(role(&format!("{program} s.conf --sentinel")), Role::Missing("Sentinel mode"));
             assert_eq!(role(&format!("{program} --test-memory 10")), Role::Missing("--test-memory"));
         }
-        let file = || vec![OsString::from("dump.rdb")];
-        assert_eq!(role("kvstash check-rdb dump.rdb"), Role::CheckRdb(file()));
-        assert_eq!(role("/usr/bin/redis-check-rdb dump.rdb"), Role::CheckRdb(file()));
-        assert_eq!(role("redis-check-aof x"), Role::Missing("check-aof"));
+        let file = || vec![OsString::from("x")];
+        assert_eq!(role("kvstash check-rdb x"), Role::CheckRdb("kvstash check-rdb".to_owned(), file()));
+        assert_eq!(role("/usr/bin/redis-check-rdb x"), Role::CheckRdb("/usr/bin/redis-check-rdb".to_owned(), file()));
+        assert_eq!(role("kvstash check-aof x"), Role::CheckAof("kvstash check-aof".to_owned(), file()));
+        assert_eq!(role("./redis-check-aof x"), Role::CheckAof("./redis-check-aof".to_owned(), file()));
         assert_eq!(role("redis-sentinel s.conf"), Role::Missing("Sentinel mode"));
-        assert_eq!(role("kvstash check-aof x"), Role::Missing("check-aof"));
     }
 
     #[test]
@@ -148,7 +190,16 @@ mod tests {
         assert_eq!(role("kvstash check-rdb").run(), 1);
         assert_eq!(role("kvstash check-rdb a b").run(), 1);
         assert_eq!(role("kvstash check-rdb /does/not/exist").run(), 1);
-        assert_eq!(role("kvstash check-rdb --help").run(), 0);
+        for word in ["-v", "--version", "-h", "--help"] {
+            assert_eq!(role(&format!("kvstash check-rdb {word}")).run(), 0);
+            assert_eq!(role(&format!("redis-check-aof {word}")).run(), 0);
+        }
+        for args in ["", " --fix", " --fix a b", " a b", " --truncate-to-timestamp 5", " --salvage a", " --nonsense a"]
+        {
+            assert_eq!(role(&format!("kvstash check-aof{args}")).run(), 1, "{args}");
+        }
+        assert_eq!(role("kvstash check-aof --truncate-to-timestamp 5x /does/not/exist").run(), 1);
+        assert_eq!(role("kvstash check-aof /does/not/exist").run(), 1);
         assert_eq!(role("redis-sentinel").run(), 1);
     }
 }

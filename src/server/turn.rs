@@ -28,6 +28,9 @@ const GROUP: usize = 64;
 /// The most one read asks for while a long argument comes in.
 const LONG_READ_BYTES: usize = 4 * BUFFER_BYTES;
 
+/// A client with so much of an unfinished request is read as much at once.
+const UNFINISHED_BYTES: usize = BUFFER_BYTES / 4;
+
 impl Server {
     /// One turn. `Some(code)` when the server is to end with that exit code.
     pub(super) fn turn(&mut self, inst: &mut Instance) -> Option<i32> {
@@ -92,7 +95,7 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let now_ns = self.now_ns();
-        let until_ns = self.deadlines.next_ns().min(inst.next_deadline_ns(now_ns, self.wall_ms()));
+        let until_ns = self.deadlines.next_ns().min(inst.next_deadline_ns(now_ns, || self.wall_ms()));
         Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
     }
 
@@ -120,7 +123,9 @@ impl Server {
         let connection = inst.clients.connection_mut(conn.index).filter(|connection| connection.conn == conn);
         let Some(connection) = connection else { return };
         connection.flags.put(ClientFlags::DRAINED, false);
-        self.make_ready(inst, conn);
+        if !connection.flags.has(ClientFlags::READY) {
+            self.make_ready(inst, conn);
+        }
     }
 
     /// Lists a client whose buffer may hold requests that were held back.
@@ -191,10 +196,18 @@ impl Server {
             let rest = std::mem::replace(&mut connection.query, inst.pools.queries.get());
             connection.query.extend_from_slice(&rest);
         }
-        let is_long = connection.parser.large_remaining() > BUFFER_BYTES;
-        let (most, least) = if is_long { (LONG_READ_BYTES, LONG_READ_BYTES) } else { (BUFFER_BYTES, BUFFER_BYTES / 2) };
+        let waiting = connection.query.len();
+        let (most, least) = if connection.parser.large_remaining() > BUFFER_BYTES {
+            (LONG_READ_BYTES, LONG_READ_BYTES)
+        } else if (UNFINISHED_BYTES..LONG_READ_BYTES - BUFFER_BYTES).contains(&waiting) {
+            // Its requests are long: more of them at once, in a buffer that is still one to be kept.
+            connection.query.reserve_exact(LONG_READ_BYTES - waiting);
+            (LONG_READ_BYTES, BUFFER_BYTES / 2)
+        } else {
+            (BUFFER_BYTES, BUFFER_BYTES / 2)
+        };
         connection.query.reserve(least);
-        let room = (connection.query.capacity() - connection.query.len()).min(most);
+        let room = (connection.query.capacity() - waiting).min(most);
         let outcome = self.reactor.read(connection.conn, &mut connection.query, room);
         match outcome {
             ReadOutcome::Data { n, drained } => {

@@ -18,7 +18,7 @@ use super::encode::encode;
 use crate::db::{Op, Target};
 
 /// Bytes after which a tail becomes a part.
-const PART_BYTES: usize = 16 * 1024;
+pub const PART_BYTES: usize = 16 * 1024;
 
 /// A part, and where it begins.
 struct Part {

@@ -28,4 +28,4 @@ mod encode;
 mod feed;
 
 pub use append_buffer::AppendBuffer;
-pub use feed::{Feed, Hold};
+pub use feed::{Feed, Hold, PART_BYTES};

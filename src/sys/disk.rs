@@ -149,6 +149,16 @@ impl DiskFile for File {
     }
 }
 
+/// The operating system's sentence, without the number that std adds to it.
+pub fn os_text(error: &io::Error) -> String {
+    let text = match error.raw_os_error() {
+        Some(_) => error.to_string(),
+        None if error.kind() == io::ErrorKind::NotADirectory => "Not a directory".to_owned(),
+        None => error.to_string(),
+    };
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

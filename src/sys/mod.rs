@@ -16,6 +16,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | [`allocator`] | jemalloc: its configuration, statistics, `used_memory` without atomics, purge |
+//! | [`block`] | bytes that several owners share, counted |
 //! | [`clock`] | [`clock::Clock`]: wall time, and a monotonic clock read in a few nanoseconds |
 //! | [`defrag`] | moving allocations out of sparse slabs |
 //! | [`disk`] | [`disk::Disk`]: files behind a trait, so that a crash can be simulated |
@@ -34,6 +35,7 @@
 #![allow(unsafe_code)] // one of the four rooms where `unsafe` may live
 
 pub mod allocator;
+pub mod block;
 pub mod clock;
 pub mod defrag;
 pub mod disk;

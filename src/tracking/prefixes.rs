@@ -69,6 +69,10 @@ impl Collected {
         *self = sorted;
     }
 
+    fn memory(&self) -> usize {
+        self.bytes.capacity() + self.keys.capacity() * size_of::<(usize, Option<ConnId>)>()
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
@@ -93,6 +97,8 @@ pub struct Prefixes {
     free: Vec<usize>,
     /// Those with changed keys.
     pending: Vec<usize>,
+    /// What all lists of changed keys take.
+    collected_bytes: usize,
 }
 
 impl Prefixes {
@@ -110,6 +116,12 @@ impl Prefixes {
     #[inline]
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Memory of what is to be told.
+    #[inline]
+    pub fn collected_bytes(&self) -> usize {
+        self.collected_bytes
     }
 
     pub(super) fn add(&mut self, name: &[u8], who: &Rc<Tracker>) {
@@ -132,6 +144,7 @@ impl Prefixes {
         let prefix = self.prefixes[at].as_mut().expect("what has a name is there");
         prefix.receivers.remove(&who);
         if prefix.receivers.is_empty() {
+            self.collected_bytes -= prefix.changed.memory();
             self.by_name.remove(name);
             self.prefixes[at] = None;
             self.free.push(at);
@@ -154,7 +167,9 @@ impl Prefixes {
             if prefix.changed.keys.is_empty() {
                 self.pending.push(at);
             }
+            let before = prefix.changed.memory();
             prefix.changed.add(key, writer);
+            self.collected_bytes = self.collected_bytes - before + prefix.changed.memory();
             if common == 0 {
                 return;
             }
@@ -173,7 +188,9 @@ impl Prefixes {
         for at in pending.drain(..) {
             let Some(prefix) = &mut self.prefixes[at] else { continue };
             f(&prefix.changed, &mut prefix.receivers.values());
+            let before = prefix.changed.memory();
             prefix.changed.clear();
+            self.collected_bytes = self.collected_bytes - before + prefix.changed.memory();
         }
         self.pending = pending;
     }
@@ -246,6 +263,8 @@ mod tests {
             let names: BTreeSet<_> = named.iter().map(|(name, _)| name).collect();
             assert_eq!(prefixes.len(), names.len());
             assert_eq!(prefixes.has_pending(), !changed.is_empty());
+            let memory: usize = prefixes.prefixes.iter().flatten().map(|prefix| prefix.changed.memory()).sum();
+            assert_eq!(prefixes.collected_bytes(), memory);
         }
     }
 

@@ -21,6 +21,7 @@
 //! | [`place`] | what a type sees of the entry it changes: [`Place`], [`Maker`] |
 //! | [`limits`] | where a value changes its form |
 //! | [`digest`] | DEBUG DIGEST |
+//! | [`rewrite`] | a value as the commands that make it |
 //! | [`string`] | strings: views, encodings, storage |
 //! | [`list`], [`set`], [`hash`], [`zset`], [`stream`] | the collections |
 //!
@@ -35,6 +36,7 @@ pub mod limits;
 pub mod list;
 pub mod object;
 pub mod place;
+pub mod rewrite;
 pub mod set;
 pub mod stream;
 pub mod string;

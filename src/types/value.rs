@@ -9,6 +9,7 @@ use super::hash::{HashRef, NewHash};
 use super::list::{ListRef, NewList};
 use super::object::Object;
 use super::place::Maker;
+use super::rewrite::CommandWriter;
 use super::set::{NewSet, SetRef};
 use super::stream::{NewStream, StreamRef};
 use super::string::{NewString, StringRef};
@@ -107,6 +108,11 @@ impl<'a> ValueRef<'a> {
     /// Writes the value, without its opcode.
     pub fn save(self, out: &mut RdbWriter<'_>) -> io::Result<()> {
         each!(ValueRef, self, value => value.save(out))
+    }
+
+    /// Writes the commands that make the value under a key that is not there.
+    pub fn rewrite(self, key: &[u8], out: &mut CommandWriter<'_>) {
+        each!(ValueRef, self, value => value.rewrite(key, out))
     }
 
     pub fn digest(self, into: &mut Digest) {

@@ -12,104 +12,65 @@
 //! values are charged instead of what they take, one has to know what all pieces take: every thread keeps count of the
 //! pieces that it made, less those whose end it saw ([`balance`]), in a plain word of its own.
 
-use std::cell::Cell;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// The two counts of an `Arc`.
-const COUNTS: usize = 2 * size_of::<usize>();
+use crate::sys::block::{self, Block};
 
 /// Bytes in a full piece. (Miri, which looks at every byte, gets shorter ones.)
-pub const PIECE: usize = if cfg!(miri) { 512 - COUNTS } else { 8192 - COUNTS };
-
-thread_local! {
-    static BALANCE: Cell<i64> = const { Cell::new(0) };
-}
+pub const PIECE: usize = if cfg!(miri) { 512 - block::HEAD } else { 8192 - block::HEAD };
 
 /// What the pieces made by this thread take, less those that ended on it. Negative where others' pieces end.
 #[inline]
 pub fn balance() -> i64 {
-    BALANCE.get()
-}
-
-fn count(bytes: i64) {
-    // A piece may end while its thread does, after the word is gone; then nobody asks for it either.
-    let _ = BALANCE.try_with(|balance| balance.set(balance.get() + bytes));
-}
-
-/// The bytes, and a word to the count when they are gone.
-struct Block<T: ?Sized>(T);
-
-impl<T: ?Sized> Drop for Block<T> {
-    fn drop(&mut self) {
-        count(-((size_of_val(&self.0) + COUNTS) as i64));
-    }
+    block::balance()
 }
 
 /// See the module's header.
 #[derive(Clone)]
-pub struct Piece(Arc<Block<[u8]>>);
+pub struct Piece(Block);
 
 /// What a piece with room for `len` bytes takes.
 #[inline]
 pub fn charge(len: usize) -> usize {
     const SMALLEST: usize = 64;
-    (len + COUNTS).next_power_of_two().clamp(SMALLEST, PIECE + COUNTS)
-}
-
-fn made<const N: usize>(bytes: &[u8]) -> Arc<Block<[u8]>> {
-    let mut block = Arc::new(Block([0; N]));
-    Arc::get_mut(&mut block).expect("made a line above").0[..bytes.len()].copy_from_slice(bytes);
-    block
+    (len + block::HEAD).next_power_of_two().clamp(SMALLEST, PIECE + block::HEAD)
 }
 
 impl Piece {
     /// A copy of `bytes`, at most [`PIECE`], with room for at least `room`; zero bytes behind them.
     pub fn new(bytes: &[u8], room: usize) -> Piece {
-        if let Ok(whole) = <&[u8; PIECE]>::try_from(bytes) {
-            // The way of nearly all pieces: nothing is filled with zeros first.
-            count(charge(PIECE) as i64);
-            return Piece(Arc::new(Block(*whole)));
-        }
-        let takes = charge(room.max(bytes.len()));
-        let block = match takes {
-            64 => made::<{ 64 - COUNTS }>(bytes),
-            128 => made::<{ 128 - COUNTS }>(bytes),
-            256 => made::<{ 256 - COUNTS }>(bytes),
-            512 => made::<{ 512 - COUNTS }>(bytes),
-            1024 => made::<{ 1024 - COUNTS }>(bytes),
-            2048 => made::<{ 2048 - COUNTS }>(bytes),
-            4096 => made::<{ 4096 - COUNTS }>(bytes),
-            _ => made::<PIECE>(bytes),
-        };
-        count(takes as i64);
-        Piece(block)
+        Piece(Block::new(bytes, charge(room.max(bytes.len())) - block::HEAD))
     }
 
     /// All there is room for; how much of it is content its owner knows.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.0.0
+        self.0.bytes()
     }
 
     /// The same, to be changed; `None` while somebody else has the piece too.
     #[inline]
     pub fn own(&mut self) -> Option<&mut [u8]> {
-        Arc::get_mut(&mut self.0).map(|block| &mut block.0)
+        self.0.own()
+    }
+
+    /// The block that it is.
+    pub fn block_mut(&mut self) -> &mut Block {
+        &mut self.0
     }
 
     /// What it takes.
     #[inline]
     pub fn memory(&self) -> usize {
-        self.bytes().len() + COUNTS
+        self.bytes().len() + block::HEAD
     }
 
     /// Whether two handles are of the same piece.
     pub fn is(&self, other: &Piece) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.is(&other.0)
     }
 
     /// A part of it that lives on its own, to be sent without copying.
@@ -166,7 +127,7 @@ impl PieceBuf {
 
     /// What it takes.
     pub fn memory(&self) -> usize {
-        self.pieces.len() * (PIECE + COUNTS) + self.pieces.capacity() * size_of::<Piece>()
+        self.pieces.len() * (PIECE + block::HEAD) + self.pieces.capacity() * size_of::<Piece>()
     }
 
     /// The bytes, in order, as non-empty slices.
@@ -240,7 +201,7 @@ mod tests {
             drop(sent);
             assert_eq!(balance(), before);
         }
-        assert_eq!(Piece::new(b"x", PIECE).memory(), PIECE + COUNTS);
+        assert_eq!(Piece::new(b"x", PIECE).memory(), PIECE + block::HEAD);
     }
 
     #[test]
@@ -262,7 +223,7 @@ mod tests {
             balance()
         });
         let (here, there) = (balance() - before, there.join().expect("no panic"));
-        assert_eq!((here, there), ((PIECE + COUNTS) as i64, -((PIECE + COUNTS) as i64)));
+        assert_eq!((here, there), ((PIECE + block::HEAD) as i64, -((PIECE + block::HEAD) as i64)));
     }
 
     #[test]
@@ -280,7 +241,7 @@ mod tests {
             assert!(read == text);
             buffer.truncate(2 * PIECE);
             assert_eq!(buffer.chunks().map(<[u8]>::len).collect::<Vec<_>>(), [PIECE, PIECE]);
-            assert!(buffer.into_pieces().all(|(piece, len)| piece.memory() == PIECE + COUNTS && len == PIECE));
+            assert!(buffer.into_pieces().all(|(piece, len)| piece.memory() == PIECE + block::HEAD && len == PIECE));
         }
     }
 }

@@ -110,6 +110,7 @@ pub fn save_settings(path: &str) -> SaveSettings {
         checksum: true,
         incremental_sync: false,
         aux: Vec::new(),
+        commands: None,
     }
 }
 

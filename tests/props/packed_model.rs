@@ -60,6 +60,7 @@ fn row(element: Element<'_>) -> (Vec<u8>, (Vec<u8>, bool)) {
 pub enum Op {
     Insert(u16, u8, bool),
     InsertNew(u16, u8),
+    Mark(u16, bool),
     Fill(u16, u16, u8),
     Remove(u16),
     RemoveRange(u16, u16),
@@ -100,6 +101,7 @@ impl Op {
             22 => Op::RemoveAll(k, next() as u16 % (KEYS / 2)),
             0 | 1 => Op::Insert(k, n, next() % 2 == 1),
             2 => Op::InsertNew(k, n),
+            23 => Op::Mark(k, n % 2 == 1),
             3..=6 => Op::Fill(k, next() as u16 % (KEYS / 2), n),
             7 => Op::Remove(k),
             8..=10 => Op::RemoveRange(k, next() as u16 % (KEYS / 2)),
@@ -222,6 +224,12 @@ impl<S: Shape> World<S> {
                 assert_eq!(new, !self.rows.contains_key(&key));
                 self.rows.entry(key).or_insert((value, false));
             }
+            Op::Mark(n, marked) if S::VALUE == ValueShape::Any => {
+                let key = key(n);
+                self.edit(|table, heap| table.mark(heap, SEED.hash(&key), &key, marked));
+                self.rows.entry(key).and_modify(|row| row.1 = marked);
+            }
+            Op::Mark(..) => {}
             Op::Fill(n, more, v) => (n..n + more).for_each(|n| self.insert(n, v, n.is_multiple_of(7))),
             Op::Remove(n) => self.remove(n),
             Op::RemoveRange(n, more) => (n..n + more).for_each(|n| self.remove(n)),

@@ -116,12 +116,12 @@ fn apply(op: &Op, list: &mut Quicklist, heap: &mut Heap, model: &mut Model) {
         }
         Op::Insert(at, after, text) if !model.is_empty() => {
             let at = usize::from(*at) % model.len();
-            list.insert(heap, at, *after, Item::of(&text.0));
+            list.insert(heap, at, *after, text.0.as_slice().into());
             model.insert(at + usize::from(*after), text.0.clone());
         }
         Op::Replace(at, text) if !model.is_empty() => {
             let at = usize::from(*at) % model.len();
-            list.replace(heap, at, Item::of(&text.0));
+            list.replace(heap, at, text.0.clone().into());
             model[at] = text.0.clone();
         }
         Op::RemoveRange(at, count) => {

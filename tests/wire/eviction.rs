@@ -119,6 +119,37 @@ fn memory_that_is_freed_is_room_again() {
     kv.ok("SET more 1");
 }
 
+/// Names of evicted keys go to subscribers, caches and replicas. What that takes until they have been told is no reason for
+/// more keys to go, however much time there is for it.
+#[test]
+fn what_is_told_of_evicted_keys_evicts_no_others() {
+    let events = ["--notify-keyspace-events", "KEA"];
+    let events = [&events[..], &["--maxmemory-eviction-tenacity", "100", "--repl-backlog-size", "16384"]].concat();
+    for listener in ["nobody", "subscriber", "cache", "replica"] {
+        let server = Server::start(&events);
+        let (mut kv, mut other) = (server.connect(), server.connect());
+        match listener {
+            "subscriber" => _ = other.line("PSUBSCRIBE __key*"),
+            "cache" => {
+                other.line("HELLO 3");
+                other.ok("CLIENT TRACKING ON BCAST");
+            }
+            "replica" => other.send(&["SYNC"]),
+            _ => {}
+        }
+        let name = "n".repeat(200);
+        let names = |i: usize| vec!["SET".to_string(), format!("{name}:{i}"), "v".to_string()];
+        let set = |kv: &mut Conn, keys: std::ops::Range<usize>| {
+            keys.clone().map(|i| kv.cmd(&names(i))).all(|r| r.text() == "OK")
+        };
+        assert!(set(&mut kv, 0..3_000));
+        limit_above_use(&mut kv, 0, "allkeys-random");
+        assert!(set(&mut kv, 3_000..4_000), "{listener}");
+        let evicted = number(&mut kv, "evicted_keys");
+        assert!((800..2_000).contains(&evicted), "{listener}: {evicted} evicted for 1000");
+    }
+}
+
 #[test]
 fn least_recently_used_keys_go_first() {
     for policy in ["allkeys-lru", "volatile-lru"] {

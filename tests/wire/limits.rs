@@ -232,7 +232,7 @@ fn replies_that_nothing_bounds() {
 
     // One that is found to be too large on the way is taken back, in a transaction, too.
     kv.ok("CONFIG SET reply-max-bytes 3000");
-    kv.ok(&format!("SET w_a {}", "x".repeat(1000)));
+    kv.ok(&format!("SET w_a {}", "x".repeat(10_000)));
     kv.expect("RPUSH l a a a", "3");
     kv.ok("MULTI");
     kv.expect("SRANDMEMBER s -490", "QUEUED");

@@ -131,3 +131,95 @@ fn others_see_long_arguments_too() {
     }
     kv.expect("PING", "PONG");
 }
+
+/// How much more the process takes at its worst while it runs a command than before it.
+fn peak_of(server: &Server, kv: &mut Conn, command: &[&[u8]]) -> usize {
+    let proc = format!("/proc/{}", server.pid());
+    let kib = |name: &str| -> usize {
+        let status = std::fs::read_to_string(format!("{proc}/status")).expect("the server runs");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("a line of the file");
+        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+    };
+    kv.ok("MEMORY PURGE");
+    std::fs::write(format!("{proc}/clear_refs"), "5").expect("the peak begins anew");
+    let before = kib("VmRSS");
+    let reply = kv.cmd_bytes(command).text();
+    assert!(!reply.starts_with("(error)"), "{reply}");
+    (kib("VmHWM") - before.min(kib("VmHWM"))) << 10
+}
+
+/// A long argument becomes the value, or ends as it is copied: a command takes no more than the value and a part of it.
+#[test]
+fn what_is_stored_is_not_there_twice() {
+    const LEN: usize = 48 << 20;
+    // What ends goes back to the system in steps.
+    const BESIDE: usize = 36 << 20;
+    let server = Server::start(&["--save", "", "--rdbcompression", "no"]);
+    if server.peer != Peer::Kvstash {
+        return;
+    }
+    let mut kv = server.connect();
+    let long = text(1, LEN);
+    let commands: [&[&[u8]]; 19] = [
+        &[b"SET", b"k", &long],
+        &[b"LPUSH", b"k", &long],
+        &[b"RPUSH", b"list", &long],
+        &[b"RPUSHX", b"list", &long],
+        &[b"LSET", b"list", b"0", &long],
+        &[b"LINSERT", b"list", b"BEFORE", b"b", &long],
+        &[b"SADD", b"k", &long],
+        &[b"SADD", b"set", &long],
+        &[b"SMOVE", b"other", b"k", &long],
+        &[b"HSET", b"k", b"f", &long],
+        &[b"HSET", b"hash", b"f", &long],
+        &[b"HSET", b"k", &long, b"v"],
+        &[b"HSETNX", b"hash", &long, b"v"],
+        &[b"HSETEX", b"k", b"EX", b"1000", b"FIELDS", b"1", b"f", &long],
+        &[b"HINCRBY", b"k", &long, b"1"],
+        &[b"HINCRBYFLOAT", b"k", &long, b"1"],
+        &[b"XADD", b"k", b"*", b"f", &long],
+        // A sorted set has a member twice.
+        &[b"ZADD", b"k", b"1", &long],
+        &[b"GEOADD", b"k", b"1", b"1", &long],
+    ];
+    for command in commands {
+        kv.ok("FLUSHALL SYNC");
+        kv.line("RPUSH list a b c");
+        kv.line("SADD set a b c");
+        kv.line("HSET hash a b");
+        if command[0] == b"SMOVE" {
+            kv.cmd_bytes(&[b"SADD", b"other", &long]);
+        }
+        let peak = peak_of(&server, &mut kv, command);
+        let name = String::from_utf8_lossy(command[0]).into_owned();
+        let copies = if name == "ZADD" || name == "GEOADD" { 2 } else { 1 };
+        assert!(peak < copies * LEN + BESIDE, "{name} {} takes {peak}", command[1].escape_ascii());
+        if command[1] == b"k" && ["LPUSH", "SADD", "HSET", "XADD", "ZADD"].contains(&&name[..]) {
+            let payload = kv.cmd(&["DUMP", "k"]).bytes().to_vec();
+            kv.ok("FLUSHALL SYNC");
+            let peak = peak_of(&server, &mut kv, &[b"RESTORE", b"copy", b"0", &payload]);
+            assert!(peak < copies * LEN + BESIDE, "RESTORE of what {name} made takes {peak}");
+            assert_eq!(kv.cmd(&["DUMP", "copy"]).bytes(), payload);
+        }
+    }
+}
+
+/// What stands next to a large element of a list can be pushed and popped without the large one being copied.
+#[test]
+fn large_elements_change_places_whole() {
+    const LEN: usize = 32 << 20;
+    let server = Server::start(&["--save", ""]);
+    if server.peer != Peer::Kvstash {
+        return;
+    }
+    let mut kv = server.connect();
+    let long = text(2, LEN);
+    kv.cmd_bytes(&[b"RPUSH", b"list", b"first", &long]);
+    for command in
+        [&[&b"RPUSH"[..], b"list", b"last"][..], &[b"RPUSH", b"list", &long[..9000], b"x"], &[b"RPOP", b"list", b"3"]]
+    {
+        assert!(peak_of(&server, &mut kv, command) < LEN / 2, "{}", command[0].escape_ascii());
+    }
+    assert!(kv.line("RPOP list").bytes() == long);
+    assert_eq!(kv.line("LRANGE list 0 -1").text(), "[\"first\"]");
+}

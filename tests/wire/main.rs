@@ -9,6 +9,7 @@ mod support;
 mod aof; // the append-only file: BGREWRITEAOF WAIT WAITAOF
 mod bitmap; // GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO
 mod blocking; // commands that wait, in general
+mod check_aof; // check-aof, redis-check-aof
 mod client; // CLIENT and its subcommands
 mod command; // COMMAND and its subcommands
 mod config; // CONFIG, configuration files, arguments
@@ -38,6 +39,7 @@ mod pubsub; // SUBSCRIBE PUBLISH PUBSUB and the rest of the group
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod replay; // every write replayed elsewhere gives the same data
+mod rewrite; // data as the commands of a base
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod set; // SADD SPOP SINTER SSCAN and the rest of the set group
 mod shutdown; // SHUTDOWN and signals

@@ -177,6 +177,11 @@ fn passwords() {
     assert_eq!(pair.migrate("a 0 1000 COPY AUTH secret"), "OK");
     assert_eq!(pair.migrate("a 0 1000 REPLACE AUTH2 default secret"), "OK");
     assert_eq!((pair.from.int("EXISTS a"), pair.to.int("EXISTS a")), (0, 1));
+    // One that was right is asked for again, over whatever connection.
+    pair.from.ok("SET a 1");
+    pair.to.ok("CONFIG SET requirepass another");
+    assert_eq!(pair.migrate("a 0 1000 REPLACE AUTH secret"), wrong);
+    assert_eq!(pair.migrate("a 0 1000 REPLACE AUTH another"), "OK");
 }
 
 #[test]

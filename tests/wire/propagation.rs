@@ -76,6 +76,22 @@ fn a_replica_may_be_silent_for_longer_than_a_client() {
 }
 
 #[test]
+fn a_payload_whose_time_is_over_replaces_by_deleting() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    propagates(
+        &mut kv,
+        r#"
+        + CONFIG SET lazyfree-lazy-expire yes; SET k v
+        RESTORE k 1 "\x00\xc0\x01\x0c\x00\xed\x0e\xd3v++\x8f\xb5" REPLACE ABSTTL | DEL k
+        + CONFIG SET lazyfree-lazy-expire no; CONFIG SET lazyfree-lazy-server-del yes; SET k v
+        RESTORE k 1 "\x00\xc0\x01\x0c\x00\xed\x0e\xd3v++\x8f\xb5" REPLACE ABSTTL | UNLINK k
+        RESTORE k 1 "\x00\xc0\x01\x0c\x00\xed\x0e\xd3v++\x8f\xb5" REPLACE ABSTTL |
+        "#,
+    );
+}
+
+#[test]
 fn keys_that_go_elsewhere_are_deleted() {
     let (server, other) = (Server::start(&[]), Server::start(&[]));
     let (mut kv, port) = (server.connect(), other.port);

@@ -30,20 +30,23 @@ fn tools() {
     for (program, args, word) in [
         ("redis-sentinel", &["s.conf"][..], "Sentinel"),
         ("kvstash", &["s.conf", "--sentinel"], "Sentinel"),
-        ("redis-check-aof", &["x"], "check-aof"),
-        ("kvstash", &["check-aof", "x"], "check-aof"),
         ("kvstash", &["--test-memory", "1"], "--test-memory"),
         ("kvstash", &["--check-system"], "--check-system"),
     ] {
         let (code, _, err) = run(program, args);
         assert!(code == Some(1) && err.contains(word) && err.contains("not supported yet"), "{program}: {err}");
     }
-    for (program, args) in [("redis-check-rdb", &["/none"][..]), ("kvstash", &["check-rdb", "/none"])] {
-        let (code, out, _) = run(program, args);
-        assert!(code == Some(1) && out.contains("Cannot open"), "{out}");
+    for tool in ["check-rdb", "check-aof"] {
+        let by_name = format!("redis-{tool}");
+        for (program, args) in [(&by_name[..], &["/none"][..]), ("kvstash", &[tool, "/none"])] {
+            let (code, out, _) = run(program, args);
+            assert!(code == Some(1) && out.contains("Cannot open file /none: No such file or directory\n"), "{out}");
+        }
+        let (code, out, _) = run("kvstash", &[tool]);
+        assert!(code == Some(1) && out.starts_with("Usage: ") && out.contains(&format!("{tool} ")), "{out}");
+        let (code, out, _) = run(&by_name, &["-v"]);
+        assert!(code == Some(0) && out.contains("v="), "{out}");
     }
-    let (code, _, err) = run("kvstash", &["check-rdb"]);
-    assert!(code == Some(1) && err.contains("FILE"), "{err}");
 }
 
 #[test]

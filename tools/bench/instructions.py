@@ -32,6 +32,7 @@ def rows():
     yield "INCR", lambda i: encode("INCR", f"counter:{i % KEYS:06}")
     yield "MSET", lambda i: encode("MSET", *(x for j in range(10) for x in (f"key:{(i + 37 * j) % KEYS:06}", value)))
     yield "LPUSH", lambda i: encode("LPUSH", f"list:{i % 10}", value)
+    yield "SADD", lambda i: encode("SADD", f"set:{i % 10}", f"member:{i % 997:06}")
     yield "HSET", lambda i: encode("HSET", f"hash:{i % 10}", f"field:{i % 997:06}", value)
     yield "ZADD", lambda i: encode("ZADD", f"zset:{i % 10}", i * 7919 % 10007, f"member:{i % 997:06}")
 

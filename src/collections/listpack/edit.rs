@@ -202,7 +202,7 @@ impl<'b, B: Buffer + ?Sized> ListpackMut<'b, B> {
 }
 
 #[inline]
-fn header(bytes: &mut [u8], count: usize) {
+pub(super) fn header(bytes: &mut [u8], count: usize) {
     let total = bytes.len();
     assert!(total <= LIMIT, "whoever lets a listpack grow keeps it within its limit");
     bytes[..4].copy_from_slice(&(total as u32).to_le_bytes());

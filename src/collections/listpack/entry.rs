@@ -14,6 +14,8 @@
 //! its top bit set: so it can be read from its last byte on, and says where the entry begins.
 
 use super::{Item, Malformed};
+use crate::collections::text;
+use std::borrow::Cow;
 
 pub(super) const END: u8 = 0xFF;
 const TEXT_6: u8 = 0x80;
@@ -83,6 +85,22 @@ pub(super) fn write(item: Item<'_>, out: &mut [u8]) {
     } else {
         write_back(body, &mut out[body..]);
     }
+}
+
+/// Appends the entry of a text.
+pub(super) fn push_text(out: &mut Vec<u8>, text: Cow<'_, [u8]>) {
+    let body = text_head(text.len()) + text.len();
+    let mut room = [0; 5];
+    let head = write_text_head(text.len(), &mut room);
+    out.extend_from_slice(&room[..head]);
+    text::append(out, text);
+    let back = back_len(body);
+    if body <= 127 {
+        room[0] = body as u8;
+    } else {
+        write_back(body, &mut room[..back]);
+    }
+    out.extend_from_slice(&room[..back]);
 }
 
 #[inline]
@@ -236,6 +254,11 @@ pub(super) fn check(bytes: &[u8], at: usize, end: usize) -> Result<usize, Malfor
         TEXT_12..=INT_64 => long_body(entries, at, head),
         _ => return Err(Malformed::UnknownEntry),
     };
+    // Nearly all are short, and end with their length in one byte.
+    if body < 128 {
+        let back = *entries.get(at + body).ok_or(Malformed::Truncated)?;
+        return if usize::from(back) == body { Ok(at + body + 1) } else { Err(Malformed::WrongBackLength) };
+    }
     let behind = at.checked_add(body).and_then(|n| n.checked_add(back_len(body))).ok_or(Malformed::Truncated)?;
     let back = entries.get(at + body..behind).ok_or(Malformed::Truncated)?;
     let mut expected = [0; 5];

@@ -31,6 +31,7 @@ pub use item::Item;
 pub use view::{Iter, ListpackRef};
 
 pub use super::buffer::Buffer;
+use std::borrow::Cow;
 
 /// Bytes before the first entry.
 pub const HEADER: usize = 6;
@@ -54,6 +55,20 @@ pub fn collect<'a, T: Into<Item<'a>>>(items: impl IntoIterator<Item = T>) -> Vec
     let mut lp = ListpackMut::new(&mut bytes);
     items.into_iter().for_each(|item| lp.push_back(item));
     bytes
+}
+
+/// Appends a text that may be long, and may be given away, to a listpack in a `Vec`.
+pub fn push_text(bytes: &mut Vec<u8>, text: Cow<'_, [u8]>) {
+    let item = Item::of(&text);
+    if matches!(item, Item::Int(_)) {
+        return ListpackMut::new(bytes).push_back(item);
+    }
+    let (len, count) = (item.entry_len(), ListpackRef::new(bytes).told_len());
+    bytes.reserve_exact(len);
+    bytes.pop();
+    entry::push_text(bytes, text);
+    bytes.push(entry::END);
+    edit::header(bytes, count.map_or(MANY, |count| (count + 1).min(MANY)));
 }
 
 /// How much of a listpack is looked at.

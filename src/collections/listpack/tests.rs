@@ -195,3 +195,22 @@ fn no_damage_gets_through_to_the_reader() {
         }
     }
 }
+
+#[test]
+fn a_long_text_is_appended_like_any_other() {
+    let texts: Vec<Vec<u8>> = [0, 1, 63, 64, 127, 128, 4095, 4096, 16_382, 16_383, 40_000]
+        .map(|len| (0..len).map(|i| b'a' + (i % 26) as u8).collect())
+        .into_iter()
+        .chain([b"17".to_vec(), b"017".to_vec()])
+        .collect();
+    let expected = collect(texts.iter().map(|text| Item::of(text)));
+    let mut bytes = new(0);
+    texts.iter().for_each(|text| push_text(&mut bytes, text.into()));
+    assert!(bytes == expected);
+    let mut many = collect((0..MANY as i64 - 1).map(Item::Int));
+    for _ in 0..2 {
+        push_text(&mut many, b"last".into());
+        assert!(ListpackRef::validate(&many, Depth::Deep).is_ok());
+    }
+    assert_eq!(ListpackRef::new(&many).len(), MANY + 1);
+}

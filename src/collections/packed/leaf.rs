@@ -11,7 +11,7 @@
 //! data    Keys             key
 //!         KeysWithWords    key, 8 bytes             outside: pointer, 8 bytes
 //!         KeysWithValues   length of the key and the mark (1 byte), key, value
-//!                                                   outside: pointer
+//!                                                   outside: pointer, the mark (1 byte)
 //! ```
 //!
 //! A lookup compares eight tags at once, and adds up lengths only when one matches: then the element's place is the
@@ -107,6 +107,14 @@ fn sum(lengths: u64) -> usize {
     (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize
 }
 
+/// The byte that has the mark alone: of an element without it, and of one with it.
+pub(super) static MARKS: [[u8; 1]; 2] = [[0], [MARK]];
+
+#[inline(always)]
+fn mark_of(marked: bool) -> u8 {
+    u8::from(marked) << 7
+}
+
 /// What an element's bytes in the leaf will be.
 #[derive(Clone, Copy)]
 pub(super) enum Body<'a> {
@@ -138,7 +146,7 @@ impl Body<'_> {
             let value = match *self {
                 Body::Inside { key, value, marked } => {
                     if S::VALUE == ValueShape::Any {
-                        to.write(key.len() as u8 | if marked { MARK } else { 0 });
+                        to.write(key.len() as u8 | mark_of(marked));
                         to = to.add(1);
                     }
                     ptr::copy_nonoverlapping(key.as_ptr(), to, key.len());
@@ -362,8 +370,11 @@ impl Leaf {
         unsafe {
             let bytes = std::slice::from_raw_parts(self.data().add(place.offset), place.bytes());
             if let Some(node) = self.outside(place) {
-                let value = if S::VALUE == ValueShape::Any { node.value() } else { &bytes[POINTER..] };
-                return Element { key: node.key(), value, marked: node.is_marked() };
+                let inner = &bytes[POINTER..];
+                return match S::VALUE {
+                    ValueShape::Any => Element { key: node.key(), value: node.value(), marked: inner[0] & MARK != 0 },
+                    ValueShape::None | ValueShape::Fixed(_) => Element { key: node.key(), value: inner, marked: false },
+                };
             }
             match S::VALUE {
                 ValueShape::None => Element { key: bytes, value: &[], marked: false },
@@ -383,6 +394,16 @@ impl Leaf {
     pub unsafe fn places(self) -> Places {
         // SAFETY: the leaf lives.
         Places { leaf: self, index: 0, offset: 0, count: unsafe { self.count() } }
+    }
+
+    /// Gives an element its mark, or takes it away, where the shape has one.
+    pub unsafe fn mark(self, place: Place, marked: bool) {
+        let at = place.offset + if place.is_outside() { POINTER } else { 0 };
+        // SAFETY: the leaf lives, is the writer's, and the element's mark is in its first byte or behind its pointer.
+        unsafe {
+            let byte = self.data().add(at);
+            *byte = *byte & !MARK | mark_of(marked);
+        }
     }
 
     /// The fixed value of an element, to be written.

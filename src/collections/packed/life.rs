@@ -8,6 +8,7 @@ use super::leaf::{Leaf, tag_of};
 use super::out_of_line::OutOfLine;
 use super::shape::Shape;
 use super::table::{LEAF_MEAN, PackedTable};
+use crate::collections::text::Text;
 use crate::cow::{Defrag, Epoch, Heap, Unshared};
 use crate::sys::priority;
 use crate::util::hash::HashSeed;
@@ -35,7 +36,7 @@ impl<S: Shape> PackedTable<S> {
                 copy.allocated = copy.allocated + own.size() - leaf.size();
                 for place in own.places() {
                     if let Some(node) = own.outside(place) {
-                        let node = OutOfLine::new(now, node.key(), node.value(), node.is_marked());
+                        let node = OutOfLine::new(now, node.key().into(), node.value().into());
                         own.set_outside(place, node);
                     }
                 }
@@ -148,7 +149,7 @@ impl<S: Shape> FreshTable<S> {
 
     /// As [`PackedTable::insert_new`].
     #[inline]
-    pub fn insert_new(&mut self, heap: &mut Heap, key: &[u8], value: &[u8], marked: bool) -> bool {
+    pub fn insert_new<'t>(&mut self, heap: &mut Heap, key: impl Text<'t>, value: &[u8], marked: bool) -> bool {
         self.0.insert_new(heap, key, value, marked)
     }
 

@@ -1,14 +1,16 @@
 //! An element too long for a leaf: its key (and its value, if that may have any length) in a node of their own.
 //!
 //! ```text
-//! | birth u32 | key u32 | value u32 | mark u32 | key bytes, value bytes |
+//! | birth u32 | key u32 | value u32 | key bytes, value bytes |
 //! ```
 //!
 //! Such a node never changes, so it is never copied for a snapshot: an update makes another one.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::ptr::{self, NonNull};
+use std::borrow::Cow;
+use std::ptr::NonNull;
 
+use crate::collections::text;
 use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Retired, free_memory};
 
 const ALIGN: usize = 8;
@@ -18,7 +20,6 @@ struct Header {
     birth: Epoch,
     key: u32,
     value: u32,
-    marked: u32,
 }
 
 /// A pointer to such a node. Whoever follows it must know that the node lives.
@@ -40,13 +41,12 @@ unsafe fn free_large(node: NonNull<u8>, _bytes: usize, budget: &mut usize) -> bo
 }
 
 impl OutOfLine {
-    /// Copies a key and a value. Both are strings a client may send, so they are far below 4 GiB.
-    pub fn new(birth: Epoch, key: &[u8], value: &[u8], marked: bool) -> OutOfLine {
+    /// Copies a key and a value, or takes them over. Both are strings a client may send, so they are far below 4 GiB.
+    pub fn new(birth: Epoch, key: Cow<'_, [u8]>, value: Cow<'_, [u8]>) -> OutOfLine {
         let header = Header {
             birth,
             key: u32::try_from(key.len()).expect("a key below 4 GiB"),
             value: u32::try_from(value.len()).expect("a value below 4 GiB"),
-            marked: u32::from(marked),
         };
         let layout = layout(key.len(), value.len());
         // SAFETY: the size is not zero.
@@ -55,8 +55,9 @@ impl OutOfLine {
         unsafe {
             raw.cast::<Header>().write(header);
             let bytes = raw.add(size_of::<Header>()).as_ptr();
-            ptr::copy_nonoverlapping(key.as_ptr(), bytes, key.len());
-            ptr::copy_nonoverlapping(value.as_ptr(), bytes.add(key.len()), value.len());
+            let key_len = key.len();
+            text::write(key, bytes);
+            text::write(value, bytes.add(key_len));
         }
         OutOfLine(raw)
     }
@@ -83,12 +84,6 @@ impl OutOfLine {
             let start = self.0.add(size_of::<Header>() + self.header().key as usize).as_ptr();
             std::slice::from_raw_parts(start, self.header().value as usize)
         }
-    }
-
-    #[inline]
-    pub unsafe fn is_marked(self) -> bool {
-        // SAFETY: the node lives.
-        unsafe { self.header().marked != 0 }
     }
 
     pub unsafe fn birth(self) -> Epoch {

@@ -1,12 +1,14 @@
 //! The table: lookups, insertion, removal, and the path to what may be written.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use super::directory::Directory;
 use super::grow::{Address, Fullest};
-use super::leaf::{Body, INSIDE_MAX, Leaf, Place, tag_of};
+use super::leaf::{Body, INSIDE_MAX, Leaf, MARKS, Place, tag_of};
 use super::out_of_line::OutOfLine;
 use super::shape::{Element, Shape, ValueShape};
+use crate::collections::text::Text;
 use crate::cow::{Epoch, Heap};
 use crate::util::hash::HashSeed;
 
@@ -154,28 +156,68 @@ impl<S: Shape> PackedTable<S> {
 
     /// As [`PackedTable::insert`].
     #[inline]
-    pub fn insert_hashed(&mut self, heap: &mut Heap, hash: u64, key: &[u8], value: &[u8], marked: bool) -> bool {
-        match self.locate(hash, key) {
-            None => {
-                self.add(heap, hash, key, value, marked);
-                true
-            }
-            Some((at, leaf, place)) => {
-                self.update(heap, at, leaf, place, key, value, marked);
-                false
-            }
-        }
+    pub fn insert_hashed<'t, 'v>(
+        &mut self,
+        heap: &mut Heap,
+        hash: u64,
+        key: impl Text<'t>,
+        value: impl Text<'v>,
+        marked: bool,
+    ) -> bool {
+        self.put(heap, hash, key, value, marked, true)
     }
 
     /// Stores a key that is not there with its value; false (and nothing changes) if it is there.
     #[inline]
-    pub fn insert_new(&mut self, heap: &mut Heap, key: &[u8], value: &[u8], marked: bool) -> bool {
-        let hash = self.hash(key);
-        if self.locate(hash, key).is_some() {
-            return false;
+    pub fn insert_new<'t>(&mut self, heap: &mut Heap, key: impl Text<'t>, value: &[u8], marked: bool) -> bool {
+        let hash = self.hash(key.as_ref());
+        self.put(heap, hash, key, value, marked, false)
+    }
+
+    /// Stores a key that is not there, or one that is there if it `replaces`; true if it is new.
+    #[inline(always)]
+    fn put<'t, 'v>(
+        &mut self,
+        heap: &mut Heap,
+        hash: u64,
+        key: impl Text<'t>,
+        value: impl Text<'v>,
+        marked: bool,
+        replaces: bool,
+    ) -> bool {
+        let found = self.locate(hash, key.as_ref());
+        match found {
+            Some(_) if !replaces || S::VALUE == ValueShape::None => return false,
+            Some((at, _, place)) if let ValueShape::Fixed(size) = S::VALUE => {
+                // SAFETY: the leaf is the writer's own before it is changed. A copy has the same places.
+                unsafe { self.own_leaf(heap, at, 0).fixed_value(place, size).copy_from_slice(value.as_ref()) };
+                return false;
+            }
+            _ => {}
         }
-        self.add(heap, hash, key, value, marked);
-        true
+        let body = if fits_inside::<S>(key.as_ref(), value.as_ref()) {
+            Body::Inside { key: key.as_ref(), value: value.as_ref(), marked }
+        } else if S::VALUE == ValueShape::Any {
+            let node = self.outside(heap, key.into(), value.into());
+            Body::OutOfLine { node, value: &MARKS[usize::from(marked)] }
+        } else {
+            let node = self.outside(heap, key.into(), Cow::Borrowed(&[]));
+            Body::OutOfLine { node, value: value.as_ref() }
+        };
+        match found {
+            None => self.add(heap, hash, &body),
+            Some((at, leaf, place)) => self.replace(heap, at, leaf, place, &body),
+        }
+        found.is_none()
+    }
+
+    /// Gives the element of a key its mark, or takes it away; nothing if there is none. For shapes that keep it.
+    pub fn mark(&mut self, heap: &mut Heap, hash: u64, key: &[u8], marked: bool) {
+        debug_assert!(S::VALUE == ValueShape::Any, "elements that have marks");
+        if let Some((at, _, place)) = self.locate(hash, key) {
+            // SAFETY: the nodes live; the leaf is the writer's own before it is changed. A copy has the same places.
+            unsafe { self.own_leaf(heap, at, 0).mark(place, marked) }
+        }
     }
 
     /// Removes a key; true if it was there.
@@ -194,28 +236,16 @@ impl<S: Shape> PackedTable<S> {
         Some(answer)
     }
 
-    /// The body of an element; makes the node of one that must lie outside.
-    #[inline(always)]
-    fn body<'b>(&mut self, heap: &Heap, key: &'b [u8], value: &'b [u8], marked: bool) -> Body<'b> {
-        let (prefix, fits) = match S::VALUE {
-            ValueShape::None => (0, value.is_empty()),
-            ValueShape::Fixed(size) => (0, value.len() == size),
-            ValueShape::Any => (1, true),
-        };
-        assert!(fits, "a value has the length that its shape says");
-        if prefix + key.len() + value.len() <= INSIDE_MAX {
-            return Body::Inside { key, value, marked };
-        }
-        let (outer, inner): (&[u8], &[u8]) = if S::VALUE == ValueShape::Any { (value, &[]) } else { (&[], value) };
-        let node = OutOfLine::new(heap.epoch(), key, outer, marked);
+    /// The node of an element that does not fit into a leaf.
+    fn outside(&mut self, heap: &Heap, key: Cow<'_, [u8]>, value: Cow<'_, [u8]>) -> OutOfLine {
+        let node = OutOfLine::new(heap.epoch(), key, value);
         // SAFETY: the node is new.
         self.allocated += unsafe { node.size() };
-        Body::OutOfLine { node, value: inner }
+        node
     }
 
     #[inline]
-    fn add(&mut self, heap: &mut Heap, hash: u64, key: &[u8], value: &[u8], marked: bool) {
-        let body = self.body(heap, key, value, marked);
+    fn add(&mut self, heap: &mut Heap, hash: u64, body: &Body<'_>) {
         // SAFETY: the nodes live; the leaf is the writer's own before it is changed.
         unsafe {
             if self.directory.leaves() == 0 {
@@ -224,7 +254,7 @@ impl<S: Shape> PackedTable<S> {
             let at = self.address.of(hash);
             let leaf = self.own_leaf(heap, at, INSIDE_MAX);
             let (size, used) = (leaf.size(), leaf.used());
-            let new = leaf.push::<S>(tag_of(hash), &body);
+            let new = leaf.push::<S>(tag_of(hash), body);
             if new != leaf {
                 self.directory.set(at, new);
             }
@@ -237,23 +267,13 @@ impl<S: Shape> PackedTable<S> {
     }
 
     #[inline]
-    fn update(&mut self, heap: &mut Heap, at: usize, leaf: Leaf, place: Place, key: &[u8], value: &[u8], marked: bool) {
+    fn replace(&mut self, heap: &mut Heap, at: usize, leaf: Leaf, place: Place, body: &Body<'_>) {
         // SAFETY: the nodes live; the leaf is the writer's own before it is changed. A copy has the same places.
         unsafe {
-            match S::VALUE {
-                ValueShape::None => return,
-                ValueShape::Fixed(size) => {
-                    let leaf = self.own_leaf(heap, at, 0);
-                    leaf.fixed_value(place, size).copy_from_slice(value);
-                    return;
-                }
-                ValueShape::Any => {}
-            }
             let old = leaf.outside(place);
-            let body = self.body(heap, key, value, marked);
             let leaf = self.own_leaf(heap, at, INSIDE_MAX);
             let (size, used) = (leaf.size(), leaf.used());
-            let new = leaf.replace::<S>(place, &body);
+            let new = leaf.replace::<S>(place, body);
             if new != leaf {
                 self.directory.set(at, new);
             }
@@ -325,6 +345,18 @@ impl<S: Shape> PackedTable<S> {
             copy
         }
     }
+}
+
+/// Whether an element lies in its leaf.
+#[inline(always)]
+fn fits_inside<S: Shape>(key: &[u8], value: &[u8]) -> bool {
+    let (prefix, fits) = match S::VALUE {
+        ValueShape::None => (0, value.is_empty()),
+        ValueShape::Fixed(size) => (0, value.len() == size),
+        ValueShape::Any => (1, true),
+    };
+    assert!(fits, "a value has the length that its shape says");
+    prefix + key.len() + value.len() <= INSIDE_MAX
 }
 
 impl<S: Shape> std::fmt::Debug for PackedTable<S> {

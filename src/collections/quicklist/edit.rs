@@ -1,12 +1,12 @@
 //! What commands do to a list's elements. Where a node is full, the rules are those of Redis's quicklist, case by case.
 
-use super::end::End;
 use super::node;
 use super::read::At;
 use super::{NODE_MAX, Nodes, Quicklist, Side};
 use crate::collections::listpack::{HEADER, Item, ListpackMut, ListpackRef};
 use crate::collections::tree::Cursor;
 use crate::cow::Heap;
+use std::borrow::Cow;
 
 impl Quicklist {
     /// Puts an element before or after all others.
@@ -24,14 +24,20 @@ impl Quicklist {
                 Side::Tail => lp.push_back(item),
             };
         }
-        if let Item::Bytes(text) = item
-            && self.shape.fill.is_large(text.len())
-        {
-            // As much as a client may send: it is copied once.
-            return self.push_end(heap, side, End::joined(heap.epoch(), &node::PLAIN_HEAD, text));
+        let node = match item {
+            Item::Bytes(text) if self.shape.fill.is_large(text.len()) => node::plain(text.into()),
+            item => node::packed(item),
+        };
+        self.push_node(heap, side, node);
+    }
+
+    /// Puts a text before or after all others: one that may be long.
+    pub fn push_text(&mut self, heap: &mut Heap, side: Side, text: Cow<'_, [u8]>) {
+        if self.shape.fill.is_large(text.len()) {
+            self.push_node(heap, side, node::plain(text));
+        } else {
+            self.push(heap, side, Item::of(&text));
         }
-        let node = node::single(item, self.shape.fill);
-        self.push_node(heap, side, &node);
     }
 
     /// Removes the element at an end. Does nothing to an empty list.
@@ -55,10 +61,10 @@ impl Quicklist {
     ///
     /// # Panics
     /// When there is none.
-    pub fn insert(&mut self, heap: &mut Heap, index: usize, after: bool, item: Item<'_>) {
+    pub fn insert(&mut self, heap: &mut Heap, index: usize, after: bool, text: Cow<'_, [u8]>) {
         let (at, offset) = self.place_of(index).expect("an element's number");
         let (fill, node) = (self.shape.fill, self.node(at));
-        let (len, count) = (item.len(), node::count(node));
+        let (len, count) = (text.len(), node::count(node));
         let is_plain = node::is_plain(node);
         let is_full = !fill.admits(node, len);
         let at_edge = offset == if after { count - 1 } else { 0 };
@@ -69,8 +75,9 @@ impl Quicklist {
             }
             // What was cut off, if anything, comes next on that side now, and the new node goes between.
             let (at, _) = self.place_of(index).expect("what was split has the element still");
-            return self.insert_node(heap, at, after, node::plain(&item.to_vec()));
+            return self.insert_node(heap, at, after, node::plain(text));
         }
+        let item = Item::of(&text);
         if !is_full {
             return self.insert_into(heap, at, offset, after, item);
         }
@@ -81,7 +88,7 @@ impl Quicklist {
             {
                 return self.insert_into(heap, beside, offset, !after, item);
             }
-            return self.insert_node(heap, at, after, node::single(item, fill));
+            return self.insert_node(heap, at, after, node::packed(item));
         }
         let mut part = self.split(heap, at, offset, after);
         let mut lp = ListpackMut::new(&mut part);
@@ -110,16 +117,16 @@ impl Quicklist {
     ///
     /// # Panics
     /// When there is none.
-    pub fn replace(&mut self, heap: &mut Heap, index: usize, item: Item<'_>) {
+    pub fn replace(&mut self, heap: &mut Heap, index: usize, text: Cow<'_, [u8]>) {
         let (at, offset) = self.place_of(index).expect("an element's number");
         let (fill, node) = (self.shape.fill, self.node(at));
-        let large = fill.is_large(item.len());
+        let large = fill.is_large(text.len());
         match (node::is_plain(node), large) {
             (false, false) => {
                 let size = self.edit_node(heap, at, |node| {
                     let mut lp = ListpackMut::new(node);
                     let at = lp.view().seek(offset).expect("the node has as many elements");
-                    lp.replace(at, item);
+                    lp.replace(at, Item::of(&text));
                     lp.view().bytes().len()
                 });
                 if size > 4 * NODE_MAX {
@@ -128,12 +135,12 @@ impl Quicklist {
             }
             (true, false) => {
                 // As an insertion behind it, which may find room in the next node.
-                self.insert(heap, index, true, item);
+                self.insert(heap, index, true, text);
                 let (at, _) = self.place_of(index).expect("still there");
                 self.remove_node(heap, at);
             }
             (true, true) => {
-                self.insert_node(heap, at, true, node::single(item, fill));
+                self.insert_node(heap, at, true, node::plain(text));
                 let (at, _) = self.place_of(index).expect("still there");
                 self.remove_node(heap, at);
             }
@@ -143,7 +150,7 @@ impl Quicklist {
                     self.insert_node(heap, at, true, part);
                 }
                 let (at, offset) = self.place_of(index).expect("still there");
-                self.insert_node(heap, at, true, node::plain(&item.to_vec()));
+                self.insert_node(heap, at, true, node::plain(text));
                 let (at, _) = self.place_of(index).expect("still there");
                 self.remove_within(heap, at, offset, 1);
             }

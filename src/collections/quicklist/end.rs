@@ -9,11 +9,13 @@
 //! shorter, what lies before the place or what lies behind it.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 use super::node::NODE_MAX;
 use crate::collections::buffer::Buffer;
 use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Reclaim, Retired, free_memory};
+use crate::util::size_class;
 
 /// A node, or none. Dropping it leaks: the list frees it, or gives it to the heap.
 pub(super) struct End {
@@ -45,8 +47,8 @@ fn allocate(capacity: usize) -> NonNull<u8> {
 
 /// How much is allocated for a node of this size that will grow.
 fn roomy(len: usize) -> usize {
-    let wanted = if len <= NODE_MAX { (2 * len).clamp(CAPACITY_MIN, NODE_MAX) } else { len + len / 8 };
-    wanted.next_multiple_of(8)
+    let wanted = if len <= NODE_MAX { (len + len / 4).clamp(CAPACITY_MIN, NODE_MAX) } else { len + len / 8 };
+    size_class(wanted)
 }
 
 impl End {
@@ -54,22 +56,41 @@ impl End {
 
     /// A copy of a node's bytes, with no room beside them.
     pub fn new(now: Epoch, bytes: &[u8]) -> End {
-        End::joined(now, bytes, &[])
-    }
-
-    /// A copy of a node's bytes that are in two parts.
-    pub fn joined(now: Epoch, first: &[u8], rest: &[u8]) -> End {
-        let bytes = first.len() + rest.len();
-        let capacity = bytes.next_multiple_of(8);
-        let len = u32::try_from(capacity).map(|_| bytes as u32).expect("a node is smaller than 4 GiB");
+        let capacity = bytes.len().next_multiple_of(8);
+        let len = u32::try_from(capacity).map(|_| bytes.len() as u32).expect("a node is smaller than 4 GiB");
         assert!(len > 0, "a node has bytes");
         let data = allocate(capacity);
-        // SAFETY: the allocation is new and large enough for both.
-        unsafe {
-            ptr::copy_nonoverlapping(first.as_ptr(), data.as_ptr(), first.len());
-            ptr::copy_nonoverlapping(rest.as_ptr(), data.as_ptr().add(first.len()), rest.len());
-        }
+        // SAFETY: the allocation is new and large enough.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), data.as_ptr(), bytes.len()) };
         End { data, start: 0, len, capacity: capacity as u32, birth: now }
+    }
+
+    /// A node in the buffer that it is in, if that has a size that a node may have, else a copy.
+    pub fn of(now: Epoch, node: Vec<u8>) -> End {
+        let (len, capacity) = (node.len(), node.capacity());
+        if len <= NODE_MAX || !capacity.is_multiple_of(8) || u32::try_from(capacity).is_err() {
+            return End::new(now, &node);
+        }
+        let mut node = ManuallyDrop::new(node);
+        let data = NonNull::new(node.as_mut_ptr()).expect("a vector's pointer is never null");
+        End { data, start: 0, len: len as u32, capacity: capacity as u32, birth: now }
+    }
+
+    /// The bytes of a node that left the list, in the buffer that they are in if it is a large one and nobody else reads
+    /// it, else a copy.
+    pub fn into_vec(self, heap: &mut Heap) -> Vec<u8> {
+        let (start, len) = (self.start as usize, self.len as usize);
+        if len <= NODE_MAX || heap.is_shared(self.birth) {
+            let bytes = self.bytes().to_vec();
+            self.release(heap);
+            return bytes;
+        }
+        // SAFETY: allocated as a vector of this capacity allocates, and by rule R this is its only record; what is moved
+        // to the front is initialised.
+        unsafe {
+            ptr::copy(self.data.as_ptr().add(start), self.data.as_ptr(), len);
+            Vec::from_raw_parts(self.data.as_ptr(), len, self.memory())
+        }
     }
 
     #[inline]
@@ -236,7 +257,7 @@ impl Buffer for EndMut<'_> {
         let (start, capacity) = (self.0.start as usize, self.0.capacity as usize);
         let front = at < len - behind;
         let has_room = if front { start + removed >= added } else { start + new_len <= capacity };
-        let wasteful = new_len < capacity / 4 && capacity > 4 * CAPACITY_MIN;
+        let wasteful = new_len < capacity / 2 && capacity > 4 * CAPACITY_MIN;
         if wasteful || !has_room {
             self.move_to(at, behind, new_len, front, wasteful);
         } else {
@@ -305,6 +326,23 @@ mod tests {
         end.release(&mut heap);
         End::NONE.release(&mut heap);
         assert_eq!(heap.stats(), Default::default());
+    }
+
+    #[test]
+    fn what_shrinks_gives_its_memory_back() {
+        let mut heap = Heap::new();
+        let mut model = vec![7; NODE_MAX];
+        let mut end = End::new(heap.epoch(), &model);
+        while model.len() > 600 {
+            let at = if model.len().is_multiple_of(3) { 0 } else { model.len() - 8 };
+            splice(&mut end, &mut heap, &mut model, (at, 8, 0));
+            assert!(end.memory() <= 2 * model.len(), "{} for {}", end.memory(), model.len());
+        }
+        while model.len() < 6000 {
+            splice(&mut end, &mut heap, &mut model, (6, 0, 12));
+        }
+        assert!(end.memory() < 6000 + 6000 / 2, "{}", end.memory());
+        end.release(&mut heap);
     }
 
     #[test]

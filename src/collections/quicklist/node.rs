@@ -9,13 +9,14 @@
 //! No listpack is as long as the marks of the other two say. All three have their number of elements in the same place.
 
 use crate::collections::listpack::{Item, ListpackMut, ListpackRef};
+use crate::collections::text;
 use crate::util::lzf::{self, Compressor};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const PLAIN: [u8; 4] = [0xFF; 4];
 /// What comes before the text of a plain node.
-pub(super) const PLAIN_HEAD: [u8; MARK] = [0xFF, 0xFF, 0xFF, 0xFF, 1, 0];
+const PLAIN_HEAD: [u8; MARK] = [0xFF, 0xFF, 0xFF, 0xFF, 1, 0];
 const COMPRESSED: [u8; 4] = [0xFE, 0xFF, 0xFF, 0xFF];
 const MARK: usize = 6;
 const COMPRESSED_HEADER: usize = 10;
@@ -179,23 +180,18 @@ pub(super) fn read(node: &[u8]) -> Node<'_> {
 }
 
 /// A node of one large element.
-pub(super) fn plain(text: &[u8]) -> Vec<u8> {
-    let mut node = Vec::with_capacity(MARK + text.len());
+pub(super) fn plain(text: Cow<'_, [u8]>) -> Vec<u8> {
+    let mut node = Vec::with_capacity((MARK + text.len()).next_multiple_of(8));
     node.extend_from_slice(&PLAIN_HEAD);
-    node.extend_from_slice(text);
+    text::append(&mut node, text);
     node
 }
 
-/// A node of one element.
-pub(super) fn single(item: Item<'_>, fill: Fill) -> Vec<u8> {
-    match item {
-        Item::Bytes(text) if fill.is_large(text.len()) => plain(text),
-        item => {
-            let mut node = crate::collections::listpack::new(item.entry_len() + 7);
-            ListpackMut::new(&mut node).push_back(item);
-            node
-        }
-    }
+/// A node of one element that is not large.
+pub(super) fn packed(item: Item<'_>) -> Vec<u8> {
+    let mut node = crate::collections::listpack::new(item.entry_len() + 7);
+    ListpackMut::new(&mut node).push_back(item);
+    node
 }
 
 /// The listpack inside a compressed node.
@@ -276,7 +272,7 @@ mod tests {
     #[test]
     fn nodes_of_each_kind() {
         let text = vec![b'x'; 10_000];
-        let plain = single(Item::of(&text), Fill::of(-2));
+        let plain = plain(Cow::Borrowed(&text));
         assert!(matches!(read(&plain), Node::Plain(t) if t == text));
         assert_eq!((count(&plain), size(&plain), count(&[])), (1, 10_000, 0));
         let packed = listpack::collect((0..500i64).map(|n| Item::Int(n % 7)));

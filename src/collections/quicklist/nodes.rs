@@ -11,12 +11,8 @@ use crate::cow::Heap;
 
 impl Quicklist {
     /// A new outermost node; the one that was it goes inside.
-    pub(super) fn push_node(&mut self, heap: &mut Heap, side: Side, node: &[u8]) {
-        self.push_end(heap, side, End::new(heap.epoch(), node));
-    }
-
-    /// The same of a node that is an end already.
-    pub(super) fn push_end(&mut self, heap: &mut Heap, side: Side, new: End) {
+    pub(super) fn push_node(&mut self, heap: &mut Heap, side: Side, node: Vec<u8>) {
+        let new = End::of(heap.epoch(), node);
         if self.head.is_none() {
             self.head = new;
             return;
@@ -42,10 +38,14 @@ impl Quicklist {
             self.tail = old;
             return;
         }
-        let bytes = if self.shape.depth == 1 { node::deflated(old.bytes()) } else { None };
-        let bytes = bytes.unwrap_or_else(|| old.bytes().to_vec());
+        let bytes = match if self.shape.depth == 1 { node::deflated(old.bytes()) } else { None } {
+            Some(small) => {
+                old.release(heap);
+                small
+            }
+            None => old.into_vec(heap),
+        };
         self.middle.insert(heap, if side == Side::Head { Place::First } else { Place::Last }, bytes);
-        old.release(heap);
         if self.shape.depth > 1 {
             self.settle_compression(heap);
         }
@@ -54,9 +54,9 @@ impl Quicklist {
     /// Puts a node beside another. Places end.
     pub(super) fn insert_node(&mut self, heap: &mut Heap, at: At, after: bool, node: Vec<u8>) {
         let place = match (at, after) {
-            (At::Head, false) => return self.push_node(heap, Side::Head, &node),
-            (At::Tail, true) => return self.push_node(heap, Side::Tail, &node),
-            (At::Head, true) if self.tail.is_none() => return self.push_node(heap, Side::Tail, &node),
+            (At::Head, false) => return self.push_node(heap, Side::Head, node),
+            (At::Tail, true) => return self.push_node(heap, Side::Tail, node),
+            (At::Head, true) if self.tail.is_none() => return self.push_node(heap, Side::Tail, node),
             (At::Head, true) => Place::First,
             (At::Tail, false) => Place::Last,
             (At::Middle(path), false) => Place::Before(path),
@@ -101,12 +101,15 @@ impl Quicklist {
     }
 
     fn bring_out(&mut self, heap: &mut Heap, path: crate::collections::tree::Path) -> End {
-        let node = self.node(At::Middle(path));
-        let end = match node::read(node) {
-            node::Node::Packed(lp) => End::new(heap.epoch(), &lp),
-            node::Node::Plain(_) => End::new(heap.epoch(), node),
+        let end = match node::read(self.node(At::Middle(path))) {
+            node::Node::Packed(lp) => {
+                let end = End::new(heap.epoch(), &lp);
+                self.middle.remove(heap, path);
+                end
+            }
+            // A leaf without bytes goes by itself.
+            node::Node::Plain(_) => End::of(heap.epoch(), self.middle.edit(heap, path, std::mem::take)),
         };
-        self.middle.remove(heap, path);
         self.settle_compression(heap);
         end
     }

@@ -26,7 +26,7 @@ impl Quicklist {
         let mut nodes: Vec<Vec<u8>> = Vec::new();
         for node in saved {
             match node {
-                SavedNode::Plain(text) => nodes.push(node::plain(&text)),
+                SavedNode::Plain(text) => nodes.push(node::plain(text.into())),
                 SavedNode::Packed(listpack) => {
                     nodes.extend(node::pieces(listpack).into_iter().filter(|node| node::count(node) > 0));
                 }
@@ -38,10 +38,10 @@ impl Quicklist {
     fn of(now: Epoch, shape: Shape, mut nodes: Vec<Vec<u8>>) -> Quicklist {
         let mut list = Quicklist::new(now, shape);
         if nodes.len() > 1 {
-            list.tail = nodes.pop().map_or(End::NONE, |node| End::new(now, &node));
+            list.tail = nodes.pop().map_or(End::NONE, |node| End::of(now, node));
         }
         let mut nodes = nodes.into_iter();
-        list.head = nodes.next().map_or(End::NONE, |node| End::new(now, &node));
+        list.head = nodes.next().map_or(End::NONE, |node| End::of(now, node));
         let (depth, inner) = (shape.depth as usize, nodes.len());
         list.middle = CowTree::from_leaves(
             now,

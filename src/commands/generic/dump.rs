@@ -119,7 +119,7 @@ fn restore(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         slot => slot.restore(value, deadline, options.access),
     }
     if is_past && replaces {
-        ctx.db.propagate_expiry(key);
+        ctx.db.propagate_removal(key);
     } else if let Some(deadline) = deadline.filter(|_| !options.absolute && ctx.db.propagates()) {
         let deadline = deadline.to_string();
         let command = args.iter().take(2).chain([deadline.as_bytes()]).chain(args.skip(3).iter());

@@ -293,7 +293,7 @@ fn reply<W: When>(ctx: &mut Ctx<'_, W>, elements: &Texts, chosen: &[usize], gets
         }
         return Ok(());
     }
-    let (room, len) = (ctx.reply_room(), chosen.len().saturating_mul(gets.len()));
+    let (room, len) = (ctx.reply_room().of_patterns(), chosen.len().saturating_mul(gets.len()));
     room.admit(len, ELEMENT_BYTES_MIN)?;
     let (reply, pace) = (&mut *ctx.reply, &mut ctx.pace);
     reply.array(len);
@@ -339,7 +339,7 @@ fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, to: usize, mut wish: Wish<'_>) -
     let mut values = Texts::default();
     if !gets.is_empty() {
         // As much as could be replied.
-        let room = ctx.reply_room();
+        let room = ctx.reply_room().of_patterns();
         room.admit(len, ELEMENT_BYTES_MIN)?;
         let ended = sorting::each_named(&mut ctx.db, &gets, texts.clone(), |found| {
             values.push_with(|bytes| found.into_iter().for_each(|found| found.push_to(bytes)));

@@ -20,6 +20,7 @@ pub(super) static WAIT: CommandSpec = CommandSpec {
     arity: Arity::Exactly(3),
     flags: Flags::BLOCKING,
     categories: Categories::CONNECTION,
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
     args: &[ArgSpec::integer("numreplicas"), ArgSpec::integer("timeout")],
     handler: Handler::AdminBlocking(wait),
     ..CommandSpec::BASE
@@ -33,6 +34,7 @@ pub(super) static WAITAOF: CommandSpec = CommandSpec {
     arity: Arity::Exactly(4),
     flags: Flags::BLOCKING,
     categories: Categories::CONNECTION,
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
     args: &[ArgSpec::integer("numlocal"), ArgSpec::integer("numreplicas"), ArgSpec::integer("timeout")],
     handler: Handler::AdminBlocking(waitaof),
     ..CommandSpec::BASE

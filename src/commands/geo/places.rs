@@ -105,7 +105,7 @@ fn geoadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     for at in (first..args.len()).step_by(3) {
         places.push((place(&args[at], &args[at + 1])?.encode() as f64, at + 2));
     }
-    let longest = places.iter().map(|(_, at)| args[*at].len()).max().unwrap_or(0);
+    let longest = places.iter().map(|(_, at)| args.len_of(*at)).max().unwrap_or(0);
     let key = ctx.key(args, 1);
     let mut entry = match ctx.db.entry(key) {
         KeySlot::Occupied(entry) => match entry.get().value() {
@@ -124,7 +124,7 @@ fn geoadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let (mut new, mut moved) = (0, 0);
     for (score, at) in places {
         // No score is a NaN here, so adding always leads to a number.
-        match zset::add(&mut entry, rule, score, &args[at]) {
+        match zset::add(&mut entry, rule, score, args.text(at)) {
             Ok(Added::New(_)) => new += 1,
             Ok(Added::Moved(_)) => moved += 1,
             Ok(Added::Same(_) | Added::Refused) | Err(_) => {}

@@ -10,6 +10,7 @@ use crate::resp::Args;
 use crate::types::hash;
 use crate::util::long_double::LongDouble;
 use crate::util::num;
+use std::borrow::Cow;
 
 pub(super) static HINCRBY: CommandSpec = CommandSpec {
     name: "hincrby",
@@ -44,10 +45,17 @@ const VALUE_NOT_FLOAT: CommandError = CommandError::fixed("ERR hash value is not
 const NAN_OR_INFINITY: CommandError = CommandError::fixed("ERR value is NaN or Infinity");
 
 /// Stores what was counted. The field keeps its deadline, if it has time left.
-fn store(ctx: &mut DataCtx<'_>, args: Args<'_>, text: &[u8], lives: bool, event: KeyEvent) -> CommandResult {
+fn store(
+    ctx: &mut DataCtx<'_>,
+    args: Args<'_>,
+    name: Cow<'_, [u8]>,
+    text: &[u8],
+    lives: bool,
+    event: KeyEvent,
+) -> CommandResult {
     let key = ctx.key(args, 1);
     let mut place = open(&mut ctx.db, key, args.skip(args.len()))?;
-    place.edit_hash(|place| hash::set(place, &args[2], text, lives));
+    place.edit_hash(|place| hash::set(place, name, text, lives));
     place.changed(1, event);
     Ok(())
 }
@@ -56,9 +64,10 @@ fn hincrby(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let delta = int(&args[3])?;
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.forget_if_expired(key, &args[2]);
+    let name = args.text(2);
+    ctx.db.forget_if_expired(key, &name);
     let old = match ctx.db.lookup_write(key) {
-        Some(entry) => entry.hash()?.get(&args[2], now_ms),
+        Some(entry) => entry.hash()?.get(&name, now_ms),
         None => None,
     };
     let lives = old.is_some();
@@ -66,7 +75,7 @@ fn hincrby(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let sum = old.checked_add(delta).ok_or(error::OVERFLOW)?;
     let mut text = Vec::with_capacity(20);
     num::push_i64(&mut text, sum);
-    store(ctx, args, &text, lives, KeyEvent::hash("hincrby"))?;
+    store(ctx, args, name, &text, lives, KeyEvent::hash("hincrby"))?;
     ctx.reply.int(sum);
     Ok(())
 }
@@ -78,9 +87,10 @@ fn hincrbyfloat(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.forget_if_expired(key, &args[2]);
+    let name = args.text(2);
+    ctx.db.forget_if_expired(key, &name);
     let old = match ctx.db.lookup_write(key) {
-        Some(entry) => entry.hash()?.get(&args[2], now_ms),
+        Some(entry) => entry.hash()?.get(&name, now_ms),
         None => None,
     };
     let lives = old.is_some();
@@ -97,9 +107,11 @@ fn hincrbyfloat(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     let mut text = Vec::with_capacity(32);
     sum.push_human(&mut text);
-    store(ctx, args, &text, lives, KeyEvent::hash("hincrbyfloat"))?;
+    store(ctx, args, name, &text, lives, KeyEvent::hash("hincrbyfloat"))?;
     // Elsewhere the sum might be another one; a deadline stays there, too.
-    ctx.db.propagate(&[b"HSETEX", &args[1], b"KEEPTTL", b"FIELDS", b"1", &args[2], &text]);
+    if ctx.db.propagates() {
+        ctx.db.propagate(&[b"HSETEX", &args[1], b"KEEPTTL", b"FIELDS", b"1", &args[2], &text]);
+    }
     ctx.reply.bulk(&text);
     Ok(())
 }

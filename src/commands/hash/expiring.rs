@@ -312,12 +312,12 @@ fn set(
             hash::expect_deadlines(place);
         }
         for i in (0..pairs.len()).step_by(2) {
-            let (name, value) = (&pairs[i], &pairs[i + 1]);
+            let name = &pairs[i];
             if past {
                 hash::remove(place, name);
                 continue;
             }
-            hash::set(place, name, value, matches!(expiration, Expiration::Keep));
+            hash::set(place, name, pairs.text(i + 1), matches!(expiration, Expiration::Keep));
             if let Expiration::At(deadline) = expiration {
                 hash::set_deadline(place, name, Some(deadline));
             }

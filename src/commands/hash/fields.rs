@@ -150,9 +150,9 @@ pub(super) static HLEN: CommandSpec = CommandSpec {
 pub(super) fn open<'s>(db: &'s mut DbMut<'_>, key: Key<'s>, pairs: Args<'_>) -> Result<Occupied<'s>, CommandError> {
     let count = pairs.len() / 2;
     let (mut longest, mut bytes) = (0, 0);
-    for text in pairs.iter() {
-        longest = longest.max(text.len());
-        bytes += text.len();
+    for len in (0..pairs.len()).map(|i| pairs.len_of(i)) {
+        longest = longest.max(len);
+        bytes += len;
     }
     let mut place = match db.entry(key) {
         KeySlot::Occupied(place) => {
@@ -178,6 +178,9 @@ fn set_all(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<usize, CommandError>
     let mut place = open(&mut ctx.db, key, pairs)?;
     let new = place.edit_hash(|place| {
         let each = (0..pairs.len()).step_by(2);
+        if pairs.has_long() {
+            return each.filter(|&i| hash::set(place, pairs.text(i), pairs.text(i + 1), false)).count();
+        }
         each.filter(|&i| hash::set(place, &pairs[i], &pairs[i + 1], false)).count()
     });
     place.changed(pairs.len() / 2, HSET_EVENT);
@@ -199,14 +202,15 @@ fn hmset(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 fn hsetnx(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
-    ctx.db.forget_if_expired(key, &args[2]);
+    let name = args.text(2);
+    ctx.db.forget_if_expired(key, &name);
     let known = match ctx.db.lookup_write(key) {
-        Some(entry) => entry.hash()?.get(&args[2], now_ms).is_some(),
+        Some(entry) => entry.hash()?.get(&name, now_ms).is_some(),
         None => false,
     };
     if !known {
         let mut place = open(&mut ctx.db, key, args.skip(2))?;
-        place.edit_hash(|place| hash::set(place, &args[2], &args[3], false));
+        place.edit_hash(|place| hash::set(place, name, args.text(3), false));
         place.changed(1, HSET_EVENT);
     }
     ctx.reply.int(i64::from(!known));

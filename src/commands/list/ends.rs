@@ -138,6 +138,7 @@ fn push(ctx: &mut DataCtx<'_>, args: Args<'_>, side: Side, make: bool) -> Comman
         KeySlot::Occupied(place) => {
             place.get().expect(TypeName::List)?;
             match elements.len() {
+                _ if elements.has_long() => list::push_texts(place, side, elements.texts().collect()),
                 1 => list::push(place, side, std::iter::once(Item::of(&elements[0])), true),
                 _ => list::push(place, side, elements.iter().map(Item::of), true),
             }
@@ -146,8 +147,13 @@ fn push(ctx: &mut DataCtx<'_>, args: Args<'_>, side: Side, make: bool) -> Comman
         }
         KeySlot::Vacant(_) if !make => 0,
         KeySlot::Vacant(_) => match slot {
-            KeySlot::Vacant(place) => {
-                make_list(place, elements.iter().map(Item::of), side, elements.len());
+            KeySlot::Vacant(mut place) => {
+                let list = if elements.has_long() {
+                    NewList::pushed_texts(elements.texts().collect(), side, &mut place.maker())
+                } else {
+                    NewList::pushed(elements.iter().map(Item::of), side, &mut place.maker())
+                };
+                store(place, list, elements.len(), side);
                 elements.len()
             }
             KeySlot::Occupied(_) => unreachable!("matched above"),
@@ -165,6 +171,10 @@ pub(super) fn make_list<'v>(
     changes: usize,
 ) {
     let list = NewList::pushed(items, side, &mut place.maker());
+    store(place, list, changes, side);
+}
+
+fn store(place: Vacant<'_>, list: NewList, changes: usize, side: Side) {
     place.insert_value(NewValue::List(list)).changed(changes, pushed(side));
 }
 

@@ -303,7 +303,7 @@ fn lset(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     // Redis looks at the lower 32 bits of the number alone. Out of range, the list may still change its form.
     let index = i64::from(int(&args[2])? as i32);
     let at = place_of(index, len).unwrap_or(usize::MAX);
-    if !list::set(&mut place, at, &args[3]) {
+    if !list::set(&mut place, at, args.text(3)) {
         return Err(INDEX_OUT_OF_RANGE);
     }
     place.changed(1, KeyEvent::list("lset"));
@@ -321,7 +321,7 @@ fn linsert(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let len = match ctx.db.entry(key) {
         KeySlot::Occupied(mut place) => {
             place.get().expect(TypeName::List)?;
-            if list::insert(&mut place, &args[3], after, &args[4]) {
+            if list::insert(&mut place, &args[3], after, args.text(4)) {
                 place.changed(1, KeyEvent::list("linsert"));
                 place.get().list()?.len() as i64
             } else {

@@ -121,7 +121,6 @@ fn samples(args: Args<'_>) -> Result<i64, CommandError> {
 
 fn memory_stats(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     let report = ctx.inst.memory_report(ctx.host, Some(ctx.session));
-    let backlog = ctx.inst.replication.feed.memory() as u64;
     let reply = ctx.reply();
     // Lines before, between and after the databases.
     reply.map(12 + report.dbs.len() + 21);
@@ -129,12 +128,12 @@ fn memory_stats(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     int("peak.allocated", report.peak);
     int("total.allocated", report.used);
     int("startup.allocated", report.startup);
-    int("replication.backlog", backlog);
+    int("replication.backlog", report.stream.backlog);
     int("replica.fullsync.buffer", 0);
-    int("clients.slaves", 0);
+    int("clients.slaves", report.stream.beyond);
     int("clients.normal", report.clients);
     int("cluster.links", 0);
-    int("aof.buffer", 0);
+    int("aof.buffer", report.aof);
     int("lua.caches", 0);
     int("functions.caches", 0);
     int("script.VMs", 0);
@@ -280,6 +279,8 @@ mod tests {
             startup: 0,
             rss: resident,
             clients: 1000,
+            stream: Default::default(),
+            aof: 0,
             dbs,
             overhead: 110,
             keys: 1,

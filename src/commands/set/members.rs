@@ -145,7 +145,11 @@ fn sadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             if count > 1 {
                 set::prepare(place, count);
             }
-            let added = args.skip(2).iter().filter(|member| set::add(place, member)).count();
+            let added = if args.has_long() {
+                args.skip(2).texts().filter_map(|member| set::add(place, member).then_some(())).count()
+            } else {
+                args.skip(2).iter().filter(|member| set::add(place, *member)).count()
+            };
             if added > 0 {
                 place.changed(added, SADD_EVENT);
             }
@@ -163,8 +167,12 @@ fn sadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 /// Makes a set of members; returns how many it has.
 fn make(mut place: Vacant<'_>, members: Args<'_>) -> usize {
     let maker = &mut place.maker();
-    let mut set = NewSet::for_members(&members[0], members.len(), maker);
-    let added = members.iter().filter(|member| set.add(Item::of(member), maker)).count();
+    let mut set = NewSet::for_members(&members.start_of(0, 32), members.len(), maker);
+    let added = if members.has_long() {
+        members.texts().filter_map(|member| set.add_text(member, maker).then_some(())).count()
+    } else {
+        members.iter().filter(|member| set.add(Item::of(member), maker)).count()
+    };
     place.insert_value(NewValue::Set(set)).changed(added, SADD_EVENT);
     added
 }
@@ -195,18 +203,18 @@ fn srem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn smove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
-    let (from, to, member) = (ctx.key(args, 1), ctx.key(args, 2), &args[3]);
+    let (from, to, member) = (ctx.key(args, 1), ctx.key(args, 2), args.text(3));
     let Some(source) = ctx.db.lookup_write(from) else {
         ctx.reply.int(0);
         return Ok(());
     };
-    let is_member = source.set()?.contains(member);
+    let is_member = source.set()?.contains(&member);
     if let Some(target) = ctx.db.lookup_write(to) {
         target.expect(TypeName::Set)?;
     }
     if is_member && from.bytes != to.bytes {
         if let KeySlot::Occupied(mut place) = ctx.db.entry(from) {
-            set::remove(&mut place, member);
+            set::remove(&mut place, &member);
             place.removed(1, SREM_EVENT);
         }
         match ctx.db.entry(to) {
@@ -215,8 +223,11 @@ fn smove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
                     place.changed(1, SADD_EVENT);
                 }
             }
-            KeySlot::Vacant(place) => {
-                make(place, args.skip(3));
+            KeySlot::Vacant(mut place) => {
+                let maker = &mut place.maker();
+                let mut set = NewSet::for_members(&member, 1, maker);
+                set.add_text(member, maker);
+                place.insert_value(NewValue::Set(set)).changed(1, SADD_EVENT);
             }
         }
     }

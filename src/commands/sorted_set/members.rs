@@ -224,7 +224,7 @@ fn add(ctx: &mut DataCtx<'_>, args: Args<'_>, first: usize, rule: AddRule, count
         }
         KeySlot::Vacant(mut place) => {
             // As in Redis, only the first member says of how long they are.
-            let set = NewZset::empty(&place.maker(), pairs, args[first + 1].len());
+            let set = NewZset::empty(&place.maker(), pairs, args.len_of(first + 1));
             place.insert_value(NewValue::Zset(set))
         }
     };
@@ -232,7 +232,13 @@ fn add(ctx: &mut DataCtx<'_>, args: Args<'_>, first: usize, rule: AddRule, count
     let mut last = None;
     let mut failure = None;
     for (i, score) in scores.into_iter().enumerate() {
-        last = match zset::add(&mut entry, rule, score, &args[first + 2 * i + 1]) {
+        let at = first + 2 * i + 1;
+        let added = if args.has_long() {
+            zset::add(&mut entry, rule, score, args.text(at))
+        } else {
+            zset::add(&mut entry, rule, score, &args[at])
+        };
+        last = match added {
             Ok(Added::New(score)) => {
                 new += 1;
                 Some(score)

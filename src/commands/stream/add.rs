@@ -243,7 +243,7 @@ fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         return Err(ZERO_ID);
     }
     let key = ctx.key(args, 1);
-    let now_ms = ctx.db.now_ms();
+    let now_ms = ctx.db.clock_ms();
     let mut place = match ctx.db.entry(key) {
         KeySlot::Occupied(place) => {
             place.get().expect(TypeName::Stream)?;
@@ -270,7 +270,11 @@ fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         AddError::NotHigher => NOT_HIGHER,
     })?;
     check_size(texts)?;
-    stream.add(heap, limits, id, texts.iter());
+    if texts.has_long() {
+        stream.add_long(heap, limits, id, texts.texts().collect());
+    } else {
+        stream.add(heap, limits, id, texts.iter());
+    }
     let mut trimmed = 0;
     if let Some(trim) = options.trim {
         trimmed = stream.trim(heap, trim).gone;
@@ -291,7 +295,11 @@ fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 /// A listpack has its limit, and so have the texts of an entry.
 #[inline]
 fn check_size(texts: Args<'_>) -> CommandResult {
-    if chunk::bytes_alone(texts.iter()) > chunk::BYTES_MAX { Err(TOO_LARGE) } else { Ok(()) }
+    if chunk::bytes_alone((0..texts.len()).map(|i| texts.len_of(i))) > chunk::BYTES_MAX {
+        Err(TOO_LARGE)
+    } else {
+        Ok(())
+    }
 }
 
 fn chunk_entries(ctx: &DataCtx<'_>) -> u64 {

@@ -147,7 +147,7 @@ impl Claim {
 
 fn xclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
-    let now_ms = ctx.db.now_ms();
+    let now_ms = ctx.db.clock_ms();
     count_lookup(ctx, key);
     let (mut place, mut group) = with_group(ctx.db.entry(key), args)?;
     let idle_ms = num::parse_i64(&args[4]).ok_or(BAD_CLAIM_IDLE)?.max(0);
@@ -248,7 +248,7 @@ fn xautoclaim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         at += 1;
     }
     let key = ctx.key(args, 1);
-    let now_ms = ctx.db.now_ms();
+    let now_ms = ctx.db.clock_ms();
     count_lookup(ctx, key);
     let (mut place, group) = with_group(ctx.db.entry(key), args)?;
     let mut claims = place.propagates().then(Vec::new);

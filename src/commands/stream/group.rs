@@ -242,7 +242,7 @@ fn xgroup_destroy(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn xgroup_createconsumer(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 2);
-    let now_ms = ctx.db.now_ms();
+    let now_ms = ctx.db.clock_ms();
     let (mut place, group) = existing_group(ctx.db.entry(key), args)?;
     let (stream, heap) = stream_mut(&mut place);
     let is_new = stream.groups_mut(heap).create_consumer(heap, &group, &args[4], now_ms);

@@ -220,7 +220,7 @@ impl Streams {
 }
 
 fn xread(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
-    let request = Request::parse(args, false, ctx.db.now_ms())?;
+    let request = Request::parse(args, false, ctx.db.clock_ms())?;
     let mut froms = Vec::with_capacity(request.keys);
     for at in request.keys_at..request.keys_at + request.keys {
         let key = ctx.key(args, at);
@@ -260,7 +260,7 @@ enum Asked {
 }
 
 fn xreadgroup(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
-    let request = Request::parse(args, true, ctx.db.now_ms())?;
+    let request = Request::parse(args, true, ctx.db.clock_ms())?;
     let Some(reader) = request.reader else { return Err(NO_GROUP_OPTION) };
     let mut asked = Vec::with_capacity(request.keys);
     for at in request.keys_at..request.keys_at + request.keys {
@@ -301,7 +301,7 @@ fn read_one(
     streams: &mut Streams,
 ) -> CommandResult {
     let key = ctx.key(args, at);
-    let now_ms = ctx.db.now_ms();
+    let now_ms = ctx.db.clock_ms();
     count_lookup(ctx, key);
     let KeySlot::Occupied(mut place) = ctx.db.entry(key) else { return Ok(()) };
     place.get().expect(TypeName::Stream)?;

@@ -125,7 +125,7 @@ fn msetex(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         return Err(BAD_PAIRS);
     }
     let options = Options::parse(args, end, Takes::MSETEX)?;
-    let expiry = options.expiry.update(ctx.db.now_ms(), &ctx.command.full_name)?.unwrap_or(ExpiryUpdate::Clear);
+    let expiry = options.expiry.update(ctx.db.clock_ms(), &ctx.command.full_name)?.unwrap_or(ExpiryUpdate::Clear);
     let allowed = holds(ctx, args, 2, end, options.condition);
     if allowed {
         set_all(ctx, args, 2, end, expiry);

@@ -110,7 +110,7 @@ pub(super) static DELIFEQ: CommandSpec = CommandSpec {
 
 /// SET overwrites without looking, unless an option makes it read the value.
 fn access_of_set(args: Args<'_>) -> Access {
-    let reads = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get") || arg.eq_ignore_ascii_case(b"ifeq"));
+    let reads = args.skip(3).iter().any(|arg| arg.eq_ignore_ascii_case(b"get") || arg.eq_ignore_ascii_case(b"ifeq"));
     if reads { Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE) } else { Access::OVERWRITE.or(Access::UPDATE) }
 }
 

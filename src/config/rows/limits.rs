@@ -25,9 +25,9 @@ group! {
         proto_max_bulk_len: u64 = 512 << 20 => Spec::signed_memory("proto-max-bulk-len", 1 << 20).protects();
 
         /// How large a reply may be whose size the client chooses, not the data; more is refused. That is the reply of
-        /// SRANDMEMBER, HRANDFIELD and ZRANDMEMBER with a negative count, and what SORT makes of GET patterns. 0 sets
-        /// no limit.
-        reply_max_bytes: u64 = 512 << 20 => Spec::memory("reply-max-bytes", 0).protects();
+        /// SRANDMEMBER, HRANDFIELD and ZRANDMEMBER with a negative count; what SORT makes of GET patterns may be eight
+        /// times as large. 0 sets no limit.
+        reply_max_bytes: u64 = 64 << 20 => Spec::memory("reply-max-bytes", 0).protects();
 
         /// A command that only reads, and more elements than this, is answered from a snapshot by another thread. So nobody
         /// else waits for it; its client's later commands do. Elements are counted by what they cost: one that is sorted,

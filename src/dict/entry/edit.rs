@@ -14,6 +14,10 @@ use super::{Entry, Epoch, release_shell};
 use crate::cow::{Blob, CowValue, Heap, Retired};
 use crate::dict::slot::OccupiedSlot;
 
+/// Bytes that a string which shrinks has to have to spare before it is put into its entry again: a few more or less
+/// do not make it come and go.
+const INLINE_AGAIN: usize = 16;
+
 impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
     #[inline(always)]
     fn entry<'e>(&self) -> RawEntry<'e> {
@@ -214,6 +218,10 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
                 Raw::Blob(_) => {
                     let mut blob = self.own_blob(added.saturating_sub(removed));
                     let bytes: *mut [u8] = blob.reshape(at, removed, added);
+                    let fits = |len| self.entry().head(self.heap.epoch()).fits_inline(len);
+                    if removed > added && fits(blob.len() + INLINE_AGAIN) {
+                        return self.come_inside(blob);
+                    }
                     let done = self.entry().replace_payload(Raw::Blob(ManuallyDrop::into_inner(blob).into_raw()));
                     debug_assert!(done, "a pointer for a pointer");
                     &mut *bytes
@@ -241,12 +249,28 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
                 }
                 return self.entry().inline_mut();
             }
-            let mut blob = Blob::with_capacity(self.heap.epoch(), len + len / 4);
+            let mut blob = Blob::with_capacity(self.heap.epoch(), len + len / 8);
             blob.append(head);
             blob.append(tail);
             let bytes: *mut [u8] = blob.reshape(at, 0, added);
             self.exchange(RawEntry::build(&facts, Raw::Blob(blob.into_raw())));
             &mut *bytes
+        }
+    }
+
+    /// Puts the bytes of a blob into the entry, and frees it.
+    ///
+    /// # Safety
+    /// The entry and its blob are the writer's, and the bytes fit.
+    unsafe fn come_inside(&mut self, blob: ManuallyDrop<Blob>) -> &mut [u8] {
+        let blob = ManuallyDrop::into_inner(blob);
+        // SAFETY: the entry lives until `exchange`, and has no blob any more from then on.
+        unsafe {
+            let (entry, inline) = (self.entry(), Raw::Inline(blob.as_slice()));
+            if !entry.replace_payload(inline) {
+                self.exchange(RawEntry::build(&entry.head(self.heap.epoch()), inline));
+            }
+            self.entry().inline_mut()
         }
     }
 
@@ -261,7 +285,7 @@ impl<'a, V: CowValue> OccupiedSlot<'a, Entry<V>> {
             if !self.heap.is_shared(old.birth()) {
                 return old;
             }
-            let room = if extra == 0 { 0 } else { extra + old.len() / 2 };
+            let room = if extra == 0 { 0 } else { extra + old.len() / 8 };
             let mut blob = Blob::with_capacity(self.heap.epoch(), old.len() + room);
             blob.append(old.as_slice());
             let blob = blob.into_raw();
@@ -518,6 +542,28 @@ mod tests {
         }
         while world.heap.reclaim(5) {}
         assert_eq!(world.heap.stats(), Default::default());
+    }
+
+    #[test]
+    fn what_shrinks_gives_its_memory_back() {
+        let mut world = World::with(bytes);
+        for shared in [false, true] {
+            let mut slot = world.slot(b"k");
+            let len = slot.get().bytes().expect("bytes").len();
+            slot.reshape(len, 0, 3000 - len);
+            for len in (10..3000).rev().step_by(10) {
+                let snapshot = (shared && len % 500 == 9).then(|| world.snapshot());
+                let mut slot = world.slot(b"k");
+                let before = slot.get().bytes().expect("bytes").len();
+                slot.reshape(len / 2, before - len, 0);
+                let takes = slot.get().memory();
+                assert!(takes <= len + len / 3 + 64, "{takes} for {len}");
+                assert_eq!(matches!(slot.get().payload(), PayloadRef::Inline(_)), len < 100, "{len}");
+                drop(snapshot);
+                world.heap.reap();
+            }
+        }
+        while world.heap.reclaim(5) {}
     }
 
     #[test]

@@ -23,6 +23,8 @@ use layout::{Head, Raw, RawEntry, TYPE_BITS, TYPE_MASK, meta_of};
 pub use payload::{Leftover, MovedPayload, Payload, PayloadRef};
 
 use super::element::Element;
+use super::prefetch::prefetch;
+use super::segment::LINE;
 use crate::cow::{Blob, CowValue, Defrag, Epoch, Heap, Progress, Retired};
 use crate::util::hash::HashSeed;
 
@@ -310,6 +312,21 @@ impl<'a, V: CowValue> EntryRef<'a, V> {
     #[inline]
     pub fn bytes(self) -> Option<&'a [u8]> {
         self.payload().bytes()
+    }
+
+    /// Starts fetching what reading all of the value will read first. The entry's own first line is read for that.
+    #[inline]
+    pub fn prefetch_payload(self) {
+        // SAFETY: see `key`.
+        match unsafe { self.entry().payload() } {
+            Raw::Inline(bytes) => prefetch(bytes.as_ptr().wrapping_add(bytes.len().saturating_sub(1))),
+            Raw::Int(_) => {}
+            Raw::Blob(at) | Raw::Node(at) => {
+                prefetch(at.as_ptr());
+                prefetch(at.as_ptr().wrapping_add(LINE));
+                prefetch(at.as_ptr().wrapping_add(2 * LINE));
+            }
+        }
     }
 
     /// All bytes of the entry, its blob and its value.

@@ -97,6 +97,8 @@ impl fmt::Debug for GroupLine {
 /// when a write fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupWriter {
+    /// Where the group that is being written begins.
+    start: u64,
     offset: u64,
     crc: u64,
 }
@@ -105,10 +107,10 @@ impl GroupWriter {
     /// For a file that goes on at `offset`. `crc` is that of what is in it ([`super::Ending::crc`]), 0 if it has no
     /// commands yet: what stands before them, an RDB file, has a checksum of its own.
     pub fn new(offset: u64, crc: u64) -> GroupWriter {
-        GroupWriter { offset, crc }
+        GroupWriter { start: offset, offset, crc }
     }
 
-    /// Where the next group begins.
+    /// Where what comes next is written.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -120,19 +122,32 @@ impl GroupWriter {
 
     /// The line for a group of these bytes, which stand one after the other; it follows them.
     pub fn annotate<'a>(&mut self, slices: impl IntoIterator<Item = &'a [u8]>) -> GroupLine {
-        let start = self.offset;
-        self.plain(slices);
-        let line = Group { offset: start, len: self.offset - start, crc: self.crc }.line();
+        slices.into_iter().for_each(|slice| self.extend(slice));
+        self.line()
+    }
+
+    /// More bytes of a group.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.crc = crc64(self.crc, bytes);
+        self.offset += bytes.len() as u64;
+    }
+
+    /// Ends the group: the line that follows it, unless it has no bytes.
+    pub fn close(&mut self) -> Option<GroupLine> {
+        (self.offset > self.start).then(|| self.line())
+    }
+
+    fn line(&mut self) -> GroupLine {
+        let line = Group { offset: self.start, len: self.offset - self.start, crc: self.crc }.line();
         self.offset += line.as_bytes().len() as u64;
+        self.start = self.offset;
         line
     }
 
     /// These bytes are written without a line: the next one covers them.
     pub fn plain<'a>(&mut self, slices: impl IntoIterator<Item = &'a [u8]>) {
-        for slice in slices {
-            self.crc = crc64(self.crc, slice);
-            self.offset += slice.len() as u64;
-        }
+        slices.into_iter().for_each(|slice| self.extend(slice));
+        self.start = self.offset;
     }
 }
 
@@ -151,6 +166,10 @@ mod tests {
         let second = writer.annotate([&b"x"[..]]);
         let group = Group::parse(second.as_bytes()).unwrap();
         assert_eq!(group, Group { offset: next, len: 1, crc: crc64(0, b"123456789x") });
+        let mut writer = remembered;
+        writer.extend(b"x");
+        assert_eq!(writer.close().map(|line| line.as_bytes().to_vec()), Some(second.as_bytes().to_vec()));
+        assert!(writer.close().is_none());
         let mut writer = remembered;
         writer.plain([&b"x"[..]]);
         let third = Group::parse(writer.annotate([]).as_bytes()).unwrap();

@@ -40,6 +40,6 @@ pub use annotation::{GROUP_BYTES_MAX, GroupLine, GroupWriter};
 pub use directory::{AofDirectory, AofSettings, AofSizes, Tail, read_manifest};
 pub use manifest::{Entry, Kind, Manifest, ManifestError, ManifestFault, OldFile};
 pub use names::{Names, as_path};
-pub use scan::{Batch, Command, Ending, Fault, FaultKind, Scanner, Stamp, Step, Why};
+pub use scan::{Batch, Behind, Command, Ending, Fault, FaultKind, Item, Scanner, Stamp, Step, Why, is_open_behind};
 pub use thread::{AofThread, Clock, Tell, WriterFacts};
 pub use writer::{Job, Position, Report, SyncPolicy, Writer};

@@ -5,6 +5,9 @@
 //! To wake a thread costs the loop more than to execute a command. So where nobody waits for the disk, the loop only
 //! appends to the last job of the queue, and the thread looks by itself: every [`PACE`] while there is something to
 //! write. It is woken when it rests because there was nothing, when much has gathered, and for every other job.
+//!
+//! Where clients wait, those whose writes were just synced send the next ones at once. When others wait already, the next
+//! sync lets them come, too ([`GATHER_MAX`]): else two halves of the clients would take turns, with half a group each.
 
 use super::annotation::GROUP_BYTES_MAX;
 use super::directory::AofSizes;
@@ -17,10 +20,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Between two looks at what has gathered.
-const PACE: Duration = Duration::from_millis(1);
+const PACE: Duration = Duration::from_millis(5);
 
 /// So much does not wait for the next look.
-const URGENT_BYTES: usize = 256 << 10;
+const URGENT_BYTES: usize = 1 << 20;
+
+/// After a sync others may join the group that waits already for a quarter of the time that the sync took, but not longer.
+const GATHER_MAX: Duration = Duration::from_micros(500);
 
 /// A buffer above this is not kept for the next group.
 const KEPT_BYTES: usize = 4 << 20;
@@ -256,10 +262,10 @@ const DELAYED_NS: u64 = 2_000_000_000;
 fn run(shared: &Shared, clock: &Clock, tell: &Tell) {
     let mut writer = Writer::default();
     let mut reports = Vec::new();
-    let mut paced_until_ns = 0;
+    let (mut paced_until_ns, mut gathers_until_ns) = (0, 0);
     loop {
         writer.set_policy(shared.policy(), shared.is_held_back.load(Relaxed));
-        let job = match next(shared, clock, &writer, paced_until_ns) {
+        let job = match next(shared, clock, &writer, paced_until_ns, gathers_until_ns) {
             Next::End => return,
             Next::Due => None,
             Next::Job(job) => Some(job),
@@ -291,6 +297,9 @@ fn run(shared: &Shared, clock: &Clock, tell: &Tell) {
         if has_synced {
             let took_ns = clock().saturating_sub(began_ns);
             numbers.syncs.fetch_add(1, Relaxed);
+            if shared.policy() == SyncPolicy::Always && !shared.lock().jobs.is_empty() {
+                gathers_until_ns = began_ns + took_ns + (took_ns / 4).min(GATHER_MAX.as_nanos() as u64);
+            }
             numbers.longest_sync_ns.fetch_max(took_ns, Relaxed);
             let kept_waiting = took_ns >= DELAYED_NS && shared.waiting.load(Relaxed) > 0;
             numbers.delayed_syncs.fetch_add(u64::from(kept_waiting), Relaxed);
@@ -323,7 +332,7 @@ enum Next {
 }
 
 /// Waits for the next thing to be done.
-fn next(shared: &Shared, clock: &Clock, writer: &Writer, paced_until_ns: u64) -> Next {
+fn next(shared: &Shared, clock: &Clock, writer: &Writer, paced_until_ns: u64, gathers_until_ns: u64) -> Next {
     let mut queue = shared.lock();
     loop {
         let now_ns = clock();
@@ -334,7 +343,8 @@ fn next(shared: &Shared, clock: &Clock, writer: &Writer, paced_until_ns: u64) ->
         };
         let is_ready = match at.and_then(|at| queue.jobs.get(at)) {
             None => false,
-            Some(Job::Write(..)) => queue.is_urgent || queue.ends || now_ns >= paced_until_ns,
+            Some(Job::Write(..)) if queue.ends => true,
+            Some(Job::Write(..)) => now_ns >= if queue.is_urgent { gathers_until_ns } else { paced_until_ns },
             Some(_) => true,
         };
         if is_ready && let Some(job) = at.and_then(|at| queue.jobs.remove(at)) {
@@ -347,14 +357,15 @@ fn next(shared: &Shared, clock: &Clock, writer: &Writer, paced_until_ns: u64) ->
         if queue.ends {
             return Next::End; // it does not wait for a full disk
         }
-        if std::mem::take(&mut queue.is_urgent) {
+        if queue.jobs.is_empty() && std::mem::take(&mut queue.is_urgent) {
             return Next::Due; // the policy is another one
         }
         let deadline_ns = writer.next_deadline_ns();
         if deadline_ns.is_some_and(|deadline_ns| now_ns >= deadline_ns) {
             return Next::Due;
         }
-        let paced = (!queue.jobs.is_empty() && !writer.is_stuck()).then_some(paced_until_ns);
+        let looks_at_ns = if queue.is_urgent { gathers_until_ns } else { paced_until_ns };
+        let paced = (!queue.jobs.is_empty() && !writer.is_stuck()).then_some(looks_at_ns);
         let until_ns = match (deadline_ns, paced) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),

@@ -265,7 +265,9 @@ impl Writer {
         let synced = if self.directory.is_some() && !self.is_temporary { self.sync() } else { Ok(()) };
         let is_whole = synced.is_ok() && self.stuck.is_none();
         let closed = self.directory.take().map_or(Ok(()), |mut it| it.close(end_offset.filter(|_| is_whole)));
-        self.stuck = None;
+        if let Some((_, position, _)) = self.stuck.take() {
+            self.written = position; // it is in the base of whatever log comes next
+        }
         (self.is_broken, self.is_temporary) = (false, false);
         self.flushed = self.written; // there is nothing to sync any more
         synced.and(closed)

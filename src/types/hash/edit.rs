@@ -5,6 +5,7 @@
 
 use super::{COMPACT_BYTES_MAX, Field, HashObject, HashRef, compact};
 use crate::collections::listpack::{Item, ListpackRef};
+use crate::collections::text::Text;
 use crate::cow::Heap;
 use crate::dict::Payload;
 use crate::types::Limits;
@@ -66,7 +67,7 @@ pub fn convert_for(place: &mut impl Place, count: usize, longest: usize, bytes: 
 
 /// Sets a field to a value; true if the field is new. A deadline that it had goes, unless it is kept.
 #[inline]
-pub fn set(place: &mut impl Place, name: &[u8], value: &[u8], keep_deadline: bool) -> bool {
+pub fn set<'n, 'v>(place: &mut impl Place, name: impl Text<'n>, value: impl Text<'v>, keep_deadline: bool) -> bool {
     if place.encoding() != Encoding::Hashtable {
         return set_compact(place, name, value, keep_deadline);
     }
@@ -83,13 +84,14 @@ fn fits(limits: &Limits, name: &[u8], value: &[u8]) -> bool {
     name.len() as u64 <= limits.hash_value && value.len() as u64 <= limits.hash_value
 }
 
-fn set_compact(place: &mut impl Place, name: &[u8], value: &[u8], keep_deadline: bool) -> bool {
+fn set_compact<'n, 'v>(place: &mut impl Place, name: impl Text<'n>, value: impl Text<'v>, keep_deadline: bool) -> bool {
     let limits = place.maker().limits;
-    let all = place.bytes().len() + name.len() + value.len();
-    if !fits(&limits, name, value) || all >= COMPACT_BYTES_MAX {
+    let all = place.bytes().len() + name.as_ref().len() + value.as_ref().len();
+    if !fits(&limits, name.as_ref(), value.as_ref()) || all >= COMPACT_BYTES_MAX {
         enlarge(place);
         return set(place, name, value, keep_deadline);
     }
+    let (name, value) = (name.as_ref(), value.as_ref());
     let width = width(place.encoding());
     let lp = ListpackRef::new(place.bytes());
     match compact::find(lp, width, name) {

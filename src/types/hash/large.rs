@@ -3,6 +3,7 @@
 use super::Field;
 use crate::collections::listpack::Item;
 use crate::collections::packed::{Element, KeysWithValues, PackedTable};
+use crate::collections::text::Text;
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::types::zset::ZsetObject;
 use crate::util::hash::HashSeed;
@@ -93,13 +94,19 @@ impl HashObject {
 
     /// Stores a field's value; true if the field is new. A deadline that it had goes, unless it is kept.
     #[inline]
-    pub fn set(&mut self, heap: &mut Heap, name: &[u8], value: &[u8], keep_deadline: bool) -> bool {
-        let hash = self.table.hash(name);
+    pub fn set<'n, 'v>(
+        &mut self,
+        heap: &mut Heap,
+        name: impl Text<'n>,
+        value: impl Text<'v>,
+        keep_deadline: bool,
+    ) -> bool {
+        let hash = self.table.hash(name.as_ref());
         let mut marked = false;
         if self.deadlines.is_some() {
-            marked = self.table.find(hash, name).is_some_and(|element| element.marked);
+            marked = self.table.find(hash, name.as_ref()).is_some_and(|element| element.marked);
             if marked && !keep_deadline {
-                self.forget_deadline(heap, name);
+                self.forget_deadline(heap, name.as_ref());
                 marked = false;
             }
         }
@@ -134,8 +141,7 @@ impl HashObject {
         let element = self.table.find(hash, name).expect("the caller has seen the field");
         let was_marked = element.marked;
         if was_marked != deadline.is_some() {
-            let value = element.value.to_vec();
-            self.table.insert_hashed(heap, hash, name, &value, deadline.is_some());
+            self.table.mark(heap, hash, name, deadline.is_some());
         }
         match deadline {
             None if was_marked => self.forget_deadline(heap, name),

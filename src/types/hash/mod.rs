@@ -32,6 +32,7 @@ mod compact;
 mod edit;
 mod large;
 mod rdb;
+mod rewrite;
 
 pub use edit::{convert_for, expect_deadlines, pop_due, remove, set, set_deadline};
 pub use large::HashObject;

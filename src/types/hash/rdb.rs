@@ -13,6 +13,7 @@
 
 use super::{COMPACT_BYTES_MAX, DEADLINE_MAX, Field, HashObject, HashRef, NewHash, compact};
 use crate::collections::listpack::{self, Depth, Item, ListpackRef};
+use crate::collections::text::Text;
 use crate::collections::ziplist::ZiplistRef;
 use crate::collections::zipmap::ZipmapRef;
 use crate::cow::Fresh;
@@ -21,6 +22,7 @@ use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode, Why};
 use crate::types::object::Object;
 use crate::types::place::Maker;
 use crate::types::value::Vetting;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
 
@@ -167,8 +169,15 @@ impl Growing {
     }
 
     /// False if the field is there already.
-    fn push(&mut self, name: &[u8], value: &[u8], deadline: Option<i64>, maker: &mut Maker<'_>) -> bool {
+    fn push<'n, 'v>(
+        &mut self,
+        name: impl Text<'n>,
+        value: impl Text<'v>,
+        deadline: Option<i64>,
+        maker: &mut Maker<'_>,
+    ) -> bool {
         if let Growing::Compact(bytes, width, names) = self {
+            let (name, value) = (name.as_ref(), value.as_ref());
             let longest = name.len().max(value.len()) as u64;
             if longest <= maker.limits.hash_value && bytes.len() + name.len() + value.len() < COMPACT_BYTES_MAX {
                 if !names.insert(name.to_vec()) {
@@ -185,13 +194,14 @@ impl Growing {
         }
         let Growing::Large(object) = self else { unreachable!("what was compact became large above") };
         let Object::Hash(hash) = object.value_mut() else { unreachable!("that is what it was made with") };
-        if !hash.set(maker.heap, name, value, false) {
-            return false;
+        if deadline.is_none() {
+            return hash.set(maker.heap, name, value, false);
         }
-        if deadline.is_some() {
-            hash.set_deadline(maker.heap, name, deadline);
+        let is_new = hash.set(maker.heap, name.as_ref(), value, false);
+        if is_new {
+            hash.set_deadline(maker.heap, name.as_ref(), deadline);
         }
-        true
+        is_new
     }
 
     fn finish(self) -> NewHash {
@@ -229,7 +239,7 @@ fn load_counted(from: &mut RdbReader<'_>, deadlines: Deadlines, maker: &mut Make
         let before = deadlines.read_before(from)?;
         let (name, value) = (from.read_string()?, from.read_string()?);
         let deadline = before.or(deadlines.read_behind(from)?);
-        let (name, value) = (text(&name, &mut name_room), text(&value, &mut value_room));
+        let (name, value) = (text(name, &mut name_room), text(value, &mut value_room));
         if !hash.push(name, value, deadline, maker) {
             return Err(from.corrupt(TWICE));
         }
@@ -237,10 +247,10 @@ fn load_counted(from: &mut RdbReader<'_>, deadlines: Deadlines, maker: &mut Make
     Ok(hash.finish())
 }
 
-fn text<'a>(string: &'a RdbString, room: &'a mut itoa::Buffer) -> &'a [u8] {
+fn text(string: RdbString, room: &mut itoa::Buffer) -> Cow<'_, [u8]> {
     match string {
-        RdbString::Int(n) => room.format(*n).as_bytes(),
-        RdbString::Bytes(bytes) => bytes,
+        RdbString::Int(n) => room.format(n).as_bytes().into(),
+        RdbString::Bytes(bytes) => bytes.into(),
     }
 }
 
@@ -321,7 +331,7 @@ fn of_pairs(fields: Vec<(Vec<u8>, Vec<u8>)>, from: &RdbReader<'_>, maker: &mut M
         return Err(from.error(Why::EmptyValue));
     }
     let mut hash = Growing::new(fields.len() as u64, 2, maker);
-    for (name, value) in &fields {
+    for (name, value) in fields {
         if !hash.push(name, value, None, maker) {
             return Err(from.corrupt(TWICE));
         }

@@ -6,12 +6,14 @@
 use super::{COMPACT_AGAIN, COMPACT_MAX, Item, ListObject, ListRef, Side, listpack_shape, outgrows, quicklist_shape};
 use crate::collections::listpack::{ListpackMut, ListpackRef};
 use crate::collections::quicklist::{Fill, NODE_MAX, Quicklist};
+use crate::collections::text::Text;
 use crate::cow::Heap;
 use crate::dict::Payload;
 use crate::types::contract::Encoding;
 use crate::types::object::Object;
 use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// The list at a place that has one.
@@ -158,6 +160,20 @@ pub fn push<'v>(place: &mut impl Place, side: Side, items: impl Iterator<Item = 
     }
 }
 
+/// The same of texts some of which are long, and may be given away.
+pub fn push_texts(place: &mut impl Place, side: Side, texts: Vec<Cow<'_, [u8]>>) {
+    let lens = texts.iter().map(|text| text.len()).sum();
+    grow(place, lens, texts.len(), texts.iter().map(|text| Item::of(text).entry_len()).sum());
+    let Some((list, heap)) = large(place) else {
+        return push(place, side, texts.iter().map(|text| Item::of(text)), true);
+    };
+    let before = list.len();
+    texts.into_iter().for_each(|text| list.push_text(heap, side, text));
+    if sizes_differ(before, list.len()) {
+        place.size_was(before);
+    }
+}
+
 /// Hands `count` elements from one end to `f`, the outermost first, and removes them. There are more than that.
 #[inline]
 pub fn pop(place: &mut impl Place, side: Side, count: usize, f: impl FnMut(Item<'_>)) {
@@ -275,14 +291,14 @@ pub fn remove_equal(place: &mut impl Place, text: &[u8], limit: usize, backwards
 }
 
 /// Puts another element in the place of the one with this number. False if there is none.
-pub fn set(place: &mut impl Place, index: usize, text: &[u8]) -> bool {
-    let item = Item::of(text);
-    grow(place, text.len(), 1, item.entry_len());
+pub fn set<'t>(place: &mut impl Place, index: usize, text: impl Text<'t>) -> bool {
+    let item = Item::of(text.as_ref());
+    grow(place, text.as_ref().len(), 1, item.entry_len());
     if index >= view(place).len() {
         return false;
     }
     match large(place) {
-        Some((list, heap)) => list.replace(heap, index, item),
+        Some((list, heap)) => list.replace(heap, index, text.into()),
         None => {
             let mut lp = ListpackMut::new(place);
             let at = lp.view().seek(index).expect("the number was compared");
@@ -294,9 +310,9 @@ pub fn set(place: &mut impl Place, index: usize, text: &[u8]) -> bool {
 }
 
 /// Inserts an element before or after the first one that equals `pivot`. False if there is none.
-pub fn insert(place: &mut impl Place, pivot: &[u8], after: bool, text: &[u8]) -> bool {
-    let (pivot, item) = (Item::of(pivot), Item::of(text));
-    grow(place, text.len(), 1, item.entry_len());
+pub fn insert<'t>(place: &mut impl Place, pivot: &[u8], after: bool, text: impl Text<'t>) -> bool {
+    let (pivot, item) = (Item::of(pivot), Item::of(text.as_ref()));
+    grow(place, text.as_ref().len(), 1, item.entry_len());
     match view(place) {
         ListRef::Compact(lp) => {
             let Some(at) = lp.find(pivot, 0) else { return false };
@@ -308,7 +324,7 @@ pub fn insert(place: &mut impl Place, pivot: &[u8], after: bool, text: &[u8]) ->
             let Some(index) = position else { return false };
             place.size_was(len);
             let (list, heap) = known_large(place);
-            list.insert(heap, index, after, item);
+            list.insert(heap, index, after, text.into());
         }
     }
     true

@@ -15,10 +15,11 @@
 
 mod edit;
 mod rdb;
+mod rewrite;
 
 pub use crate::collections::listpack::Item;
 pub use crate::collections::quicklist::Side;
-pub use edit::{insert, pop, push, remove_equal, rotate, set, trim};
+pub use edit::{insert, pop, push, push_texts, remove_equal, rotate, set, trim};
 
 use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;
@@ -30,6 +31,7 @@ use crate::collections::quicklist::{Fill, NODE_MAX, Quicklist, Shape};
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
 use crate::types::Limits;
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 /// Above so many bytes a listpack does not lie in the entry or in a buffer of its own.
@@ -272,6 +274,17 @@ impl NewList {
         let mut list = Quicklist::new(maker.epoch(), shape);
         items.for_each(|item| list.push(maker.heap, side, item));
         NewList::Large(list, encoding)
+    }
+
+    /// The same of texts some of which are long, and may be given away.
+    pub fn pushed_texts(texts: Vec<Cow<'_, [u8]>>, side: Side, maker: &mut Maker<'_>) -> NewList {
+        let lens = texts.iter().map(|text| text.len()).sum();
+        if !outgrows((listpack::EMPTY.len(), 0), (lens, texts.len()), &maker.limits) {
+            return NewList::pushed(texts.iter().map(|text| Item::of(text)), side, maker);
+        }
+        let mut list = Quicklist::new(maker.epoch(), quicklist_shape(&maker.limits));
+        texts.into_iter().for_each(|text| list.push_text(maker.heap, side, text));
+        NewList::Large(list, Encoding::Quicklist)
     }
 
     /// A list that is one listpack, of this size or smaller than any limit.

@@ -108,7 +108,7 @@ fn elements(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewList, 
     for _ in 0..from.read_count()? {
         match from.read_string() {
             Ok(RdbString::Int(n)) => list.push(maker.heap, Side::Tail, Item::Int(n)),
-            Ok(RdbString::Bytes(text)) => list.push(maker.heap, Side::Tail, Item::of(&text)),
+            Ok(RdbString::Bytes(text)) => list.push_text(maker.heap, Side::Tail, text.into()),
             Err(why) => {
                 list.discard(maker.heap);
                 return Err(why);

@@ -4,6 +4,7 @@ use super::{Added, NewSet, SetRef, add_to_intset, add_to_listpack};
 use crate::collections::intset::IntsetMut;
 use crate::collections::listpack::{Item, ListpackMut};
 use crate::collections::packed::{self, Keys, PackedTable};
+use crate::collections::text::Text;
 use crate::cow::Heap;
 use crate::types::contract::Encoding;
 use crate::types::object::Object;
@@ -54,7 +55,7 @@ pub fn prepare(place: &mut impl Place, count: usize) {
 
 /// Adds a member; false if it was there.
 #[inline]
-pub fn add(place: &mut impl Place, member: &[u8]) -> bool {
+pub fn add<'t>(place: &mut impl Place, member: impl Text<'t>) -> bool {
     if place.encoding() == Encoding::Hashtable {
         let (table, heap) = table(place);
         let added = table.insert_new(heap, member, b"", false);
@@ -67,10 +68,10 @@ pub fn add(place: &mut impl Place, member: &[u8]) -> bool {
     add_to_compact(place, member)
 }
 
-fn add_to_compact(place: &mut impl Place, member: &[u8]) -> bool {
+fn add_to_compact<'t>(place: &mut impl Place, member: impl Text<'t>) -> bool {
     let limits = place.maker().limits;
-    let item = Item::of(member);
     loop {
+        let item = Item::of(member.as_ref());
         let added = match place.encoding() {
             Encoding::Intset => add_to_intset(IntsetMut::new(place), item, &limits),
             Encoding::Listpack => add_to_listpack(ListpackMut::new(place), item, &limits),

@@ -13,6 +13,7 @@
 
 mod edit;
 mod rdb;
+mod rewrite;
 
 pub use edit::{add, pop_many, pop_random, prepare, remove};
 
@@ -24,6 +25,7 @@ use super::value::Stored;
 use crate::collections::intset::{self, IntsetMut, IntsetRef};
 use crate::collections::listpack::{self, Item, ListpackMut, ListpackRef};
 use crate::collections::packed::{FreshTable, Keys, PackedTable};
+use crate::collections::text::Text;
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
 use crate::types::Limits;
@@ -320,19 +322,37 @@ impl NewSet {
     /// Adds a member; false if it was there.
     pub fn add(&mut self, member: Item<'_>, maker: &mut Maker<'_>) -> bool {
         let member = as_stored(member);
+        match self.compact_for(member, maker) {
+            Ok(added) => added,
+            Err(table) => table.insert_new(maker.heap, member.text(&mut itoa::Buffer::new()), b"", false),
+        }
+    }
+
+    /// The same of a text that may be long, and may be given away.
+    pub fn add_text<'t>(&mut self, member: impl Text<'t>, maker: &mut Maker<'_>) -> bool {
+        match self.compact_for(Item::of(member.as_ref()), maker) {
+            Ok(added) => added,
+            Err(table) => table.insert_new(maker.heap, member, b"", false),
+        }
+    }
+
+    /// Adds a member if the set is compact, and stays so; else gives the table to which it is to be added.
+    fn compact_for(&mut self, member: Item<'_>, maker: &mut Maker<'_>) -> Result<bool, &mut FreshTable<Keys>> {
         loop {
             let added = match self {
                 NewSet::Intset(bytes) => add_to_intset(IntsetMut::new(bytes), member, &maker.limits),
                 NewSet::Listpack(bytes) => add_to_listpack(ListpackMut::new(bytes), member, &maker.limits),
-                NewSet::Table(table) => {
-                    return table.insert_new(maker.heap, member.text(&mut itoa::Buffer::new()), b"", false);
-                }
+                NewSet::Table(_) => break,
             };
             match added {
-                Added::Yes => return true,
-                Added::No => return false,
+                Added::Yes => return Ok(true),
+                Added::No => return Ok(false),
                 Added::Outgrown(encoding) => *self = NewSet::converted(self.view(), encoding, maker),
             }
+        }
+        match self {
+            NewSet::Table(table) => Err(table),
+            _ => unreachable!("the loop ends with a table"),
         }
     }
 

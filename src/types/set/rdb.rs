@@ -79,7 +79,7 @@ fn members(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewSet, Rd
     for _ in 0..count {
         let added = match from.read_string()? {
             RdbString::Int(n) => set.add(Item::Int(n), maker),
-            RdbString::Bytes(text) => set.add(Item::of(&text), maker),
+            RdbString::Bytes(text) => set.add_text(text, maker),
         };
         if !added {
             return Err(from.corrupt("a member stands twice in its set"));

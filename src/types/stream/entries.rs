@@ -7,8 +7,10 @@ use super::chunk::{self, Chunk, ChunkLimits, Entry, Fate};
 use super::groups::Needs;
 use super::id::StreamId;
 use crate::collections::listpack::{Buffer, EMPTY};
+use crate::collections::text;
 use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
 use crate::cow::{Defrag, Epoch, Heap, Unshared};
+use std::borrow::Cow;
 
 const ID: usize = 16;
 
@@ -41,10 +43,11 @@ pub(super) fn chunk_of(leaf: &[u8]) -> Chunk<'_> {
 }
 
 /// A leaf from the parts that files have.
-pub fn leaf(id: StreamId, chunk: &[u8]) -> Vec<u8> {
-    let mut leaf = Vec::with_capacity(ID + chunk.len());
+pub fn leaf<'t>(id: StreamId, chunk: impl Into<Cow<'t, [u8]>>) -> Vec<u8> {
+    let chunk = chunk.into();
+    let mut leaf = Vec::with_capacity((ID + chunk.len()).next_multiple_of(8));
     leaf.extend_from_slice(&id.to_bytes());
-    leaf.extend_from_slice(chunk);
+    text::append(&mut leaf, chunk);
     leaf
 }
 
@@ -207,20 +210,41 @@ impl Entries {
     where
         T: ExactSizeIterator<Item = &'a [u8]> + Clone,
     {
-        if let Some(last) = self.0.last() {
-            let (path, chunk) = (last.path(), chunk_of(last.leaf()));
-            if limits.admit(chunk, texts.clone()) {
-                let chunk_id = chunk.id();
-                return self.0.edit(heap, path, |leaf| chunk::append(&mut Inside(leaf), chunk_id, id, texts));
-            }
-            // Nothing is added to this one any more. One that never grew has no room to give back.
-            if chunk.slots() > 1 {
-                self.0.edit(heap, path, |leaf| leaf.shrink_to(leaf.len().next_multiple_of(8)));
-            }
+        if let Some((path, chunk)) = self.last_for(heap, limits, texts.clone()) {
+            return self.0.edit(heap, path, |leaf| chunk::append(&mut Inside(leaf), chunk, id, texts));
         }
-        let mut leaf = leaf(id, &EMPTY);
+        let mut leaf = leaf(id, &EMPTY[..]);
         chunk::begin(&mut Inside(&mut leaf), texts);
         self.0.insert(heap, Place::Last, leaf);
+    }
+
+    /// The same of texts some of which are long, and may be given away.
+    pub fn append_long(&mut self, heap: &mut Heap, limits: ChunkLimits, id: StreamId, texts: Vec<Cow<'_, [u8]>>) {
+        let lent = texts.iter().map(|text| &text[..]);
+        if let Some((path, chunk)) = self.last_for(heap, limits, lent.clone()) {
+            return self.0.edit(heap, path, |leaf| chunk::append(&mut Inside(leaf), chunk, id, lent));
+        }
+        let mut leaf = chunk::begin_long(texts, ID);
+        leaf.splice(0..0, id.to_bytes());
+        self.0.insert(heap, Place::Last, leaf);
+    }
+
+    /// The last chunk, if an entry with these texts goes into it.
+    #[inline]
+    fn last_for<'a, T>(&mut self, heap: &mut Heap, limits: ChunkLimits, texts: T) -> Option<(Path, StreamId)>
+    where
+        T: ExactSizeIterator<Item = &'a [u8]> + Clone,
+    {
+        let last = self.0.last()?;
+        let (path, chunk) = (last.path(), chunk_of(last.leaf()));
+        if limits.admit(chunk, texts) {
+            return Some((path, chunk.id()));
+        }
+        // Nothing is added to this one any more. One that never grew has no room to give back.
+        if chunk.slots() > 1 {
+            self.0.edit(heap, path, |leaf| leaf.shrink_to(leaf.len().next_multiple_of(8)));
+        }
+        None
     }
 
     /// Deletes an entry; false if there is none with this id.

@@ -23,6 +23,7 @@ pub mod id;
 mod lag;
 mod rdb;
 mod records;
+mod rewrite;
 
 use super::contract::{DataType, Encoding, TypeName};
 use super::digest::Digest;
@@ -34,6 +35,7 @@ use chunk::ChunkLimits;
 use entries::{Entries, References, Threshold, Trim};
 use groups::{Groups, NewGroups};
 use id::{Seq, StreamId, Written};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a stream remembers beside its entries.
@@ -160,6 +162,17 @@ impl StreamObject {
         T: ExactSizeIterator<Item = &'a [u8]> + Clone,
     {
         self.entries.append(heap, limits, id, texts);
+        self.count_added(id);
+    }
+
+    /// The same of texts some of which are long, and may be given away.
+    pub fn add_long(&mut self, heap: &mut Heap, limits: ChunkLimits, id: StreamId, texts: Vec<Cow<'_, [u8]>>) {
+        self.entries.append_long(heap, limits, id, texts);
+        self.count_added(id);
+    }
+
+    #[inline]
+    fn count_added(&mut self, id: StreamId) {
         self.facts.last_id = id;
         self.facts.entries_added = self.facts.entries_added.wrapping_add(1);
         if self.entries.len() == 1 {

@@ -176,7 +176,7 @@ fn read_chunks(from: &mut RdbReader<'_>) -> Result<Chunks, RdbError> {
         // A chunk whose entries are all deleted says nothing.
         if here > 0 {
             live += here;
-            leaves.push(entries::leaf(id, &bytes));
+            leaves.push(entries::leaf(id, bytes));
         }
     }
     Ok((leaves, live, highest))

@@ -1,7 +1,7 @@
 //! A string too large for one allocation to be copied at a write: a rope with a birth.
 
 use crate::collections::rope::Rope;
-use crate::cow::{CowValue, Epoch, Heap, Unshared};
+use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 
 /// A rope as a copy-on-write value. The pieces have counts of their own, so a fork shares them and a write copies at
 /// most the pieces it touches.
@@ -43,6 +43,14 @@ impl CowValue for LargeString {
 
     fn free_effort(&self) -> usize {
         self.rope.free_effort()
+    }
+
+    fn elements(&self) -> usize {
+        self.rope.pieces_len()
+    }
+
+    fn defrag(&mut self, defrag: &mut Defrag<'_>, progress: &mut Progress) -> bool {
+        self.rope.defrag(defrag, &mut progress.at)
     }
 
     /// Without the pieces: they are charged to whoever has the string (`db/charge.rs`), and others may have them too.

@@ -16,6 +16,7 @@
 
 mod large;
 mod rdb;
+mod rewrite;
 mod view;
 
 pub use crate::collections::rope::{Rope, RopeBuilder, SeenPieces};
@@ -137,7 +138,9 @@ pub(crate) fn patch_buffer(rope: &mut Rope, offset: usize, bytes: PieceBuf) {
     }
     let mut at = offset;
     for (piece, len) in bytes.into_pieces() {
-        patch(rope, at, &piece.bytes()[..len]);
+        if !rope.replace_piece(at, &piece, len) {
+            patch(rope, at, &piece.bytes()[..len]);
+        }
         at += len;
     }
 }

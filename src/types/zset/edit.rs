@@ -3,6 +3,7 @@
 use super::large::{End, ZsetObject};
 use super::{COMPACT_BYTES_MAX, ZsetRef, compact};
 use crate::collections::listpack::{Item, ListpackRef};
+use crate::collections::text::Text;
 use crate::cow::Heap;
 use crate::dict::Payload;
 use crate::types::contract::{DataType, Encoding};
@@ -58,10 +59,10 @@ fn large(place: &mut impl Place) -> (&mut ZsetObject, &mut Heap) {
 }
 
 /// Adds a member, or changes its score.
-pub fn add(place: &mut impl Place, rule: AddRule, score: f64, member: &[u8]) -> Result<Added, NanScore> {
+pub fn add<'t>(place: &mut impl Place, rule: AddRule, score: f64, member: impl Text<'t>) -> Result<Added, NanScore> {
     let known = match view(place) {
-        ZsetRef::Compact(lp) => compact::find(lp, member),
-        ZsetRef::Large(set) => set.score(member).map(|score| (0, score)),
+        ZsetRef::Compact(lp) => compact::find(lp, member.as_ref()),
+        ZsetRef::Large(set) => set.score(member.as_ref()).map(|score| (0, score)),
     };
     let Some((at, old)) = known else {
         if rule.known_only {
@@ -85,25 +86,25 @@ pub fn add(place: &mut impl Place, rule: AddRule, score: f64, member: &[u8]) -> 
     }
     if place.encoding() == Encoding::Listpack {
         compact::remove_at(place, at);
-        compact::insert(place, new, member);
+        compact::insert(place, new, member.as_ref());
     } else {
         let (set, heap) = large(place);
-        set.rescore(heap, member, old, new);
+        set.rescore(heap, member.as_ref(), old, new);
     }
     Ok(Added::Moved(new))
 }
 
 /// Adds a member that is not there.
-fn insert(place: &mut impl Place, score: f64, member: &[u8]) {
+fn insert<'t>(place: &mut impl Place, score: f64, member: impl Text<'t>) {
     if place.encoding() == Encoding::Listpack {
         let limits = place.maker().limits;
         let bytes = place.bytes();
         let entries = compact::len(ListpackRef::new(bytes)) + 1;
         let fits = entries as u64 <= limits.zset_entries
-            && member.len() as u64 <= limits.zset_value
-            && bytes.len() + member.len() < COMPACT_BYTES_MAX;
+            && member.as_ref().len() as u64 <= limits.zset_value
+            && bytes.len() + member.as_ref().len() < COMPACT_BYTES_MAX;
         if fits {
-            return compact::insert(place, score, member);
+            return compact::insert(place, score, member.as_ref());
         }
         enlarge(place);
     }

@@ -6,6 +6,7 @@
 
 use super::leaf::{self, Leaf, Pair, Ranks};
 use crate::collections::packed::{self, KeysWithWords, PackedTable};
+use crate::collections::text::Text;
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::types::place::Maker;
@@ -180,8 +181,8 @@ impl ZsetObject {
 
     /// Adds a member that is not there.
     #[inline]
-    pub fn add(&mut self, heap: &mut Heap, score: f64, member: &[u8]) {
-        self.index.insert(heap, member, &word_of(score), false);
+    pub fn add<'t>(&mut self, heap: &mut Heap, score: f64, member: impl Text<'t>) {
+        self.index.insert(heap, member.as_ref(), &word_of(score), false);
         self.insert_item(heap, score, member);
     }
 
@@ -306,9 +307,10 @@ impl ZsetObject {
 
     /// Puts an element into the tree.
     #[inline]
-    fn insert_item(&mut self, heap: &mut Heap, score: f64, member: &[u8]) {
+    fn insert_item<'t>(&mut self, heap: &mut Heap, score: f64, text: impl Text<'t>) {
+        let member = text.as_ref();
         let Some(cursor) = self.seek(score, member) else {
-            return self.tree.insert(heap, Place::Last, leaf::encode(&[(score, member)]));
+            return self.tree.insert(heap, Place::Last, leaf::of_one(score, text.into()));
         };
         let (path, bytes) = (cursor.path(), cursor.leaf());
         let Err(at) = Leaf(bytes).search(score, member) else { return };
@@ -323,31 +325,31 @@ impl ZsetObject {
                 self.split(heap, path);
             }
         } else {
-            self.insert_beside(heap, path, at, score, member);
+            self.insert_beside(heap, path, at, score, text);
         }
     }
 
     /// Puts an element where a leaf has no room for it.
     #[cold]
-    fn insert_beside(&mut self, heap: &mut Heap, path: Path, at: usize, score: f64, member: &[u8]) {
+    fn insert_beside<'t>(&mut self, heap: &mut Heap, path: Path, at: usize, score: f64, text: impl Text<'t>) {
         let cursor = self.tree.at(path).expect("it was just found");
+        let member = text.as_ref();
         let (view, long) = (Leaf(cursor.leaf()), leaf::is_long(member));
-        let alone = || leaf::encode(&[(score, member)]);
         let mut next = cursor.clone();
         if at == view.len() && (long || view.len() == 1 || !next.next()) {
-            return self.tree.insert(heap, Place::After(path), alone());
+            return self.tree.insert(heap, Place::After(path), leaf::of_one(score, text.into()));
         }
         if at == 0 {
-            return self.tree.insert(heap, Place::Before(path), alone());
+            return self.tree.insert(heap, Place::Before(path), leaf::of_one(score, text.into()));
         }
         if long {
             let tail = self.tree.edit(heap, path, |leaf| leaf::split(leaf, at));
             self.tree.insert(heap, Place::After(path), tail);
             let place = self.seek(score, member).expect("the tree has leaves").path();
-            return self.tree.insert(heap, Place::After(place), alone());
+            return self.tree.insert(heap, Place::After(place), leaf::of_one(score, text.into()));
         }
         self.split(heap, path);
-        self.insert_item(heap, score, member);
+        self.insert_item(heap, score, text);
     }
 
     /// Cuts a leaf in two, and again while a part is too large: a column that became wider may have made much of little.

@@ -15,7 +15,9 @@
 //! A member of 255 bytes or more lies in a leaf of its own (its length byte is 255, and its text is all the rest): so
 //! all other leaves keep within [`LEAF_MAX`], which bounds what a write copies under a snapshot.
 
+use crate::collections::text;
 use crate::collections::tree::{self, reserve_step};
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// Bytes of a leaf that is not one long member.
@@ -355,16 +357,25 @@ pub(super) fn encode(pairs: &[Pair<'_>]) -> Vec<u8> {
     leaf
 }
 
+/// A leaf of one element, whose member may be long, and may be given away.
+pub(super) fn of_one(score: f64, member: Cow<'_, [u8]>) -> Vec<u8> {
+    if !is_long(&member) {
+        return encode(&[(score, &member)]);
+    }
+    let mut leaf = Vec::new();
+    reserve_step(&mut leaf, HEAD + 1 + member.len());
+    leaf.extend_from_slice(&1u16.to_le_bytes());
+    leaf.push(0);
+    leaf.extend_from_slice(&score.to_bits().to_le_bytes());
+    leaf.push(LONG as u8);
+    text::append(&mut leaf, member);
+    leaf
+}
+
 /// Whether a member lies in a leaf of its own.
 #[inline]
 pub(super) fn is_long(member: &[u8]) -> bool {
-    is_long_by(member.len())
-}
-
-/// The same by the member's length.
-#[inline]
-pub(super) fn is_long_by(len: usize) -> bool {
-    len >= LONG
+    member.len() >= LONG
 }
 
 /// Bytes by which a leaf may grow with this element, if its column need not become wider.

@@ -30,6 +30,7 @@ mod edit;
 mod large;
 mod leaf;
 mod rdb;
+mod rewrite;
 pub mod spec;
 
 pub use compact::Element;

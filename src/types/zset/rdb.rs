@@ -10,9 +10,10 @@
 //! Large sets are written from the highest score to the lowest, as Redis does; read in that order (or in the other one)
 //! they need no searching: leaves are filled one after the other. A file whose order is another one is read, too.
 
-use super::leaf::{self, LEAF_MAX, Pair};
+use super::leaf::{self, LEAF_MAX, Leaf, Pair};
 use super::{COMPACT_BYTES_MAX, NewZset, ZsetObject, ZsetRef, compact};
 use crate::collections::listpack::{Depth, ListpackRef};
+use crate::collections::text::Text;
 use crate::collections::ziplist::ZiplistRef;
 use crate::cow::Fresh;
 use crate::rdb::{RdbError, RdbReader, RdbWriter, TypeOpcode, Why};
@@ -133,6 +134,9 @@ fn vetted(items: Vec<Vec<u8>>, from: &RdbReader<'_>) -> Result<(Vec<Loaded>, boo
     Ok((pairs, ordered))
 }
 
+/// A longer member is given away, so that it is not there once more; for others the buffer serves again.
+const GIVEN_ABOVE: usize = 64 << 10;
+
 fn load_pairs(kind: TypeOpcode, from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewZset, RdbError> {
     let count = from.read_count()?;
     if count == 0 {
@@ -148,11 +152,16 @@ fn load_pairs(kind: TypeOpcode, from: &mut RdbReader<'_>, maker: &mut Maker<'_>)
         if score.is_nan() {
             return Err(from.corrupt(NOT_A_NUMBER));
         }
-        if !filling.push(maker, score, &member) {
-            return Err(from.corrupt(TWICE));
-        }
         longest = longest.max(member.len() as u64);
         bytes += member.len();
+        let is_new = if member.len() > GIVEN_ABOVE {
+            filling.push(maker, score, std::mem::take(&mut member))
+        } else {
+            filling.push(maker, score, &member)
+        };
+        if !is_new {
+            return Err(from.corrupt(TWICE));
+        }
     }
     let set = filling.finish(maker);
     let limits = maker.limits;
@@ -169,8 +178,6 @@ struct Filling {
     /// Elements that are in no leaf yet: scores and lengths, and the members one behind the other.
     scores: Vec<(f64, usize)>,
     members: Vec<u8>,
-    /// The last element.
-    last: Option<(f64, Vec<u8>)>,
     leaves: Vec<Vec<u8>>,
     direction: Direction,
 }
@@ -188,7 +195,7 @@ impl Filling {
     fn new(maker: &mut Maker<'_>) -> Filling {
         let set = Fresh::new(Object::Zset(ZsetObject::new(maker)), maker.heap);
         let (scores, members, leaves) = (Vec::new(), Vec::new(), Vec::new());
-        Filling { set, scores, members, last: None, leaves, direction: Direction::Unknown }
+        Filling { set, scores, members, leaves, direction: Direction::Unknown }
     }
 
     fn set(&mut self) -> &mut ZsetObject {
@@ -198,16 +205,27 @@ impl Filling {
         }
     }
 
+    /// The element that came last.
+    fn last(&self) -> Option<Pair<'_>> {
+        if let Some((score, len)) = self.scores.last() {
+            return Some((*score, &self.members[self.members.len() - len..]));
+        }
+        let leaf = Leaf(self.leaves.last()?);
+        let at = if self.direction == Direction::Down { 0 } else { leaf.len() - 1 };
+        Some((leaf.score(at), leaf.member(at)))
+    }
+
     /// False if the member is there already.
-    fn push(&mut self, maker: &mut Maker<'_>, score: f64, member: &[u8]) -> bool {
+    fn push<'t>(&mut self, maker: &mut Maker<'_>, score: f64, text: impl Text<'t>) -> bool {
+        let member = text.as_ref();
         if self.direction == Direction::None {
             let known = self.set().score(member).is_some();
             if !known {
-                self.set().add(maker.heap, score, member);
+                self.set().add(maker.heap, score, text);
             }
             return !known;
         }
-        let step = self.last.as_ref().map(|last| leaf::order((last.0, &last.1), (score, member)));
+        let step = self.last().map(|last| leaf::order(last, (score, member)));
         let direction = match step {
             None => Direction::Unknown,
             Some(step) if step.is_lt() => Direction::Up,
@@ -217,23 +235,23 @@ impl Filling {
         if self.direction != Direction::Unknown && direction != self.direction {
             self.settle(maker);
             self.direction = Direction::None;
-            return self.push(maker, score, member);
+            return self.push(maker, score, text);
         }
         if !self.set().index_new(maker.heap, score, member) {
             return false;
         }
         self.direction = direction;
         let used = self.members.len() + 3 * self.scores.len();
-        let long = leaf::is_long(member) || self.scores.last().is_some_and(|(_, len)| leaf::is_long_by(*len));
-        if !self.scores.is_empty() && (long || used + member.len() + 3 > LEAF_MAX - 32) {
+        if leaf::is_long(member) {
+            self.flush();
+            self.leaves.push(leaf::of_one(score, text.into()));
+            return true;
+        }
+        if used + member.len() + 3 > LEAF_MAX - 32 {
             self.flush();
         }
         self.scores.push((score, member.len()));
         self.members.extend_from_slice(member);
-        let last = self.last.get_or_insert_default();
-        last.0 = score;
-        last.1.clear();
-        last.1.extend_from_slice(member);
         true
     }
 

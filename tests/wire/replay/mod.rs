@@ -9,7 +9,7 @@
 //! The copies but for that one are no replicas: they let keys expire when they think it is time. So what expires within
 //! milliseconds has keys of its own, for which nothing is done that could not be done a moment later (PERSIST, RENAME).
 
-mod commands;
+pub mod commands;
 
 use crate::support::{Conn, Peer, Server, Stream, Value, encode, under_test, wait_for};
 use commands::Generator;
@@ -125,7 +125,7 @@ fn propagated(stream: &mut Stream, kv: &mut Conn, mark: usize) -> Vec<Vec<Vec<u8
 }
 
 /// What a server has, in lines that can be compared.
-fn contents(kv: &mut Conn) -> BTreeMap<String, String> {
+pub fn contents(kv: &mut Conn) -> BTreeMap<String, String> {
     let mut lines = BTreeMap::new();
     for db in 0..DATABASES {
         kv.line(&format!("SELECT {db}"));
@@ -295,7 +295,7 @@ impl Run {
     }
 }
 
-fn number(variable: &str, otherwise: u64) -> u64 {
+pub fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 

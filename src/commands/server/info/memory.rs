@@ -54,15 +54,16 @@ pub(super) static MEMORY: &[Row] = &[
         .series("redis_mem_fragmentation_ratio", "Resident memory over allocated memory"),
     gauge("mem_fragmentation_bytes", |f| f.memory.fragmentation().bytes.into()),
     gauge("mem_not_counted_for_evict", |f| f.inst.uncounted_memory().into()),
-    gauge("mem_replication_backlog", |f| f.inst.replication.feed.memory().into())
-        .series("redis_mem_replication_backlog_bytes", "Memory of the write stream, backlog included"),
-    absent("mem_total_replication_buffers"),
+    gauge("mem_replication_backlog", |f| f.memory.stream.backlog.into())
+        .series("redis_mem_replication_backlog_bytes", "Memory of the write stream, as far as it is kept in any case"),
+    gauge("mem_total_replication_buffers", |f| (f.memory.stream.backlog + f.memory.stream.beyond).into()),
     absent("mem_replica_full_sync_buffer"),
-    absent("mem_clients_slaves"),
+    gauge("mem_clients_slaves", |f| f.memory.stream.beyond.into())
+        .series("redis_mem_clients_slaves", "Memory of the write stream that is kept for replicas that are behind"),
     gauge("mem_clients_normal", |f| f.memory.clients.into())
         .series("redis_mem_clients_normal", "Memory of clients' state and buffers"),
     absent("mem_cluster_links"),
-    absent("mem_aof_buffer"),
+    gauge("mem_aof_buffer", |f| f.memory.aof.into()),
     gauge("mem_allocator", |f| match &f.inst.config.observability.info_mem_allocator {
         called if called.is_empty() => allocator::name().into(),
         called => called.to_lossy().into(),

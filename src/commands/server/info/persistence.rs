@@ -1,7 +1,7 @@
 //! The section about saving and loading.
 
 use super::Facts;
-use super::row::{Row, Value, absent, counter, gauge};
+use super::row::{Row, Value, absent, counter, gauge, measure, total};
 use crate::exec::aof::AofStatus;
 use crate::exec::instance::Alert;
 use crate::exec::persistence::LoadState;
@@ -45,7 +45,7 @@ pub(super) static PERSISTENCE: &[Row] = &[
         .series("redis_aof_current_rewrite_duration_sec", "How long the rewrite takes so far; -1 while there is none"),
     gauge("aof_last_bgrewrite_status", |f| Value::Outcome(f.aof.last_rewrite_ok))
         .series("redis_aof_last_bgrewrite_status", "1 when the last rewrite succeeded"),
-    counter("aof_rewrites", |f| f.aof.rewrites.into()).series("redis_aof_rewrites_total", "Rewrites since the start"),
+    measure("aof_rewrites", |f| f.aof.rewrites.into()).series("redis_aof_rewrites_total", "Rewrites since the start"),
     gauge("aof_rewrites_consecutive_failures", |f| u64::from(f.aof.failures).into()),
     gauge("aof_last_write_status", |f| Value::Outcome(f.aof.writes_ok))
         .series("redis_aof_last_write_status", "1 while writes to the append-only file succeed"),
@@ -60,11 +60,11 @@ pub(super) static PERSISTENCE: &[Row] = &[
     gauge("aof_buffer_length", |f| of_aof(f, |aof| aof.buffer_bytes.into()))
         .series("redis_aof_buffer_bytes", "What waits to be written to the append-only file"),
     gauge("aof_pending_bio_fsync", |f| of_aof(f, |aof| aof.writer.is_syncing.into())),
-    counter("aof_delayed_fsync", |f| of_aof(f, |aof| aof.writer.delayed_syncs.into()))
+    measure("aof_delayed_fsync", |f| of_aof(f, |aof| aof.writer.delayed_syncs.into()))
         .series("redis_aof_delayed_fsync_total", "Syncs that kept writes from the file for two seconds or more"),
-    counter("aof_fsyncs", |f| of_aof(f, |aof| aof.writer.syncs.into()))
+    total("aof_fsyncs", |f| of_aof(f, |aof| aof.writer.syncs.into()))
         .series("redis_aof_fsyncs_total", "Syncs of the append-only file"),
-    counter("aof_groups", |f| of_aof(f, |aof| aof.writer.groups.into()))
+    total("aof_groups", |f| of_aof(f, |aof| aof.writer.groups.into()))
         .series("redis_aof_groups_total", "Groups of writes, each written at once"),
     gauge("aof_synced_offset", |f| of_aof(f, |aof| aof.synced_offset.into()))
         .series("redis_aof_synced_offset", "Replication offset up to which the file is on the disk"),

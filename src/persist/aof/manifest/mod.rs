@@ -35,6 +35,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What the names of such files, and lines of the log about them, have.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Base => "base",
+            Kind::History => "hist",
+            Kind::Increment => "incr",
+        }
+    }
+
     fn letter(self) -> u8 {
         match self {
             Kind::Base => b'b',

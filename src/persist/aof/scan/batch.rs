@@ -1,5 +1,6 @@
 //! What a scan gives: requests that may be executed, framed already, and at last how the file ended.
 
+use crate::persist::aof::annotation::{Group, GroupLine};
 use crate::persist::aof::directory::Tail;
 use crate::resp::{ArgSpan, Args, LargeArg};
 use bytes::Bytes;
@@ -113,6 +114,20 @@ pub struct Command<'a> {
     pub args: Args<'a>,
 }
 
+/// Whether a transaction is open behind a command of this name, if one was open before it or not.
+pub fn is_open_behind(name: &[u8], is_open: bool) -> bool {
+    name.eq_ignore_ascii_case(b"multi") || (is_open && !name.eq_ignore_ascii_case(b"exec"))
+}
+
+/// What a file is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// A request.
+    Command(Command<'a>),
+    /// A time stamp.
+    Stamp(Stamp),
+}
+
 impl Batch {
     /// Where it ends in the file.
     pub fn end(&self) -> u64 {
@@ -141,6 +156,33 @@ impl Batch {
             offset: self.base + self.frames.commands[index].at as u64,
             args: Args::new(&self.chunk, self.frames.spans_of(index), &self.frames.larges),
         }
+    }
+
+    /// Requests and time stamps as they follow one another.
+    pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let (mut commands, mut stamps) = (self.commands().peekable(), self.stamps().iter().copied().peekable());
+        std::iter::from_fn(move || match (commands.peek(), stamps.peek()) {
+            (Some(command), Some(stamp)) if stamp.offset > command.offset => commands.next().map(Item::Command),
+            (_, Some(_)) => stamps.next().map(Item::Stamp),
+            (_, None) => commands.next().map(Item::Command),
+        })
+    }
+
+    /// Where the file has to be cut so that nothing is left that was executed after this second; `None` if that is not
+    /// in this batch. A transaction is not cut: what is later within it, is all of it.
+    pub fn first_later(&self, until: i64) -> Option<u64> {
+        let (mut unit, mut is_open) = (self.offset, false);
+        for item in self.items() {
+            match item {
+                Item::Stamp(stamp) if stamp.seconds > until => return Some(if is_open { unit } else { stamp.offset }),
+                Item::Stamp(_) => {}
+                Item::Command(command) => {
+                    unit = if is_open { unit } else { command.offset };
+                    is_open = is_open_behind(&command.args[0], is_open);
+                }
+            }
+        }
+        None
     }
 
     /// The time stamps, in order.
@@ -285,8 +327,17 @@ pub struct Ending {
     pub line: u64,
     /// Groups behind the damage with a checksum that is right.
     pub groups_behind: u64,
-    /// Where those are, the lines behind them included; what touches is one.
-    pub behind: Vec<Range<u64>>,
+    /// Where those are.
+    pub behind: Vec<Behind>,
+}
+
+/// Groups behind a damage that touch one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// From the first to the line of the last.
+    pub bytes: Range<u64>,
+    /// The checksum before the first, for [`super::Scanner::resume`].
+    pub crc: u64,
 }
 
 impl Ending {
@@ -298,6 +349,13 @@ impl Ending {
     /// Bytes that cannot be kept.
     pub fn bad_bytes(&self) -> u64 {
         self.total - self.good_to
+    }
+
+    /// The line that is missing behind what stands at the end without one, if other lines are there: so that it has a
+    /// checksum from now on. To be written at `good_to`, for a file without a fault or whose rest was cut off.
+    pub fn closing_line(&self) -> Option<GroupLine> {
+        let group = Group { offset: self.verified_to, len: self.good_to - self.verified_to, crc: self.crc };
+        (self.groups > 0 && group.len > 0).then(|| group.line())
     }
 
     /// The end of what is kept of the file, for whoever goes on there.

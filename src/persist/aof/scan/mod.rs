@@ -30,17 +30,19 @@
 //! none of the tail.
 
 mod batch;
+mod ending;
 mod frame;
+mod lines;
 mod survey;
 
-pub use batch::{Batch, Command, Ending, Fault, FaultKind, Stamp, Why};
+pub use batch::{Batch, Behind, Command, Ending, Fault, FaultKind, Item, Stamp, Why, is_open_behind};
 
-use super::annotation::{self, GROUP_BYTES_MAX, Group, LINE_BYTES_MAX, TIME};
+use super::annotation::{GROUP_BYTES_MAX, Group};
 use crate::collections::simd::crc64::crc64;
+use crate::resp::ArgSpan;
 use batch::{Framed, Frames};
 use bytes::Bytes;
-use frame::{Header, cut_header, header};
-use memchr::memchr;
+use frame::{Header, header};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -57,9 +59,6 @@ struct Sizes {
 }
 
 const SIZES: Sizes = Sizes { read: 1 << 20, batch: 256 << 10, group: GROUP_BYTES_MAX };
-
-/// A line that differs from what it should be in no more bytes than this is that line, damaged.
-const DAMAGED_BYTES_MAX: usize = 2;
 
 /// What a scan came to.
 #[derive(Debug)]
@@ -140,6 +139,11 @@ impl<R: Read> Scanner<R> {
     /// Scans a file of `total` bytes; `source` stands at `offset`, where the first command begins.
     pub fn new(source: R, offset: u64, total: u64) -> Scanner<R> {
         Scanner::with_sizes(source, offset, total, SIZES)
+    }
+
+    /// Scans from some place between units on; `crc` is the checksum there.
+    pub fn resume(source: R, offset: u64, total: u64, crc: u64) -> Scanner<R> {
+        Scanner { crc, base_crc: crc, verified: (offset, crc), ..Scanner::new(source, offset, total) }
     }
 
     fn with_sizes(source: R, offset: u64, total: u64, sizes: Sizes) -> Scanner<R> {
@@ -266,7 +270,10 @@ impl<R: Read> Scanner<R> {
                 Header::More => return Some(Stop::More),
                 Header::Bad(why) => return bad(self.pos, FaultKind::BadFormat, why),
             };
-            let Ok(len) = u64::try_from(len) else { return bad(self.pos, FaultKind::BadFormat, Why::Length(len)) };
+            let Ok(len) = u64::try_from(len) else {
+                self.ending.line += 1;
+                return bad(self.pos, FaultKind::BadFormat, Why::Length(len));
+            };
             let (expected, left) = (len.saturating_add(2), self.total - (self.base + start as u64));
             if expected > left {
                 // No need to read what cannot be enough.
@@ -296,11 +303,10 @@ impl<R: Read> Scanner<R> {
         let command = self.frames.commands.last().expect("one has just been read");
         let name = self.frames.name(&self.chunk, command);
         if matches!(name.len(), 4 | 5) {
-            let at = command.at;
             let (multi, exec) = (name.eq_ignore_ascii_case(b"multi"), name.eq_ignore_ascii_case(b"exec"));
             if (multi && self.multi) || (exec && !self.multi) {
                 let why = if multi { Why::NestedMulti } else { Why::LoneExec };
-                return Some(Stop::Fault(Fault { kind: FaultKind::BadFormat, at: self.offset(at), why }));
+                return Some(Stop::Fault(Fault { kind: FaultKind::BadFormat, at: self.argument(command.spans), why }));
             }
             self.multi = multi || (self.multi && !exec);
         }
@@ -320,6 +326,14 @@ impl<R: Read> Scanner<R> {
         None
     }
 
+    /// Where an argument begins in the file.
+    fn argument(&self, span: usize) -> u64 {
+        match self.frames.spans[span] {
+            ArgSpan { off: ArgSpan::OUTSIDE, .. } => self.offset(self.pos),
+            ArgSpan { off, .. } => self.offset(off as usize),
+        }
+    }
+
     /// Whether the first unit since the last group is, or begins with, SELECT: as every server writes first into a file
     /// that it opens.
     fn begins_as_redis(&self) -> bool {
@@ -335,117 +349,6 @@ impl<R: Read> Scanner<R> {
     #[inline]
     fn boundary(&mut self) {
         self.whole = Mark { at: self.pos, commands: self.frames.commands.len(), stamps: self.frames.stamps.len() };
-    }
-
-    /// A line that begins with `#`.
-    fn line(&mut self) -> Option<Stop> {
-        let rest = &self.chunk[self.pos..];
-        let len = memchr(b'\n', &rest[..rest.len().min(LINE_BYTES_MAX)]).map(|end| end + 1);
-        let (is_time, group) = (rest.starts_with(TIME), len.and_then(|len| Group::parse(&rest[..len])));
-        if let (Some(len), Some(group)) = (len, group)
-            && self.is_right(group)
-        {
-            return self.group_done(len);
-        }
-        if !is_time {
-            match self.damaged_line() {
-                Damaged::Yes(len) => return self.group_done(len),
-                Damaged::More => return Some(Stop::More),
-                Damaged::No => {}
-            }
-        }
-        let rest = &self.chunk[self.pos..];
-        let Some(len) = len else {
-            return match rest.len() < LINE_BYTES_MAX {
-                true => Some(Stop::More),
-                false => Some(self.fault(FaultKind::BadFormat, Why::LongLine)),
-            };
-        };
-        if let Some(group) = group {
-            return Some(self.wrong(group, len));
-        }
-        if let Some(seconds) = annotation::time_of(&rest[..len]) {
-            self.frames.stamps.push(Stamp { offset: self.offset(self.pos), seconds });
-        }
-        self.pos += len;
-        if !self.multi {
-            self.boundary();
-        }
-        None
-    }
-
-    /// Something that begins neither a command nor another line: perhaps a group's line that is damaged.
-    #[cold]
-    fn no_command(&mut self, why: Why) -> Option<Stop> {
-        match self.damaged_line() {
-            Damaged::Yes(len) => self.group_done(len),
-            Damaged::More => Some(Stop::More),
-            Damaged::No => Some(self.fault(FaultKind::BadFormat, why)),
-        }
-    }
-
-    fn fault(&self, kind: FaultKind, why: Why) -> Stop {
-        Stop::Fault(Fault { kind, at: self.offset(self.pos), why })
-    }
-
-    /// The checksum up to here.
-    fn crc_here(&mut self) -> u64 {
-        self.crc = crc64(self.crc, &self.chunk[self.crc_to..self.pos]);
-        self.crc_to = self.pos;
-        self.crc
-    }
-
-    /// Whether the line of this group belongs here. Commands without a line may stand before the group.
-    fn is_right(&mut self, group: Group) -> bool {
-        !self.multi && self.is_placed(group) && self.crc_here() == group.crc
-    }
-
-    fn is_placed(&self, group: Group) -> bool {
-        let here = self.offset(self.pos);
-        group.offset >= self.verified.0 && group.offset.checked_add(group.len) == Some(here)
-    }
-
-    /// Compares what stands here with the line that the group since the last line should have.
-    fn damaged_line(&mut self) -> Damaged {
-        let here = self.offset(self.pos);
-        if self.multi || here == self.verified.0 {
-            return Damaged::No;
-        }
-        let group = Group { offset: self.verified.0, len: here - self.verified.0, crc: self.crc_here() };
-        let (line, rest) = (group.line(), &self.chunk[self.pos..]);
-        let line = line.as_bytes();
-        if rest.len() < line.len() {
-            return if self.exhausted { Damaged::No } else { Damaged::More };
-        }
-        if line.iter().zip(rest).filter(|(a, b)| a != b).count() > DAMAGED_BYTES_MAX {
-            return Damaged::No;
-        }
-        self.ending.damaged_lines.get_or_insert((0, here)).0 += 1;
-        Damaged::Yes(line.len())
-    }
-
-    /// The line of a group, of so many bytes, that does not belong here.
-    fn wrong(&self, group: Group, line: usize) -> Stop {
-        if self.multi {
-            return self.fault(FaultKind::BadFormat, Why::GroupInMulti);
-        }
-        let kind = if self.is_placed(group) { FaultKind::BadChecksum } else { FaultKind::WrongPlace };
-        let why = Why::Group { offset: group.offset, len: group.len };
-        Stop::Group(Fault { kind, at: self.offset(self.pos), why }, group, line)
-    }
-
-    /// A group is whole, and its line has so many bytes.
-    fn group_done(&mut self, len: usize) -> Option<Stop> {
-        self.pos += len;
-        self.crc_to = self.pos;
-        self.verified = (self.offset(self.pos), self.crc);
-        self.ending.groups += 1;
-        self.units = 0;
-        self.foreign = false;
-        self.holding = true;
-        self.boundary();
-        self.take(self.whole, true);
-        None
     }
 
     /// Up to this place everything can be given out.
@@ -502,87 +405,6 @@ impl<R: Read> Scanner<R> {
         self.whole.commands -= commands;
         self.whole.stamps -= stamps;
     }
-
-    /// The file ends here: what is missing, if anything is.
-    fn cut_off(&mut self) -> Option<Fault> {
-        let rest = &self.chunk[self.pos..];
-        let why = match rest {
-            [] if self.args_left == 0 && !self.multi => return None,
-            [] if self.args_left == 0 => Why::NoExec,
-            _ if self.args_left == 0 && rest.starts_with(b"#") => Why::TornLine,
-            // The length of an argument was looked at: it is all there, but for a header.
-            _ => cut_header(rest),
-        };
-        Some(Fault { kind: FaultKind::Truncated, at: self.offset(self.pos), why })
-    }
-
-    /// Decides what may be kept, gives it out, and looks through the rest.
-    #[cold]
-    fn end(&mut self, fault: Option<Fault>, group: Option<(Group, usize)>) -> io::Result<()> {
-        let unsure = self.ending.groups > 0 && !self.foreign && self.holding;
-        match group {
-            None if fault.is_none() || !unsure => self.take(self.whole, false),
-            // Commands without a line before a group that is not what it should be.
-            Some((group, _)) if !unsure => self.take(self.mark_before(group), false),
-            _ => {}
-        }
-        self.give_out();
-        let started = group.map(|(group, _)| self.start_of(group));
-        let ending = &mut self.ending;
-        (ending.fault, ending.verified_to, ending.delivered_to) = (fault, self.verified.0, self.base);
-        (ending.good_to, ending.crc) = (self.base, self.base_crc);
-        if let Some((group, line)) = group {
-            if started.is_some_and(|start| start < self.base) {
-                (ending.good_to, ending.crc) = self.verified;
-            }
-            (self.crc, self.crc_to) = (group.crc, self.pos + line);
-            self.verified.0 = self.offset(self.crc_to);
-        }
-        self.ended = true;
-        if fault.is_some() {
-            self.survey()?;
-        }
-        self.ending.total = self.total;
-        Ok(())
-    }
-
-    /// Where a group begins whose line stands here.
-    fn start_of(&self, group: Group) -> u64 {
-        self.offset(self.pos).saturating_sub(group.len).max(self.verified.0)
-    }
-
-    /// The place before a group whose line stands here, if that is one between units; else there is nothing before it.
-    fn mark_before(&self, group: Group) -> Mark {
-        let (mut mark, mut multi) = (self.taken, false);
-        let Some(start) = self.start_of(group).checked_sub(self.base) else { return mark };
-        let before = |stamp: &Stamp| stamp.offset - self.base < start;
-        for command in &self.frames.commands[self.taken.commands..] {
-            if !multi && command.at as u64 >= start {
-                let stamps = self.frames.stamps.iter().take_while(|stamp| before(stamp)).count();
-                let stamp = self.frames.stamps.get(stamps).is_some_and(|stamp| stamp.offset - self.base == start);
-                if command.at as u64 == start || stamp {
-                    mark.at = start as usize;
-                    mark.stamps = stamps;
-                    return mark;
-                }
-                break;
-            }
-            mark.commands += 1;
-            let name = self.frames.name(&self.chunk, command);
-            multi = name.eq_ignore_ascii_case(b"multi") || (multi && !name.eq_ignore_ascii_case(b"exec"));
-        }
-        self.taken
-    }
-}
-
-/// What [`Scanner::damaged_line`] found.
-enum Damaged {
-    /// It is that line, of so many bytes.
-    Yes(usize),
-    /// It cannot be told yet.
-    More,
-    /// It is something else.
-    No,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use super::*;
 use crate::persist::aof::annotation::{GROUP, GROUP_LINE_BYTES_MAX};
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 /// So few zeros at the end of a file that is cut off may belong to a value.
 const ZEROS_MIN: u64 = 16;
@@ -73,11 +73,11 @@ impl<R: Read> Scanner<R> {
             if group.offset >= self.verified.0 && crc64(self.crc, &self.chunk[self.crc_to..start]) == group.crc {
                 self.ending.groups_behind += 1;
                 match self.ending.behind.last_mut() {
-                    Some(last) if last.end == group.offset => last.end = line_end,
-                    _ => self.ending.behind.push(group.offset..line_end),
+                    Some(last) if last.bytes.end == self.verified.0 => last.bytes.end = line_end,
+                    _ => self.ending.behind.push(Behind { bytes: self.verified.0..line_end, crc: self.verified.1 }),
                 }
             }
-            (self.crc, self.crc_to, self.verified.0) = (group.crc, *at, line_end);
+            (self.crc, self.crc_to, self.verified) = (group.crc, *at, (line_end, group.crc));
         }
         match self.exhausted {
             true => self.chunk.len(),

@@ -23,7 +23,7 @@ mod check;
 mod write;
 
 pub use check::{Checked, check};
-pub use write::{ChunkLimits, Fate, append, begin, bytes_alone, cut_deleted_tail, delete, delete_front};
+pub use write::{ChunkLimits, Fate, append, begin, begin_long, bytes_alone, cut_deleted_tail, delete, delete_front};
 
 use super::id::StreamId;
 use crate::collections::listpack::{self, HEADER, Item, ListpackRef};
@@ -260,11 +260,26 @@ impl DoubleEndedIterator for Entries<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collections::listpack::EMPTY;
 
     const ID: StreamId = StreamId::new(1000, 5);
 
     fn texts<'a>(texts: &'a [&'a str]) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone {
         texts.iter().map(|t| t.as_bytes())
+    }
+
+    #[test]
+    fn long_texts_make_the_same_chunk() {
+        let long = "x".repeat(70_000);
+        for case in [&["field", "value"][..], &["f", &long, "g", "7"], &[&long, "1", "f", &long]] {
+            let mut expected = EMPTY.to_vec();
+            begin(&mut expected, texts(case));
+            for given in [false, true] {
+                let texts = texts(case).map(|text| if given { text.to_vec().into() } else { text.into() });
+                let made = begin_long(texts.collect(), 16);
+                assert!(made == expected && made.capacity() >= made.len() + 16);
+            }
+        }
     }
 
     fn below(id: StreamId, end: StreamId) -> Fate {

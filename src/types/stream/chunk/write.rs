@@ -1,8 +1,9 @@
 //! Writing chunks, wherever their bytes lie: each change is one edit of a listpack, or a few.
 
 use super::{BYTES_MAX, Chunk, DELETED, Entry, PIECES_MIN, SAME_FIELDS, int};
-use crate::collections::listpack::{Buffer, HEADER, Item, ListpackMut, ListpackRef};
+use crate::collections::listpack::{self, Buffer, HEADER, Item, ListpackMut, ListpackRef};
 use crate::types::stream::id::StreamId;
+use std::borrow::Cow;
 
 /// How large chunks may grow: `stream-node-max-bytes` and `stream-node-max-entries`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,9 +50,9 @@ where
     front.chain(own_fields.then_some(Item::Int(fields))).chain(values).chain([Item::Int(count)])
 }
 
-/// How many bytes a chunk with these texts as its only entry would have; at least as many as the entry takes in another.
-pub fn bytes_alone<'a>(texts: impl ExactSizeIterator<Item = &'a [u8]>) -> usize {
-    texts.fold(HEADER + 1 + AROUND_ENTRY, |sum, text| sum.saturating_add(text.len() + AROUND_TEXT))
+/// How many bytes a chunk with texts of these lengths as its only entry would have; at least as many as the entry takes in another.
+pub fn bytes_alone(lens: impl Iterator<Item = usize>) -> usize {
+    lens.fold(HEADER + 1 + AROUND_ENTRY, |sum, len| sum.saturating_add(len + AROUND_TEXT))
 }
 
 /// A new chunk with one entry.
@@ -64,6 +65,22 @@ where
     let head = numbers.chain(names).chain([Item::Int(0)]);
     let mut bytes = ListpackMut::new(out);
     bytes.extend_back(head.chain(pieces(SAME_FIELDS, (0, 0), texts)));
+}
+
+/// A new chunk with one entry some of whose texts are long, and may be given away. It has `room` to spare.
+pub fn begin_long(texts: Vec<Cow<'_, [u8]>>, room: usize) -> Vec<u8> {
+    let fields = texts.len() as i64 / 2;
+    let mut bytes = listpack::new(bytes_alone(texts.iter().map(|text| text.len())) + room);
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for (i, text) in texts.into_iter().enumerate() {
+        if i % 2 == 0 { names.push(text) } else { values.push(text) }
+    }
+    ListpackMut::new(&mut bytes).extend_back([1, 0, fields].into_iter().map(Item::Int));
+    names.into_iter().for_each(|name| listpack::push_text(&mut bytes, name));
+    ListpackMut::new(&mut bytes).extend_back([0, SAME_FIELDS, 0, 0].into_iter().map(Item::Int));
+    values.into_iter().for_each(|value| listpack::push_text(&mut bytes, value));
+    ListpackMut::new(&mut bytes).push_back(PIECES_MIN + fields);
+    bytes
 }
 
 /// Appends an entry with the id `entry`, which is higher than all others, to the chunk `id`.

@@ -192,7 +192,7 @@ impl AofLoad {
         if is_over {
             self.done_bytes += file.bytes;
             let seconds = host.now_ns().saturating_sub(self.file_began_ns) as f64 / 1e9;
-            let kind = if file.is_increment { "incr" } else { "base" };
+            let kind = if file.is_increment { Kind::Increment } else { Kind::Base }.word();
             let text = format!("DB loaded from {kind} file {}: {seconds:.3} seconds", file.name);
             inst.log.log(Level::Notice, &text, &[]);
         } else {

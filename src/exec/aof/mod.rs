@@ -13,6 +13,9 @@
 //! While the log cannot be continued on the disk (it was just switched on, or a sync has failed), the new increment is a
 //! temporary one, which the base makes a part of the log: [`AofState::AwaitsRewrite`].
 
+pub mod load;
+mod rewrite;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,8 +25,9 @@ use crate::exec::error::CommandError;
 use crate::exec::instance::{Alert, Instance};
 use crate::observe::keys;
 use crate::persist::aof::{AofSettings, AofSizes, AofThread, Job, Names, Position, Report, SyncPolicy, WriterFacts};
-use crate::persist::{SaveError, SaveOutcome, SaveSettings, SaveStatus, Saver, StartError};
+use crate::persist::{SaveStatus, Saver};
 use crate::stream::AppendBuffer;
+use rewrite::Rewrite;
 
 /// Whether there is a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,29 +40,6 @@ pub enum AofState {
     /// Every write goes into a temporary increment, until a rewrite has written the base before it.
     AwaitsRewrite,
 }
-
-/// A rewrite under way.
-struct Rewrite {
-    /// Which one it is: reports of one that was given up are about nothing any more.
-    ticket: u64,
-    /// Where in the replication stream its base ends.
-    start_offset: u64,
-    is_rdb: bool,
-    /// The file that becomes the base.
-    temp: PathBuf,
-    /// The new increment was begun; there is none to begin while the log is off.
-    has_switched: bool,
-    /// The base is written.
-    is_saved: bool,
-    /// The base is being put in place: too late to give up.
-    installs: bool,
-}
-
-/// Failed automatic rewrites after which the next one waits.
-const FAILURES_MAX: u32 = 3;
-
-/// The longest wait for the next automatic rewrite, minutes.
-const RETRY_MINUTES_MAX: u32 = 60;
 
 /// A rewrite that the log cannot go on without is tried again after this time, ms.
 const NEEDED_RETRY_MS: i64 = 1000;
@@ -84,6 +65,10 @@ pub struct Aof {
     next_automatic_ms: i64,
     next_needed_ms: i64,
     rewrites: u64,
+    /// What was synced when somebody last looked.
+    seen: Position,
+    /// Of the delayed syncs, how many INFO does not count any more.
+    delayed_syncs_forgotten: u64,
     write_error: Option<String>,
     sync_error: Option<String>,
     /// The set on the disk could not be read when the log was switched on: that is tried again.
@@ -138,6 +123,8 @@ impl Aof {
             next_automatic_ms: 0,
             next_needed_ms: 0,
             rewrites: 0,
+            seen: Position::default(),
+            delayed_syncs_forgotten: 0,
             write_error: None,
             sync_error: None,
             is_unread: false,
@@ -166,6 +153,25 @@ impl Aof {
     /// What is on the disk, and would be loaded.
     pub fn synced(&self) -> Position {
         self.thread.as_ref().map_or(Position::default(), AofThread::synced)
+    }
+
+    /// Memory of what is not written yet: evicting keys would only make it more.
+    #[inline]
+    pub fn waiting_memory(&self) -> u64 {
+        let here = (self.buffer.memory() + self.exchange.capacity()) as u64;
+        here + self.thread.as_ref().map_or(0, AofThread::waiting_bytes)
+    }
+
+    /// Whether anything was synced since this was last asked.
+    pub fn has_synced(&mut self) -> bool {
+        let now = self.synced();
+        std::mem::replace(&mut self.seen, now) != now
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_counts(&mut self) {
+        self.rewrites = 0;
+        self.delayed_syncs_forgotten = self.thread.as_ref().map_or(0, |thread| thread.facts().delayed_syncs);
     }
 
     /// Has every write come so much later: for tests of what happens meanwhile.
@@ -326,26 +332,6 @@ impl Instance {
         Ok(())
     }
 
-    /// The first base of a log: what is in memory.
-    pub fn make_first_base(
-        &mut self,
-        directory: &mut crate::persist::aof::AofDirectory,
-        host: &dyn Host,
-    ) -> std::io::Result<()> {
-        let is_rdb = self.config.persistence.aof_use_rdb_preamble;
-        let settings = self.base_settings(host);
-        let at = self.moment();
-        let source = self.source();
-        let saved = self.aof.rewriter.save_now(&source, &settings, at);
-        drop(source);
-        saved.map_err(std::io::Error::other)?;
-        directory.install(&settings.path, is_rdb, 0)?;
-        let name = directory.manifest().base().map(|base| String::from_utf8_lossy(&base.name).into_owned());
-        let text = format!("Creating AOF base file {} on server start", name.unwrap_or_default());
-        self.log.log(crate::observe::log::Level::Notice, &text, &[]);
-        Ok(())
-    }
-
     /// CONFIG SET appendonly.
     pub(super) fn switch_aof(&mut self, host: &mut dyn Host) -> Result<(), String> {
         if self.alert.has(Alert::LOADING) {
@@ -414,139 +400,6 @@ impl Instance {
         self.log.notice("The append-only file is switched off", &[]);
     }
 
-    /// Gives up a rewrite.
-    fn stop_rewrite(&mut self) {
-        let Some(rewrite) = self.aof.rewrite.take() else { return };
-        self.log.notice("Killing running AOF rewrite child", &[]);
-        self.aof.rewriter.abort_and_wait();
-        if rewrite.is_saved {
-            let _ = self.saver.disk().remove(&rewrite.temp); // if it is in its place already, that is fine
-        }
-    }
-
-    /// A save of the data set runs: rewrites wait for it, and it waits for rewrites, as in Redis.
-    fn has_other_snapshot(&self) -> bool {
-        self.saver.is_running()
-    }
-
-    /// BGREWRITEAOF, or an automatic rewrite: takes the snapshot, begins a new increment.
-    pub fn start_rewrite(&mut self, host: &mut dyn Host) -> Result<(), StartError> {
-        if self.aof.rewrite.is_some() {
-            return Err(StartError::AlreadyRunning);
-        }
-        self.aof.is_scheduled = false;
-        self.hand_over_to_aof();
-        let start_offset = self.replication.feed.end();
-        let is_rdb = self.config.persistence.aof_use_rdb_preamble;
-        let ticket = self.aof.rewrites + 1;
-        let mut settings = self.base_settings(host);
-        // One that was given up may still be asked for: it must not find another one in its place.
-        settings.path.set_extension(format!("{ticket}.aof"));
-        let temp = settings.path.clone();
-        let began_ns = host.now_ns();
-        let source = Box::new(self.source());
-        let at = self.moment();
-        if let Err(error) = self.aof_thread(host) {
-            return Err(StartError::NoThread(error));
-        }
-        self.aof.rewriter.start(source, settings, at, host.when_rewritten())?;
-        self.snapshots.last_ns = host.now_ns().saturating_sub(began_ns);
-        self.snapshots.taken += 1;
-        let is_temporary = self.aof.state == AofState::AwaitsRewrite;
-        let has_switched = !self.aof.is_on();
-        let reads_again = std::mem::take(&mut self.aof.is_unread).then(|| (self.saver.disk(), self.aof_settings()));
-        if !has_switched && let Some(thread) = &self.aof.thread {
-            if let Some((disk, settings)) = reads_again {
-                thread.ask(Job::Open(disk, Box::new(settings)));
-            }
-            thread.ask(Job::Switch { ticket, start_offset, is_temporary });
-            self.aof.buffer.begin_file();
-        }
-        self.aof.rewrites = ticket;
-        self.aof.rewrite =
-            Some(Rewrite { ticket, start_offset, is_rdb, temp, has_switched, is_saved: false, installs: false });
-        self.aof_config_changed();
-        self.log
-            .notice("Background append only file rewriting started", &[("start_us", &(self.snapshots.last_ns / 1000))]);
-        Ok(())
-    }
-
-    fn base_settings(&self, host: &dyn Host) -> SaveSettings {
-        let pid = host.process().pid();
-        let mut settings = self.save_settings("aof-");
-        settings.temp = PathBuf::from(format!("temp-rewriteaof-{pid}.aof"));
-        settings.path = PathBuf::from(format!("temp-rewriteaof-bg-{pid}.aof"));
-        settings.incremental_sync = self.config.persistence.aof_rewrite_incremental_fsync;
-        if let Some((_, value)) = settings.aux.iter_mut().find(|(name, _)| name == "aof-base") {
-            "1".clone_into(value);
-        }
-        settings
-    }
-
-    /// The snapshot thread of a rewrite has reported.
-    pub fn rewritten(&mut self, outcome: &SaveOutcome) {
-        let preserved_bytes = self.keyspace.heap_stats().cloned_bytes;
-        if !self.aof.rewriter.finish(outcome, self.now_ms, preserved_bytes) {
-            return; // of a rewrite that was given up
-        }
-        match &outcome.result {
-            Ok(_) => {
-                if let Some(rewrite) = &mut self.aof.rewrite {
-                    rewrite.is_saved = true;
-                }
-                self.install_base();
-            }
-            Err(SaveError::Aborted) => self.rewrite_failed("aborted"),
-            Err(error) => self.rewrite_failed(&error.to_string()),
-        }
-        self.aof_config_changed();
-    }
-
-    fn install_base(&mut self) {
-        let Aof { rewrite: Some(rewrite), thread: Some(thread), state, .. } = &mut self.aof else { return };
-        if !rewrite.has_switched || !rewrite.is_saved || rewrite.installs {
-            return;
-        }
-        rewrite.installs = true;
-        if *state == AofState::Off {
-            let (disk, settings) = (self.saver.disk(), Box::new(self.aof_settings()));
-            let Aof { rewrite: Some(rewrite), thread: Some(thread), .. } = &self.aof else { return };
-            thread.ask(Job::Open(disk, settings));
-            thread.ask(install(rewrite));
-            thread.ask(Job::Close(None));
-            return;
-        }
-        thread.ask(install(rewrite));
-    }
-
-    fn rewrite_failed(&mut self, why: &str) {
-        let Some(rewrite) = self.aof.rewrite.take() else { return };
-        self.aof.rewriter.abort();
-        self.aof.last_rewrite_ok = false;
-        self.aof.failures += 1;
-        self.log.warning("Background AOF rewrite failed", &[(keys::ERROR, &why)]);
-        if self.aof.state == AofState::AwaitsRewrite {
-            self.aof.next_needed_ms = self.now_ms + NEEDED_RETRY_MS;
-            self.aof.is_scheduled = true;
-        }
-        if self.aof.failures >= FAILURES_MAX {
-            let minutes = 1u32.checked_shl(self.aof.failures - FAILURES_MAX).unwrap_or(u32::MAX);
-            let minutes = minutes.min(RETRY_MINUTES_MAX);
-            self.aof.next_automatic_ms = self.now_ms + i64::from(minutes) * 60_000;
-            self.log.log(
-                crate::observe::log::Level::Warning,
-                &format!(
-                    "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in {minutes} \
-                     minutes"
-                ),
-                &[],
-            );
-        }
-        if rewrite.is_saved {
-            let _ = self.saver.disk().remove(&rewrite.temp); // nobody reads it
-        }
-    }
-
     /// The thread that writes the log has something to say.
     pub fn aof_reports(&mut self, report: Report, host: &mut dyn Host) {
         match report {
@@ -581,13 +434,9 @@ impl Instance {
                     (self.aof.is_scheduled, self.aof.next_needed_ms) = (true, self.now_ms);
                 }
             }
-            Report::Switched(ticket, _) | Report::Installed(ticket, _)
-                if self.aof.rewrite.as_ref().is_none_or(|rewrite| rewrite.ticket != ticket) => {}
+            Report::Switched(ticket, _) | Report::Installed(ticket, _) if !self.rewrites_for(ticket) => {}
             Report::Switched(_, Ok(())) => {
-                if let Some(rewrite) = &mut self.aof.rewrite {
-                    rewrite.has_switched = true;
-                }
-                self.install_base();
+                self.increment_is_begun();
             }
             Report::Switched(_, Err(error)) => {
                 let why = format!("can't begin a new increment: {error}");
@@ -605,25 +454,6 @@ impl Instance {
             }
         }
         self.check_aof();
-    }
-
-    fn installed(&mut self, installed: std::io::Result<AofSizes>) {
-        let sizes = match installed {
-            Ok(sizes) => sizes,
-            Err(error) => {
-                let why = format!("can't put the new base in place: {error}");
-                return self.rewrite_failed(&why);
-            }
-        };
-        self.aof.rewrite = None;
-        self.aof.last_rewrite_ok = true;
-        (self.aof.failures, self.aof.next_automatic_ms) = (0, 0);
-        self.aof.sizes_at_rest = sizes;
-        if self.aof.state == AofState::AwaitsRewrite {
-            self.aof.state = AofState::On;
-            self.aof.sync_error = None;
-        }
-        self.log.notice("Background AOF rewrite finished successfully", &[(keys::BYTES, &sizes.total)]);
     }
 
     /// Several times a second: begins the rewrites that are due, looks whether the disk keeps up.
@@ -654,32 +484,6 @@ impl Instance {
             self.aof.next_needed_ms = self.now_ms + NEEDED_RETRY_MS;
             self.aof.next_automatic_ms = self.now_ms + NEEDED_RETRY_MS;
         }
-    }
-
-    /// The log has become so large that it is rewritten by itself.
-    fn has_grown(&self) -> bool {
-        let persistence = &self.config.persistence;
-        let percentage = u64::from(persistence.auto_aof_rewrite_percentage);
-        if self.aof.state != AofState::On || percentage == 0 || self.now_ms < self.aof.next_automatic_ms {
-            return false;
-        }
-        let Some(thread) = &self.aof.thread else { return false };
-        let AofSizes { total, base } = thread.facts().sizes;
-        if total <= persistence.auto_aof_rewrite_min_size {
-            return false;
-        }
-        let base = base.max(1);
-        let growth = u128::from(total) * 100 / u128::from(base);
-        let grown = growth.saturating_sub(100);
-        if grown < u128::from(percentage) {
-            return false;
-        }
-        self.log.log(
-            crate::observe::log::Level::Notice,
-            &format!("Starting automatic rewriting of AOF on {grown}% growth"),
-            &[],
-        );
-        true
     }
 
     /// Waits until the log is on the disk: for DEBUG LOADAOF, and for the end.
@@ -713,6 +517,7 @@ impl Instance {
         if !aof.is_on() {
             writer.sizes = aof.sizes_at_rest;
         }
+        writer.delayed_syncs = writer.delayed_syncs.saturating_sub(aof.delayed_syncs_forgotten);
         AofStatus {
             is_on: aof.is_on(),
             rewrites_now: aof.is_rewriting(),
@@ -727,11 +532,6 @@ impl Instance {
             synced_offset: aof.synced().replication,
         }
     }
-}
-
-fn install(rewrite: &Rewrite) -> Job {
-    let Rewrite { ticket, start_offset, is_rdb, .. } = *rewrite;
-    Job::Install { ticket, temp: rewrite.temp.clone(), is_rdb, start_offset }
 }
 
 /// An error in the words of the system, as Redis shows them.
