@@ -421,12 +421,14 @@ impl AofLoad {
         }
         if let Some(fault) = &ending.fault {
             let persistence = &inst.config.persistence;
-            let is_cut_off = matches!(fault.kind, FaultKind::Truncated | FaultKind::ZeroPadded);
+            // A length that is damaged may look like an end.
+            let is_cut_off =
+                matches!(fault.kind, FaultKind::Truncated | FaultKind::ZeroPadded) && !ending.in_the_middle();
             let may_go = match is_cut_off {
                 true => persistence.aof_load_truncated,
-                false => ending.bad_bytes() <= persistence.aof_load_corrupt_tail_max_size && !ending.in_the_middle(),
+                false => ending.bad_bytes() <= persistence.aof_load_corrupt_tail_max_size,
             };
-            if !file.is_last || !may_go || ending.delivered_to > ending.good_to {
+            if !file.is_last || !may_go || ending.in_the_middle() || ending.delivered_to > ending.good_to {
                 return Err(unusable(file, ending, is_cut_off));
             }
             inst.log.log(
@@ -443,7 +445,7 @@ impl AofLoad {
             );
         }
         if file.is_increment {
-            self.loaded.tail = Tail { bytes: ending.good_to, crc: ending.crc };
+            self.loaded.tail = ending.tail();
         }
         Ok(())
     }
@@ -453,9 +455,19 @@ impl AofLoad {
         let failed =
             |error: &io::Error| AofLoadError::new(format!("Error truncating the AOF file {}: {error}", file.name));
         let is_nothing = ending.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::ZeroPadded);
-        let mut kept = file.path.clone().into_os_string();
-        kept.push(format!(".cut-{}", ending.good_to));
-        let kept = PathBuf::from(kept);
+        let name = |suffix: &str| {
+            let mut name = file.path.clone().into_os_string();
+            name.push(format!(".cut-{}{suffix}", ending.good_to));
+            PathBuf::from(name)
+        };
+        // What was cut off here before is not overwritten.
+        let mut kept = name("");
+        for count in 2.. {
+            if !self.disk.exists(&kept) {
+                break;
+            }
+            kept = name(&format!(".{count}"));
+        }
         if !is_nothing {
             self.keep(&file.path, ending.good_to, &kept).map_err(|error| failed(&error))?;
             let bytes = ending.bad_bytes();
