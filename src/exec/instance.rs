@@ -328,8 +328,7 @@ impl Instance {
         self.alert.put(Alert::FEW_REPLICAS, few);
         self.follow_backlog_size();
         self.check_tracking_table();
-        let storage = &self.config.storage;
-        self.keyspace.set_events(storage.notify_keyspace_events, !storage.notify_keyspace_stream.key.is_empty());
+        self.listen_for_events();
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use crate::client::{Outbox, PushKind, Session};
+use crate::config::KeyspaceEvents;
 use crate::exec::instance::Instance;
 use crate::pubsub::{Kind, Topic};
 use crate::resp::{Args, push_bulk, push_bulk_header};
@@ -20,8 +21,7 @@ enum Message<'a> {
 }
 
 impl Instance {
-    /// Publishes a message that the server itself has made. Who makes many asks
-    /// [`PubSub::is_silent`](crate::pubsub::PubSub::is_silent) first. Returns how often it is delivered.
+    /// Publishes a message that the server itself has made. Returns how often it is delivered.
     pub fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
         self.publish_to_channel(channel, &Message::Whole(message))
     }
@@ -73,6 +73,7 @@ impl Instance {
         session.receives = true;
         let subscribed = self.pubsub.subscribe(session.subscriptions.get_or_insert_default(), conn, kind, name);
         session.note_subscriber();
+        self.listen_for_events();
         subscribed
     }
 
@@ -81,6 +82,7 @@ impl Instance {
         let (Some(mine), Some(conn)) = (&mut session.subscriptions, session.conn) else { return false };
         let unsubscribed = self.pubsub.unsubscribe(mine, conn, kind, name);
         session.note_subscriber();
+        self.listen_for_events();
         unsubscribed
     }
 
@@ -88,6 +90,7 @@ impl Instance {
     pub fn unsubscribe_first(&mut self, session: &mut Session, kind: Kind) -> Option<Rc<Topic>> {
         let topic = self.pubsub.unsubscribe_first(session.subscriptions.as_mut()?, session.conn?, kind);
         session.note_subscriber();
+        self.listen_for_events();
         topic
     }
 
@@ -96,7 +99,19 @@ impl Instance {
         if let (Some(mut mine), Some(conn)) = (session.subscriptions.take(), session.conn) {
             self.pubsub.leave(&mut mine, conn);
             session.note_subscriber();
+            self.listen_for_events();
         }
+    }
+
+    /// Has events noted while they are wanted and somebody could hear of them. To be called when either may have changed.
+    pub(super) fn listen_for_events(&mut self) {
+        let storage = &self.config.storage;
+        let kept = !storage.notify_keyspace_stream.key.is_empty();
+        let wanted = match kept || self.pubsub.hears_events() {
+            true => storage.notify_keyspace_events,
+            false => KeyspaceEvents::NONE,
+        };
+        self.keyspace.set_events(wanted, kept);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::patterns::Patterns;
+use super::patterns::{Patterns, literal_prefix};
 use super::subscriptions::Subscriptions;
 use super::topic::{Topic, Topics};
 use crate::reactor::ConnId;
@@ -31,6 +31,8 @@ pub struct PubSub {
     patterns: Patterns,
     /// Clients with at least one subscription.
     clients: usize,
+    /// Channels and patterns that a keyspace event may be meant for.
+    of_events: usize,
     last_stamp: u64,
 }
 
@@ -45,6 +47,7 @@ impl PubSub {
             Some(topic) => Rc::clone(topic),
             None => {
                 let topic = Topic::new(name);
+                self.of_events += usize::from(is_of_events(kind, name));
                 match kind {
                     Kind::Channel => _ = self.channels.add(Rc::clone(&topic)),
                     Kind::Pattern => self.patterns.add(Rc::clone(&topic)),
@@ -84,6 +87,7 @@ impl PubSub {
         self.last_stamp += 1;
         topic.change(|receivers| receivers.remove(who, self.last_stamp));
         if topic.receivers().is_empty() {
+            self.of_events -= usize::from(is_of_events(kind, topic.name()));
             match kind {
                 Kind::Channel => _ = self.channels.remove(topic.name()),
                 Kind::Pattern => self.patterns.remove(topic.name()),
@@ -103,10 +107,10 @@ impl PubSub {
         self.patterns.matching(channel, f);
     }
 
-    /// Nobody is subscribed to any channel or pattern: a message need not even be made.
+    /// Somebody is subscribed to what may be the channel of a keyspace event. If not, events need not even be noted.
     #[inline]
-    pub fn is_silent(&self) -> bool {
-        self.channels.is_empty() && self.patterns.by_name().is_empty()
+    pub fn hears_events(&self) -> bool {
+        self.of_events > 0
     }
 
     /// How many topics of a kind there are.
@@ -129,6 +133,56 @@ impl PubSub {
             Kind::Channel => &self.channels,
             Kind::Pattern => self.patterns.by_name(),
             Kind::Shard => &self.shard,
+        }
+    }
+}
+
+/// What the channels of all keyspace events begin with.
+const EVENTS_PREFIX: &[u8] = b"__key";
+
+fn is_of_events(kind: Kind, name: &[u8]) -> bool {
+    match kind {
+        Kind::Channel => name.starts_with(EVENTS_PREFIX),
+        Kind::Pattern => {
+            let prefix = literal_prefix(name);
+            prefix.starts_with(EVENTS_PREFIX) || EVENTS_PREFIX.starts_with(&prefix)
+        }
+        Kind::Shard => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_hear_events_is_known() {
+        let (mut pubsub, mut mine) = (PubSub::default(), Subscriptions::default());
+        let who = ConnId { index: 0, generation: 1 };
+        let deaf = [
+            (Kind::Channel, "news"),
+            (Kind::Channel, "__ke"),
+            (Kind::Pattern, "a*"),
+            (Kind::Shard, "__keyspace@0__:k"),
+        ];
+        deaf.iter().for_each(|(kind, name)| _ = pubsub.subscribe(&mut mine, who, *kind, name.as_bytes()));
+        assert!(!pubsub.hears_events());
+        for (kind, name) in [
+            (Kind::Channel, "__keyspace@0__:k"),
+            (Kind::Channel, "__keyevent@0__:set"),
+            (Kind::Pattern, "__key*"),
+            (Kind::Pattern, "*"),
+            (Kind::Pattern, "_*"),
+            (Kind::Pattern, "\\__[a-z]*:set"),
+            (Kind::Pattern, "__keyspace@0__:k"),
+        ] {
+            assert!(pubsub.subscribe(&mut mine, who, kind, name.as_bytes()));
+            assert!(pubsub.hears_events(), "{name}");
+            let (mut others, other) = (Subscriptions::default(), ConnId { index: 1, generation: 1 });
+            pubsub.subscribe(&mut others, other, kind, name.as_bytes());
+            assert!(pubsub.unsubscribe(&mut mine, who, kind, name.as_bytes()) && pubsub.hears_events());
+            pubsub.leave(&mut others, other);
+            assert!(!pubsub.hears_events(), "{name}");
         }
     }
 }
