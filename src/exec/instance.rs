@@ -360,7 +360,7 @@ impl Instance {
         self.set_monitor(session, false);
         self.forget_replica(session);
         let was_subscriber = session.is_subscriber();
-        self.unsubscribe_all(session);
+        self.forget_subscriber(session);
         self.forget_tracker(session);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use crate::client::{Outbox, PushKind, Session};
 use crate::config::KeyspaceEvents;
 use crate::exec::instance::Instance;
-use crate::pubsub::{Kind, Topic};
+use crate::pubsub::{Kind, PubSub, Topic};
+use crate::reactor::ConnId;
 use crate::resp::{Args, push_bulk, push_bulk_header};
 use crate::util::piece::PieceBuf;
 
@@ -35,17 +36,10 @@ impl Instance {
         match kind {
             Kind::Shard => {
                 self.stats.published_shard += 1;
-                let receivers = self.pubsub.find(Kind::Shard, &args[1]);
-                receivers.map_or(0, |topic| {
-                    send(
-                        &mut self.outbox,
-                        PushKind::ShardMessage,
-                        b"*3\r\n$8\r\nsmessage\r\n",
-                        topic,
-                        &[&args[1]],
-                        &message,
-                    )
-                })
+                let Instance { pubsub, outbox, .. } = self;
+                let (head, names) = (b"*3\r\n$8\r\nsmessage\r\n", [&args[1]]);
+                let push = Push { kind: PushKind::ShardMessage, head, names: &names, message: &message };
+                pubsub.find(Kind::Shard, &args[1]).map_or(0, |topic| send(outbox, pubsub, topic, &push))
             }
             Kind::Channel | Kind::Pattern => {
                 self.stats.published += 1;
@@ -55,14 +49,15 @@ impl Instance {
     }
 
     fn publish_to_channel(&mut self, channel: &[u8], message: &Message<'_>) -> usize {
+        let Instance { pubsub, outbox, .. } = self;
         let mut receivers = 0;
-        let outbox = &mut self.outbox;
-        if let Some(topic) = self.pubsub.find(Kind::Channel, channel) {
-            receivers += send(outbox, PushKind::Message, b"*3\r\n$7\r\nmessage\r\n", topic, &[channel], message);
+        if let Some(topic) = pubsub.find(Kind::Channel, channel) {
+            let (kind, head) = (PushKind::Message, b"*3\r\n$7\r\nmessage\r\n");
+            receivers += send(outbox, pubsub, topic, &Push { kind, head, names: &[channel], message });
         }
-        self.pubsub.matching(channel, |topic| {
-            let head = b"*4\r\n$8\r\npmessage\r\n";
-            receivers += send(outbox, PushKind::PatternMessage, head, topic, &[topic.name(), channel], message);
+        pubsub.matching(channel, |topic| {
+            let (kind, head) = (PushKind::PatternMessage, b"*4\r\n$8\r\npmessage\r\n");
+            receivers += send(outbox, pubsub, topic, &Push { kind, head, names: &[topic.name(), channel], message });
         });
         receivers
     }
@@ -96,9 +91,29 @@ impl Instance {
 
     /// Ends all subscriptions of a client, without a word.
     pub fn unsubscribe_all(&mut self, session: &mut Session) {
-        if let (Some(mut mine), Some(conn)) = (session.subscriptions.take(), session.conn) {
-            self.pubsub.leave(&mut mine, conn);
+        if let (Some(mine), Some(conn)) = (session.subscriptions.take(), session.conn) {
+            self.pubsub.unsubscribe_all(*mine, conn);
             session.note_subscriber();
+            self.listen_for_events();
+        }
+    }
+
+    /// The client is gone, and so are its subscriptions.
+    pub(super) fn forget_subscriber(&mut self, session: &mut Session) {
+        if let (Some(mine), Some(conn)) = (session.subscriptions.take(), session.conn) {
+            self.pubsub.leave(*mine, conn);
+            self.listen_for_events();
+        }
+    }
+
+    /// Clients that are gone leave some of what they were subscribed to, or all of it. Before the loop sleeps, and for who
+    /// asks what there is.
+    pub fn leave_topics(&mut self, all: bool) {
+        if self.pubsub.has_gone() {
+            match all {
+                true => self.pubsub.leave_all(),
+                false => self.pubsub.leave_some(),
+            }
             self.listen_for_events();
         }
     }
@@ -115,32 +130,47 @@ impl Instance {
     }
 }
 
-/// Sends a message to the receivers of one topic: `head`, `names`, the message. Returns how many they are.
-fn send(
-    outbox: &mut Outbox,
+/// What is sent: `head`, `names`, the message.
+struct Push<'a> {
     kind: PushKind,
-    head: &[u8],
-    topic: &Topic,
-    names: &[&[u8]],
-    message: &Message<'_>,
-) -> usize {
-    let receivers = topic.receivers();
-    let begin = |out: &mut Vec<u8>| {
-        out.extend_from_slice(head);
-        names.iter().for_each(|name| push_bulk(out, name));
-    };
-    match message {
-        Message::Whole(message) => outbox.send(kind, receivers.stamp(), receivers.iter(), |out| {
-            begin(out);
-            push_bulk(out, message);
-        }),
-        Message::Pieces(message) => {
-            let begin = |out: &mut Vec<u8>| {
-                begin(out);
-                push_bulk_header(out, message.len());
-            };
-            outbox.send_long(kind, receivers.iter(), begin, message.clone());
+    head: &'a [u8],
+    names: &'a [&'a [u8]],
+    message: &'a Message<'a>,
+}
+
+impl Push<'_> {
+    fn begin(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head);
+        self.names.iter().for_each(|name| push_bulk(out, name));
+    }
+
+    fn send(&self, outbox: &mut Outbox, stamp: u64, receivers: impl IntoIterator<Item = ConnId>) {
+        match self.message {
+            Message::Whole(message) => outbox.send(self.kind, stamp, receivers, |out| {
+                self.begin(out);
+                push_bulk(out, message);
+            }),
+            Message::Pieces(message) => {
+                let begin = |out: &mut Vec<u8>| {
+                    self.begin(out);
+                    push_bulk_header(out, message.len());
+                };
+                outbox.send_long(self.kind, receivers, begin, message.clone());
+            }
         }
     }
+}
+
+/// Sends something to the receivers of one topic. Returns how many they are.
+fn send(outbox: &mut Outbox, pubsub: &PubSub, topic: &Topic, push: &Push<'_>) -> usize {
+    if pubsub.has_gone() {
+        let here = pubsub.receivers(topic);
+        if !here.is_empty() {
+            push.send(outbox, 0, here.iter().copied());
+        }
+        return here.len();
+    }
+    let receivers = topic.receivers();
+    push.send(outbox, receivers.stamp(), receivers.iter());
     receivers.len()
 }
