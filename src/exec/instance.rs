@@ -328,8 +328,7 @@ impl Instance {
         self.alert.put(Alert::FEW_REPLICAS, few);
         self.follow_backlog_size();
         self.check_tracking_table();
-        let storage = &self.config.storage;
-        self.keyspace.set_events(storage.notify_keyspace_events, !storage.notify_keyspace_stream.key.is_empty());
+        self.listen_for_events();
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
@@ -361,7 +360,7 @@ impl Instance {
         self.set_monitor(session, false);
         self.forget_replica(session);
         let was_subscriber = session.is_subscriber();
-        self.unsubscribe_all(session);
+        self.forget_subscriber(session);
         self.forget_tracker(session);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,

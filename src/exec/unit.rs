@@ -72,7 +72,7 @@ impl Instance {
         self.stats.events += events.iter().len() as u64;
         self.keep(&events);
         let mut told = 0;
-        if !self.pubsub.is_silent() {
+        if self.pubsub.hears_events() {
             for event in events.iter() {
                 self.invalidate(&touched, told..event.touched, calling);
                 told = event.touched;

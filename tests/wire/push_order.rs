@@ -3,7 +3,7 @@
 //!
 //! What each line says was seen with Redis 8.2; run this against it with `KVSTASH_TEST_SERVER`.
 
-use crate::support::{Conn, Proto, Server, Value};
+use crate::support::{Conn, Peer, Proto, Server, Value};
 use std::time::Duration;
 
 /// All that was sent to a client, in short: `ch:x` a message, `k=set` an event, `!k` a changed key; replies as they are.
@@ -101,4 +101,34 @@ fn who_waits_for_a_key_that_expires_hears_of_that_first() {
     let heard = sent(&mut waits);
     let (before, after) = heard.split_once("s=expired").expect("an event");
     assert!(!before.contains("(error)") && after.contains("(error) "), "{heard}");
+}
+
+/// Events are noted only while somebody could hear of them: nobody misses one for that.
+#[test]
+fn events_begin_and_end_with_their_subscriber() {
+    let server = start();
+    let mut kv = server.connect_with(Proto::Resp3);
+    let noted = |kv: &mut Conn| match server.peer {
+        Peer::Kvstash => kv.info("keyspace_events").parse().unwrap(),
+        _ => 0,
+    };
+    let mut other = server.connect();
+    all(&mut other, &["SET a 1", "SUBSCRIBE news"]);
+    assert_eq!(noted(&mut kv), 0);
+    for (subscribe, unsubscribe) in [
+        ("PSUBSCRIBE __keyspace@0__:*", "PUNSUBSCRIBE"),
+        ("SUBSCRIBE __keyspace@0__:b", "UNSUBSCRIBE"),
+        ("PSUBSCRIBE *space*b", "RESET"),
+    ] {
+        kv.raw(
+            format!("MULTI\r\nSET a 1\r\n{subscribe}\r\nSET b 1\r\nPING\r\nEXEC\r\n{unsubscribe}\r\nSET c 1\r\n")
+                .as_bytes(),
+        );
+        let heard = sent(&mut kv);
+        let count = |what: &str| heard.matches(what).count();
+        assert_eq!((count("=set") + count("b:set"), count("a=set") + count("c=set")), (1, 0), "{subscribe}: {heard}");
+        kv.line("HELLO 3");
+    }
+    all(&mut kv, &["SET a 1"]);
+    assert!(noted(&mut kv) <= 3);
 }
