@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """The longest wait of a client that sends GET, while another one has a command read five million elements.
 
-    tools/bench/long_reads.py SERVER [SERVER ...] [--elements 5000000] [--inline] [--only "SORT l"]
+    tools/bench/long_reads.py SERVER [SERVER ...] [--elements 5000000] [--inline] [--only "SORT l"] [--repeat 5] [--leave]
 
 As in pause.py the measuring process and the server's main thread are woken promptly; the one that receives the large
-reply is an ordinary process, and so is the thread that makes it. `--inline` sets snapshot-reads-above to 0.
+reply is an ordinary process, and so is the thread that makes it. `--inline` sets snapshot-reads-above to 0. With `--leave`
+nobody reads the reply: its client waits until it is made, and goes.
+
+A virtual machine makes everybody wait now and then, for milliseconds. So each time a command runs is followed by as long a time
+in which nothing does, and the longest wait of both is shown: the median over `--repeat` times, and the greatest.
 """
 
 import argparse
 import multiprocessing
 import os
+import statistics
 import time
 from types import SimpleNamespace
 
@@ -48,18 +53,39 @@ def ask(server, command, took):
     took.value = time.perf_counter() - began
 
 
-def wait_meanwhile(client, process):
-    """The waits of GET while a process works, and for a moment after it."""
-    waits, until = [], None
-    while until is None or time.perf_counter() < until:
-        asked = time.perf_counter()
+def leave(server, command, took):
+    """Asks, reads nothing, and goes when the reply is made."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    client, watch, began = server(), server(), time.perf_counter()
+    client.socket.sendall(encode(*command.split()))
+    while b"snapshot_reads_running:0" not in watch.cmd("INFO", "everything"):
+        time.sleep(0.01)
+    took.value = time.perf_counter() - began
+    time.sleep(0.2)
+
+
+def waits_until(client, is_over):
+    """The waits of GET until `is_over` says so."""
+    waits, now = [], time.perf_counter
+    while not is_over():
+        asked = now()
         client.socket.sendall(GET)
         client.read()
-        waits.append((time.perf_counter() - asked) * 1e3)
+        waits.append((now() - asked) * 1e3)
         time.sleep(0.0003)
-        if until is None and not process.is_alive():
-            until = time.perf_counter() + 0.5
-    return sorted(waits)
+    return waits
+
+
+def lasting(seconds):
+    until = time.perf_counter() + seconds
+    return lambda: time.perf_counter() > until
+
+
+def wait_meanwhile(client, process):
+    """The waits of GET while a process works and for a moment after it; and as long while nothing does."""
+    began = time.perf_counter()
+    waits = waits_until(client, lambda: not process.is_alive()) + waits_until(client, lasting(0.5))
+    return waits, waits_until(client, lasting(time.perf_counter() - began))
 
 
 def used(client):
@@ -75,13 +101,21 @@ def measure(path, options):
         pause.first_in_line(server)
         pause.urgent()
         before = used(client)
-        for command in ["PING", *(options.only or COMMANDS)]:
-            took = multiprocessing.Value("d")
-            asker = multiprocessing.Process(target=ask, args=(server.client, command, took))
-            asker.start()
-            waits = wait_meanwhile(client, asker)
-            at = lambda part: waits[min(len(waits) - 1, int(len(waits) * part))]
-            print(f"| {command} | {took.value:.2f} | {at(0.5):.3f} | {at(0.99):.3f} | {at(0.999):.3f} | {waits[-1]:.3f} |")
+        for command in options.only or COMMANDS:
+            all_waits, longest, idle = [], [], []
+            for _ in range(options.repeat):
+                took = multiprocessing.Value("d")
+                asker = multiprocessing.Process(target=leave if options.leave else ask, args=(server.client, command, took))
+                asker.start()
+                busy, quiet = wait_meanwhile(client, asker)
+                all_waits += busy
+                longest.append(max(busy))
+                idle.append(max(quiet))
+            all_waits.sort()
+            at = lambda part: all_waits[min(len(all_waits) - 1, int(len(all_waits) * part))]
+            cells = [f"{took.value:.2f}", f"{at(0.5):.3f}", f"{at(0.99):.3f}", f"{at(0.999):.3f}"]
+            cells += [f"{statistics.median(of):.3f}, {max(of):.3f}" for of in (longest, idle)]
+            print(f"| {command} | {' | '.join(cells)} |", flush=True)
         time.sleep(2)
         print(f"\nused_memory before {before >> 20} MB, after {used(client) >> 20} MB")
 
@@ -92,10 +126,12 @@ def main():
     parser.add_argument("--elements", type=int, default=5_000_000)
     parser.add_argument("--inline", action="store_true")
     parser.add_argument("--only", action="append")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--leave", action="store_true")
     options = parser.parse_args()
     for path in options.servers:
-        print(f"\n{path}\n\n| while | reply after, s | median wait of GET, ms | p99 | p99.9 | longest |")
-        print("| --- | --- | --- | --- | --- | --- |")
+        print(f"\n{path}\n\n| while | reply after, s | median wait of GET, ms | p99 | p99.9 | longest: median, most | while nothing runs |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
         measure(path, options)
 
 

@@ -9,17 +9,14 @@ Reads: one connection that tracks asks for a hundred thousand keys, and another 
 Servers are measured in turn, and the order turns every round.
 """
 
-import multiprocessing
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import versus
 from client import Client, encode
-from pubsub import cpu, read_and_forget
+from listening import benchmark, measured, rounds_of
 
 # Clients that track with BCAST, connections, requests in one pipeline, requests.
 CASES = [
@@ -34,23 +31,6 @@ CASES = [
 ]
 KEYS = 100_000
 BATCH = 100
-
-
-def one_run(server, trackers, connections, pipeline, requests):
-    command = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-n", str(requests), "-c", str(connections)]
-    command += ["-P", str(pipeline), "-r", "10000", "SET", "key:__rand_int__", "a value"]
-    return measured(server, requests, lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True))
-
-
-def measured(server, requests, run):
-    """µs for each request: in all, and in the program."""
-    before = cpu(server.pid)
-    run()
-    time.sleep(0.2)
-    total, user, system = (after - then for after, then in zip(cpu(server.pid), before))
-    # Ticks are coarse: they say how the exact sum is divided.
-    share = user / (user + system) if user + system else 0.0
-    return total / requests * 1e6, total * share / requests * 1e6
 
 
 def reads_and_writes(server):
@@ -84,25 +64,13 @@ def measure(binaries, rounds=3, scale=1.0, progress=print):
     samples = {}
     for case in CASES:
         trackers, connections, pipeline, requests = case
-        servers = [binary.start() for binary in binaries]
-        readers, done = [], multiprocessing.Event()
-        try:
-            for server in servers:
-                ready = multiprocessing.Event()
-                begin = [encode("HELLO", "3") + encode("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "key:")] * trackers
-                reader = multiprocessing.Process(target=read_and_forget, args=(server.port, begin, ready, done))
-                reader.start()
-                readers.append(reader)
-                ready.wait()
-            for server in versus.in_turns(servers, rounds):
-                run = one_run(server, trackers, connections, pipeline, max(int(requests * scale), connections * pipeline))
-                samples.setdefault((case, server.name), []).append(run)
-        finally:
-            done.set()
-            for reader in readers:
-                reader.join()
-            for server in servers:
-                server.__exit__()
+        requests = max(int(requests * scale), connections * pipeline)
+        begin = [encode("HELLO", "3") + encode("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "key:")] * trackers
+
+        def run(server):
+            return benchmark(server, connections, pipeline, requests, "-r", "10000", "SET", "key:__rand_int__", "a value")
+
+        rounds_of(case, binaries, (), begin, rounds, run, samples)
         progress(f"SET: {trackers} clients track by prefix, {connections} connections, pipeline {pipeline}")
     servers = [binary.start() for binary in binaries]
     try:
