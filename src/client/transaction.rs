@@ -10,6 +10,9 @@ pub struct Queued {
     pub args: OwnedArgs,
 }
 
+/// So many requests are dropped at once.
+const REQUESTS_AT_ONCE: usize = 512;
+
 /// A transaction between MULTI and EXEC.
 #[derive(Default)]
 pub struct Transaction {
@@ -56,6 +59,12 @@ impl Transaction {
     /// Bytes of the queued arguments that are outside of buffers: what long strings may be made of.
     pub fn large_bytes(&self) -> usize {
         self.large_bytes
+    }
+
+    /// Drops some of the requests from the end. Whether there is nothing more.
+    pub fn drop_some(&mut self) -> bool {
+        self.queue.truncate(self.queue.len().saturating_sub(REQUESTS_AT_ONCE));
+        self.queue.is_empty()
     }
 
     /// Memory held, in bytes.

@@ -142,6 +142,11 @@ fn watch(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         return Err(error::WATCH_IN_MULTI);
     }
     let (id, now_ms) = (ctx.session.id, ctx.inst.now_ms);
+    if ctx.inst.keyspace.watch().is_dirty(id) {
+        // It has lost already.
+        ctx.reply().ok();
+        return Ok(());
+    }
     for key in args.iter().skip(1) {
         ctx.inst.keyspace.watch_key(ctx.session.db as usize, key, id, now_ms);
     }

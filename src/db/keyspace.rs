@@ -22,6 +22,7 @@ use crate::types::Limits;
 use crate::types::contract::TypeName;
 use crate::types::string::SeenPieces;
 use crate::util::hash::HashSeed;
+use crate::util::output_buffer::OutputBuffer;
 use crate::util::rng::Rng;
 
 /// Every key of an instance.
@@ -319,6 +320,11 @@ impl Keyspace {
 
     pub fn lazyfree(&self) -> &LazyFree {
         &self.side.lazy
+    }
+
+    /// Has the thread that frees drop what a client was owed.
+    pub fn free_elsewhere(&mut self, buffer: OutputBuffer) {
+        self.side.lazy.free(Garbage::Buffer(buffer));
     }
 
     /// The allocator's count is about to be read anew: it will know of everything freed until now.

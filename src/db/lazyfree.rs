@@ -16,6 +16,7 @@ use super::expiry::ExpiryIndex;
 use crate::cow;
 use crate::dict::{Entry, Leftover, TakenTable};
 use crate::sys::{allocator, priority};
+use crate::util::output_buffer::OutputBuffer;
 use crate::util::piece;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -57,6 +58,8 @@ pub enum Garbage {
     Table(TakenTable<Entry<Object>>),
     Nodes(cow::Garbage),
     Deadlines(ExpiryIndex),
+    /// What a client was owed.
+    Buffer(OutputBuffer),
     /// Nothing to free, but somebody waits until what came before is.
     Notice(Notice),
     /// Pages in which so many bytes were freed elsewhere: nothing to free any more, but to be given back to the system.
@@ -69,7 +72,8 @@ impl Garbage {
         match self {
             Garbage::Entry(_) | Garbage::Value(_) => 1,
             Garbage::Table(t) => t.len() as u64,
-            Garbage::Nodes(_) | Garbage::Deadlines(_) | Garbage::Notice(_) | Garbage::Pages(_) => 0,
+            Garbage::Nodes(_) | Garbage::Deadlines(_) | Garbage::Buffer(_) => 0,
+            Garbage::Notice(_) | Garbage::Pages(_) => 0,
         }
     }
 
@@ -81,6 +85,7 @@ impl Garbage {
             Garbage::Table(table) => table.len() as u64 * 64,
             Garbage::Nodes(nodes) => nodes.bytes(),
             Garbage::Deadlines(index) => index.len() as u64 * 8,
+            Garbage::Buffer(buffer) => buffer.buffer_memory() as u64,
             Garbage::Notice(_) | Garbage::Pages(_) => 0,
         }
     }

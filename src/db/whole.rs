@@ -113,6 +113,11 @@ impl Keyspace {
         }
     }
 
+    /// Forgets some of the keys that were watched and are not any more.
+    pub fn forget_watched(&mut self) {
+        self.side.watch.forget_some();
+    }
+
     /// EXEC must fail: a key this client watches has changed or run out of time.
     pub fn is_watch_dirty(&self, client: WatcherId, now_ms: i64) -> bool {
         let watch = &self.side.watch;

@@ -16,6 +16,7 @@ use crate::exec::debug::DebugSwitches;
 use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
 use crate::exec::identity::Identity;
+use crate::exec::leftovers::Leftovers;
 use crate::exec::memory::Memory;
 use crate::exec::migrate::Migrations;
 use crate::exec::persistence::{LoadState, Snapshots};
@@ -218,6 +219,7 @@ pub struct Instance {
     pub eviction: Eviction,
     /// Moving memory.
     pub defragmenter: Defragmenter,
+    pub(super) leftovers: Leftovers,
     pub(super) crons: u64,
     /// When a shutdown that waits will stop waiting, ms since 1970; 0 when none does.
     pub shutdown_deadline_ms: i64,
@@ -298,6 +300,7 @@ impl Instance {
             snapshots: Snapshots::default(),
             eviction: Eviction::default(),
             defragmenter: Defragmenter::default(),
+            leftovers: Leftovers::default(),
             crons: 0,
             shutdown_deadline_ms: 0,
             thresholds: Thresholds::default(),
@@ -398,7 +401,11 @@ impl Instance {
 
     /// Ends a transaction: its queue, and what it watched.
     pub fn end_transaction(&mut self, session: &mut Session) {
-        session.transaction = None;
+        if let Some(mut transaction) = session.transaction.take()
+            && !transaction.drop_some()
+        {
+            self.leftovers.transactions.push(*transaction);
+        }
         session.attention.put(Attention::IN_MULTI, false);
         self.unwatch(session);
     }

@@ -37,6 +37,7 @@
 //! | `keys.rs` | which arguments are keys, from key specs |
 //! | `link.rs`, `migrate.rs` | conversations with other instances; keys on their way to one |
 //! | `long_read.rs`, `readers.rs` | what reads much is read by another thread; whose reply that becomes |
+//! | `leftovers.rs` | what clients leave that have had much |
 //! | `memory.rs` | where memory goes |
 //! | `load.rs` | a file is loaded, others are served in between |
 //! | `persistence.rs` | saving, as the instance sees it |
@@ -74,6 +75,7 @@ pub mod identity;
 pub mod instance;
 mod invalidate;
 pub mod keys;
+mod leftovers;
 pub mod link;
 pub mod load;
 pub mod long_read;

@@ -128,6 +128,7 @@ impl Instance {
         if running.control.is_cancelled() {
             self.readers.counts.cancelled += 1;
             self.readers.gone_bytes += running.seen_bytes;
+            self.discard_reply(done.reply);
         } else {
             self.readers.counts.done += 1;
             self.answer(done, duration_ns);

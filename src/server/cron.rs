@@ -52,8 +52,7 @@ impl Server {
         inst.serve_waits(self);
         inst.note_preserved();
         inst.keyspace.reap_snapshots();
-        inst.tracking.keys_mut().free_some();
-        inst.leave_topics(false);
+        inst.tidy_some();
         inst.broadcast_invalidations();
         self.settle(inst);
         self.feed_replicas(inst);

@@ -176,7 +176,8 @@ impl Server {
         inst.forget(&mut session, reason);
         self.reactor.close(conn);
         inst.pools.queries.put(connection.query);
-        session.reply.out.clear();
-        inst.pools.replies.put(session.reply.out.take_buffer());
+        for owed in [&mut session.reply.out, &mut session.about.late] {
+            inst.discard_reply(std::mem::take(owed));
+        }
     }
 }

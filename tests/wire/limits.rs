@@ -281,3 +281,35 @@ fn many_arguments_are_forgotten() {
     assert_eq!(kv.cmd(&request.iter().map(String::as_str).collect::<Vec<_>>()), Value::Int(0));
     wait_for("the room to be given back", Duration::from_secs(10), || used_memory(&mut kv) < before + 200_000);
 }
+
+/// What a client had much of is worked off later, but it is over at once, and nothing of it stays.
+#[test]
+fn who_goes_with_much_leaves_nothing() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let before = used_memory(&mut kv);
+    let names: Vec<String> = (0..20_000).map(|i| format!("key:{i}")).collect();
+    let mut many = server.connect();
+    for some in names.chunks(2_000) {
+        many.send(&["WATCH"].into_iter().chain(some.iter().map(String::as_str)).collect::<Vec<_>>());
+        many.read();
+    }
+    many.ok("MULTI");
+    for some in names.chunks(1_000) {
+        some.iter().for_each(|name| many.send(&["SET", name, "v"]));
+        some.iter().for_each(|_| assert_eq!(many.read().string(), "QUEUED"));
+    }
+    assert!(used_memory(&mut kv) > before + 4_000_000);
+    assert_eq!((kv.info("watching_clients").as_str(), kv.info("total_watched_keys").as_str()), ("1", "20000"));
+    // A key of the first and of the last part.
+    kv.ok("SET key:1 w");
+    many.expect("EXEC", "(nil array)");
+    assert_eq!(kv.info("watching_clients"), "0");
+    wait_for("all to be forgotten", Duration::from_secs(10), || kv.info("total_watched_keys") == "0");
+    many.ok("MULTI");
+    (0..20_000).for_each(|i| many.send(&["SET", &format!("key:{i}"), "v"]));
+    (0..20_000).for_each(|_| _ = many.read());
+    drop(many);
+    wait_for("its memory", Duration::from_secs(10), || used_memory(&mut kv) < before + 1_000_000);
+    assert_eq!(kv.int("DBSIZE"), 1);
+}
