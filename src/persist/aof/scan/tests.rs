@@ -261,6 +261,7 @@ fn zeros_at_the_end() {
             assert_eq!(scan.ending.is_clean(), clean, "{cut} {zeros}");
             if zeros == 600 {
                 assert_eq!(scan.kind(), Some(FaultKind::ZeroPadded), "{cut}: {}", scan.ending);
+                assert!((598..=600).contains(&scan.ending.zeros), "{cut}: {}", scan.ending.zeros);
             }
         }
     }
@@ -272,6 +273,22 @@ fn zeros_at_the_end() {
     // Zeros, and something after them.
     let bytes = [&file.bytes[..], &[0; 600], b"x"].concat();
     assert_eq!(scan(&bytes).kind(), Some(FaultKind::BadFormat));
+}
+
+/// A length that is damaged leads beyond the end, as if the file were cut off there.
+#[test]
+fn a_length_beyond_the_end_is_damage_if_something_good_follows() {
+    let (long, mut file) = (format!("SET long {}", "x".repeat(100)), File::default());
+    file.group(&["SET a 1"]).group(&[&long]).group(&["SET b 2"]);
+    let mut bytes = file.bytes.clone();
+    let length = bytes.windows(6).position(|six| six == b"$100\r\n").unwrap();
+    bytes[length + 1] = b'9';
+    let scan = self::scan(&bytes);
+    assert_eq!((scan.kind(), scan.ending.groups_behind), (Some(FaultKind::BadFormat), 1), "{}", scan.ending);
+    assert_eq!(scan.ending.good_to, file.groups[0].1 as u64);
+    // In the last group it is no more than that.
+    let scan = self::scan(&bytes[..file.groups[1].1]);
+    assert_eq!((scan.kind(), scan.ending.groups_behind), (Some(FaultKind::Truncated), 0));
 }
 
 #[test]
