@@ -176,7 +176,12 @@ impl Server {
             inst.end_aof_load();
             inst.loaded_from_disk();
         }
-        if let Some(directory) = aof {
+        // It may have been switched on or off meanwhile.
+        let wanted = inst.config.persistence.appendonly;
+        if wanted && aof.is_none() {
+            inst.switch_aof(self)?;
+        }
+        if let Some(directory) = aof.filter(|_| wanted) {
             let continued = self.continue_aof(inst, directory, loaded.tail);
             continued.map_err(|error| format!("Can't open the append-only file: {error}"))?;
         }

@@ -75,7 +75,7 @@ group! {
                 .no_effect("whatever this instance did not write itself is always validated");
 
         /// Append every write to a file.
-        appendonly: bool = false => Spec::bool("appendonly").flag(Flags::NOT_WHILE_LOADING).apply(Apply::AppendOnly).protects();
+        appendonly: bool = false => Spec::bool("appendonly").apply(Apply::AppendOnly).protects();
 
         /// Whether an append-only file that has to be begun takes over the data of the RDB file. While nobody has said, the
         /// server does not start where there is an RDB file with data: Redis begins empty, as with `no`.
