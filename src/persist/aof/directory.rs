@@ -296,7 +296,7 @@ impl AofDirectory {
         self.disk.create_dir(&self.settings.dir)?;
         self.disk.sync_dir(self.settings.dir.parent().unwrap_or(Path::new("")))?;
         self.persist(manifest)?;
-        self.disk.rename(from, &self.path(&self.settings.names.old_file().to_vec()))?;
+        self.disk.rename(from, &self.path(self.settings.names.old_file()))?;
         self.disk.sync_dir(&self.settings.dir)?;
         self.measure();
         Ok(())
