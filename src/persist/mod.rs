@@ -27,7 +27,7 @@
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
 //! | `aof/` | the append-only file |
 //! | `status.rs` | INFO persistence |
-//! | `check.rs`, `check_aof/` | the tools |
+//! | `check.rs`, `check_aof/`, `restore.rs` | the tools |
 //!
 //! # Read first
 //!
@@ -39,6 +39,7 @@ pub mod check_aof;
 mod control;
 mod keyspace_sink;
 mod load;
+pub mod restore;
 mod rewrite;
 mod save;
 mod saver;

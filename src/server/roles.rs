@@ -8,9 +8,12 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use clap::{Arg, Command, value_parser};
+
 use crate::config::{self, Config, Invocation, Mode};
 use crate::persist::check;
 use crate::persist::check_aof::{self, Task};
+use crate::persist::restore;
 use crate::sys::clock::Clock;
 use crate::sys::disk::RealDisk;
 
@@ -23,6 +26,8 @@ pub enum Role {
     CheckRdb(String, Vec<OsString>),
     /// `check-aof FILE`, `redis-check-aof FILE`, with what is to be done.
     CheckAof(String, Vec<OsString>),
+    /// `restore DIR`, with where to, and until when.
+    Restore(Vec<OsString>),
     /// `-v`, `--version`.
     Version,
     /// `-h`, `--help`.
@@ -47,6 +52,7 @@ impl Role {
         let by_word = |word: &str| format!("{} {word}", program.display());
         match args.first().and_then(|first| first.to_str()) {
             Some(word @ "check-rdb") => return Role::CheckRdb(by_word(word), args.split_off(1)),
+            Some("restore") => return Role::Restore(args.split_off(1)),
             Some(word @ "check-aof") => return Role::CheckAof(by_word(word), args.split_off(1)),
             _ => {}
         }
@@ -67,6 +73,7 @@ impl Role {
             Role::Server(invocation) => serve(&invocation),
             Role::CheckRdb(called, args) => check_rdb(&called, &args),
             Role::CheckAof(called, args) => check_aof(&called, &args),
+            Role::Restore(args) => restore(args),
             Role::Version => say(&version()),
             Role::Help => say(&config::docs::help("kvstash")),
             Role::Missing(what) => {
@@ -147,6 +154,39 @@ fn check_aof(called: &str, args: &[OsString]) -> u8 {
     check_aof::run(&RealDisk, path, &task, now_ms, &mut io::stdin().lock(), &mut out).unwrap_or(1)
 }
 
+/// Says what was restored, and how a server is started with it.
+fn restore(args: Vec<OsString>) -> u8 {
+    let file = |name, help| Arg::new(name).value_parser(value_parser!(PathBuf)).help(help);
+    let command = Command::new("kvstash restore")
+        .about("Copies the directory of an append-only file, or a backup, as it was at some moment. It is only read.")
+        .arg(file("DIR", "The directory, which has a manifest").required(true))
+        .arg(file("to", "The new directory").long("to").value_name("NEW").default_value("appendonlydir"))
+        .arg(
+            Arg::new("until")
+                .long("until")
+                .value_name("TIMESTAMP")
+                .value_parser(value_parser!(i64))
+                .help("Leave out what was executed after this second of unix time; needs aof-timestamp-enabled"),
+        )
+        .no_binary_name(true);
+    let matches = match command.try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print(); // nobody is left to be told that it failed
+            return u8::from(error.use_stderr());
+        }
+    };
+    let path = |name| matches.get_one::<PathBuf>(name).expect("it is required, or has a default");
+    let (from, to, until) = (path("DIR"), path("to"), matches.get_one::<i64>("until").copied());
+    match restore::restore(&RealDisk, from, to, until, Clock::system().wall_ms()) {
+        Ok(restored) => say(&restored.report(from, to, until)),
+        Err(error) => {
+            eprintln!("kvstash: nothing was restored: {error}");
+            1
+        }
+    }
+}
+
 fn asks_version(word: &OsStr) -> bool {
     word == "-v" || word == "--version"
 }
@@ -182,6 +222,7 @@ mod tests {
         assert_eq!(role("/usr/bin/redis-check-rdb x"), Role::CheckRdb("/usr/bin/redis-check-rdb".to_owned(), file()));
         assert_eq!(role("kvstash check-aof x"), Role::CheckAof("kvstash check-aof".to_owned(), file()));
         assert_eq!(role("./redis-check-aof x"), Role::CheckAof("./redis-check-aof".to_owned(), file()));
+        assert_eq!(role("kvstash restore x"), Role::Restore(file()));
         assert_eq!(role("redis-sentinel s.conf"), Role::Missing("Sentinel mode"));
     }
 
@@ -200,6 +241,10 @@ mod tests {
         }
         assert_eq!(role("kvstash check-aof --truncate-to-timestamp 5x /does/not/exist").run(), 1);
         assert_eq!(role("kvstash check-aof /does/not/exist").run(), 1);
+        for args in ["", " a b", " /does/not/exist", " a --until noon"] {
+            assert_eq!(role(&format!("kvstash restore{args}")).run(), 1, "{args}");
+        }
+        assert_eq!(role("kvstash restore --help").run(), 0);
         assert_eq!(role("redis-sentinel").run(), 1);
     }
 }

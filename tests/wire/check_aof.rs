@@ -6,7 +6,7 @@ use kvstash::persist::aof::GroupWriter;
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 fn resp(words: &str) -> Vec<u8> {
@@ -77,6 +77,11 @@ fn common(text: &str) -> String {
     lines.concat()
 }
 
+/// Tools to compare with. (Valkey's does not know its own files.)
+fn tools() -> impl Iterator<Item = PathBuf> {
+    real_servers().into_iter().filter(|path| !path.to_string_lossy().contains("valkey"))
+}
+
 /// Runs both tools on the same files; what they say, how they end and what they leave is the same.
 fn compare(redis: &Path, files: &[(&str, &[u8])], args: &[&str], input: &str) -> String {
     let (a, b) = (TempDir::new(), TempDir::new());
@@ -98,7 +103,7 @@ const GOOD: &str = "SELECT 0;SET foo hello;MULTI;SET a 1;INCR a;EXEC;#TS:1628217
 #[test]
 fn the_same_as_redis_about_one_file() {
     let good = file(GOOD);
-    for redis in real_servers() {
+    for (nth, redis) in tools().enumerate() {
         let check = |bytes: &[u8]| compare(&redis, &[("x.aof", bytes)], &["x.aof"], "");
         let said = check(&good);
         assert!(said.contains("AOF x.aof is valid") && !said.contains('['), "{said}");
@@ -115,7 +120,7 @@ fn the_same_as_redis_about_one_file() {
         }
         check(&[b"file".as_slice(), &good].concat());
         // Cut at every place. Half a line that begins with # is fine for Redis, which would go on writing behind it.
-        for cut in 1..good.len() {
+        for cut in (1..good.len()).filter(|_| nth == 0) {
             let rest = &good[..cut];
             let line = rest.rsplit(|&byte| byte == b'\n').next().unwrap();
             if !line.starts_with(b"#") {
@@ -140,7 +145,7 @@ fn the_same_as_redis_about_one_file() {
 fn the_same_as_redis_about_repairs() {
     let good = file(GOOD);
     let bad = [&good[..], b"*3\r\n$3\r\nSET\r\n$1\r\n"].concat();
-    for redis in real_servers() {
+    for redis in tools() {
         for answer in ["y\n", "Y", "yes", "n\n", "\n", "", "x"] {
             compare(&redis, &[("x.aof", &bad)], &["--fix", "x.aof"], answer);
         }
@@ -161,7 +166,7 @@ fn the_same_as_redis_about_several_files() {
     let (good, cut) = (file(GOOD), &file(GOOD)[..60]);
     let manifest = "file a.1.base.aof seq 1 type b\nfile a.1.incr.aof seq 1 type i\nfile a.2.incr.aof seq 2 type i\n";
     let stamps = file("#TS:10;SET a 1;#TS:20;SET a 2");
-    for redis in real_servers() {
+    for redis in tools() {
         for (base, first, second) in [
             (&good[..], &good[..], &good[..]),
             (&good, b"", &good),
@@ -204,7 +209,7 @@ fn the_same_as_redis_about_several_files() {
 /// A base that a real Redis wrote, an old file that begins with one, and damaged ones.
 #[test]
 fn the_same_as_redis_about_files_that_begin_with_an_rdb() {
-    for redis in real_servers() {
+    for redis in tools() {
         let dir = TempDir::new();
         let mut server = Command::new(&redis)
             .args(["--port", "0", "--save", "", "--appendonly", "yes", "--unixsocket", "s", "--dir"])
@@ -285,7 +290,7 @@ fn groups_and_damage() {
     let (code, said) = check(&good, &[], "");
     let line = format!("[groups] 3 groups with a right checksum, up to offset {total}\n");
     assert!(code == Some(0) && said.contains(&line) && said.contains("diff=0"), "{said}");
-    for redis in real_servers() {
+    for redis in tools() {
         compare(&redis, &[("x.aof", &good)], &["x.aof"], "");
     }
     // A value within the second group is another one: Redis's tool sees nothing.

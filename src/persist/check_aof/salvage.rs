@@ -86,9 +86,7 @@ pub(super) fn begin(tool: &mut Tool<'_>, dir: &Path) -> Result<(), Stop> {
 
 /// Writes the manifest of what was written.
 pub(super) fn finish(tool: &mut Tool<'_>, dir: &Path, manifest: &Manifest, path: &Path) -> Result<(), Stop> {
-    let mut manifest = manifest.clone();
-    manifest.take_history();
-    manifest.take_end_offset();
+    let manifest = manifest.of_first(usize::MAX);
     let to = dir.join(path.file_name().unwrap_or(path.as_os_str()));
     let written = tool.disk.create(&to).and_then(|mut file| {
         file.write_all(&manifest.to_bytes())?;

@@ -1,6 +1,6 @@
 //! The walk over the files, and what is printed on it.
 
-use super::salvage;
+use super::{begins_with_rdb, close_group, salvage};
 use crate::persist::aof::{Ending, Entry, FaultKind, Kind, Manifest, Scanner, Step, Why};
 use crate::persist::check;
 use crate::sys::disk::{Disk, DiskFile, os_text};
@@ -331,7 +331,7 @@ impl Tool<'_> {
             );
         }
         debug_assert!(offset < size);
-        match self.cut(file.path, offset).and_then(|kept| self.close(file, offset).map(|()| kept)) {
+        match self.cut(file.path, offset).and_then(|kept| close_group(self.disk, file.path).map(|()| kept)) {
             Ok(kept) => writeln!(self.out, "What is cut off is kept in {}", kept.display())?,
             Err(_) => give_up!(self.out, "Failed to truncate AOF {path} to timestamp {to}"),
         }
@@ -350,28 +350,6 @@ impl Tool<'_> {
         source.set_len(offset)?;
         source.sync()?;
         Ok(kept)
-    }
-
-    /// Gives the group that a file was cut in a line of its own.
-    fn close(&self, file: File<'_>, size: u64) -> io::Result<()> {
-        let mut opened = self.disk.edit(file.path)?;
-        let start = match file.is_rdb {
-            true => check::preamble(self.disk, file.path, self.now_ms, &mut io::sink())?.unwrap_or(size),
-            false => 0,
-        };
-        opened.seek(SeekFrom::Start(start))?;
-        let mut scanner = Scanner::new(&mut opened, start, size);
-        let ending = loop {
-            if let Step::End(ending) = scanner.step()? {
-                break ending;
-            }
-        };
-        if let Some(line) = ending.closing_line().filter(|_| ending.is_clean()) {
-            opened.seek(SeekFrom::Start(size))?;
-            opened.write_all(line.as_bytes())?;
-            opened.sync()?;
-        }
-        Ok(())
     }
 }
 
@@ -405,11 +383,10 @@ impl Start {
 
     fn read(file: &mut dyn DiskFile) -> io::Result<Start> {
         let size = file.len()?;
-        let mut file = BufReader::new(file);
-        let magic = file.fill_buf()?;
-        if size >= 8 && (magic.starts_with(b"REDIS") || magic.starts_with(b"VALKEY")) {
+        if size >= 8 && begins_with_rdb(file)? {
             return Ok(Start::Rdb);
         }
+        let mut file = BufReader::new(file);
         let mut start = Start::Other;
         let mut line = Vec::new();
         loop {

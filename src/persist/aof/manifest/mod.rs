@@ -382,6 +382,17 @@ impl Manifest {
         self.increments.last_mut().and_then(|last| last.end_offset.take())
     }
 
+    /// The manifest of a copy that has the first so many files. Where they stood in the replication stream means nothing
+    /// there.
+    pub fn of_first(&self, files: usize) -> Manifest {
+        let mut copy = Manifest::default();
+        for entry in self.files().take(files) {
+            let entry = Entry { start_offset: None, end_offset: None, ..entry.clone() };
+            copy.add(entry).expect("some files of a manifest are one, too");
+        }
+        copy
+    }
+
     /// The manifest of a single old file: it keeps its name.
     pub fn upgraded(names: &Names) -> Manifest {
         let name = names.old_file().to_vec();

@@ -169,6 +169,15 @@ fn files_that_may_still_be_there_are_not_written_again() {
 }
 
 #[test]
+fn a_copy_has_the_first_files() {
+    let manifest =
+        parse("file b seq 2 type b\nfile h seq 1 type h\nfile i seq 4 type i startoffset 5\nfile j seq 5 type i\n");
+    assert_eq!(text(&manifest.of_first(2)), "file b seq 2 type b\nfile i seq 4 type i\n");
+    assert_eq!(text(&manifest.of_first(9)), "file b seq 2 type b\nfile i seq 4 type i\nfile j seq 5 type i\n");
+    assert!(manifest.of_first(0).is_empty());
+}
+
+#[test]
 fn an_old_file_becomes_the_base() {
     let names = names();
     let none = Manifest::default();
