@@ -80,7 +80,7 @@ group! {
         /// Whether an append-only file that has to be begun takes over the data of the RDB file. While nobody has said, the
         /// server does not start where there is an RDB file with data: Redis begins empty, as with `no`.
         aof_load_rdb_on_startup: LoadRdb = LoadRdb::Ask
-            => Spec::choice("aof-load-rdb-on-startup", LoadRdb::WORDS).at_start();
+            => Spec::choice("aof-load-rdb-on-startup", LoadRdb::WORDS);
 
         /// Follow each group of writes in the append-only file by a line with its offset, length and checksum. Redis
         /// skips these lines.

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::exec::spec::Flags;
 use crate::exec::table::{Command, Lookup};
 use crate::observe::keys;
 use crate::observe::log::{Level, Shown};
-use crate::persist::aof::{Batch, Ending, FaultKind, Kind, Scanner, Step as ScanStep, Tail, read_manifest};
+use crate::persist::aof::{Batch, Ending, FaultKind, Kind, Scanner, Step as ScanStep, Tail, cut_off, read_manifest};
 use crate::persist::{LoadError, Loader, Step};
 use crate::rdb::RdbError;
 use crate::sys::disk::{Disk, DiskFile};
@@ -452,6 +452,7 @@ impl AofLoad {
 
     /// Cuts a file off behind what is good. What is cut off is kept beside it, unless it is nothing but zeros.
     fn cut(&self, file: &File, ending: &Ending, inst: &Instance) -> Result<(), AofLoadError> {
+<<<<<<< HEAD
         let failed =
             |error: &io::Error| AofLoadError::new(format!("Error truncating the AOF file {}: {error}", file.name));
         let is_nothing = ending.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::ZeroPadded);
@@ -489,6 +490,20 @@ impl AofLoad {
         io::copy(&mut source, &mut copy)?;
         copy.sync()?;
         self.disk.sync_dir(kept.parent().unwrap_or(Path::new("")))
+=======
+        let bytes = ending.bad_bytes();
+        let cut = match ending.zeros == bytes {
+            true => self.disk.edit(&file.path).and_then(|mut it| {
+                it.set_len(ending.good_to)?;
+                it.sync()
+            }),
+            false => cut_off(&*self.disk, &file.path, ending.good_to).map(|kept| {
+                let kept = kept.display().to_string();
+                inst.log.warning("What is cut off is kept", &[(keys::PATH, &kept), (keys::BYTES, &bytes)]);
+            }),
+        };
+        cut.map_err(|error| AofLoadError::new(format!("Error truncating the AOF file {}: {error}", file.name)))
+>>>>>>> aoffiles
     }
 }
 
