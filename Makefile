@@ -94,6 +94,15 @@ docs: ## the library's documentation, target/doc/kvstash/index.html
 replay: ## random commands, and what is propagated of them, give the same data (UNITS=100000, SEED=1, BENCH_REDIS8=...)
 	REPLAY_UNITS=$(or $(UNITS),100000) REPLAY_SEED=$(or $(SEED),1) $(CARGO) test --test wire replay::random -- --nocapture
 
+.PHONY: crash-aof
+crash-aof: ## kill -9 under appendfsync always: no acknowledged write is lost (ROUNDS=1000, SEED=1)
+	KVSTASH_CRASH_ROUNDS=$(or $(ROUNDS),1000) KVSTASH_CRASH_SEED=$(or $(SEED),1) \
+		$(CARGO) test --test crash aof::kill_9_under_always -- --nocapture
+
+.PHONY: damage
+damage: ## append-only and RDB files with flipped bits: noticed, never a crash (FLIPS=10000)
+	KVSTASH_FLIPS=$(or $(FLIPS),10000) $(CARGO) test --test crash damage:: -- --nocapture
+
 .PHONY: config-docs
 config-docs: ## docs/config.md and configs/kvstash.toml, from the rows of the parameters
 	KVSTASH_WRITE_DOCS=1 $(CARGO) test -q --lib config::docs

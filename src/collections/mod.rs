@@ -24,7 +24,7 @@
 //! | [`quicklist`] | a long list, as a sequence of listpacks |
 //! | [`rope`] | a large string in pieces of 8 KiB |
 //! | [`simd`] | loops over many bytes, as wide as the processor allows: counting and combining bits, checksums |
-//! | [`text`] | a text on its way into a node |
+//! | [`text`] | copying a text into a node |
 //! | [`tree`] | a counted B+ tree of byte leaves: sorted sets, lists, streams |
 //!
 //! # Read first

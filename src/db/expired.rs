@@ -93,10 +93,11 @@ impl Occupied<'_> {
             return;
         }
         side.touch(db, key.bytes, true);
-        side.trace.note(db, key.bytes, KeyEvent::hash("hexpired"));
+        let event = KeyEvent::hash("hexpired");
         if EntryRef(self.slot.get()).hash().is_ok_and(|hash| !hash.is_empty()) {
-            return;
+            return side.trace.note(db, key.bytes, event.first());
         }
+        side.trace.note(db, key.bytes, event);
         if let Some(deadline) = self.slot.get().expiry_ms() {
             self.with.expiries.remove(deadline, key.hash_fragment());
         }

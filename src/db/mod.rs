@@ -87,7 +87,7 @@ pub use place::Reading;
 pub use read::Readable;
 pub use slot::{ExpiryUpdate, KeySlot, Occupied, Vacant};
 pub use snapshot::{DbSnapshot, KeyspaceSnapshot};
-pub use trace::{Event, KeyEvent, Op, Target, Touched, TouchedKeys, Trace};
+pub use trace::{Event, Events, KeyEvent, Op, Target, Touched, TouchedKeys, Trace};
 pub use transfer::Transfer;
 pub use whole::FlushMode;
 

@@ -60,7 +60,7 @@ impl World {
 
     /// Keys that ran out of time since the last call.
     pub fn expired(&mut self) -> Vec<String> {
-        let name = |event: Event| String::from_utf8(event.key.into()).expect("the tests' keys are text");
-        self.ks.trace_mut().take_events().into_iter().map(name).collect()
+        let name = |event: Event<'_>| String::from_utf8(event.key.into()).expect("the tests' keys are text");
+        self.ks.trace_mut().take_events().iter().map(name).collect()
     }
 }

@@ -13,6 +13,8 @@
 //!
 //! While nobody listens, each of these is one branch.
 
+use std::ops::Range;
+
 use super::data::DbMut;
 use super::entry::Key;
 use super::keyspace::{Cause, Keyspace, Side};
@@ -49,13 +51,15 @@ pub struct KeyEvent {
     pub class: KeyspaceEvents,
     /// `lpush`, `del`, ...
     pub name: &'static str,
+    /// Its subscribers hear of it before those do who cache the key. With most it is the other way round.
+    pub first: bool,
 }
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $function:ident = $class:ident;)*) => {
         impl KeyEvent {
             $($(#[$doc])* pub const fn $function(name: &'static str) -> KeyEvent {
-                KeyEvent { class: KeyspaceEvents::$class, name }
+                KeyEvent { class: KeyspaceEvents::$class, name, first: false }
             })*
         }
     };
@@ -79,6 +83,11 @@ classes! {
 }
 
 impl KeyEvent {
+    /// The same, told before the change is told to caches.
+    pub const fn first(self) -> KeyEvent {
+        KeyEvent { first: true, ..self }
+    }
+
     /// The key was deleted by a command.
     pub const DEL: KeyEvent = KeyEvent::generic("del");
     /// It has a deadline, or another one.
@@ -88,28 +97,77 @@ impl KeyEvent {
     /// SET and its kin.
     pub const SET: KeyEvent = KeyEvent::string("set");
     /// Its time was over.
-    pub const EXPIRED: KeyEvent = KeyEvent { class: KeyspaceEvents::EXPIRED, name: "expired" };
+    pub const EXPIRED: KeyEvent = KeyEvent { class: KeyspaceEvents::EXPIRED, name: "expired", first: true };
     /// It had to go because memory was full.
-    pub const EVICTED: KeyEvent = KeyEvent { class: KeyspaceEvents::EVICTED, name: "evicted" };
+    pub const EVICTED: KeyEvent = KeyEvent { class: KeyspaceEvents::EVICTED, name: "evicted", first: false };
     /// A reader did not find it.
-    pub const MISS: KeyEvent = KeyEvent { class: KeyspaceEvents::KEY_MISS, name: "keymiss" };
+    pub const MISS: KeyEvent = KeyEvent { class: KeyspaceEvents::KEY_MISS, name: "keymiss", first: false };
     /// It came into being.
-    pub const NEW: KeyEvent = KeyEvent { class: KeyspaceEvents::NEW, name: "new" };
+    pub const NEW: KeyEvent = KeyEvent { class: KeyspaceEvents::NEW, name: "new", first: true };
     /// Its value was replaced as a whole.
-    pub const OVERWRITTEN: KeyEvent = KeyEvent { class: KeyspaceEvents::OVERWRITTEN, name: "overwritten" };
+    pub const OVERWRITTEN: KeyEvent =
+        KeyEvent { class: KeyspaceEvents::OVERWRITTEN, name: "overwritten", first: false };
     /// Its value was replaced by one of another type.
-    pub const TYPE_CHANGED: KeyEvent = KeyEvent { class: KeyspaceEvents::TYPE_CHANGED, name: "type_changed" };
+    pub const TYPE_CHANGED: KeyEvent =
+        KeyEvent { class: KeyspaceEvents::TYPE_CHANGED, name: "type_changed", first: false };
 }
 
 /// An event that was noted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
     /// What.
     pub name: &'static str,
     /// The key's database.
     pub db: u32,
     /// The key.
-    pub key: Box<[u8]>,
+    pub key: &'a [u8],
+    /// How many keys had been changed before it: those who cache them hear of that first.
+    pub touched: usize,
+}
+
+/// Events in the order in which they happened.
+#[derive(Default)]
+pub struct Events {
+    /// All keys, one behind the other.
+    keys: Vec<u8>,
+    noted: Vec<Noted>,
+}
+
+struct Noted {
+    name: &'static str,
+    db: u32,
+    /// Where its key ends.
+    end: usize,
+    touched: usize,
+    first: bool,
+}
+
+impl Events {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.noted.is_empty()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
+        (0..self.noted.len()).map(|at| {
+            let begin = at.checked_sub(1).map_or(0, |before| self.noted[before].end);
+            let Noted { name, db, end, touched, .. } = self.noted[at];
+            Event { name, db, key: &self.keys[begin..end], touched }
+        })
+    }
+
+    fn last(&self) -> Option<(&Noted, &[u8])> {
+        let (last, before) = self.noted.split_last()?;
+        Some((last, &self.keys[before.last().map_or(0, |before| before.end)..]))
+    }
+
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.keys.shrink_to(REQUESTS_KEPT);
+        self.noted.clear();
+        self.noted.shrink_to(REQUESTS_KEPT / size_of::<Noted>());
+    }
 }
 
 /// A key that was changed.
@@ -140,9 +198,19 @@ pub struct TouchedKeys {
 }
 
 impl TouchedKeys {
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = Touched<'_>> {
-        (0..self.keys.len()).map(|at| {
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Some of them.
+    pub fn range(&self, range: Range<usize>) -> impl Iterator<Item = Touched<'_>> {
+        range.map(|at| {
             let begin = at.checked_sub(1).map_or(0, |before| self.keys[before].1);
             let (touch, end) = self.keys[at];
             let name = &self.names[begin..end];
@@ -152,6 +220,12 @@ impl TouchedKeys {
                 Touch::All => Touched::All,
             }
         })
+    }
+
+    /// How often, at the end and at most back to index `from`, just this key was changed.
+    fn names_at_end(&self, from: usize, key: &[u8]) -> usize {
+        let is_key = |touch: Touched<'_>| matches!(touch, Touched::Key(name) | Touched::Gone(name) if name == key);
+        (from..self.len()).rev().take_while(|&at| self.range(at..at + 1).all(is_key)).count()
     }
 
     fn push(&mut self, touch: Touch, name: &[u8]) {
@@ -204,12 +278,12 @@ pub struct Trace {
     is_replaced: bool,
     /// What `dirty` was when the command at hand began.
     dirty: u64,
-    events: Vec<Event>,
+    events: Events,
     touched: TouchedKeys,
 }
 
 impl Trace {
-    /// Whether nobody listens who hears of writes when their unit is over.
+    /// Whether nobody listens who hears of writes when their command or their unit is over.
     #[inline]
     pub fn is_idle(&self) -> bool {
         !self.listeners.has(Listeners::OF_UNITS)
@@ -264,15 +338,15 @@ impl Trace {
         !self.events.is_empty()
     }
 
-    /// The events, in the order in which they happened.
-    pub fn take_events(&mut self) -> Vec<Event> {
+    /// The events. To be given back, so that their room is used again.
+    pub fn take_events(&mut self) -> Events {
         std::mem::take(&mut self.events)
     }
 
-    /// What a command leaves is worked off when it is over: files, replicas or caches listen.
-    #[inline]
-    pub fn is_followed(&self) -> bool {
-        self.listeners.has(Listeners::PROPAGATION.or(Listeners::TRACKING))
+    /// These events are worked off.
+    pub fn give_back_events(&mut self, mut events: Events) {
+        events.clear();
+        self.events = events;
     }
 
     /// Clients that cache listen.
@@ -284,7 +358,7 @@ impl Trace {
     /// Whether changed keys were noted.
     #[inline]
     pub fn has_touched(&self) -> bool {
-        !self.touched.keys.is_empty()
+        !self.touched.is_empty()
     }
 
     /// The keys that were changed. To be given back, so that their room is used again.
@@ -326,14 +400,27 @@ impl Trace {
     #[inline]
     pub(super) fn note(&mut self, db: usize, key: &[u8], event: KeyEvent) {
         if self.classes.has(event.class) {
-            self.note_event(db, key, event.name);
+            self.note_event(db, key, event);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn note_event(&mut self, db: usize, name: &[u8], event: &'static str) {
-        self.events.push(Event { name: event, db: db as u32, key: name.into() });
+    fn note_event(&mut self, db: usize, key: &[u8], event: KeyEvent) {
+        let last = self.events.last();
+        let told = last.map_or(0, |(last, _)| last.touched);
+        // The end of a key whose last element was taken goes with that.
+        let first = match event {
+            KeyEvent::DEL => last.is_some_and(|(last, of)| last.first && of == key),
+            _ => event.first,
+        };
+        let mut touched = self.touched.len();
+        if first {
+            touched -= self.touched.names_at_end(told, key);
+        }
+        let Events { keys, noted } = &mut self.events;
+        keys.extend_from_slice(key);
+        noted.push(Noted { name: event.name, db: db as u32, end: keys.len(), touched, first });
     }
 
     /// A key was changed by a command.
@@ -354,10 +441,10 @@ impl Trace {
 
     /// A key went without a command.
     pub(super) fn note_gone(&mut self, db: usize, key: &[u8], cause: Cause, lazily: bool) {
-        self.note(db, key, if cause == Cause::Expired { KeyEvent::EXPIRED } else { KeyEvent::EVICTED });
         if self.listeners.has(Listeners::TRACKING) {
             self.touched.push(Touch::Gone, key);
         }
+        self.note(db, key, if cause == Cause::Expired { KeyEvent::EXPIRED } else { KeyEvent::EVICTED });
         if self.propagates() {
             let name: &[u8] = if lazily { b"UNLINK" } else { b"DEL" };
             self.push(db, [name, key].into_iter());

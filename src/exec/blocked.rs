@@ -55,9 +55,10 @@ impl Instance {
         if self.blocked.is_empty() {
             return;
         }
+        self.deliver(None);
         self.end_due_waits(host);
         if self.keyspace.blocking_keys().has_ready() {
-            serve(self, host);
+            serve(self, host, None);
         }
         self.deliver(None);
     }
@@ -74,6 +75,8 @@ impl Instance {
         let Some(blocked) = self.blocked.client(id).filter(|blocked| !blocked.wait.what.is_elsewhere()) else {
             return false;
         };
+        // What it was sent before comes before.
+        self.deliver(None);
         let Some(mut session) = self.clients.take_by_id(id) else { return false };
         let before = session.reply.out.mark();
         let result = match end {
@@ -160,10 +163,11 @@ pub(super) fn block(
     }
 }
 
-/// Serves the clients that wait for keys which have changed, until no key is ready.
+/// Serves the clients that wait for keys which have changed, until no key is ready. `calling` is the session that is out of
+/// the collection, if one is.
 #[cold]
 #[inline(never)]
-pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
+pub fn serve(inst: &mut Instance, host: &mut dyn Host, mut calling: Option<&mut Session>) {
     // What made the keys ready may have taken long; those who are served live now.
     inst.now_ms = inst.now_ms.max(host.wall_us() / 1000);
     while let Some((db, key)) = inst.keyspace.take_ready() {
@@ -176,6 +180,8 @@ pub fn serve(inst: &mut Instance, host: &mut dyn Host) {
             after = next.arrival;
             let there = inst.keyspace.type_at(db as usize, &key, inst.now_ms);
             if next.what.is_met_by(there) {
+                // Whoever is served has been sent before what was caused before.
+                inst.deliver(calling.as_deref_mut());
                 again(inst, host, next.client);
             } else if there.is_none() && !inst.blocked.concerns_absence(db, &key) {
                 break; // the last one took all there was: nobody behind can be served

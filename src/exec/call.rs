@@ -101,9 +101,7 @@ pub fn request(
     };
     inst.end_unit();
     if inst.keyspace.blocking_keys().has_ready() {
-        // Whoever is served has been sent before what was caused before.
-        inst.deliver(Some(session));
-        blocked::serve(inst, host);
+        blocked::serve(inst, host, Some(session));
     }
     if !inst.outbox.is_empty() && (session.receives || inst.outbox.is_full()) {
         inst.deliver(Some(session));
@@ -214,7 +212,7 @@ fn execute_here(
     if request.args.has_large() {
         release(inst, session, request, origin);
     }
-    let (is_followed, db) = (inst.keyspace.trace().is_followed(), session.db);
+    let (is_followed, db) = (!inst.keyspace.trace().is_idle(), session.db);
     if is_followed {
         inst.keyspace.begin_command();
     }
@@ -238,8 +236,8 @@ fn execute_here(
     }
     let spent_ns = inst.stamp_ns.saturating_sub(began_ns);
     if let Some(wait) = wait {
-        if inst.keyspace.trace().tracks() {
-            inst.track(session, request);
+        if is_followed {
+            tell(inst, session, request);
         }
         blocked::block(inst, session, host, request, origin, *wait, spent_ns);
         return Outcome::Blocked;
@@ -279,25 +277,30 @@ pub(super) fn finish(
 }
 
 /// The command is over, and somebody follows. It is repeated elsewhere if it changed something, as it came or as its
-/// handler says; caches hear of what it changed, and what it read is remembered for them. `db` is the one that was
-/// selected when it began.
+/// handler says; and what it did is told. `db` is the one that was selected when it began.
 #[cold]
 #[inline(never)]
 fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db: u32) {
+    if inst.keyspace.trace().propagates() {
+        if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
+            inst.keyspace.end_command(db as usize, request.args);
+            if inst.keyspace.trace().ops().len() > 0 {
+                // Units are synced and acknowledged as a whole: more than what was there before is all of this one.
+                session.about.wrote_offset = inst.replication.feed.end() + 1;
+            }
+        } else {
+            inst.keyspace.end_silent_command();
+        }
+    }
+    tell(inst, session, request);
+}
+
+/// Subscribers of events and caches hear of what a command did, and what it read is remembered for its client.
+#[inline]
+fn tell(inst: &mut Instance, session: &Session, request: &Request<'_>) {
+    inst.tell(session.conn);
     if inst.keyspace.trace().tracks() {
         inst.track(session, request);
-    }
-    if !inst.keyspace.trace().propagates() {
-        return;
-    }
-    if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
-        inst.keyspace.end_command(db as usize, request.args);
-        if inst.keyspace.trace().ops().len() > 0 {
-            // Units are synced and acknowledged as a whole: more than what was there before is all of this one.
-            session.about.wrote_offset = inst.replication.feed.end() + 1;
-        }
-    } else {
-        inst.keyspace.end_silent_command();
     }
 }
 

@@ -4,7 +4,7 @@
 //! appended to the stream there, as the fields `event`, `db` and `key`. The appending is a write like any other: it is
 //! propagated, consumers that wait for the stream are woken, and `MAXLEN` bounds its length. It causes no event itself.
 
-use crate::db::{Event, KeySlot, Keyspace};
+use crate::db::{Events, KeySlot, Keyspace};
 use crate::types::Object;
 use crate::types::TypeName;
 use crate::types::place::Place;
@@ -28,13 +28,13 @@ pub(super) fn append(
     now_ms: i64,
     name: &[u8],
     max_len: u64,
-    events: &[Event],
+    events: &Events,
 ) -> Result<(), Refused> {
     let mut db = keyspace.db(0, now_ms);
     let key = db.key(name);
-    for event in events {
+    for event in events.iter() {
         let (number, mut text) = (event.db.to_string(), Vec::new());
-        let fields = [b"event", event.name.as_bytes(), b"db", number.as_bytes(), b"key", &event.key];
+        let fields = [b"event", event.name.as_bytes(), b"db", number.as_bytes(), b"key", event.key];
         let mut place = match db.entry(key) {
             KeySlot::Occupied(place) => {
                 place.get().expect(TypeName::Stream).map_err(|_| Refused::WrongType)?;

@@ -170,6 +170,8 @@ pub struct Instance {
     pub pubsub: PubSub,
     /// Who has read which keys, and caches them.
     pub tracking: Tracking,
+    /// Room for the name of the channel that an event is published on.
+    pub(super) event_channel: Vec<u8>,
     /// Pushes that wait for the end of the requests at hand.
     pub outbox: Outbox,
     /// What the server is asked to do.
@@ -272,6 +274,7 @@ impl Instance {
             monitors: Vec::new(),
             pubsub: PubSub::default(),
             tracking,
+            event_channel: Vec::new(),
             outbox: Outbox::default(),
             asks: Vec::new(),
             slowlog: SlowLog::default(),
@@ -325,8 +328,7 @@ impl Instance {
         self.alert.put(Alert::FEW_REPLICAS, few);
         self.follow_backlog_size();
         self.check_tracking_table();
-        let storage = &self.config.storage;
-        self.keyspace.set_events(storage.notify_keyspace_events, !storage.notify_keyspace_stream.key.is_empty());
+        self.listen_for_events();
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
@@ -358,7 +360,7 @@ impl Instance {
         self.set_monitor(session, false);
         self.forget_replica(session);
         let was_subscriber = session.is_subscriber();
-        self.unsubscribe_all(session);
+        self.forget_subscriber(session);
         self.forget_tracker(session);
         match reason {
             CloseReason::QueryBufferFull => self.stats.query_limit_closed += 1,

@@ -1,15 +1,16 @@
 //! Keys that have changed, to the clients that cache them; and what they read, into the table.
 //!
-//! Others hear of a change when the command that made it is over, and whoever made it at the end of its unit, behind its
-//! reply and behind the events. A command's changes are worked off before what it has read is remembered, so that a key
-//! which it found expired is remembered after all.
+//! Others hear of a change when the command that made it is over, between the events of that command (`exec/unit.rs`), and
+//! whoever made it at the end of its unit, behind its reply and behind the events. A command's changes are worked off
+//! before what it has read is remembered, so that a key which it found expired is remembered after all.
 //!
 //! What is collected for prefixes is told before the loop sleeps ([`Instance::broadcast_invalidations`]).
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::client::{Attention, Clients, INVALIDATE, Outbox, PushKind, Session};
-use crate::db::Touched;
+use crate::db::{Touched, TouchedKeys};
 use crate::exec::call::Request;
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::keys;
@@ -57,11 +58,8 @@ impl Instance {
         self.keyspace.set_tracking(self.tracking.must_listen());
     }
 
-    /// A command is over: its changes are told, and what it has read is remembered for its client, if that tracks.
+    /// A command is over: what it has read is remembered for its client, if that tracks.
     pub(super) fn track(&mut self, session: &Session, request: &Request<'_>) {
-        if self.keyspace.trace().has_touched() {
-            self.invalidate(session.conn);
-        }
         if let Some(tracker) = &session.tracker
             && tracker.reads_count()
             && request.command.flags.has(Flags::READONLY)
@@ -93,12 +91,14 @@ impl Instance {
         }
     }
 
-    /// Tells of the keys that were changed, by `calling` unless they went by themselves.
-    pub(super) fn invalidate(&mut self, calling: Option<ConnId>) {
-        let touched = self.keyspace.trace_mut().take_touched();
+    /// Tells of some of the keys that were changed, by `calling` unless they went by themselves.
+    pub(super) fn invalidate(&mut self, touched: &TouchedKeys, some: Range<usize>, calling: Option<ConnId>) {
+        if some.is_empty() {
+            return;
+        }
         let Instance { tracking, clients, outbox, .. } = self;
         let mut own = std::mem::take(&mut tracking.own);
-        for touch in touched.iter() {
+        for touch in touched.range(some) {
             let (key, writer) = match touch {
                 Touched::Key(key) => (Some(key), calling),
                 Touched::Gone(key) => (Some(key), None),
@@ -117,7 +117,6 @@ impl Instance {
             }
         }
         self.tracking.own = own;
-        self.keyspace.trace_mut().give_back_touched(touched);
         if self.tracking.clients() == 0 {
             self.listen_for_caches();
         }

@@ -404,7 +404,7 @@ fn conclude(inst: &mut Instance, host: &mut dyn Host, asker: Asker) {
         }
     }
     if inst.keyspace.blocking_keys().has_ready() {
-        blocked::serve(inst, host);
+        blocked::serve(inst, host, None);
     }
 }
 

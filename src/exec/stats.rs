@@ -38,7 +38,7 @@ pub struct Stats {
     pub busy_polls_found: u64,
     /// How often active expiry ran out of its budget.
     pub expire_stopped_early: u64,
-    /// Keyspace events published.
+    /// Keyspace events that somebody could hear of.
     pub events: u64,
     /// An event could not be kept in its stream: that is logged once.
     pub events_refused: bool,

@@ -64,10 +64,20 @@ pub fn temp_path(path: &Path, who: &str) -> PathBuf {
     path.with_file_name(format!("temp-{who}{}.rdb", crate::sys::process::pid()))
 }
 
-/// Whether a file is the temporary one of a save by this process.
+/// The process whose save, or whose base of an append-only file, this temporary file is.
 fn written_by(name: &str) -> Option<u32> {
-    let who = name.strip_prefix("temp-")?.strip_suffix(".rdb")?;
-    let pid = ["fg-", "copy-", "replica-"].iter().find_map(|by| who.strip_prefix(by)).unwrap_or(who);
+    let who = name.strip_prefix("temp-")?;
+    let pid = match who.strip_prefix("rewriteaof-") {
+        Some(who) => {
+            let who = who.strip_suffix(".aof")?;
+            // A base that was complete has the number of its rewrite behind it.
+            who.strip_prefix("bg-").map_or(Some(who), |who| who.split('.').next())?
+        }
+        None => {
+            let who = who.strip_suffix(".rdb")?;
+            ["fg-", "copy-", "replica-"].iter().find_map(|by| who.strip_prefix(by)).unwrap_or(who)
+        }
+    };
     // No sign, no zeros in front: such names are somebody else's.
     let own = pid.bytes().all(|byte| byte.is_ascii_digit()) && !pid.starts_with('0');
     pid.parse().ok().filter(|_| own)
@@ -286,7 +296,16 @@ mod tests {
     fn what_killed_processes_left_is_removed() {
         let dir = std::env::temp_dir().join(format!("kvstash-leftovers-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let stale = ["temp-100.rdb", "temp-7.rdb", "temp-copy-100.rdb", "temp-fg-100.rdb", "temp-replica-7.rdb"];
+        let stale = [
+            "temp-100.rdb",
+            "temp-7.rdb",
+            "temp-copy-100.rdb",
+            "temp-fg-100.rdb",
+            "temp-replica-7.rdb",
+            "temp-rewriteaof-100.aof",
+            "temp-rewriteaof-bg-100.aof",
+            "temp-rewriteaof-bg-7.12.aof",
+        ];
         let others = [
             "dump.rdb",
             "temp-.rdb",
@@ -297,6 +316,9 @@ mod tests {
             "temp-bg-100.rdb",
             "temp-fg-200.rdb",
             "temp-200.rdb",
+            "temp-rewriteaof-200.aof",
+            "temp-rewriteaof-bg-.aof",
+            "temp-rewriteaof-bg-100.rdb",
             "xtemp-100.rdb",
         ];
         for name in stale.iter().chain(&others) {

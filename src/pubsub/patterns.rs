@@ -69,7 +69,7 @@ fn common(a: &[u8], b: &[u8]) -> usize {
 }
 
 /// What every channel that matches begins with.
-fn literal_prefix(pattern: &[u8]) -> Box<[u8]> {
+pub(super) fn literal_prefix(pattern: &[u8]) -> Box<[u8]> {
     let mut prefix = Vec::new();
     let mut rest = pattern;
     loop {

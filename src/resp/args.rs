@@ -12,6 +12,7 @@
 use super::large::LargeArg;
 use super::request::LARGE_ARG_BYTES;
 use crate::util::piece::PieceBuf;
+use crate::util::text::Source;
 use std::borrow::Cow;
 
 /// Spans are 32-bit: an [`OwnedArgs`] with so many bytes of small arguments keeps further ones outside.
@@ -154,18 +155,18 @@ impl<'a> Args<'a> {
     /// Argument `i` as a text that is stored: given away if it is long and nobody reads it later (and then not to be
     /// read again), else lent. Panics past the end.
     #[inline]
-    pub fn text(&self, i: usize) -> Cow<'a, [u8]> {
+    pub fn text(&self, i: usize) -> Source<'a> {
         let span = self.spans[i];
         if span.off == ArgSpan::OUTSIDE
             && let Some(whole) = self.larges[span.len as usize].take()
         {
-            return Cow::Owned(whole);
+            return Source::Received(whole);
         }
-        Cow::Borrowed(self.at(span))
+        Source::Lent(self.at(span))
     }
 
     /// All arguments, as [`Args::text`] says.
-    pub fn texts(&self) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    pub fn texts(&self) -> impl Iterator<Item = Source<'a>> {
         let args = *self;
         (0..args.len()).map(move |i| args.text(i))
     }
@@ -400,9 +401,9 @@ mod tests {
         let larges = [LargeArg::from(received), larges[1].clone()];
         let args = Args::new(query, &spans, &larges);
         args.release();
-        assert!(matches!(args.text(0), Cow::Borrowed(b"SET")));
-        assert!(matches!(args.text(2), Cow::Owned(text) if text == [7; LARGE_ARG_BYTES]));
-        assert!(matches!(args.text(3), Cow::Borrowed(b"small")));
+        assert!(matches!(args.text(0), Source::Lent(b"SET")));
+        assert!(matches!(args.text(2), Source::Received(text) if text.as_ref() == [7; LARGE_ARG_BYTES]));
+        assert!(matches!(args.text(3), Source::Lent(b"small")));
         assert_eq!((args.len_of(2), &args.start_of(2, 2)[..]), (LARGE_ARG_BYTES, &[7; 2][..]));
     }
 

@@ -6,13 +6,13 @@
 //!
 //! An argument is there until its request is done, and its pieces with it. If nobody reads it after the handler has
 //! ([`LargeArg::release`]), the handler is given the pieces themselves, and whoever copies from them can let go of them
-//! one by one; or all the bytes in one buffer, for an element of a collection ([`LargeArg::take`]).
+//! one by one; or something that is a slice if need be, for an element of a collection ([`LargeArg::take`]).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::sys::allocator;
 use crate::util::piece::PieceBuf;
+use crate::util::text::{self, Received};
 
 /// See the module's header. A clone is the same argument.
 #[derive(Clone)]
@@ -42,9 +42,6 @@ impl Parts {
 
 /// So many bytes are kept of what is given away: for the slow log.
 const START_BYTES: usize = 1024;
-
-/// So many bytes of pieces that ended are given back to the system at once: they cannot serve for the one slice.
-const GIVEN_BACK_BYTES: usize = 16 << 20;
 
 impl From<Vec<u8>> for LargeArg {
     fn from(whole: Vec<u8>) -> Self {
@@ -87,23 +84,8 @@ impl LargeArg {
     #[cold]
     fn put_together(&self) -> Vec<u8> {
         let pieces = std::mem::take(&mut self.parts().pieces);
-        self.joined(pieces)
-    }
-
-    /// The bytes of the pieces, which end one by one.
-    fn joined(&self, pieces: PieceBuf) -> Vec<u8> {
         assert_eq!(pieces.len(), self.len(), "an argument is not read after it was given away");
-        let mut whole = Vec::with_capacity(self.len());
-        let mut given_back = 0;
-        for (piece, len) in pieces.into_pieces() {
-            whole.extend_from_slice(&piece.bytes()[..len]);
-            drop(piece);
-            if whole.len() - given_back >= GIVEN_BACK_BYTES {
-                given_back = whole.len();
-                let _ = allocator::purge(); // what could not be given back now goes back later
-            }
-        }
-        whole
+        text::joined(pieces)
     }
 
     /// Nobody reads the argument after the next one that asks for its pieces.
@@ -125,16 +107,13 @@ impl LargeArg {
         Some(std::mem::take(&mut parts.pieces))
     }
 
-    /// The bytes in a buffer that is the caller's; `None` if somebody may read the argument later, or has read it as one
-    /// slice.
-    pub fn take(&self) -> Option<Vec<u8>> {
+    /// The bytes for whoever stores them; `None` if somebody may read the argument later, or has read it as one slice.
+    pub fn take(&self) -> Option<Received> {
         let may_go = self.0.whole.get().is_none() && self.parts().released;
         may_go.then(|| {
             let mut parts = self.parts();
             parts.keep_start();
-            let pieces = std::mem::take(&mut parts.pieces);
-            drop(parts);
-            self.joined(pieces)
+            Received::from(std::mem::take(&mut parts.pieces))
         })
     }
 
@@ -214,11 +193,13 @@ mod tests {
             }
             arg
         };
-        assert_eq!(arg(false).take(), None, "others want it, too");
+        assert!(arg(false).take().is_none(), "others want it, too");
         let read = arg(true);
-        assert_eq!((read.bytes(), read.take()), (&text[..], None), "there is a slice of it");
-        let taken = arg(true);
-        assert_eq!((taken.take(), taken.len(), taken.start(3)), (Some(text.clone()), text.len(), text[..3].to_vec()));
+        assert!(read.bytes() == text && read.take().is_none(), "there is a slice of it");
+        let arg = arg(true);
+        let taken = arg.take().expect("nobody else wants it");
+        assert_eq!((taken.as_ref(), arg.len(), arg.start(3)), (&text[..], text.len(), text[..3].to_vec()));
+        drop((taken, arg));
         assert_eq!(piece::balance(), before);
     }
 

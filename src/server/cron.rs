@@ -53,6 +53,7 @@ impl Server {
         inst.note_preserved();
         inst.keyspace.reap_snapshots();
         inst.tracking.keys_mut().free_some();
+        inst.leave_topics(false);
         inst.broadcast_invalidations();
         self.settle(inst);
         self.feed_replicas(inst);

@@ -32,7 +32,7 @@ pub(super) struct Loading {
 
 enum Source {
     Rdb {
-        loader: Loader<'static>,
+        loader: Box<Loader<'static>>,
         /// Keys so far, for `key-load-delay`.
         keys: u64,
     },
@@ -59,7 +59,8 @@ impl Server {
         match Loader::open_file(&RealDisk, &path, &inst.load_settings()) {
             Ok(Some(loader)) => {
                 inst.keyspace.begin_load();
-                self.loading = Some(Loading { source: Source::Rdb { loader, keys: 0 }, began_ns, aof });
+                self.loading =
+                    Some(Loading { source: Source::Rdb { loader: Box::new(loader), keys: 0 }, began_ns, aof });
                 Ok(())
             }
             // It went away between the two looks.

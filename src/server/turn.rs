@@ -90,7 +90,8 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let has_work = !self.ready.is_empty() || !self.to_flush.is_empty() || !self.asks.is_empty();
-        let has_work = has_work || inst.tracking.keys().has_garbage() || self.links.have_work(inst);
+        let has_work =
+            has_work || inst.tracking.keys().has_garbage() || inst.pubsub.has_gone() || self.links.have_work(inst);
         if has_work || inst.has_due_keys() || inst.eviction.pending || self.has_idle_transfer(inst) {
             return Some(Duration::ZERO);
         }

@@ -32,6 +32,7 @@
 //! | [`quote`] | quoted text: lines into arguments, bytes into something readable |
 //! | [`rng`] | [`rng::Rng`]: a small seeded generator |
 //! | `size_class.rs` | [`size_class`]: what the allocator takes for so many bytes |
+//! | [`text`] | a text on its way to where it is stored, lent or given away |
 //!
 //! # Read first
 //!
@@ -55,5 +56,6 @@ pub mod piece;
 pub mod quote;
 pub mod rng;
 mod size_class;
+pub mod text;
 
 pub use size_class::size_class;

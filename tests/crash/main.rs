@@ -7,7 +7,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aof; // kill -9 of a server that keeps an append-only file
+mod damage; // truncated files, flipped bits
+mod disk; // a disk that loses power
+mod faults; // a disk that is full
+mod log; // an append-only file on it
 mod memory; // what fits in memory can be loaded again
+mod power; // the append-only file, and a save, at every operation
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -534,7 +534,7 @@ impl Pair {
     /// Takes the names of the keys that the real one deleted for their time. What the model had not deleted yet goes
     /// now, if it was due.
     fn adopt_expired(&mut self) {
-        for k in self.real.trace_mut().take_events() {
+        for k in self.real.trace_mut().take_events().iter() {
             let k = (k.db, k.key.to_vec());
             match self.expired.get_mut(&k) {
                 Some(n) if *n > 0 => *n -= 1,

@@ -6,6 +6,7 @@ use kvstash::cow::{CowValue, Defrag, Epoch, Heap, Progress, SnapshotTicket, Unsh
 use kvstash::dict::{Entry, EntryHead, Payload, PayloadRef, Slot, SnapshotView, Table, Visits};
 use kvstash::sys::defrag::Mover;
 use kvstash::util::hash::HashSeed;
+use kvstash::util::text::Source;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -116,12 +117,12 @@ fn apply(op: &Op, list: &mut Quicklist, heap: &mut Heap, model: &mut Model) {
         }
         Op::Insert(at, after, text) if !model.is_empty() => {
             let at = usize::from(*at) % model.len();
-            list.insert(heap, at, *after, text.0.as_slice().into());
+            list.insert(heap, at, *after, Source::Lent(&text.0));
             model.insert(at + usize::from(*after), text.0.clone());
         }
         Op::Replace(at, text) if !model.is_empty() => {
             let at = usize::from(*at) % model.len();
-            list.replace(heap, at, text.0.clone().into());
+            list.replace(heap, at, Source::Whole(text.0.clone()));
             model[at] = text.0.clone();
         }
         Op::RemoveRange(at, count) => {

@@ -194,6 +194,39 @@ fn a_torn_end_is_cut_off_and_kept() {
 }
 
 #[test]
+fn what_was_cut_off_before_is_not_overwritten() {
+    let (mut server, file, whole) = torn(b"*3\r\n$3\r\nSET\r\n$5\r\nfirst");
+    server.start_again();
+    server.kill_9();
+    OpenOptions::new().append(true).open(&file).unwrap().write_all(b"*3\r\n$3\r\nSET\r\n$6\r\nsecond").unwrap();
+    server.start_again();
+    let kept = |suffix: &str| fs::read_to_string(format!("{}.cut-{whole}{suffix}", file.display())).unwrap();
+    assert!(kept("").ends_with("first") && kept(".2").ends_with("second"));
+}
+
+/// A length that is damaged in the middle looks like an end; what follows says that it is none.
+#[test]
+fn damage_that_looks_like_an_end_is_not_cut_off() {
+    let mut server = Server::start(&with(&["--appendfsync", "always"]));
+    let mut kv = server.connect();
+    let value = "x".repeat(100);
+    for i in 0..10 {
+        kv.ok(&format!("SET key:{i} {value}"));
+    }
+    server.kill_9();
+    let file = increment(server.dir.path(), 1);
+    let mut bytes = fs::read(&file).unwrap();
+    // From 100 to 900 bytes, which are more than the file has.
+    let at = bytes.windows(5).position(|bytes| bytes == b"key:7").unwrap();
+    assert_eq!(&bytes[at + 7..at + 11], b"$100");
+    bytes[at + 8] = b'9';
+    fs::write(&file, &bytes).unwrap();
+    let (status, log) = Server::refuse(server.dir.path(), ON);
+    assert!(!status.success() && log.contains("2 groups behind it are good"), "{log}");
+    assert_eq!(fs::read(&file).unwrap(), bytes, "nothing was changed");
+}
+
+#[test]
 fn zeros_at_the_end_are_nothing() {
     let (mut server, file, whole) = torn(&[0; 5000]);
     server.start_again();

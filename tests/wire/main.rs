@@ -36,6 +36,7 @@ mod owed; // clients that ask for more than they read
 mod propagation; // SYNC PSYNC REPLCONF, and what writes become in the stream that replicas read
 mod protocol; // requests cut, malformed, inline, pipelined
 mod pubsub; // SUBSCRIBE PUBLISH PUBSUB and the rest of the group
+mod push_order; // in which order pushes and replies come
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod replay; // every write replayed elsewhere gives the same data

@@ -488,3 +488,29 @@ fn publishers_pause() {
     assert_eq!(publisher.read().int(), 1);
     hears(&mut subscriber, r#"["message" "c" "x"]"#);
 }
+
+/// It has many channels to leave, which is done between other work; nobody sees that.
+#[test]
+fn who_is_gone_receives_nothing_however_much_it_was_subscribed_to() {
+    let server = Server::start(&[]);
+    let (mut kv, mut many, mut other) = (server.connect(), server.connect(), server.connect());
+    let names: Vec<String> = (0..50_000).map(|i| format!("c:{i}")).collect();
+    for some in names.chunks(5_000) {
+        let request = ["SUBSCRIBE"].into_iter().chain(some.iter().map(String::as_str)).collect::<Vec<_>>();
+        many.send(&request);
+        some.iter().for_each(|_| _ = many.read());
+    }
+    other.line("SUBSCRIBE c:7");
+    other.line("PSUBSCRIBE *:8");
+    drop(many);
+    wait_for("it to be gone", Duration::from_secs(10), || kv.info("connected_clients") == "2");
+    for name in ["c:0", "c:7", "c:30000", "c:49999"] {
+        let here = i64::from(name == "c:7");
+        assert_eq!(kv.int(&format!("PUBLISH {name} x")), here, "{name}");
+        kv.expect(&format!("PUBSUB NUMSUB {name}"), &format!("[\"{name}\" {here}]"));
+    }
+    assert_eq!(kv.int("PUBLISH c:8 x"), 1, "of the pattern");
+    kv.expect("PUBSUB CHANNELS", "[\"c:7\"]");
+    kv.expect("PUBSUB NUMPAT", "1");
+    assert_eq!(other.read().text(), r#"["message" "c:7" "x"]"#);
+}

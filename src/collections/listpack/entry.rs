@@ -15,7 +15,7 @@
 
 use super::{Item, Malformed};
 use crate::collections::text;
-use std::borrow::Cow;
+use crate::util::text::Source;
 
 pub(super) const END: u8 = 0xFF;
 const TEXT_6: u8 = 0x80;
@@ -87,8 +87,11 @@ pub(super) fn write(item: Item<'_>, out: &mut [u8]) {
     }
 }
 
+/// No text has more around it than its head and its length backwards.
+pub(super) const AROUND_MAX: usize = 5 + 5;
+
 /// Appends the entry of a text.
-pub(super) fn push_text(out: &mut Vec<u8>, text: Cow<'_, [u8]>) {
+pub(super) fn push_text(out: &mut Vec<u8>, text: Source<'_>) {
     let body = text_head(text.len()) + text.len();
     let mut room = [0; 5];
     let head = write_text_head(text.len(), &mut room);

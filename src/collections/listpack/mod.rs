@@ -31,7 +31,7 @@ pub use item::Item;
 pub use view::{Iter, ListpackRef};
 
 pub use super::buffer::Buffer;
-use std::borrow::Cow;
+use crate::util::text::Source;
 
 /// Bytes before the first entry.
 pub const HEADER: usize = 6;
@@ -57,14 +57,16 @@ pub fn collect<'a, T: Into<Item<'a>>>(items: impl IntoIterator<Item = T>) -> Vec
     bytes
 }
 
+/// No longer text is a number.
+const SHORT: usize = 64;
+
 /// Appends a text that may be long, and may be given away, to a listpack in a `Vec`.
-pub fn push_text(bytes: &mut Vec<u8>, text: Cow<'_, [u8]>) {
-    let item = Item::of(&text);
-    if matches!(item, Item::Int(_)) {
-        return ListpackMut::new(bytes).push_back(item);
+pub fn push_text(bytes: &mut Vec<u8>, text: Source<'_>) {
+    if text.len() <= SHORT {
+        return ListpackMut::new(bytes).push_back(Item::of(text.as_ref()));
     }
-    let (len, count) = (item.entry_len(), ListpackRef::new(bytes).told_len());
-    bytes.reserve_exact(len);
+    let count = ListpackRef::new(bytes).told_len();
+    bytes.reserve_exact(text.len() + entry::AROUND_MAX);
     bytes.pop();
     entry::push_text(bytes, text);
     bytes.push(entry::END);

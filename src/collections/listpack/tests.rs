@@ -1,6 +1,7 @@
 //! Every kind of entry, edits by position, and bytes that are no listpack.
 
 use super::*;
+use crate::util::text::Text;
 
 /// One element of every kind of entry, at its limits.
 fn elements() -> Vec<Vec<u8>> {
@@ -205,11 +206,11 @@ fn a_long_text_is_appended_like_any_other() {
         .collect();
     let expected = collect(texts.iter().map(|text| Item::of(text)));
     let mut bytes = new(0);
-    texts.iter().for_each(|text| push_text(&mut bytes, text.into()));
+    texts.iter().for_each(|text| push_text(&mut bytes, text.into_source()));
     assert!(bytes == expected);
     let mut many = collect((0..MANY as i64 - 1).map(Item::Int));
     for _ in 0..2 {
-        push_text(&mut many, b"last".into());
+        push_text(&mut many, b"last".into_source());
         assert!(ListpackRef::validate(&many, Depth::Deep).is_ok());
     }
     assert_eq!(ListpackRef::new(&many).len(), MANY + 1);

@@ -8,10 +8,10 @@ use super::leaf::{Leaf, tag_of};
 use super::out_of_line::OutOfLine;
 use super::shape::Shape;
 use super::table::{LEAF_MEAN, PackedTable};
-use crate::collections::text::Text;
 use crate::cow::{Defrag, Epoch, Heap, Unshared};
 use crate::sys::priority;
 use crate::util::hash::HashSeed;
+use crate::util::text::{Source, Text};
 
 /// Leaves freed between two looks at the clock, by a thread that gives way.
 pub(super) const PACE_LEAVES: usize = 64;
@@ -36,7 +36,7 @@ impl<S: Shape> PackedTable<S> {
                 copy.allocated = copy.allocated + own.size() - leaf.size();
                 for place in own.places() {
                     if let Some(node) = own.outside(place) {
-                        let node = OutOfLine::new(now, node.key().into(), node.value().into());
+                        let node = OutOfLine::new(now, Source::Lent(node.key()), Source::Lent(node.value()));
                         own.set_outside(place, node);
                     }
                 }

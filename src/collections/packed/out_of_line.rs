@@ -7,11 +7,11 @@
 //! Such a node never changes, so it is never copied for a snapshot: an update makes another one.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::borrow::Cow;
 use std::ptr::NonNull;
 
 use crate::collections::text;
 use crate::cow::{Defrag, Epoch, Heap, KNOWN_SIZE_MAX, Retired, free_memory};
+use crate::util::text::Source;
 
 const ALIGN: usize = 8;
 
@@ -42,7 +42,7 @@ unsafe fn free_large(node: NonNull<u8>, _bytes: usize, budget: &mut usize) -> bo
 
 impl OutOfLine {
     /// Copies a key and a value, or takes them over. Both are strings a client may send, so they are far below 4 GiB.
-    pub fn new(birth: Epoch, key: Cow<'_, [u8]>, value: Cow<'_, [u8]>) -> OutOfLine {
+    pub fn new(birth: Epoch, key: Source<'_>, value: Source<'_>) -> OutOfLine {
         let header = Header {
             birth,
             key: u32::try_from(key.len()).expect("a key below 4 GiB"),

@@ -1,6 +1,5 @@
 //! The table: lookups, insertion, removal, and the path to what may be written.
 
-use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use super::directory::Directory;
@@ -8,9 +7,9 @@ use super::grow::{Address, Fullest};
 use super::leaf::{Body, INSIDE_MAX, Leaf, MARKS, Place, tag_of};
 use super::out_of_line::OutOfLine;
 use super::shape::{Element, Shape, ValueShape};
-use crate::collections::text::Text;
 use crate::cow::{Epoch, Heap};
 use crate::util::hash::HashSeed;
+use crate::util::text::{Source, Text};
 
 /// Bytes of elements (with tags and lengths) for each leaf, on average.
 pub const LEAF_MEAN: usize = 640;
@@ -195,13 +194,13 @@ impl<S: Shape> PackedTable<S> {
             }
             _ => {}
         }
-        let body = if fits_inside::<S>(key.as_ref(), value.as_ref()) {
+        let body = if fits_inside::<S>(key.text_len(), value.text_len()) {
             Body::Inside { key: key.as_ref(), value: value.as_ref(), marked }
         } else if S::VALUE == ValueShape::Any {
-            let node = self.outside(heap, key.into(), value.into());
+            let node = self.outside(heap, key.into_source(), value.into_source());
             Body::OutOfLine { node, value: &MARKS[usize::from(marked)] }
         } else {
-            let node = self.outside(heap, key.into(), Cow::Borrowed(&[]));
+            let node = self.outside(heap, key.into_source(), Source::Lent(&[]));
             Body::OutOfLine { node, value: value.as_ref() }
         };
         match found {
@@ -237,7 +236,7 @@ impl<S: Shape> PackedTable<S> {
     }
 
     /// The node of an element that does not fit into a leaf.
-    fn outside(&mut self, heap: &Heap, key: Cow<'_, [u8]>, value: Cow<'_, [u8]>) -> OutOfLine {
+    fn outside(&mut self, heap: &Heap, key: Source<'_>, value: Source<'_>) -> OutOfLine {
         let node = OutOfLine::new(heap.epoch(), key, value);
         // SAFETY: the node is new.
         self.allocated += unsafe { node.size() };
@@ -347,16 +346,16 @@ impl<S: Shape> PackedTable<S> {
     }
 }
 
-/// Whether an element lies in its leaf.
+/// Whether an element of a key and a value of these lengths lies in its leaf.
 #[inline(always)]
-fn fits_inside<S: Shape>(key: &[u8], value: &[u8]) -> bool {
+fn fits_inside<S: Shape>(key: usize, value: usize) -> bool {
     let (prefix, fits) = match S::VALUE {
-        ValueShape::None => (0, value.is_empty()),
-        ValueShape::Fixed(size) => (0, value.len() == size),
+        ValueShape::None => (0, value == 0),
+        ValueShape::Fixed(size) => (0, value == size),
         ValueShape::Any => (1, true),
     };
     assert!(fits, "a value has the length that its shape says");
-    prefix + key.len() + value.len() <= INSIDE_MAX
+    prefix + key + value <= INSIDE_MAX
 }
 
 impl<S: Shape> std::fmt::Debug for PackedTable<S> {

@@ -6,7 +6,7 @@ use super::{NODE_MAX, Nodes, Quicklist, Side};
 use crate::collections::listpack::{HEADER, Item, ListpackMut, ListpackRef};
 use crate::collections::tree::Cursor;
 use crate::cow::Heap;
-use std::borrow::Cow;
+use crate::util::text::Source;
 
 impl Quicklist {
     /// Puts an element before or after all others.
@@ -25,18 +25,18 @@ impl Quicklist {
             };
         }
         let node = match item {
-            Item::Bytes(text) if self.shape.fill.is_large(text.len()) => node::plain(text.into()),
+            Item::Bytes(text) if self.shape.fill.is_large(text.len()) => node::plain(Source::Lent(text)),
             item => node::packed(item),
         };
         self.push_node(heap, side, node);
     }
 
     /// Puts a text before or after all others: one that may be long.
-    pub fn push_text(&mut self, heap: &mut Heap, side: Side, text: Cow<'_, [u8]>) {
+    pub fn push_text(&mut self, heap: &mut Heap, side: Side, text: Source<'_>) {
         if self.shape.fill.is_large(text.len()) {
             self.push_node(heap, side, node::plain(text));
         } else {
-            self.push(heap, side, Item::of(&text));
+            self.push(heap, side, Item::of(text.as_ref()));
         }
     }
 
@@ -61,7 +61,7 @@ impl Quicklist {
     ///
     /// # Panics
     /// When there is none.
-    pub fn insert(&mut self, heap: &mut Heap, index: usize, after: bool, text: Cow<'_, [u8]>) {
+    pub fn insert(&mut self, heap: &mut Heap, index: usize, after: bool, text: Source<'_>) {
         let (at, offset) = self.place_of(index).expect("an element's number");
         let (fill, node) = (self.shape.fill, self.node(at));
         let (len, count) = (text.len(), node::count(node));
@@ -77,7 +77,7 @@ impl Quicklist {
             let (at, _) = self.place_of(index).expect("what was split has the element still");
             return self.insert_node(heap, at, after, node::plain(text));
         }
-        let item = Item::of(&text);
+        let item = Item::of(text.as_ref());
         if !is_full {
             return self.insert_into(heap, at, offset, after, item);
         }
@@ -117,7 +117,7 @@ impl Quicklist {
     ///
     /// # Panics
     /// When there is none.
-    pub fn replace(&mut self, heap: &mut Heap, index: usize, text: Cow<'_, [u8]>) {
+    pub fn replace(&mut self, heap: &mut Heap, index: usize, text: Source<'_>) {
         let (at, offset) = self.place_of(index).expect("an element's number");
         let (fill, node) = (self.shape.fill, self.node(at));
         let large = fill.is_large(text.len());
@@ -126,7 +126,7 @@ impl Quicklist {
                 let size = self.edit_node(heap, at, |node| {
                     let mut lp = ListpackMut::new(node);
                     let at = lp.view().seek(offset).expect("the node has as many elements");
-                    lp.replace(at, Item::of(&text));
+                    lp.replace(at, Item::of(text.as_ref()));
                     lp.view().bytes().len()
                 });
                 if size > 4 * NODE_MAX {

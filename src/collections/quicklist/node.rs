@@ -11,6 +11,7 @@
 use crate::collections::listpack::{Item, ListpackMut, ListpackRef};
 use crate::collections::text;
 use crate::util::lzf::{self, Compressor};
+use crate::util::text::Source;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -180,7 +181,7 @@ pub(super) fn read(node: &[u8]) -> Node<'_> {
 }
 
 /// A node of one large element.
-pub(super) fn plain(text: Cow<'_, [u8]>) -> Vec<u8> {
+pub(super) fn plain(text: Source<'_>) -> Vec<u8> {
     let mut node = Vec::with_capacity((MARK + text.len()).next_multiple_of(8));
     node.extend_from_slice(&PLAIN_HEAD);
     text::append(&mut node, text);
@@ -272,7 +273,7 @@ mod tests {
     #[test]
     fn nodes_of_each_kind() {
         let text = vec![b'x'; 10_000];
-        let plain = plain(Cow::Borrowed(&text));
+        let plain = plain(Source::Lent(&text));
         assert!(matches!(read(&plain), Node::Plain(t) if t == text));
         assert_eq!((count(&plain), size(&plain), count(&[])), (1, 10_000, 0));
         let packed = listpack::collect((0..500i64).map(|n| Item::Int(n % 7)));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::collections::listpack::Item;
 use crate::cow::{Heap, Unshared};
+use crate::util::text::Source;
 use std::ops::ControlFlow;
 
 fn list(fill: Fill, depth: u32, texts: &[&str]) -> (Heap, Quicklist) {
@@ -61,11 +62,11 @@ fn nodes_are_filled_from_both_ends() {
 fn what_is_inserted_into_a_full_node_splits_it() {
     let (mut heap, mut list) = list(Fill::Count(4), 0, &["a", "b", "c", "d", "e", "f", "g", "h", "i"]);
     assert_eq!(nodes(&list), [4, 4, 1]);
-    list.insert(&mut heap, 5, true, b"x"[..].into());
+    list.insert(&mut heap, 5, true, Source::Lent(b"x"));
     assert_eq!(nodes(&list), [4, 2, 4], "the part behind was joined with the last node");
-    list.insert(&mut heap, 3, true, b"y"[..].into());
+    list.insert(&mut heap, 3, true, Source::Lent(b"y"));
     assert_eq!(nodes(&list), [4, 3, 4], "the next node had room");
-    list.insert(&mut heap, 0, false, b"z"[..].into());
+    list.insert(&mut heap, 0, false, Source::Lent(b"z"));
     assert_eq!(nodes(&list), [1, 4, 3, 4]);
     assert_eq!(texts(&list).concat(), "zabcdyefxghi");
     end_of(heap, list);
@@ -75,13 +76,13 @@ fn what_is_inserted_into_a_full_node_splits_it() {
 fn large_elements_are_alone() {
     let large = "L".repeat(9000);
     let (mut heap, mut list) = list(Fill::of(-2), 0, &["a", "b", "c"]);
-    list.insert(&mut heap, 1, false, large.as_bytes().into());
+    list.insert(&mut heap, 1, false, Source::Lent(large.as_bytes()));
     assert_eq!((nodes(&list), list.packed_size()), (vec![1, 1, 2], None));
-    list.insert(&mut heap, 3, true, large.as_bytes().into());
-    list.insert(&mut heap, 1, true, b"after"[..].into());
+    list.insert(&mut heap, 3, true, Source::Lent(large.as_bytes()));
+    list.insert(&mut heap, 1, true, Source::Lent(b"after"));
     assert_eq!(texts(&list), ["a", &large, "after", "b", "c", &large]);
-    list.replace(&mut heap, 1, b"small"[..].into());
-    list.replace(&mut heap, 3, large.as_bytes().into());
+    list.replace(&mut heap, 1, Source::Lent(b"small"));
+    list.replace(&mut heap, 3, Source::Lent(large.as_bytes()));
     assert_eq!(texts(&list), ["a", "small", "after", &large, "c", &large]);
     assert_eq!(list.remove_equal(&mut heap, Item::of(large.as_bytes()), 1, true), 1);
     assert_eq!(list.remove_range(&mut heap, 3, 9), 2);
@@ -105,8 +106,8 @@ fn inner_nodes_are_compressed() {
             list.check_invariants(&heap);
         }
         assert_eq!(compressed(&list), 10 - 2 * depth as usize);
-        list.insert(&mut heap, 10, true, b"12"[..].into());
-        list.replace(&mut heap, 4, b"13"[..].into());
+        list.insert(&mut heap, 10, true, Source::Lent(b"12"));
+        list.replace(&mut heap, 4, Source::Lent(b"13"));
         list.check_invariants(&heap);
         assert_eq!((texts(&list)[11].as_str(), texts(&list)[4].as_str()), ("12", "13"));
         end_of(heap, list);

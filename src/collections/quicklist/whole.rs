@@ -5,6 +5,7 @@ use super::node::{self, Fill};
 use super::{Quicklist, Shape};
 use crate::collections::tree::CowTree;
 use crate::cow::{Defrag, Epoch, Heap, Unshared};
+use crate::util::text::Source;
 
 impl Quicklist {
     /// A list without elements.
@@ -26,7 +27,7 @@ impl Quicklist {
         let mut nodes: Vec<Vec<u8>> = Vec::new();
         for node in saved {
             match node {
-                SavedNode::Plain(text) => nodes.push(node::plain(text.into())),
+                SavedNode::Plain(text) => nodes.push(node::plain(Source::Whole(text))),
                 SavedNode::Packed(listpack) => {
                     nodes.extend(node::pieces(listpack).into_iter().filter(|node| node::count(node) > 0));
                 }

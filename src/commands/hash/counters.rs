@@ -10,7 +10,7 @@ use crate::resp::Args;
 use crate::types::hash;
 use crate::util::long_double::LongDouble;
 use crate::util::num;
-use std::borrow::Cow;
+use crate::util::text::Source;
 
 pub(super) static HINCRBY: CommandSpec = CommandSpec {
     name: "hincrby",
@@ -48,7 +48,7 @@ const NAN_OR_INFINITY: CommandError = CommandError::fixed("ERR value is NaN or I
 fn store(
     ctx: &mut DataCtx<'_>,
     args: Args<'_>,
-    name: Cow<'_, [u8]>,
+    name: Source<'_>,
     text: &[u8],
     lives: bool,
     event: KeyEvent,
@@ -65,9 +65,9 @@ fn hincrby(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
     let name = args.text(2);
-    ctx.db.forget_if_expired(key, &name);
+    ctx.db.forget_if_expired(key, name.as_ref());
     let old = match ctx.db.lookup_write(key) {
-        Some(entry) => entry.hash()?.get(&name, now_ms),
+        Some(entry) => entry.hash()?.get(name.as_ref(), now_ms),
         None => None,
     };
     let lives = old.is_some();
@@ -88,9 +88,9 @@ fn hincrbyfloat(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
     let name = args.text(2);
-    ctx.db.forget_if_expired(key, &name);
+    ctx.db.forget_if_expired(key, name.as_ref());
     let old = match ctx.db.lookup_write(key) {
-        Some(entry) => entry.hash()?.get(&name, now_ms),
+        Some(entry) => entry.hash()?.get(name.as_ref(), now_ms),
         None => None,
     };
     let lives = old.is_some();

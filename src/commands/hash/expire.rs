@@ -242,7 +242,7 @@ fn hpersist(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         }
     });
     if changes > 0 {
-        place.changed(changes, HPERSIST_EVENT);
+        place.changed(changes, HPERSIST_EVENT.first());
     }
     Ok(())
 }

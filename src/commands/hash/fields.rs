@@ -203,9 +203,9 @@ fn hsetnx(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let key = ctx.key(args, 1);
     let now_ms = ctx.db.now_ms();
     let name = args.text(2);
-    ctx.db.forget_if_expired(key, &name);
+    ctx.db.forget_if_expired(key, name.as_ref());
     let known = match ctx.db.lookup_write(key) {
-        Some(entry) => entry.hash()?.get(&name, now_ms).is_some(),
+        Some(entry) => entry.hash()?.get(name.as_ref(), now_ms).is_some(),
         None => false,
     };
     if !known {

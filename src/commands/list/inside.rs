@@ -346,14 +346,14 @@ fn lrem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         let limit = if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) };
         removed = list::remove_equal(&mut place, &args[3], limit, count < 0);
         if removed > 0 {
-            place.removed(removed, KeyEvent::list("lrem"));
+            place.removed(removed, KeyEvent::list("lrem").first());
         }
     }
     ctx.reply.int(removed as i64);
     Ok(())
 }
 
-const LTRIM_EVENT: KeyEvent = KeyEvent::list("ltrim");
+const LTRIM_EVENT: KeyEvent = KeyEvent::list("ltrim").first();
 
 fn ltrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let (start, stop) = (int(&args[2])?, int(&args[3])?);

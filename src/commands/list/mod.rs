@@ -84,7 +84,7 @@ fn pushed(side: Side) -> KeyEvent {
 
 /// The event of elements that were taken from one end.
 fn popped(side: Side) -> KeyEvent {
-    KeyEvent::list(if side == Side::Head { "lpop" } else { "rpop" })
+    KeyEvent::list(if side == Side::Head { "lpop" } else { "rpop" }).first()
 }
 
 /// The command that takes elements from one end.

@@ -108,6 +108,7 @@ fn names(ctx: &mut AdminCtx<'_>, args: Args<'_>, kind: Kind) -> CommandResult {
         return Err(CommandError::quoting(before, &args[1], "'. Try PUBSUB HELP."));
     }
     let wanted = |topic: &&Topic| args.get(2).is_none_or(|pattern| glob::matches(pattern, topic.name(), false));
+    ctx.inst.leave_topics(true);
     let reply = &mut ctx.session.reply;
     let header = reply.array_deferred();
     let mut count = 0;
@@ -125,12 +126,15 @@ fn counts(ctx: &mut AdminCtx<'_>, args: Args<'_>, kind: Kind) -> CommandResult {
     reply.array(2 * asked.len());
     for name in asked.iter() {
         reply.bulk(name);
-        reply.int(ctx.inst.pubsub.find(kind, name).map_or(0, |topic| topic.receivers().len() as i64));
+        let pubsub = &ctx.inst.pubsub;
+        let count = |topic| if pubsub.has_gone() { pubsub.receivers(topic).len() } else { topic.receivers().len() };
+        reply.int(pubsub.find(kind, name).map_or(0, count) as i64);
     }
     Ok(())
 }
 
 fn numpat(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
+    ctx.inst.leave_topics(true);
     let count = ctx.inst.pubsub.count(Kind::Pattern) as i64;
     ctx.reply().int(count);
     Ok(())

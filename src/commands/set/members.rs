@@ -208,13 +208,13 @@ fn smove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         ctx.reply.int(0);
         return Ok(());
     };
-    let is_member = source.set()?.contains(&member);
+    let is_member = source.set()?.contains(member.as_ref());
     if let Some(target) = ctx.db.lookup_write(to) {
         target.expect(TypeName::Set)?;
     }
     if is_member && from.bytes != to.bytes {
         if let KeySlot::Occupied(mut place) = ctx.db.entry(from) {
-            set::remove(&mut place, &member);
+            set::remove(&mut place, member.as_ref());
             place.removed(1, SREM_EVENT);
         }
         match ctx.db.entry(to) {
@@ -225,7 +225,7 @@ fn smove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             }
             KeySlot::Vacant(mut place) => {
                 let maker = &mut place.maker();
-                let mut set = NewSet::for_members(&member, 1, maker);
+                let mut set = NewSet::for_members(member.as_ref(), 1, maker);
                 set.add_text(member, maker);
                 place.insert_value(NewValue::Set(set)).changed(1, SADD_EVENT);
             }

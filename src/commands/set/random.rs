@@ -53,7 +53,7 @@ pub(super) static SRANDMEMBER: CommandSpec = CommandSpec {
 const COUNT_OUT_OF_RANGE: CommandError =
     CommandError::fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 
-const SPOP_EVENT: KeyEvent = KeyEvent::set("spop");
+const SPOP_EVENT: KeyEvent = KeyEvent::set("spop").first();
 
 fn spop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let count = match args.len() {

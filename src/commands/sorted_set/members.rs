@@ -287,7 +287,7 @@ fn zrem(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
             }
         }
         if removed > 0 {
-            entry.removed(removed, KeyEvent::zset("zrem"));
+            entry.removed(removed, KeyEvent::zset("zrem").first());
         }
     }
     ctx.reply.int(removed as i64);

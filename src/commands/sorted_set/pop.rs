@@ -131,7 +131,7 @@ fn take(
     head: impl FnOnce(&mut Reply, usize),
     mut one: impl FnMut(&mut Reply, Item<'_>, f64),
 ) -> Result<bool, CommandError> {
-    let event = KeyEvent::zset(if end == End::First { "zpopmin" } else { "zpopmax" });
+    let event = KeyEvent::zset(if end == End::First { "zpopmin" } else { "zpopmax" }).first();
     let KeySlot::Occupied(mut entry) = ctx.db.entry(key) else { return Ok(false) };
     let reply = &mut *ctx.reply;
     let set = entry.get().zset()?;

@@ -280,7 +280,7 @@ fn xadd(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
         trimmed = stream.trim(heap, trim).gone;
     }
     let reached = reached(stream, options.trim);
-    place.changed(1, KeyEvent::stream("xadd"));
+    place.changed(1, KeyEvent::stream("xadd").first());
     if trimmed > 0 {
         place.notify(XTRIM_EVENT);
     }
@@ -306,7 +306,7 @@ fn chunk_entries(ctx: &DataCtx<'_>) -> u64 {
     ctx.config.storage.stream_node_max_entries
 }
 
-const XTRIM_EVENT: KeyEvent = KeyEvent::stream("xtrim");
+const XTRIM_EVENT: KeyEvent = KeyEvent::stream("xtrim").first();
 
 fn xtrim(ctx: &mut DataCtx<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args, false, chunk_entries(ctx))?;

@@ -421,12 +421,14 @@ impl AofLoad {
         }
         if let Some(fault) = &ending.fault {
             let persistence = &inst.config.persistence;
-            let is_cut_off = matches!(fault.kind, FaultKind::Truncated | FaultKind::ZeroPadded);
+            // A length that is damaged may look like an end.
+            let is_cut_off =
+                matches!(fault.kind, FaultKind::Truncated | FaultKind::ZeroPadded) && !ending.in_the_middle();
             let may_go = match is_cut_off {
                 true => persistence.aof_load_truncated,
-                false => ending.bad_bytes() <= persistence.aof_load_corrupt_tail_max_size && !ending.in_the_middle(),
+                false => ending.bad_bytes() <= persistence.aof_load_corrupt_tail_max_size,
             };
-            if !file.is_last || !may_go || ending.delivered_to > ending.good_to {
+            if !file.is_last || !may_go || ending.in_the_middle() || ending.delivered_to > ending.good_to {
                 return Err(unusable(file, ending, is_cut_off));
             }
             inst.log.log(
@@ -443,7 +445,7 @@ impl AofLoad {
             );
         }
         if file.is_increment {
-            self.loaded.tail = Tail { bytes: ending.good_to, crc: ending.crc };
+            self.loaded.tail = ending.tail();
         }
         Ok(())
     }

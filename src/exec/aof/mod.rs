@@ -71,6 +71,10 @@ pub struct Aof {
     delayed_syncs_forgotten: u64,
     write_error: Option<String>,
     sync_error: Option<String>,
+    /// The set on the disk could not be read when the log was switched on: that is tried again.
+    is_unread: bool,
+    /// As the writer was told: groups get lines with checksums.
+    annotates: bool,
     /// More waits to be written than `aof-buffer-limit` allows.
     is_full: bool,
     /// Sizes of a log that is not being written to.
@@ -123,6 +127,8 @@ impl Aof {
             delayed_syncs_forgotten: 0,
             write_error: None,
             sync_error: None,
+            is_unread: false,
+            annotates: false,
             is_full: false,
             sizes_at_rest: AofSizes::default(),
         }
@@ -249,7 +255,8 @@ impl Instance {
 
     /// Up to here the log is on the disk, or nobody has to wait for that.
     pub fn aof_safe_end(&self) -> u64 {
-        if self.barrier().is_none() { u64::MAX } else { self.aof.synced().end }
+        // Who waits when the log is switched off waits for nothing any more.
+        if self.aof_barrier().is_none() { u64::MAX } else { self.aof.synced().end }
     }
 
     /// `no-appendfsync-on-rewrite`, while a snapshot is written.
@@ -277,6 +284,12 @@ impl Instance {
             AppendFsync::No => SyncPolicy::Never,
         };
         let is_held_back = self.syncs_are_held_back();
+        if self.config.persistence.aof_annotations != self.aof.annotates {
+            self.aof.annotates = !self.aof.annotates;
+            // What has no lines is known by its beginning from a group that was cut off before its line.
+            self.hand_over_to_aof();
+            self.aof.buffer.begin_file();
+        }
         if let Some(thread) = &self.aof.thread {
             thread.set_policy(policy, is_held_back);
             let persistence = &self.config.persistence;
@@ -345,7 +358,7 @@ impl Instance {
             Err(error) => return Err(failed(self, &error)),
         }
         self.aof.state = AofState::AwaitsRewrite;
-        (self.aof.write_error, self.aof.sync_error) = (None, None);
+        (self.aof.write_error, self.aof.sync_error, self.aof.is_unread) = (None, None, false);
         self.follow_propagation();
         if self.has_other_snapshot() || self.runs_transaction {
             self.aof.is_scheduled = true;
@@ -393,14 +406,20 @@ impl Instance {
             Report::Synced => self.serve_copies(host),
             Report::Opened(error) => {
                 self.log.warning("Can't read the append-only file's manifest", &[(keys::ERROR, &error.to_string())]);
+                if self.aof.is_on() {
+                    (self.aof.is_unread, self.aof.sync_error) = (true, Some(reason(&error)));
+                }
             }
+            // The log it was about is closed.
+            Report::WriteFailed(_) | Report::SyncFailed(_) if !self.aof.is_on() => {}
             Report::WriteFailed(error) => {
                 self.log.warning("Error writing to the AOF file", &[(keys::ERROR, &error.to_string())]);
                 self.aof.write_error = Some(reason(&error));
             }
             Report::WriteRecovered => {
-                self.log.warning("AOF write error looks solved. The server can write again.", &[]);
-                self.aof.write_error = None;
+                if self.aof.write_error.take().is_some() {
+                    self.log.warning("AOF write error looks solved. The server can write again.", &[]);
+                }
             }
             Report::SyncFailed(error) => {
                 self.log.warning(
@@ -415,14 +434,15 @@ impl Instance {
                     (self.aof.is_scheduled, self.aof.next_needed_ms) = (true, self.now_ms);
                 }
             }
-            Report::Switched(Ok(())) => {
+            Report::Switched(ticket, _) | Report::Installed(ticket, _) if !self.rewrites_for(ticket) => {}
+            Report::Switched(_, Ok(())) => {
                 self.increment_is_begun();
             }
-            Report::Switched(Err(error)) => {
+            Report::Switched(_, Err(error)) => {
                 let why = format!("can't begin a new increment: {error}");
                 self.rewrite_failed(&why);
             }
-            Report::Installed(installed) => {
+            Report::Installed(_, installed) => {
                 self.installed(installed);
                 self.serve_copies(host);
             }

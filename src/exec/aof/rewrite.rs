@@ -12,6 +12,8 @@ use crate::persist::{CommandSettings, SaveError, SaveOutcome, SaveSettings, Star
 
 /// A rewrite under way.
 pub(super) struct Rewrite {
+    /// Which one it is: reports of one that was given up are about nothing any more.
+    ticket: u64,
     /// Where in the replication stream its base ends.
     start_offset: u64,
     is_rdb: bool,
@@ -50,10 +52,17 @@ impl Instance {
 
     /// Gives up a rewrite.
     pub(super) fn stop_rewrite(&mut self) {
-        if self.aof.rewrite.take().is_some() {
-            self.log.notice("Killing running AOF rewrite child", &[]);
-            self.aof.rewriter.abort_and_wait();
+        let Some(rewrite) = self.aof.rewrite.take() else { return };
+        self.log.notice("Killing running AOF rewrite child", &[]);
+        self.aof.rewriter.abort_and_wait();
+        if rewrite.is_saved {
+            let _ = self.saver.disk().remove(&rewrite.temp); // if it is in its place already, that is fine
         }
+    }
+
+    /// Whether this is the rewrite that goes on.
+    pub(super) fn rewrites_for(&self, ticket: u64) -> bool {
+        self.aof.rewrite.as_ref().is_some_and(|rewrite| rewrite.ticket == ticket)
     }
 
     /// A save of the data set runs: rewrites wait for it, and it waits for rewrites, as in Redis.
@@ -70,7 +79,10 @@ impl Instance {
         self.hand_over_to_aof();
         let start_offset = self.replication.feed.end();
         let is_rdb = self.config.persistence.aof_use_rdb_preamble;
-        let settings = self.base_settings(host);
+        let ticket = self.aof.rewrites + 1;
+        let mut settings = self.base_settings(host);
+        // One that was given up may still be asked for: it must not find another one in its place.
+        settings.path.set_extension(format!("{ticket}.aof"));
         let temp = settings.path.clone();
         let began_ns = host.now_ns();
         let source = Box::new(self.source());
@@ -83,12 +95,17 @@ impl Instance {
         self.snapshots.taken += 1;
         let is_temporary = self.aof.state == AofState::AwaitsRewrite;
         let has_switched = !self.aof.is_on();
+        let reads_again = std::mem::take(&mut self.aof.is_unread).then(|| (self.saver.disk(), self.aof_settings()));
         if !has_switched && let Some(thread) = &self.aof.thread {
-            thread.ask(Job::Switch { start_offset, is_temporary });
+            if let Some((disk, settings)) = reads_again {
+                thread.ask(Job::Open(disk, Box::new(settings)));
+            }
+            thread.ask(Job::Switch { ticket, start_offset, is_temporary });
             self.aof.buffer.begin_file();
         }
-        self.aof.rewrites += 1;
-        self.aof.rewrite = Some(Rewrite { start_offset, is_rdb, temp, has_switched, is_saved: false, installs: false });
+        self.aof.rewrites = ticket;
+        self.aof.rewrite =
+            Some(Rewrite { ticket, start_offset, is_rdb, temp, has_switched, is_saved: false, installs: false });
         self.aof_config_changed();
         self.log
             .notice("Background append only file rewriting started", &[("start_us", &(self.snapshots.last_ns / 1000))]);
@@ -227,5 +244,6 @@ impl Instance {
 }
 
 fn install(rewrite: &Rewrite) -> Job {
-    Job::Install { temp: rewrite.temp.clone(), is_rdb: rewrite.is_rdb, start_offset: rewrite.start_offset }
+    let Rewrite { ticket, start_offset, is_rdb, .. } = *rewrite;
+    Job::Install { ticket, temp: rewrite.temp.clone(), is_rdb, start_offset }
 }

@@ -40,6 +40,8 @@ pub struct Tail {
     pub bytes: u64,
     /// The checksum of its last group: 0 if there is none.
     pub crc: u64,
+    /// Groups have lines, and what follows the last of these has none, although it is whole.
+    pub lacks_line: bool,
 }
 
 /// The increment that is written to.
@@ -67,6 +69,8 @@ pub struct AofDirectory {
     disk: Arc<dyn Disk>,
     settings: AofSettings,
     manifest: Manifest,
+    /// The manifest is in its place, but it is not known whether it would survive a power failure.
+    is_unsure: bool,
     increment: Option<Increment>,
     sizes: AofSizes,
 }
@@ -74,7 +78,8 @@ pub struct AofDirectory {
 impl AofDirectory {
     /// The set of files that this manifest names. Nothing is written yet, and there is no increment to write to.
     pub fn new(disk: Arc<dyn Disk>, settings: AofSettings, manifest: Manifest) -> AofDirectory {
-        let mut directory = AofDirectory { disk, settings, manifest, increment: None, sizes: AofSizes::default() };
+        let (increment, sizes) = (None, AofSizes::default());
+        let mut directory = AofDirectory { disk, settings, manifest, is_unsure: false, increment, sizes };
         directory.measure();
         directory
     }
@@ -116,7 +121,7 @@ impl AofDirectory {
         })
     }
 
-    /// Goes on in the newest increment, which ends as `tail` says. Where it ended after an orderly stop is forgotten,
+    /// Goes on in the newest increment, which ends as `tail` says, and is synced. Where it ended after an orderly stop is forgotten,
     /// on the disk too, before anything is written. False if there is no increment.
     pub fn reopen(&mut self, tail: Tail) -> io::Result<bool> {
         let Some(path) = self.manifest.last_increment().map(|last| self.path(&last.name)) else { return Ok(false) };
@@ -124,7 +129,16 @@ impl AofDirectory {
         if manifest.take_end_offset().is_some() {
             self.persist(manifest)?;
         }
-        let file = self.disk.append(&path)?;
+        let mut file = self.disk.append(&path)?;
+        let mut tail = tail;
+        if tail.lacks_line {
+            // Where more follows that is cut off, nobody could tell any more that this was whole.
+            let mut writer = GroupWriter::new(tail.bytes, tail.crc);
+            file.write_all(writer.annotate([]).as_bytes())?;
+            tail = Tail { bytes: writer.offset(), crc: writer.crc(), lacks_line: false };
+        }
+        // What was loaded may never have been synced: the server before was killed.
+        file.sync()?;
         self.increment = Some(Increment { file, path, tail, is_temporary: false, is_torn: false });
         Ok(true)
     }
@@ -153,7 +167,7 @@ impl AofDirectory {
             *is_torn = file.set_len(tail.bytes).is_err();
             return Err(error);
         }
-        *tail = Tail { bytes: tail.bytes + bytes.len() as u64, crc };
+        *tail = Tail { bytes: tail.bytes + bytes.len() as u64, crc, lacks_line: false };
         if !*is_temporary {
             self.sizes.total += bytes.len() as u64;
         }
@@ -166,10 +180,11 @@ impl AofDirectory {
         self.increment.as_mut().map_or(Ok(()), |increment| increment.file.sync())
     }
 
-    /// Begins a new increment at this offset of the replication stream. On an error everything is as before.
+    /// Begins a new increment at this offset of the replication stream; what the one before holds is synced, unless the
+    /// new one is temporary. On an error everything is as before, but for a temporary increment before: it is gone.
     pub fn switch(&mut self, start_offset: u64, is_temporary: bool) -> io::Result<()> {
-        if !is_temporary {
-            self.sync()?;
+        if self.increment.as_ref().is_some_and(|increment| is_temporary && increment.is_temporary) {
+            self.increment = None; // the new one has its name
         }
         let mut manifest = self.manifest.clone();
         let name = match is_temporary {
@@ -201,11 +216,8 @@ impl AofDirectory {
     }
 
     /// The file at `temp`, complete and synced, becomes the base: it holds what was written before the newest increment
-    /// was begun. On an error the set is as before, and `temp` may be gone.
+    /// was begun, which is synced if it is a temporary one. On an error the set is as before, and `temp` may be gone.
     pub fn install(&mut self, temp: &Path, is_rdb: bool, start_offset: u64) -> io::Result<()> {
-        if self.increment.as_ref().is_some_and(|increment| increment.is_temporary) {
-            self.sync()?;
-        }
         let mut manifest = self.manifest.clone();
         let names = &self.settings.names;
         let path = self.path(&manifest.next_base_name(names, is_rdb));
@@ -219,13 +231,17 @@ impl AofDirectory {
         if let Some(temporary) = &temporary {
             let name = manifest.add_increment(names, i64::try_from(start_offset).ok()).name.clone();
             let real = self.path(&name);
-            self.disk.rename(temporary, &real)?;
+            if let Err(error) = self.disk.rename(temporary, &real) {
+                let _ = self.disk.remove(&path); // it takes up room that may be what is missing
+                return Err(error);
+            }
             becomes = Some(real);
         }
         let keep = usize::from(self.increment.is_some());
         let base = manifest.replace_base(names, is_rdb, keep).name.clone();
         let installed = self.disk.sync_dir(&self.settings.dir).and_then(|()| self.persist(manifest));
         if installed.is_err() && self.manifest.base().is_none_or(|it| it.name != base) {
+            let _ = self.disk.remove(&path);
             if let (Some(temporary), Some(real)) = (&temporary, &becomes) {
                 // It keeps being written to, under whichever name.
                 let _ = self.disk.rename(real, temporary);
@@ -248,6 +264,9 @@ impl AofDirectory {
         if self.settings.keeps_history || self.manifest.history().is_empty() {
             return;
         }
+        if self.is_unsure && self.persist(self.manifest.clone()).is_err() {
+            return; // after a power failure the one before may be in its place, which names these files
+        }
         let mut manifest = self.manifest.clone();
         let gone = manifest.take_history();
         let removed = gone.iter().all(|entry| match self.disk.remove(&self.path(&entry.name)) {
@@ -260,16 +279,12 @@ impl AofDirectory {
         }
     }
 
-    /// An orderly end: everything is on the disk, and the manifest says at which offset the log ends.
+    /// An orderly end: everything is synced, and the manifest says at which offset the log ends.
     pub fn close(&mut self, end_offset: Option<u64>) -> io::Result<()> {
-        let Some(increment) = &mut self.increment else { return Ok(()) };
-        increment.file.sync()?;
+        let Some(increment) = self.increment.take() else { return Ok(()) };
         if increment.is_temporary {
-            let path = increment.path.clone();
-            self.increment = None;
-            return self.disk.remove(&path);
+            return self.disk.remove(&increment.path);
         }
-        self.increment = None;
         let Some(end_offset) = end_offset.and_then(|offset| i64::try_from(offset).ok()) else { return Ok(()) };
         let mut manifest = self.manifest.clone();
         manifest.set_end_offset(end_offset);
@@ -281,7 +296,7 @@ impl AofDirectory {
         self.disk.create_dir(&self.settings.dir)?;
         self.disk.sync_dir(self.settings.dir.parent().unwrap_or(Path::new("")))?;
         self.persist(manifest)?;
-        self.disk.rename(from, &self.path(&self.settings.names.old_file().to_vec()))?;
+        self.disk.rename(from, &self.path(self.settings.names.old_file()))?;
         self.disk.sync_dir(&self.settings.dir)?;
         self.measure();
         Ok(())
@@ -296,8 +311,10 @@ impl AofDirectory {
         file.sync()?;
         drop(file);
         self.disk.rename(&temp, &path)?;
-        self.manifest = manifest;
-        self.disk.sync_dir(&self.settings.dir)
+        (self.manifest, self.is_unsure) = (manifest, true);
+        self.disk.sync_dir(&self.settings.dir)?;
+        self.is_unsure = false;
+        Ok(())
     }
 
     /// Looks how large the files are.

@@ -336,9 +336,9 @@ fn next(shared: &Shared, clock: &Clock, writer: &Writer, paced_until_ns: u64, ga
     let mut queue = shared.lock();
     loop {
         let now_ns = clock();
-        // While a group is stuck no other is written, but whatever else is asked for is told so.
+        // While a group is stuck no other is written, but whoever waits for something else is told so.
         let at = match writer.is_stuck() {
-            true => queue.jobs.iter().position(|job| !matches!(job, Job::Write(..))),
+            true => queue.jobs.iter().position(|job| !job.waits_for_writes()),
             false => Some(0),
         };
         let is_ready = match at.and_then(|at| queue.jobs.get(at)) {

@@ -14,7 +14,7 @@
 use super::directory::{AofDirectory, AofSettings, AofSizes};
 use crate::sys::disk::Disk;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -49,6 +49,8 @@ pub enum Job {
     Write(Vec<u8>, Position),
     /// Begin a new increment.
     Switch {
+        /// Of which rewrite: the report says it again.
+        ticket: u64,
         /// Where, in the replication stream.
         start_offset: u64,
         /// In no manifest, until a base is installed.
@@ -56,6 +58,8 @@ pub enum Job {
     },
     /// The file is complete: it becomes the base.
     Install {
+        /// Of which rewrite: the report says it again.
+        ticket: u64,
         /// The file.
         temp: PathBuf,
         /// In the RDB format, not as commands.
@@ -76,6 +80,13 @@ pub enum Job {
     Close(Option<u64>),
 }
 
+impl Job {
+    /// Whether it stays behind the groups before it even if these cannot be written.
+    pub fn waits_for_writes(&self) -> bool {
+        matches!(self, Job::Write(..) | Job::Configure { .. })
+    }
+}
+
 /// What came of a job.
 #[derive(Debug)]
 pub enum Report {
@@ -89,10 +100,10 @@ pub enum Report {
     WriteRecovered,
     /// A sync has failed: see the module's header.
     SyncFailed(io::Error),
-    /// A new increment was begun, or was not.
-    Switched(io::Result<()>),
-    /// A base was installed, or was not.
-    Installed(io::Result<AofSizes>),
+    /// A new increment was begun, or was not: for the rewrite with this ticket.
+    Switched(u64, io::Result<()>),
+    /// A base was installed, or was not: for the rewrite with this ticket.
+    Installed(u64, io::Result<AofSizes>),
     /// The log is closed.
     Closed(io::Result<()>),
 }
@@ -140,57 +151,44 @@ impl Writer {
         (self.policy, self.is_held_back) = (policy, is_held_back);
     }
 
-    /// Whether a group waits to be tried again: until it is written, no other job is to be given.
+    /// Whether a group waits to be tried again: until it is written, nothing that [`Job::waits_for_writes`] is to be given.
     pub fn is_stuck(&self) -> bool {
         self.stuck.is_some()
     }
 
     /// When there is something to be done although nobody asks for it.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        if let Some((_, _, retry_ns)) = self.stuck {
-            return Some(retry_ns);
-        }
-        self.has_to_sync().then_some(self.next_sync_ns)
+        let retry_ns = self.stuck.as_ref().map(|(_, _, retry_ns)| *retry_ns);
+        let sync_ns = self.has_to_sync().then_some(self.next_sync_ns);
+        retry_ns.into_iter().chain(sync_ns).min()
     }
 
     fn has_to_sync(&self) -> bool {
-        self.policy != SyncPolicy::Never && !self.is_held_back && !self.is_broken && self.flushed != self.written
+        let is_open = self.directory.as_ref().is_some_and(|directory| directory.is_open());
+        let wants = self.policy != SyncPolicy::Never && !self.is_held_back && is_open;
+        wants && !self.is_broken && self.flushed != self.written
     }
 
     /// Does a job, and adds what came of it to `reports`. The buffer that comes back was emptied: it may be used again.
     pub fn run(&mut self, job: Job, now_ns: u64, reports: &mut Vec<Report>) -> Vec<u8> {
         match job {
-            Job::Adopt(directory) => self.adopt(directory),
+            Job::Adopt(directory) => {
+                self.open(directory);
+                self.all_is_synced();
+            }
+            // What was written before is in a log that is closed, or in none: nothing is safe yet that was not.
             Job::Open(disk, settings) => match AofDirectory::load(disk, *settings) {
-                Ok(directory) => self.adopt(Box::new(directory)),
+                Ok(directory) => self.open(Box::new(directory)),
                 Err(error) => reports.push(Report::Opened(error)),
             },
             Job::Write(bytes, position) => return self.write(bytes, position, now_ns, reports),
-            Job::Switch { start_offset, is_temporary } => {
-                let switched = match (&mut self.directory, &self.stuck) {
-                    (Some(directory), None) => directory.switch(start_offset, is_temporary),
-                    (_, Some(_)) => Err(io::Error::other("writes are failing")),
-                    (None, _) => Err(not_open()),
-                };
-                if switched.is_ok() {
-                    (self.is_broken, self.is_temporary) = (false, is_temporary);
-                    self.flushed = self.written;
-                    if !is_temporary {
-                        self.all_is_synced(); // a switch syncs what it leaves
-                    }
-                }
-                reports.push(Report::Switched(switched));
+            Job::Switch { ticket, start_offset, is_temporary } => {
+                let switched = self.switch(start_offset, is_temporary, reports);
+                reports.push(Report::Switched(ticket, switched));
             }
-            Job::Install { temp, is_rdb, start_offset } => {
-                let installed = match &mut self.directory {
-                    Some(directory) => directory.install(&temp, is_rdb, start_offset),
-                    None => Err(not_open()),
-                };
-                if installed.is_ok() && std::mem::take(&mut self.is_temporary) {
-                    // What was dropped is in the base, and the temporary increment was synced.
-                    self.all_is_synced();
-                }
-                reports.push(Report::Installed(installed.map(|()| self.sizes())));
+            Job::Install { ticket, temp, is_rdb, start_offset } => {
+                let installed = self.install(&temp, is_rdb, start_offset, reports);
+                reports.push(Report::Installed(ticket, installed.map(|()| self.sizes())));
             }
             Job::Configure { annotations, keeps_history } => {
                 if let Some(directory) = &mut self.directory {
@@ -200,23 +198,79 @@ impl Writer {
             }
             Job::Settle(answer) => {
                 let settled = match self.stuck {
-                    Some(_) => Err(io::Error::other("writes are failing")),
-                    None => self.sync(),
+                    Some(_) => Err(writes_fail()),
+                    None if self.is_broken => Err(broken()),
+                    None => self.sync().inspect_err(|error| reports.push(Report::SyncFailed(same(error)))),
                 };
                 let _ = answer.send(settled); // nobody waits any more: nothing to say
             }
             Job::Close(end_offset) => {
-                let closed = self.directory.take().map_or(Ok(()), |mut directory| {
-                    let end_offset = end_offset.filter(|_| self.stuck.is_none() && !self.is_broken);
-                    directory.close(end_offset)
-                });
-                self.stuck = None;
-                self.is_temporary = false;
-                self.all_is_synced();
+                let was_stuck = self.is_stuck();
+                let closed = self.close(end_offset);
+                if was_stuck {
+                    reports.push(Report::WriteRecovered); // nobody wants it any more
+                }
                 reports.push(Report::Closed(closed));
             }
         }
         Vec::new()
+    }
+
+    fn switch(&mut self, start_offset: u64, is_temporary: bool, reports: &mut Vec<Report>) -> io::Result<()> {
+        if self.stuck.is_some() {
+            return Err(writes_fail());
+        }
+        if !is_temporary {
+            // Whoever asked may not have heard of the failure yet.
+            if self.is_broken || self.is_temporary {
+                return Err(io::Error::other("the log has to be begun anew"));
+            }
+            // What the new increment continues is on the disk before there is one.
+            self.sync_or_tell(reports)?;
+        }
+        let switched = match &mut self.directory {
+            Some(directory) => directory.switch(start_offset, is_temporary),
+            None => Err(not_open()),
+        };
+        match switched {
+            Ok(()) => {
+                (self.is_broken, self.is_temporary) = (false, is_temporary);
+                self.flushed = self.written;
+            }
+            // There is none that could be continued.
+            Err(_) if is_temporary => self.is_broken = true,
+            Err(_) => {}
+        }
+        switched
+    }
+
+    fn install(&mut self, temp: &Path, is_rdb: bool, start: u64, reports: &mut Vec<Report>) -> io::Result<()> {
+        if self.is_broken {
+            // The base does not hold what was dropped since.
+            return Err(broken());
+        }
+        if self.is_temporary {
+            self.sync_or_tell(reports)?;
+        }
+        let directory = self.directory.as_mut().ok_or_else(not_open)?;
+        directory.install(temp, is_rdb, start)?;
+        if std::mem::take(&mut self.is_temporary) {
+            // What was dropped is in the base, and the temporary increment was synced.
+            self.all_is_synced();
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, end_offset: Option<u64>) -> io::Result<()> {
+        let synced = if self.directory.is_some() && !self.is_temporary { self.sync() } else { Ok(()) };
+        let is_whole = synced.is_ok() && self.stuck.is_none();
+        let closed = self.directory.take().map_or(Ok(()), |mut it| it.close(end_offset.filter(|_| is_whole)));
+        if let Some((_, position, _)) = self.stuck.take() {
+            self.written = position; // it is in the base of whatever log comes next
+        }
+        (self.is_broken, self.is_temporary) = (false, false);
+        self.flushed = self.written; // there is nothing to sync any more
+        synced.and(closed)
     }
 
     fn write(&mut self, mut bytes: Vec<u8>, position: Position, now_ns: u64, reports: &mut Vec<Report>) -> Vec<u8> {
@@ -246,31 +300,41 @@ impl Writer {
         if let Some((bytes, position, retry_ns)) = self.stuck.take() {
             if now_ns < retry_ns {
                 self.stuck = Some((bytes, position, retry_ns));
-                return false;
+            } else {
+                self.write(bytes, position, now_ns, &mut Vec::new()); // it was said that it fails
+                if self.stuck.is_none() {
+                    reports.push(Report::WriteRecovered);
+                }
             }
-            self.write(bytes, position, now_ns, &mut Vec::new()); // it was said that it fails
-            if self.stuck.is_some() {
-                return false;
-            }
-            reports.push(Report::WriteRecovered);
         }
+        // What was written before a group that is stuck does not wait for it.
         let is_due = self.policy == SyncPolicy::Always || now_ns >= self.next_sync_ns;
         if !self.has_to_sync() || !is_due {
             return false;
         }
         self.next_sync_ns = now_ns + SYNC_PERIOD_NS;
-        match self.sync() {
-            Ok(()) => reports.push(Report::Synced),
-            Err(error) => reports.push(Report::SyncFailed(error)),
+        if self.sync_or_tell(reports).is_ok() {
+            reports.push(Report::Synced);
         }
         true
     }
 
+    /// A sync that is somebody's step: what is said of its failure is a report of its own, for more follows from it.
+    fn sync_or_tell(&mut self, reports: &mut Vec<Report>) -> io::Result<()> {
+        self.sync().map_err(|error| {
+            reports.push(Report::SyncFailed(error));
+            broken()
+        })
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         if self.is_broken {
-            return Err(io::Error::other("a sync has failed before"));
+            return Err(broken());
         }
-        let synced = self.directory.as_mut().map_or(Ok(()), |directory| directory.sync());
+        let Some(directory) = self.directory.as_mut().filter(|directory| directory.is_open()) else {
+            return Ok(()); // what is written goes nowhere
+        };
+        let synced = directory.sync();
         match synced {
             Ok(()) => {
                 self.flushed = self.written;
@@ -283,15 +347,28 @@ impl Writer {
         synced
     }
 
-    fn adopt(&mut self, directory: Box<AofDirectory>) {
+    fn open(&mut self, directory: Box<AofDirectory>) {
         self.directory = Some(directory);
         (self.is_broken, self.is_temporary) = (false, false);
-        self.all_is_synced();
+        self.flushed = self.written;
     }
 
     fn all_is_synced(&mut self) {
         (self.flushed, self.synced) = (self.written, self.written);
     }
+}
+
+/// Two have to be told.
+fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
+}
+
+fn writes_fail() -> io::Error {
+    io::Error::other("writes are failing")
+}
+
+fn broken() -> io::Error {
+    io::Error::other("a sync has failed")
 }
 
 fn not_open() -> io::Error {

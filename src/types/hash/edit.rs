@@ -5,7 +5,6 @@
 
 use super::{COMPACT_BYTES_MAX, Field, HashObject, HashRef, compact};
 use crate::collections::listpack::{Item, ListpackRef};
-use crate::collections::text::Text;
 use crate::cow::Heap;
 use crate::dict::Payload;
 use crate::types::Limits;
@@ -13,6 +12,7 @@ use crate::types::contract::Encoding;
 use crate::types::object::Object;
 use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
+use crate::util::text::Text;
 
 fn view(place: &impl Place) -> HashRef<'_> {
     match place.value() {
@@ -80,14 +80,14 @@ pub fn set<'n, 'v>(place: &mut impl Place, name: impl Text<'n>, value: impl Text
     is_new
 }
 
-fn fits(limits: &Limits, name: &[u8], value: &[u8]) -> bool {
-    name.len() as u64 <= limits.hash_value && value.len() as u64 <= limits.hash_value
+fn fits(limits: &Limits, name: usize, value: usize) -> bool {
+    name as u64 <= limits.hash_value && value as u64 <= limits.hash_value
 }
 
 fn set_compact<'n, 'v>(place: &mut impl Place, name: impl Text<'n>, value: impl Text<'v>, keep_deadline: bool) -> bool {
     let limits = place.maker().limits;
-    let all = place.bytes().len() + name.as_ref().len() + value.as_ref().len();
-    if !fits(&limits, name.as_ref(), value.as_ref()) || all >= COMPACT_BYTES_MAX {
+    let all = place.bytes().len() + name.text_len() + value.text_len();
+    if !fits(&limits, name.text_len(), value.text_len()) || all >= COMPACT_BYTES_MAX {
         enlarge(place);
         return set(place, name, value, keep_deadline);
     }

@@ -3,11 +3,11 @@
 use super::Field;
 use crate::collections::listpack::Item;
 use crate::collections::packed::{Element, KeysWithValues, PackedTable};
-use crate::collections::text::Text;
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::types::zset::ZsetObject;
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
+use crate::util::text::Text;
 
 /// The large form.
 pub struct HashObject {

@@ -13,7 +13,6 @@
 
 use super::{COMPACT_BYTES_MAX, DEADLINE_MAX, Field, HashObject, HashRef, NewHash, compact};
 use crate::collections::listpack::{self, Depth, Item, ListpackRef};
-use crate::collections::text::Text;
 use crate::collections::ziplist::ZiplistRef;
 use crate::collections::zipmap::ZipmapRef;
 use crate::cow::Fresh;
@@ -22,6 +21,7 @@ use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode, Why};
 use crate::types::object::Object;
 use crate::types::place::Maker;
 use crate::types::value::Vetting;
+use crate::util::text::Text;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
@@ -177,9 +177,10 @@ impl Growing {
         maker: &mut Maker<'_>,
     ) -> bool {
         if let Growing::Compact(bytes, width, names) = self {
-            let (name, value) = (name.as_ref(), value.as_ref());
-            let longest = name.len().max(value.len()) as u64;
-            if longest <= maker.limits.hash_value && bytes.len() + name.len() + value.len() < COMPACT_BYTES_MAX {
+            let longest = name.text_len().max(value.text_len()) as u64;
+            let all = bytes.len() + name.text_len() + value.text_len();
+            if longest <= maker.limits.hash_value && all < COMPACT_BYTES_MAX {
+                let (name, value) = (name.as_ref(), value.as_ref());
                 if !names.insert(name.to_vec()) {
                     return false;
                 }

@@ -6,14 +6,13 @@
 use super::{COMPACT_AGAIN, COMPACT_MAX, Item, ListObject, ListRef, Side, listpack_shape, outgrows, quicklist_shape};
 use crate::collections::listpack::{ListpackMut, ListpackRef};
 use crate::collections::quicklist::{Fill, NODE_MAX, Quicklist};
-use crate::collections::text::Text;
 use crate::cow::Heap;
 use crate::dict::Payload;
 use crate::types::contract::Encoding;
 use crate::types::object::Object;
 use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
-use std::borrow::Cow;
+use crate::util::text::{Source, Text};
 use std::ops::Range;
 
 /// The list at a place that has one.
@@ -160,12 +159,15 @@ pub fn push<'v>(place: &mut impl Place, side: Side, items: impl Iterator<Item = 
     }
 }
 
+/// No text has more around it in a listpack.
+const AROUND_TEXT: usize = 10;
+
 /// The same of texts some of which are long, and may be given away.
-pub fn push_texts(place: &mut impl Place, side: Side, texts: Vec<Cow<'_, [u8]>>) {
+pub fn push_texts(place: &mut impl Place, side: Side, texts: Vec<Source<'_>>) {
     let lens = texts.iter().map(|text| text.len()).sum();
-    grow(place, lens, texts.len(), texts.iter().map(|text| Item::of(text).entry_len()).sum());
+    grow(place, lens, texts.len(), lens);
     let Some((list, heap)) = large(place) else {
-        return push(place, side, texts.iter().map(|text| Item::of(text)), true);
+        return push(place, side, texts.iter().map(|text| Item::of(text.as_ref())), true);
     };
     let before = list.len();
     texts.into_iter().for_each(|text| list.push_text(heap, side, text));
@@ -292,17 +294,16 @@ pub fn remove_equal(place: &mut impl Place, text: &[u8], limit: usize, backwards
 
 /// Puts another element in the place of the one with this number. False if there is none.
 pub fn set<'t>(place: &mut impl Place, index: usize, text: impl Text<'t>) -> bool {
-    let item = Item::of(text.as_ref());
-    grow(place, text.as_ref().len(), 1, item.entry_len());
+    grow(place, text.text_len(), 1, text.text_len() + AROUND_TEXT);
     if index >= view(place).len() {
         return false;
     }
     match large(place) {
-        Some((list, heap)) => list.replace(heap, index, text.into()),
+        Some((list, heap)) => list.replace(heap, index, text.into_source()),
         None => {
             let mut lp = ListpackMut::new(place);
             let at = lp.view().seek(index).expect("the number was compared");
-            lp.replace(at, item);
+            lp.replace(at, Item::of(text.as_ref()));
         }
     }
     settle(place);
@@ -311,20 +312,20 @@ pub fn set<'t>(place: &mut impl Place, index: usize, text: impl Text<'t>) -> boo
 
 /// Inserts an element before or after the first one that equals `pivot`. False if there is none.
 pub fn insert<'t>(place: &mut impl Place, pivot: &[u8], after: bool, text: impl Text<'t>) -> bool {
-    let (pivot, item) = (Item::of(pivot), Item::of(text.as_ref()));
-    grow(place, text.as_ref().len(), 1, item.entry_len());
+    let pivot = Item::of(pivot);
+    grow(place, text.text_len(), 1, text.text_len() + AROUND_TEXT);
     match view(place) {
         ListRef::Compact(lp) => {
             let Some(at) = lp.find(pivot, 0) else { return false };
             let at = if after { lp.behind(at) } else { at };
-            ListpackMut::new(place).insert(at, item);
+            ListpackMut::new(place).insert(at, Item::of(text.as_ref()));
         }
         ListRef::Large(list, _) => {
             let (position, len) = (list.position(pivot), list.len());
             let Some(index) = position else { return false };
             place.size_was(len);
             let (list, heap) = known_large(place);
-            list.insert(heap, index, after, text.into());
+            list.insert(heap, index, after, text.into_source());
         }
     }
     true

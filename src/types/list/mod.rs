@@ -31,7 +31,7 @@ use crate::collections::quicklist::{Fill, NODE_MAX, Quicklist, Shape};
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
 use crate::types::Limits;
-use std::borrow::Cow;
+use crate::util::text::Source;
 use std::ops::ControlFlow;
 
 /// Above so many bytes a listpack does not lie in the entry or in a buffer of its own.
@@ -277,10 +277,10 @@ impl NewList {
     }
 
     /// The same of texts some of which are long, and may be given away.
-    pub fn pushed_texts(texts: Vec<Cow<'_, [u8]>>, side: Side, maker: &mut Maker<'_>) -> NewList {
+    pub fn pushed_texts(texts: Vec<Source<'_>>, side: Side, maker: &mut Maker<'_>) -> NewList {
         let lens = texts.iter().map(|text| text.len()).sum();
         if !outgrows((listpack::EMPTY.len(), 0), (lens, texts.len()), &maker.limits) {
-            return NewList::pushed(texts.iter().map(|text| Item::of(text)), side, maker);
+            return NewList::pushed(texts.iter().map(|text| Item::of(text.as_ref())), side, maker);
         }
         let mut list = Quicklist::new(maker.epoch(), quicklist_shape(&maker.limits));
         texts.into_iter().for_each(|text| list.push_text(maker.heap, side, text));

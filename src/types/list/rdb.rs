@@ -9,6 +9,7 @@ use crate::rdb::{RdbError, RdbReader, RdbString, RdbWriter, TypeOpcode, Why};
 use crate::types::contract::Encoding;
 use crate::types::place::Maker;
 use crate::types::value::Vetting;
+use crate::util::text::Source;
 use std::io;
 
 const PLAIN: u64 = 1;
@@ -108,7 +109,7 @@ fn elements(from: &mut RdbReader<'_>, maker: &mut Maker<'_>) -> Result<NewList, 
     for _ in 0..from.read_count()? {
         match from.read_string() {
             Ok(RdbString::Int(n)) => list.push(maker.heap, Side::Tail, Item::Int(n)),
-            Ok(RdbString::Bytes(text)) => list.push_text(maker.heap, Side::Tail, text.into()),
+            Ok(RdbString::Bytes(text)) => list.push_text(maker.heap, Side::Tail, Source::Whole(text)),
             Err(why) => {
                 list.discard(maker.heap);
                 return Err(why);

@@ -4,13 +4,13 @@ use super::{Added, NewSet, SetRef, add_to_intset, add_to_listpack};
 use crate::collections::intset::IntsetMut;
 use crate::collections::listpack::{Item, ListpackMut};
 use crate::collections::packed::{self, Keys, PackedTable};
-use crate::collections::text::Text;
 use crate::cow::Heap;
 use crate::types::contract::Encoding;
 use crate::types::object::Object;
 use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
 use crate::util::rng::Rng;
+use crate::util::text::Text;
 
 /// The set at a place that has one.
 fn view(place: &impl Place) -> SetRef<'_> {

@@ -25,11 +25,11 @@ use super::value::Stored;
 use crate::collections::intset::{self, IntsetMut, IntsetRef};
 use crate::collections::listpack::{self, Item, ListpackMut, ListpackRef};
 use crate::collections::packed::{FreshTable, Keys, PackedTable};
-use crate::collections::text::Text;
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
 use crate::types::Limits;
 use crate::util::rng::Rng;
+use crate::util::text::Text;
 
 /// Intsets and listpacks are not allowed to grow beyond this, whatever the configuration says.
 const COMPACT_BYTES_MAX: usize = 1 << 30;

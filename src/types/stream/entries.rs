@@ -10,7 +10,7 @@ use crate::collections::listpack::{Buffer, EMPTY};
 use crate::collections::text;
 use crate::collections::tree::{CowTree, Cursor, Items, Path, Place};
 use crate::cow::{Defrag, Epoch, Heap, Unshared};
-use std::borrow::Cow;
+use crate::util::text::{Source, Text};
 
 const ID: usize = 16;
 
@@ -43,8 +43,8 @@ pub(super) fn chunk_of(leaf: &[u8]) -> Chunk<'_> {
 }
 
 /// A leaf from the parts that files have.
-pub fn leaf<'t>(id: StreamId, chunk: impl Into<Cow<'t, [u8]>>) -> Vec<u8> {
-    let chunk = chunk.into();
+pub fn leaf<'t>(id: StreamId, chunk: impl Text<'t>) -> Vec<u8> {
+    let chunk = chunk.into_source();
     let mut leaf = Vec::with_capacity((ID + chunk.len()).next_multiple_of(8));
     leaf.extend_from_slice(&id.to_bytes());
     text::append(&mut leaf, chunk);
@@ -210,18 +210,19 @@ impl Entries {
     where
         T: ExactSizeIterator<Item = &'a [u8]> + Clone,
     {
-        if let Some((path, chunk)) = self.last_for(heap, limits, texts.clone()) {
+        if let Some((path, chunk)) = self.last_for(heap, limits, texts.clone().map(|text| text.len())) {
             return self.0.edit(heap, path, |leaf| chunk::append(&mut Inside(leaf), chunk, id, texts));
         }
-        let mut leaf = leaf(id, &EMPTY[..]);
+        let mut leaf = leaf(id, &EMPTY);
         chunk::begin(&mut Inside(&mut leaf), texts);
         self.0.insert(heap, Place::Last, leaf);
     }
 
     /// The same of texts some of which are long, and may be given away.
-    pub fn append_long(&mut self, heap: &mut Heap, limits: ChunkLimits, id: StreamId, texts: Vec<Cow<'_, [u8]>>) {
-        let lent = texts.iter().map(|text| &text[..]);
-        if let Some((path, chunk)) = self.last_for(heap, limits, lent.clone()) {
+    pub fn append_long(&mut self, heap: &mut Heap, limits: ChunkLimits, id: StreamId, texts: Vec<Source<'_>>) {
+        let lens = texts.iter().map(|text| text.len());
+        if let Some((path, chunk)) = self.last_for(heap, limits, lens) {
+            let lent = texts.iter().map(|text| text.as_ref());
             return self.0.edit(heap, path, |leaf| chunk::append(&mut Inside(leaf), chunk, id, lent));
         }
         let mut leaf = chunk::begin_long(texts, ID);
@@ -229,15 +230,17 @@ impl Entries {
         self.0.insert(heap, Place::Last, leaf);
     }
 
-    /// The last chunk, if an entry with these texts goes into it.
+    /// The last chunk, if an entry with texts of these lengths goes into it.
     #[inline]
-    fn last_for<'a, T>(&mut self, heap: &mut Heap, limits: ChunkLimits, texts: T) -> Option<(Path, StreamId)>
-    where
-        T: ExactSizeIterator<Item = &'a [u8]> + Clone,
-    {
+    fn last_for(
+        &mut self,
+        heap: &mut Heap,
+        limits: ChunkLimits,
+        lens: impl ExactSizeIterator<Item = usize>,
+    ) -> Option<(Path, StreamId)> {
         let last = self.0.last()?;
         let (path, chunk) = (last.path(), chunk_of(last.leaf()));
-        if limits.admit(chunk, texts) {
+        if limits.admit(chunk, lens) {
             return Some((path, chunk.id()));
         }
         // Nothing is added to this one any more. One that never grew has no room to give back.

@@ -31,11 +31,11 @@ use super::object::Object;
 use super::value::Stored;
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::dict::Payload;
+use crate::util::text::Source;
 use chunk::ChunkLimits;
 use entries::{Entries, References, Threshold, Trim};
 use groups::{Groups, NewGroups};
 use id::{Seq, StreamId, Written};
-use std::borrow::Cow;
 use std::fmt;
 
 /// What a stream remembers beside its entries.
@@ -166,7 +166,7 @@ impl StreamObject {
     }
 
     /// The same of texts some of which are long, and may be given away.
-    pub fn add_long(&mut self, heap: &mut Heap, limits: ChunkLimits, id: StreamId, texts: Vec<Cow<'_, [u8]>>) {
+    pub fn add_long(&mut self, heap: &mut Heap, limits: ChunkLimits, id: StreamId, texts: Vec<Source<'_>>) {
         self.entries.append_long(heap, limits, id, texts);
         self.count_added(id);
     }

@@ -3,13 +3,13 @@
 use super::large::{End, ZsetObject};
 use super::{COMPACT_BYTES_MAX, ZsetRef, compact};
 use crate::collections::listpack::{Item, ListpackRef};
-use crate::collections::text::Text;
 use crate::cow::Heap;
 use crate::dict::Payload;
 use crate::types::contract::{DataType, Encoding};
 use crate::types::object::Object;
 use crate::types::place::{Place, sizes_differ};
 use crate::types::value::ValueRef;
+use crate::util::text::Text;
 use std::ops::Range;
 
 /// What may be added, and how: the options of ZADD.

@@ -6,11 +6,11 @@
 
 use super::leaf::{self, Leaf, Pair, Ranks};
 use crate::collections::packed::{self, KeysWithWords, PackedTable};
-use crate::collections::text::Text;
 use crate::collections::tree::{CowTree, Cursor, Path, Place};
 use crate::cow::{CowValue, Defrag, Epoch, Heap, Progress, Unshared};
 use crate::types::place::Maker;
 use crate::util::hash::HashSeed;
+use crate::util::text::Text;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -310,7 +310,7 @@ impl ZsetObject {
     fn insert_item<'t>(&mut self, heap: &mut Heap, score: f64, text: impl Text<'t>) {
         let member = text.as_ref();
         let Some(cursor) = self.seek(score, member) else {
-            return self.tree.insert(heap, Place::Last, leaf::of_one(score, text.into()));
+            return self.tree.insert(heap, Place::Last, leaf::of_one(score, text.into_source()));
         };
         let (path, bytes) = (cursor.path(), cursor.leaf());
         let Err(at) = Leaf(bytes).search(score, member) else { return };
@@ -337,16 +337,16 @@ impl ZsetObject {
         let (view, long) = (Leaf(cursor.leaf()), leaf::is_long(member));
         let mut next = cursor.clone();
         if at == view.len() && (long || view.len() == 1 || !next.next()) {
-            return self.tree.insert(heap, Place::After(path), leaf::of_one(score, text.into()));
+            return self.tree.insert(heap, Place::After(path), leaf::of_one(score, text.into_source()));
         }
         if at == 0 {
-            return self.tree.insert(heap, Place::Before(path), leaf::of_one(score, text.into()));
+            return self.tree.insert(heap, Place::Before(path), leaf::of_one(score, text.into_source()));
         }
         if long {
             let tail = self.tree.edit(heap, path, |leaf| leaf::split(leaf, at));
             self.tree.insert(heap, Place::After(path), tail);
             let place = self.seek(score, member).expect("the tree has leaves").path();
-            return self.tree.insert(heap, Place::After(place), leaf::of_one(score, text.into()));
+            return self.tree.insert(heap, Place::After(place), leaf::of_one(score, text.into_source()));
         }
         self.split(heap, path);
         self.insert_item(heap, score, text);

@@ -17,7 +17,7 @@
 
 use crate::collections::text;
 use crate::collections::tree::{self, reserve_step};
-use std::borrow::Cow;
+use crate::util::text::Source;
 use std::cmp::Ordering;
 
 /// Bytes of a leaf that is not one long member.
@@ -358,9 +358,9 @@ pub(super) fn encode(pairs: &[Pair<'_>]) -> Vec<u8> {
 }
 
 /// A leaf of one element, whose member may be long, and may be given away.
-pub(super) fn of_one(score: f64, member: Cow<'_, [u8]>) -> Vec<u8> {
-    if !is_long(&member) {
-        return encode(&[(score, &member)]);
+pub(super) fn of_one(score: f64, member: Source<'_>) -> Vec<u8> {
+    if member.len() < LONG {
+        return encode(&[(score, member.as_ref())]);
     }
     let mut leaf = Vec::new();
     reserve_step(&mut leaf, HEAD + 1 + member.len());

@@ -13,13 +13,13 @@
 use super::leaf::{self, LEAF_MAX, Leaf, Pair};
 use super::{COMPACT_BYTES_MAX, NewZset, ZsetObject, ZsetRef, compact};
 use crate::collections::listpack::{Depth, ListpackRef};
-use crate::collections::text::Text;
 use crate::collections::ziplist::ZiplistRef;
 use crate::cow::Fresh;
 use crate::rdb::{RdbError, RdbReader, RdbWriter, TypeOpcode, Why};
 use crate::types::object::Object;
 use crate::types::place::Maker;
 use crate::types::value::Vetting;
+use crate::util::text::Text;
 use std::collections::HashSet;
 use std::io;
 
@@ -244,7 +244,7 @@ impl Filling {
         let used = self.members.len() + 3 * self.scores.len();
         if leaf::is_long(member) {
             self.flush();
-            self.leaves.push(leaf::of_one(score, text.into()));
+            self.leaves.push(leaf::of_one(score, text.into_source()));
             return true;
         }
         if used + member.len() + 3 > LEAF_MAX - 32 {

@@ -149,7 +149,7 @@ pub(super) static KVSTASH: &[Row] = &[
     })
     .series("kvstash_feed_slowest_lag_bytes", "Bytes of the write stream that the slowest replica does not have yet"),
     counter("keyspace_events", |f| f.inst.stats.events.into())
-        .series("kvstash_keyspace_events_total", "Keyspace events published"),
+        .series("kvstash_keyspace_events_total", "Keyspace events that somebody could hear of"),
     counter("pubsub_published", |f| f.inst.stats.published.into())
         .series("kvstash_pubsub_published_total", "Messages published to channels"),
     counter("pubsub_published_shard", |f| f.inst.stats.published_shard.into())

@@ -1,6 +1,7 @@
 //! What a scan gives: requests that may be executed, framed already, and at last how the file ended.
 
 use crate::persist::aof::annotation::{Group, GroupLine};
+use crate::persist::aof::directory::Tail;
 use crate::resp::{ArgSpan, Args, LargeArg};
 use bytes::Bytes;
 use std::fmt;
@@ -357,6 +358,12 @@ impl Ending {
     pub fn closing_line(&self) -> Option<GroupLine> {
         let group = Group { offset: self.verified_to, len: self.good_to - self.verified_to, crc: self.crc };
         (self.groups > 0 && group.len > 0).then(|| group.line())
+    }
+
+    /// The end of what is kept of the file, for whoever goes on there.
+    pub fn tail(&self) -> Tail {
+        let lacks_line = self.groups > 0 && self.verified_to < self.good_to;
+        Tail { bytes: self.good_to, crc: self.crc, lacks_line }
     }
 
     /// Whether the damage is certainly no matter of the tail: something good follows.

@@ -261,6 +261,7 @@ impl DoubleEndedIterator for Entries<'_> {
 mod tests {
     use super::*;
     use crate::collections::listpack::EMPTY;
+    use crate::util::text::Source;
 
     const ID: StreamId = StreamId::new(1000, 5);
 
@@ -275,7 +276,8 @@ mod tests {
             let mut expected = EMPTY.to_vec();
             begin(&mut expected, texts(case));
             for given in [false, true] {
-                let texts = texts(case).map(|text| if given { text.to_vec().into() } else { text.into() });
+                let texts =
+                    texts(case).map(|text| if given { Source::Whole(text.to_vec()) } else { Source::Lent(text) });
                 let made = begin_long(texts.collect(), 16);
                 assert!(made == expected && made.capacity() >= made.len() + 16);
             }

@@ -3,7 +3,7 @@
 use super::{BYTES_MAX, Chunk, DELETED, Entry, PIECES_MIN, SAME_FIELDS, int};
 use crate::collections::listpack::{self, Buffer, HEADER, Item, ListpackMut, ListpackRef};
 use crate::types::stream::id::StreamId;
-use std::borrow::Cow;
+use crate::util::text::Source;
 
 /// How large chunks may grow: `stream-node-max-bytes` and `stream-node-max-entries`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,11 +21,11 @@ impl Default for ChunkLimits {
 }
 
 impl ChunkLimits {
-    /// Whether an entry with these texts goes into a chunk that is there.
-    pub fn admit<'a>(self, chunk: Chunk<'_>, texts: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
+    /// Whether an entry with texts of these lengths goes into a chunk that is there.
+    pub fn admit(self, chunk: Chunk<'_>, lens: impl ExactSizeIterator<Item = usize>) -> bool {
         let there = chunk.bytes().len();
-        let around = texts.len() * AROUND_TEXT + AROUND_ENTRY;
-        let with_texts = texts.fold(there, |sum, text| sum.saturating_add(text.len()));
+        let around = lens.len() * AROUND_TEXT + AROUND_ENTRY;
+        let with_texts = lens.fold(there, |sum, len| sum.saturating_add(len));
         // A limit counts texts only, but the last one is one of bytes.
         let below = self.bytes == 0 || with_texts < self.bytes;
         below && with_texts.saturating_add(around) <= BYTES_MAX && (self.entries == 0 || chunk.slots() < self.entries)
@@ -68,7 +68,7 @@ where
 }
 
 /// A new chunk with one entry some of whose texts are long, and may be given away. It has `room` to spare.
-pub fn begin_long(texts: Vec<Cow<'_, [u8]>>, room: usize) -> Vec<u8> {
+pub fn begin_long(texts: Vec<Source<'_>>, room: usize) -> Vec<u8> {
     let fields = texts.len() as i64 / 2;
     let mut bytes = listpack::new(bytes_alone(texts.iter().map(|text| text.len())) + room);
     let (mut names, mut values) = (Vec::new(), Vec::new());
