@@ -28,7 +28,7 @@ fn beside(disk: &dyn Disk, path: &Path, offset: u64) -> PathBuf {
     let mut kept = name(String::new());
     let mut next = 2;
     while disk.exists(&kept) {
-        kept = name(format!("-{next}"));
+        kept = name(format!(".{next}"));
         next += 1;
     }
     kept
