@@ -17,6 +17,21 @@ pub struct OutputLimit {
     pub soft_seconds: u64,
 }
 
+impl OutputLimit {
+    /// Whether who has so much unread, in bytes, is to be closed. `since_ms` is when it went beyond the soft limit; 0 while it
+    /// is not beyond it.
+    pub fn is_exceeded(&self, unread: u64, since_ms: &mut i64, now_ms: i64) -> bool {
+        if self.soft_bytes == 0 || unread <= self.soft_bytes {
+            *since_ms = 0;
+        } else if *since_ms == 0 {
+            *since_ms = now_ms;
+        }
+        let soft_ms = i64::try_from(self.soft_seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+        let over_hard = self.hard_bytes > 0 && unread > self.hard_bytes;
+        over_hard || (*since_ms != 0 && now_ms - *since_ms > soft_ms)
+    }
+}
+
 /// The limits for each class of clients.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputLimits {

@@ -16,6 +16,7 @@
 use bytes::Bytes;
 
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
+use crate::config::OutputLimit;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{CloseReason, Instance};
 use crate::observe::keys;
@@ -50,6 +51,8 @@ pub struct Replica {
     pub state: State,
     /// The offset that the copy it is sent stands for.
     copy_offset: u64,
+    /// Since when more is kept for it, while it is sent a copy, than the soft output limit allows, ms; 0 when it is not.
+    soft_limit_since_ms: i64,
     /// What keeps the feed from where it has to be read for this replica.
     hold: Hold,
     /// The offset that it last said to have.
@@ -179,11 +182,15 @@ impl Replication {
         }
     }
 
-    /// Replicas that are still being sent a copy, while more than `bytes_max` was written since it was begun.
-    pub fn too_late(&self, bytes_max: u64) -> Vec<ConnId> {
-        let held = |replica: &&Replica| self.feed.end() - replica.copy_offset > bytes_max;
-        let copied = |replica: &&Replica| !matches!(replica.state, State::Follows { .. });
-        self.replicas.iter().filter(copied).filter(held).map(|replica| replica.conn).collect()
+    /// Replicas that are still being sent a copy, while more was written since it was begun than they may leave unread.
+    pub fn too_late(&mut self, limit: OutputLimit, now_ms: i64) -> Vec<ConnId> {
+        let end = self.feed.end();
+        let copied = self.replicas.iter_mut().filter(|replica| !replica.follows());
+        let late = copied.filter_map(|replica| {
+            let unread = end - replica.copy_offset;
+            limit.is_exceeded(unread, &mut replica.soft_limit_since_ms, now_ms).then_some(replica.conn)
+        });
+        late.collect()
     }
 
     /// The oldest offset that a replica still has to be sent, or was last known to have.
@@ -301,8 +308,18 @@ impl Instance {
         let Some(conn) = session.conn else { return };
         let (id, acknowledged_ms) = (session.id, self.now_ms);
         let hold = self.replication.feed.hold(copy_offset);
-        let replica =
-            Replica { id, conn, facts, state, copy_offset, hold, acknowledged: 0, acknowledged_ms, synced: None };
+        let replica = Replica {
+            id,
+            conn,
+            facts,
+            state,
+            copy_offset,
+            soft_limit_since_ms: 0,
+            hold,
+            acknowledged: 0,
+            acknowledged_ms,
+            synced: None,
+        };
         self.replication.replicas.push(replica);
     }
 
@@ -338,6 +355,10 @@ impl Instance {
     pub fn copy_is_sent(&mut self, conn: ConnId) -> bool {
         let Some(replica) = self.replication.of(conn) else { return false };
         replica.state = State::Follows { sent: replica.copy_offset };
+        if let Some(client) = self.clients.of_mut(conn) {
+            // What was kept for it is its own now, and is unread for as long.
+            client.connection.soft_limit_since_ms = replica.soft_limit_since_ms;
+        }
         !replica.facts.rdb_only
     }
 

@@ -140,6 +140,10 @@ impl Server {
             }
         }
         inst.pools.replies.put(session.reply.out.take_buffer());
+        if !session.about.late.is_empty() {
+            // It waits for a reply, and what it was sent since then waits behind that.
+            return self.check_output(inst, conn);
+        }
         connection.soft_limit_since_ms = 0;
         if session.attention.has(Attention::CLOSING) {
             return self.close(inst, conn, CloseReason::Served);
@@ -154,20 +158,10 @@ impl Server {
         let now_ms = inst.now_ms;
         let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
         let limit = output_limit(&inst.config, session);
-        let owed = session.reply.out.memory() as u64;
-        let over_hard = limit.hard_bytes > 0 && owed > limit.hard_bytes;
-        let over_hard = over_hard
-            || (session.attention.has(Attention::UNAUTHENTICATED)
-                && session.reply.out.len() > UNSENT_UNKNOWN_BYTES_MAX);
-        let over_soft = limit.soft_bytes > 0 && owed > limit.soft_bytes;
-        if !over_soft {
-            connection.soft_limit_since_ms = 0;
-        } else if connection.soft_limit_since_ms == 0 {
-            connection.soft_limit_since_ms = now_ms;
-        }
-        let soft_ms = i64::try_from(limit.soft_seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-        let soft_over_time = over_soft && now_ms - connection.soft_limit_since_ms > soft_ms;
-        if over_hard || soft_over_time {
+        let owed = (session.reply.out.memory() + session.about.late.memory()) as u64;
+        let over_limit = limit.is_exceeded(owed, &mut connection.soft_limit_since_ms, now_ms);
+        let is_unknown = session.attention.has(Attention::UNAUTHENTICATED);
+        if over_limit || (is_unknown && session.reply.out.len() > UNSENT_UNKNOWN_BYTES_MAX) {
             self.close(inst, conn, CloseReason::OutputBufferFull);
         }
     }

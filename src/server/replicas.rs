@@ -64,11 +64,9 @@ impl Server {
         }
         inst.replication.ask_how_far();
         // What is kept for a replica that is still being sent a copy counts as what it has not read.
-        let limit = inst.config.limits.client_output_buffer_limit.replica.hard_bytes;
-        if limit > 0 {
-            for conn in inst.replication.too_late(limit) {
-                inst.close_later(conn, CloseReason::OutputBufferFull);
-            }
+        let limit = inst.config.limits.client_output_buffer_limit.replica;
+        for conn in inst.replication.too_late(limit, inst.now_ms) {
+            inst.close_later(conn, CloseReason::OutputBufferFull);
         }
         let mut at = 0;
         while at < self.transfers.len() {

@@ -1,6 +1,6 @@
 //! Long reads: what reads much is answered from a snapshot by another thread, exactly as it would have been.
 
-use crate::support::{Conn, Proto, Server, Value};
+use crate::support::{Conn, Proto, Server, Value, wait_for};
 use std::time::{Duration, Instant};
 
 /// Every command that may be answered so, on the data of [`fill`].
@@ -333,4 +333,21 @@ fn a_shutdown_does_not_wait_for_reads() {
     while other.info("snapshot_reads_running") == "0" {}
     other.raw(b"SHUTDOWN NOSAVE\r\n");
     assert_eq!(server.wait_exit(Duration::from_secs(20)).code(), Some(0));
+}
+
+/// What a client is sent while it waits for its reply counts for its output limit.
+#[test]
+fn who_reads_nothing_while_another_thread_reads_for_it_is_closed() {
+    let server = eager(&["--client-output-buffer-limit", "pubsub 1000000 0 0"]);
+    let (mut kv, mut reader) = (server.connect(), server.connect_with(Proto::Resp3));
+    large(&mut kv, "s", MANY);
+    reader.line("SUBSCRIBE news");
+    reader.raw("SORT s ALPHA LIMIT 0 1\r\n".repeat(3).as_bytes());
+    wait_for("it to wait", Duration::from_secs(10), || kv.info("snapshot_reads_running") == "1");
+    let message = "m".repeat(100_000);
+    (0..12).for_each(|_| _ = kv.cmd(&["PUBLISH", "news", &message]));
+    // While it is read for, not only when that is done.
+    wait_for("its end", Duration::from_secs(20), || kv.info("connected_clients") == "1");
+    assert_eq!(kv.info("client_output_buffer_limit_disconnections"), "1");
+    wait_for("the thread", Duration::from_secs(20), || kv.info("snapshot_reads_cancelled") == "1");
 }

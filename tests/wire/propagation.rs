@@ -1,6 +1,7 @@
 //! What a write becomes in the stream that replicas and files read.
 
-use crate::support::{Conn, Peer, Server, Stream};
+use crate::support::{Conn, Peer, Server, Stream, wait_for};
+use std::time::Duration;
 
 /// Lines of `commands | what is propagated`: commands and results separated by `;`, a part that may be anything `*`, once in
 /// a result. Lines that begin with `+` prepare and are not looked at; those that begin with `@kvstash` are for it alone.
@@ -67,7 +68,7 @@ fn a_replica_may_be_silent_for_longer_than_a_client() {
     stream.so_far(&mut kv);
     kv.ok("CONFIG SET timeout 1");
     for _ in 0..35 {
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
         kv.line("PING");
     }
     assert!(idle.is_closed());
@@ -366,9 +367,7 @@ fn a_consumer_that_waits_is_known_elsewhere_and_what_it_is_given_later() {
     let mut stream = Stream::attach(&kv);
     let mut waits = kv.another();
     waits.send(&["XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">"]);
-    crate::support::wait_for("a client that waits", std::time::Duration::from_secs(10), || {
-        kv.info("blocked_clients") == "1"
-    });
+    wait_for("a client that waits", Duration::from_secs(10), || kv.info("blocked_clients") == "1");
     kv.line("XADD s 1-1 f v");
     waits.read();
     let got = stream.so_far(&mut kv);
@@ -384,9 +383,7 @@ fn whoever_waited_is_served_after_the_unit_that_served_it() {
     let mut stream = Stream::attach(&kv);
     let mut waits = kv.another();
     waits.send(&["BLPOP", "l", "0"]);
-    crate::support::wait_for("a client that waits", std::time::Duration::from_secs(10), || {
-        kv.info("blocked_clients") == "1"
-    });
+    wait_for("a client that waits", Duration::from_secs(10), || kv.info("blocked_clients") == "1");
     kv.line("MULTI");
     kv.line("SET before 1");
     kv.line("RPUSH l a b");
@@ -413,12 +410,12 @@ fn a_replica_is_sent_a_copy_and_goes_on_where_it_was() {
     assert_eq!(replica.read().text(), r#"["SET" "after" "1"]"#);
     let end: u64 = kv.info("master_repl_offset").parse().unwrap();
     replica.send(&["REPLCONF", "ACK", &end.to_string()]);
-    crate::support::wait_for("the acknowledgement", std::time::Duration::from_secs(10), || {
+    wait_for("the acknowledgement", Duration::from_secs(10), || {
         kv.info("slave0").contains(&format!("port=7000,state=online,offset={end}"))
     });
     assert_eq!(kv.info("connected_slaves"), "1");
     drop(replica);
-    crate::support::wait_for("the end", std::time::Duration::from_secs(10), || kv.info("connected_slaves") == "0");
+    wait_for("the end", Duration::from_secs(10), || kv.info("connected_slaves") == "0");
 
     let mut again = kv.another_plain();
     again.send(&["PSYNC", &id, &(offset + 1).to_string()]);
@@ -452,9 +449,7 @@ fn events_are_kept_in_a_stream() {
     let mut stream = Stream::attach(&kv);
     let mut waits = kv.another();
     waits.send(&["XREAD", "BLOCK", "0", "STREAMS", "events", "$"]);
-    crate::support::wait_for("a client that waits", std::time::Duration::from_secs(10), || {
-        kv.info("blocked_clients") == "1"
-    });
+    wait_for("a client that waits", Duration::from_secs(10), || kv.info("blocked_clients") == "1");
     kv.ok("SELECT 1");
     kv.ok("SET k v EX 100");
     assert!(waits.read().text().contains(r#"["event" "set" "db" "1" "key" "k"]"#));
@@ -479,14 +474,47 @@ fn events_are_kept_in_a_stream() {
 
 #[test]
 fn what_is_kept_for_a_copy_is_bounded() {
-    let server =
-        Server::start(&["--rdb-key-save-delay", "100000", "--client-output-buffer-limit", "replica 200000 0 0"]);
+    for limit in ["replica 200000 0 0", "replica 0 200000 1"] {
+        let server = Server::start(&["--rdb-key-save-delay", "100000", "--client-output-buffer-limit", limit]);
+        let mut kv = server.connect();
+        (0..100).for_each(|i| kv.ok(&format!("SET key:{i} v")));
+        let mut replica = kv.another_plain();
+        replica.raw(b"SYNC\r\n");
+        wait_for("a replica", Duration::from_secs(10), || kv.info("connected_slaves") == "1");
+        let value = "x".repeat(100_000);
+        (0..5).for_each(|_| kv.ok(&format!("SET large {value}")));
+        wait_for("its end", Duration::from_secs(5), || kv.info("connected_slaves") == "0");
+    }
+}
+
+/// The write stream is there once, for the backlog and for all replicas: what a replica has not read beyond the backlog is
+/// told as Redis does.
+#[test]
+fn what_replicas_have_not_read_is_counted() {
+    let server = Server::start(&["--repl-backlog-size", "100000", "--client-output-buffer-limit", "replica 0 0 0"]);
     let mut kv = server.connect();
-    (0..100).for_each(|i| kv.ok(&format!("SET key:{i} v")));
-    let mut replica = kv.another_plain();
-    replica.raw(b"SYNC\r\n");
-    crate::support::wait_for("a replica", std::time::Duration::from_secs(10), || kv.info("connected_slaves") == "1");
+    let mut replicas = [kv.another_plain(), kv.another_plain()];
+    replicas.iter_mut().for_each(|replica| replica.raw(b"SYNC\r\n"));
+    wait_for("replicas", Duration::from_secs(20), || {
+        kv.line("INFO replication").string().matches("state=online").count() == 2 || {
+            replicas.iter_mut().for_each(|replica| replica.raw(b"REPLCONF ACK 1\r\n"));
+            false
+        }
+    });
+    let mut number = |field: &str| kv.info(field).parse::<u64>().unwrap();
+    assert_eq!(number("mem_clients_slaves"), 0);
     let value = "x".repeat(100_000);
-    (0..5).for_each(|_| kv.ok(&format!("SET large {value}")));
-    crate::support::wait_for("its end", std::time::Duration::from_secs(5), || kv.info("connected_slaves") == "0");
+    let mut writer = server.connect();
+    (0..200).for_each(|_| writer.ok(&format!("SET large {value}")));
+    // Their sockets have taken some of it.
+    let held = number("mem_clients_slaves");
+    assert!((5_000_000..20_500_000).contains(&held), "{held}");
+    assert!((90_000..150_000).contains(&number("mem_replication_backlog")));
+    let whole = number("mem_total_replication_buffers");
+    assert!(whole >= held && whole < held + 150_000, "{whole}");
+    assert!(number("mem_clients_normal") < 3_000_000, "it is not counted again");
+    let stats = writer.line("MEMORY STATS").text();
+    assert!(!stats.contains("\"clients.slaves\" 0 "), "{stats}");
+    drop(replicas);
+    wait_for("their end", Duration::from_secs(5), || number("mem_clients_slaves") == 0);
 }
