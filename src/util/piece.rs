@@ -41,10 +41,24 @@ pub fn charge(len: usize) -> usize {
     (len + block::HEAD).next_power_of_two().clamp(SMALLEST, PIECE + block::HEAD)
 }
 
+/// The room that a piece of `len` bytes has.
+#[inline]
+pub fn room(len: usize) -> usize {
+    charge(len) - block::HEAD
+}
+
+impl From<Block> for Piece {
+    /// A block that has the [room](room) of what it holds.
+    fn from(block: Block) -> Piece {
+        debug_assert_eq!(room(block.bytes().len()), block.bytes().len(), "a piece has one of a few sizes");
+        Piece(block)
+    }
+}
+
 impl Piece {
     /// A copy of `bytes`, at most [`PIECE`], with room for at least `room`; zero bytes behind them.
     pub fn new(bytes: &[u8], room: usize) -> Piece {
-        Piece(Block::new(bytes, charge(room.max(bytes.len())) - block::HEAD))
+        Piece(Block::new(bytes, self::room(room.max(bytes.len()))))
     }
 
     /// All there is room for; how much of it is content its owner knows.
@@ -145,7 +159,7 @@ impl PieceBuf {
         }
         let mut filled = Vec::with_capacity(missing);
         let n = sockets::recv_blocks(socket, tail, empty, max, &mut filled)?;
-        self.pieces.extend(filled.into_iter().map(Piece));
+        self.pieces.extend(filled.into_iter().map(Piece::from));
         self.len += n;
         Ok(n)
     }
