@@ -48,7 +48,7 @@ pub fn room(len: usize) -> usize {
 }
 
 impl From<Block> for Piece {
-    /// A block that has the [room](room) of what it holds.
+    /// A block that has the [room] of what it holds.
     fn from(block: Block) -> Piece {
         debug_assert_eq!(room(block.bytes().len()), block.bytes().len(), "a piece has one of a few sizes");
         Piece(block)
