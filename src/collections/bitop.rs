@@ -8,6 +8,9 @@
 use super::rope::{PIECE, Rope};
 use super::simd::combine::{Combine, combine};
 use super::simd::prefetch_start;
+use crate::sys::block::Empty;
+use crate::util::piece::{self, Piece};
+use std::mem::MaybeUninit;
 
 /// One of the strings.
 #[derive(Clone, Copy)]
@@ -80,7 +83,6 @@ pub fn combined_rope(how: Combine, sources: &[Source<'_>]) -> Rope {
     let mut work = Work::new(how, sources);
     // A full piece of ones, once one is needed: all of them are this one.
     let mut ones: Option<Rope> = None;
-    let mut piece = Vec::with_capacity(PIECE.min(len));
     for i in 0..len.div_ceil(PIECE) {
         let n = PIECE.min(len - i * PIECE);
         work.look(i);
@@ -91,9 +93,10 @@ pub fn combined_rope(how: Combine, sources: &[Source<'_>]) -> Rope {
             }
             Some((Outcome::Unchanged, Some(rope))) => out.push_shared(rope, i),
             _ => {
-                piece.clear();
-                work.write(n, &mut piece);
-                out.append(&piece);
+                let mut block = Empty::new(piece::room(n));
+                work.write(&mut block.room()[..n]);
+                // SAFETY: so many bytes were written.
+                out.push_piece(Piece::from(unsafe { block.filled(n) }), n);
             }
         }
     }
@@ -107,7 +110,10 @@ pub fn combined_flat(how: Combine, sources: &[Source<'_>]) -> Vec<u8> {
     let mut work = Work::new(how, sources);
     for i in 0..len.div_ceil(PIECE) {
         work.look(i);
-        work.write(PIECE.min(len - i * PIECE), &mut out);
+        let n = PIECE.min(len - i * PIECE);
+        work.write(&mut out.spare_capacity_mut()[..n]);
+        // SAFETY: so many bytes were written behind those that were there.
+        unsafe { out.set_len(out.len() + n) };
     }
     out
 }
@@ -157,20 +163,20 @@ impl<'s> Work<'s> {
         Some((self.outcome(there, first == Some(0)), rope))
     }
 
-    /// Appends the `n` bytes of the result.
-    fn write(&mut self, n: usize, out: &mut Vec<u8>) {
+    /// Writes all of `out`: so many bytes of the result.
+    fn write(&mut self, out: &mut [MaybeUninit<u8>]) {
         let mut from = 0;
-        while from < n {
+        while from < out.len() {
             // To where the next of them ends.
             let ends = self.parts.iter().map(|part| part.len()).filter(|end| *end > from);
-            let to = ends.min().unwrap_or(n);
+            let to = ends.min().unwrap_or(out.len());
             self.there.clear();
             self.there.extend(self.parts.iter().filter(|part| part.len() > from).map(|part| &part[from..to]));
             match self.outcome(self.there.len(), self.parts[0].len() > from) {
-                Outcome::Zeros => out.resize(out.len() + to - from, 0),
-                Outcome::Ones => out.resize(out.len() + to - from, u8::MAX),
-                Outcome::Unchanged => out.extend_from_slice(self.there[0]),
-                Outcome::Combined(how) => combine(how, &self.there, out),
+                Outcome::Zeros => out[from..to].fill(MaybeUninit::new(0)),
+                Outcome::Ones => out[from..to].fill(MaybeUninit::new(u8::MAX)),
+                Outcome::Unchanged => _ = out[from..to].write_copy_of_slice(self.there[0]),
+                Outcome::Combined(how) => combine(how, &self.there, &mut out[from..to]),
             }
             from = to;
         }

@@ -183,6 +183,17 @@ impl Rope {
         self.len += other.len_of(i);
     }
 
+    /// Appends a piece of `len` bytes.
+    ///
+    /// # Panics
+    ///
+    /// When this rope ends within a piece.
+    pub fn push_piece(&mut self, piece: Piece, len: usize) {
+        assert!(self.unfilled() == 0, "pieces begin at multiples of their length");
+        self.pieces.push(Some(piece));
+        self.len += len;
+    }
+
     fn parts(&self, range: Range<usize>) -> impl Iterator<Item = (&Option<Piece>, Range<usize>)> + Clone {
         assert!(range.end <= self.len, "a range within the rope");
         let touched = range.start / PIECE..range.end.div_ceil(PIECE).max(range.start / PIECE);

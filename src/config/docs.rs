@@ -258,7 +258,9 @@ pub fn help(program: &str) -> String {
          Environment variables KVSTASH_<GROUP>_<KEY> override the file, options override both.\n\n\
          {program} -v, --version        the version\n\
          {program} -h, --help           this text\n\
-         {program} check-rdb FILE       is this RDB file in order?\n\n\
+         {program} check-rdb FILE       is this RDB file in order?\n\
+         {program} check-aof FILE       are these files of an append-only file in order?\n\
+         {program} restore DIR          an append-only file's directory as it was at some moment\n\n\
          Examples:\n  {program}\n  {program} /etc/kvstash/kvstash.toml\n  {program} /etc/redis/redis.conf --port 7000\n  \
          {program} --port 7000 --save \"\" --maxmemory 1gb --loglevel verbose\n  \
          echo 'maxmemory 128mb' | {program} -\n\nParameters, with their defaults:\n",

@@ -51,9 +51,11 @@ pub fn each(command: &Command, args: Args<'_>, mut f: impl FnMut(&[u8])) {
 pub fn declared(command: &Command, args: Args<'_>) -> Declared {
     let changed = Access::READ_WRITE.or(Access::OVERWRITE).or(Access::REMOVE).or(Access::BOOKKEEPING);
     let flags = command.flags;
-    let keys = (!flags.has(Flags::UNDECLARED_KEYS)).then(|| {
+    // A request in which no keys can be found will be refused, but perhaps not before one was looked at.
+    let found = if flags.has(Flags::UNDECLARED_KEYS) { None } else { find(command.spec, args) };
+    let keys = found.map(|found| {
         let mut keys = HashMap::new();
-        for key in find(command.spec, args).unwrap_or_default() {
+        for key in found {
             *keys.entry(args[key.at].into()).or_insert(false) |= key.access.has(changed);
         }
         keys

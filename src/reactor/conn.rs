@@ -168,10 +168,20 @@ impl<M> Reactor<M> {
     /// for when to come back.
     #[inline]
     pub fn read(&mut self, id: ConnId, into: &mut Vec<u8>, max: usize) -> ReadOutcome {
+        self.read_with(id, max, |socket| sockets::recv_into(socket, into, max))
+    }
+
+    /// The same with another way to receive.
+    pub fn read_with(
+        &mut self,
+        id: ConnId,
+        max: usize,
+        mut receive: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> ReadOutcome {
         debug_assert!(max > 0, "a read of nothing looks like the end");
         let Some(conn) = self.conn(id) else { return ReadOutcome::Failed(not_connected()) };
         loop {
-            match sockets::recv_into(conn.socket.as_fd(), into, max) {
+            match receive(conn.socket.as_fd()) {
                 Ok(0) => return ReadOutcome::Eof,
                 Ok(n) => return ReadOutcome::Data { n, drained: n < max && !conn.hung_up },
                 Err(error) => match error.kind() {

@@ -26,7 +26,8 @@
 //! An argument of at least [`LARGE_ARG_BYTES`] that is not wholly in the slice is collected in pieces. From then on the
 //! request no longer lives in the query buffer: the earlier arguments are copied out (they are few and small beside
 //! it), and `Incomplete` consumes the whole slice, so that the buffer never holds more than one read of it. There are
-//! as many pieces as have arrived, whatever the header says; what a long value is made of are these very pieces.
+//! as many pieces as have arrived, whatever the header says; what a long value is made of are these very pieces. Whoever
+//! has the socket may receive into them without a way through the query buffer ([`RequestParser::receive`]).
 //!
 //! # Lenience
 //!
@@ -186,6 +187,16 @@ impl RequestParser {
     /// How many bytes of a large argument are still expected, its CR LF included; 0 when none is being received.
     pub fn large_remaining(&self) -> usize {
         self.partial.as_ref().and_then(|p| p.large.as_ref()).map_or(0, |large| large.total - large.pieces.len())
+    }
+
+    /// Lets `f` append bytes of the large argument that is being received, of which so many are still expected; `None` if
+    /// none is. What it appends is not to be shown to [`RequestParser::parse`] again.
+    pub fn receive<R>(&mut self, f: impl FnOnce(&mut PieceBuf, usize) -> R) -> Option<R> {
+        let large = self.partial.as_mut()?.large.as_mut()?;
+        let left = large.total - large.pieces.len();
+        let result = f(&mut large.pieces, left);
+        debug_assert!(large.pieces.len() <= large.total, "no more than is expected");
+        Some(result)
     }
 
     /// True in the middle of a request that is longer than a kilobyte or so (shorter ones leave no trace here).

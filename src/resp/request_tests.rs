@@ -23,6 +23,22 @@ impl Conn {
         }
     }
 
+    /// Bytes arrive, and go to the large argument without a way through the query buffer where they can.
+    fn receive_past(&mut self, bytes: &[u8], limits: &Limits) {
+        let mut rest = bytes;
+        if self.query.is_empty() && self.parser.large_remaining() > 0 {
+            let now = self.parser.receive(|pieces, left| {
+                let (now, later) = rest.split_at(left.min(rest.len()));
+                pieces.push(now);
+                rest = later;
+                now.len()
+            });
+            assert!(now.is_some_and(|now| now > 0));
+            self.parse(limits);
+        }
+        self.receive(rest, limits);
+    }
+
     fn parse(&mut self, limits: &Limits) {
         let (mut spans, mut larges) = (vec![ArgSpan { off: 1, len: 2 }], vec![LargeArg::from(b"other".to_vec())]);
         let mut start = 0;
@@ -238,11 +254,16 @@ fn large_arguments_are_received_in_pieces() {
         vec![b"MSET".to_vec(), b"a".to_vec(), a.clone(), vec![], b.clone(), b"c".to_vec(), c.clone()],
         vec![b"PING".to_vec()],
     ];
-    for chunk in [7, 1000, 1024, 4096, 16 * 1024, 33_000, 100_000, input.len()] {
+    assert!(Conn::default().parser.receive(|_, _| ()).is_none(), "nothing is expected");
+    let chunks = [7, 1000, 1024, 4096, 16 * 1024, 33_000, 100_000, input.len()];
+    for (chunk, past) in chunks.into_iter().flat_map(|chunk| [(chunk, false), (chunk, true)]) {
         let mut conn = Conn::default();
         let mut query_max = 0;
         for piece in input.chunks(chunk) {
-            conn.receive(piece, &Limits::default());
+            match past {
+                true => conn.receive_past(piece, &Limits::default()),
+                false => conn.receive(piece, &Limits::default()),
+            }
             query_max = query_max.max(conn.query.capacity());
         }
         assert!(conn.requests == want, "chunks of {chunk}");

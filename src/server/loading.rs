@@ -59,7 +59,8 @@ impl Server {
         match Loader::open_file(&RealDisk, &path, &inst.load_settings()) {
             Ok(Some(loader)) => {
                 inst.keyspace.begin_load();
-                self.loading = Some(Loading { source: Source::Rdb { loader: Box::new(loader), keys: 0 }, began_ns, aof });
+                self.loading =
+                    Some(Loading { source: Source::Rdb { loader: Box::new(loader), keys: 0 }, began_ns, aof });
                 Ok(())
             }
             // It went away between the two looks.
@@ -176,7 +177,12 @@ impl Server {
             inst.end_aof_load();
             inst.loaded_from_disk();
         }
-        if let Some(directory) = aof {
+        // It may have been switched on or off meanwhile.
+        let wanted = inst.config.persistence.appendonly;
+        if wanted && aof.is_none() {
+            inst.switch_aof(self)?;
+        }
+        if let Some(directory) = aof.filter(|_| wanted) {
             let continued = self.continue_aof(inst, directory, loaded.tail);
             continued.map_err(|error| format!("Can't open the append-only file: {error}"))?;
         }

@@ -196,19 +196,27 @@ impl Server {
             let rest = std::mem::replace(&mut connection.query, inst.pools.queries.get());
             connection.query.extend_from_slice(&rest);
         }
-        let waiting = connection.query.len();
-        let (most, least) = if connection.parser.large_remaining() > BUFFER_BYTES {
-            (LONG_READ_BYTES, LONG_READ_BYTES)
-        } else if (UNFINISHED_BYTES..LONG_READ_BYTES - BUFFER_BYTES).contains(&waiting) {
-            // Its requests are long: more of them at once, in a buffer that is still one to be kept.
-            connection.query.reserve_exact(LONG_READ_BYTES - waiting);
-            (LONG_READ_BYTES, BUFFER_BYTES / 2)
+        let (waiting, remaining) = (connection.query.len(), connection.parser.large_remaining());
+        let held_back = Attention::HELD.or(Attention::BEHIND);
+        let outcome = if waiting == 0 && remaining > BUFFER_BYTES && !session.attention.has(held_back) {
+            // A long argument goes straight to where it stays.
+            let most = remaining.min(LONG_READ_BYTES);
+            let Connection { conn, parser, .. } = &mut *connection;
+            self.reactor.read_with(*conn, most, |socket| {
+                let received = parser.receive(|pieces, _| pieces.receive(socket, most));
+                received.expect("some of it is missing")
+            })
         } else {
-            (BUFFER_BYTES, BUFFER_BYTES / 2)
+            let mut most = BUFFER_BYTES;
+            if remaining > BUFFER_BYTES || (UNFINISHED_BYTES..LONG_READ_BYTES - BUFFER_BYTES).contains(&waiting) {
+                // Its requests are long: more of them at once, in a buffer that is still one to be kept.
+                most = LONG_READ_BYTES;
+                connection.query.reserve_exact(LONG_READ_BYTES.saturating_sub(waiting));
+            }
+            connection.query.reserve(BUFFER_BYTES / 2);
+            let room = (connection.query.capacity() - waiting).min(most);
+            self.reactor.read(connection.conn, &mut connection.query, room)
         };
-        connection.query.reserve(least);
-        let room = (connection.query.capacity() - waiting).min(most);
-        let outcome = self.reactor.read(connection.conn, &mut connection.query, room);
         match outcome {
             ReadOutcome::Data { n, drained } => {
                 connection.input_bytes += n as u64;

@@ -6,6 +6,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
@@ -47,22 +48,64 @@ fn layout(room: usize) -> Layout {
     Layout::from_size_align(bytes, align_of::<Head>()).expect("what is copied into it has a size")
 }
 
+/// Room for a block, nothing of which was written yet.
+pub struct Empty(NonNull<Head>);
+
+// SAFETY: nobody else has the allocation.
+unsafe impl Send for Empty {}
+// SAFETY: through a shared reference nothing can be done.
+unsafe impl Sync for Empty {}
+
+impl Empty {
+    /// Room for so many bytes.
+    pub fn new(room: usize) -> Empty {
+        let layout = layout(room);
+        // SAFETY: the size is not zero, and the allocation has room for the head, aligned.
+        unsafe {
+            let Some(raw) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
+            raw.cast::<Head>().write(Head { owners: AtomicUsize::new(1), room });
+            Empty(raw.cast())
+        }
+    }
+
+    /// The room.
+    pub fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: the allocation has so many bytes behind its head, and they are this owner's.
+        unsafe {
+            let room = self.0.as_ref().room;
+            std::slice::from_raw_parts_mut(self.0.as_ptr().cast::<u8>().add(HEAD).cast(), room)
+        }
+    }
+
+    /// The block, with zeros behind what was written.
+    ///
+    /// # Safety
+    /// The first `len` bytes of the room were written.
+    pub unsafe fn filled(mut self, len: usize) -> Block {
+        self.room()[len..].fill(MaybeUninit::new(0));
+        let block = Block(ManuallyDrop::new(self).0);
+        count((HEAD + block.head().room) as i64);
+        block
+    }
+}
+
+impl Drop for Empty {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout, and never given away.
+        unsafe { dealloc(self.0.as_ptr().cast(), layout(self.0.as_ref().room)) }
+    }
+}
+
 impl Block {
     /// A copy of `bytes`, with room for `room` or as many as there are; zero bytes behind them.
     pub fn new(bytes: &[u8], room: usize) -> Block {
-        let room = room.max(bytes.len());
-        let layout = layout(room);
-        // SAFETY: the size is not zero; the allocation has room for the head, aligned, and for `room` bytes.
-        let block = unsafe {
-            let Some(raw) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
-            raw.cast::<Head>().write(Head { owners: AtomicUsize::new(1), room });
-            let to = raw.as_ptr().add(HEAD);
+        let mut block = Empty::new(room.max(bytes.len()));
+        let to = block.room().as_mut_ptr().cast::<u8>();
+        // SAFETY: there is room for as many bytes, in an allocation of its own.
+        unsafe {
             ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
-            ptr::write_bytes(to.add(bytes.len()), 0, room - bytes.len());
-            Block(raw.cast())
-        };
-        count((HEAD + room) as i64);
-        block
+            block.filled(bytes.len())
+        }
     }
 
     #[inline]

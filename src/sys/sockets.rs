@@ -10,6 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use super::block::{Block, Empty};
+
 use nix::sys::socket::sockopt::{
     Ipv6V6Only, KeepAlive, ReuseAddr, TcpKeepCount, TcpKeepIdle, TcpKeepInterval, TcpNoDelay,
 };
@@ -115,6 +117,50 @@ pub fn recv_into(socket: impl AsFd, into: &mut Vec<u8>, max: usize) -> io::Resul
     unsafe { into.set_len(into.len() + n) };
     Ok(n)
 }
+
+/// Receives once, at most `max` bytes: into `tail` first, which is full then, and then into empty blocks, which are moved to
+/// `out` as they are filled. `Ok(0)` is the end of the stream, if `max` is not 0.
+pub fn recv_blocks(
+    socket: impl AsFd,
+    tail: &mut [u8],
+    empty: &mut Vec<Empty>,
+    max: usize,
+    out: &mut Vec<Block>,
+) -> io::Result<usize> {
+    let mut rooms = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; ROOMS_MAX];
+    let (mut count, mut left) = (0, max);
+    let tail_room = (tail.as_mut_ptr().cast(), tail.len());
+    let others = empty.iter_mut().map(|block| {
+        let room = block.room();
+        (room.as_mut_ptr().cast(), room.len())
+    });
+    for (iov_base, len) in std::iter::once(tail_room).chain(others).filter(|room| room.1 > 0).take(ROOMS_MAX) {
+        let iov_len = len.min(left);
+        rooms[count] = libc::iovec { iov_base, iov_len };
+        left -= iov_len;
+        count += 1;
+    }
+    // SAFETY: the rooms are writable memory that nothing else refers to; `readv` only writes to them.
+    let n = unsafe { libc::readv(socket.as_fd().as_raw_fd(), rooms.as_ptr(), count as libc::c_int) };
+    let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
+    let mut behind = n.saturating_sub(tail.len());
+    let full = empty.iter_mut().scan(behind, |left, block| {
+        let here = (*left).min(block.room().len());
+        *left -= here;
+        (here > 0).then_some(())
+    });
+    let filled = full.count();
+    for mut block in empty.drain(..filled) {
+        let here = behind.min(block.room().len());
+        behind -= here;
+        // SAFETY: the kernel wrote `n` bytes, one room after the other.
+        out.push(unsafe { block.filled(here) });
+    }
+    Ok(n)
+}
+
+/// So many places at most are received into at once.
+const ROOMS_MAX: usize = 18;
 
 /// The other end's address as Redis writes it: `127.0.0.1:6379`, `[::1]:6379`; a unix socket has none, and is
 /// shown by the path of this end, `/run/kv.sock:0`. `?:0` when the connection is gone.

@@ -31,7 +31,7 @@
 //! | [`piece`] | [`piece::Piece`]: up to 8 KiB of a long string, shared; [`piece::PieceBuf`] |
 //! | [`quote`] | quoted text: lines into arguments, bytes into something readable |
 //! | [`rng`] | [`rng::Rng`]: a small seeded generator |
-//! | `size_class.rs` | [`size_class`]: what the allocator takes for so many bytes |
+//! | `size_class.rs` | [`size_class()`]: what the allocator takes for so many bytes |
 //! | [`text`] | a text on its way to where it is stored, lent or given away |
 //!
 //! # Read first

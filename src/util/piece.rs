@@ -14,10 +14,12 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::fd::AsFd;
 
 use bytes::Bytes;
 
-use crate::sys::block::{self, Block};
+use crate::sys::block::{self, Block, Empty};
+use crate::sys::sockets;
 
 /// Bytes in a full piece. (Miri, which looks at every byte, gets shorter ones.)
 pub const PIECE: usize = if cfg!(miri) { 512 - block::HEAD } else { 8192 - block::HEAD };
@@ -39,10 +41,24 @@ pub fn charge(len: usize) -> usize {
     (len + block::HEAD).next_power_of_two().clamp(SMALLEST, PIECE + block::HEAD)
 }
 
+/// The room that a piece of `len` bytes has.
+#[inline]
+pub fn room(len: usize) -> usize {
+    charge(len) - block::HEAD
+}
+
+impl From<Block> for Piece {
+    /// A block that has the [room] of what it holds.
+    fn from(block: Block) -> Piece {
+        debug_assert_eq!(room(block.bytes().len()), block.bytes().len(), "a piece has one of a few sizes");
+        Piece(block)
+    }
+}
+
 impl Piece {
     /// A copy of `bytes`, at most [`PIECE`], with room for at least `room`; zero bytes behind them.
     pub fn new(bytes: &[u8], room: usize) -> Piece {
-        Piece(Block::new(bytes, charge(room.max(bytes.len())) - block::HEAD))
+        Piece(Block::new(bytes, self::room(room.max(bytes.len()))))
     }
 
     /// All there is room for; how much of it is content its owner knows.
@@ -90,6 +106,18 @@ impl Piece {
 pub struct PieceBuf {
     pieces: Vec<Piece>,
     len: usize,
+    /// Room for the next pieces.
+    empty: Rooms,
+}
+
+/// Blocks that will be pieces. A clone of what has some has none.
+#[derive(Default)]
+struct Rooms(Vec<Empty>);
+
+impl Clone for Rooms {
+    fn clone(&self) -> Rooms {
+        Rooms::default()
+    }
 }
 
 impl PieceBuf {
@@ -117,8 +145,28 @@ impl PieceBuf {
         }
     }
 
-    /// Forgets all but the first `len` bytes.
+    /// Receives once, at most `max` bytes, straight into pieces. `Ok(0)` is the end of the stream.
+    pub fn receive(&mut self, socket: impl AsFd, max: usize) -> io::Result<usize> {
+        let at = self.len % PIECE;
+        let tail: &mut [u8] = match self.pieces.last_mut().filter(|_| at > 0) {
+            Some(last) => &mut last.own().expect("a buffer that grows is its pieces' only owner")[at..],
+            None => &mut [],
+        };
+        let missing = max.saturating_sub(tail.len()).div_ceil(PIECE);
+        let empty = &mut self.empty.0;
+        while empty.len() < missing {
+            empty.push(Empty::new(PIECE));
+        }
+        let mut filled = Vec::with_capacity(missing);
+        let n = sockets::recv_blocks(socket, tail, empty, max, &mut filled)?;
+        self.pieces.extend(filled.into_iter().map(Piece::from));
+        self.len += n;
+        Ok(n)
+    }
+
+    /// Forgets all but the first `len` bytes. Nothing more is expected.
     pub fn truncate(&mut self, len: usize) {
+        self.empty = Rooms::default();
         if len < self.len {
             self.pieces.truncate(len.div_ceil(PIECE));
             self.len = len;
@@ -127,7 +175,8 @@ impl PieceBuf {
 
     /// What it takes.
     pub fn memory(&self) -> usize {
-        self.pieces.len() * (PIECE + block::HEAD) + self.pieces.capacity() * size_of::<Piece>()
+        let pieces = self.pieces.len() + self.empty.0.len();
+        pieces * (PIECE + block::HEAD) + self.pieces.capacity() * size_of::<Piece>()
     }
 
     /// The bytes, in order, as non-empty slices.
@@ -212,6 +261,29 @@ mod tests {
         assert!(piece.own().is_none() && piece.is(&other));
         drop(other);
         assert_eq!(&piece.own().expect("alone again")[..3], b"zbc");
+    }
+
+    #[test]
+    fn a_buffer_receives_what_it_would_be_given() {
+        use std::io::Write;
+        let text: Vec<u8> = (0..5 * PIECE + 5).map(|i| (i * 7) as u8).collect();
+        let before = balance();
+        for (pushed, sent, max) in [(0, 100, 100), (5, 3 * PIECE, 9), (PIECE, PIECE, PIECE), (7, 4 * PIECE, 2 * PIECE)]
+        {
+            let (mut out, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+            let mut buffer = PieceBuf::default();
+            buffer.push(&text[..pushed]);
+            out.write_all(&text[pushed..pushed + sent]).unwrap();
+            drop(out);
+            while buffer.len() < pushed + sent {
+                let most = max.min(pushed + sent - buffer.len());
+                assert!((1..=most).contains(&buffer.receive(&socket, most).unwrap()));
+            }
+            assert!(buffer.chunks().flatten().eq(&text[..pushed + sent]), "{pushed} {sent} {max}");
+            assert_eq!(buffer.receive(&socket, 10).unwrap(), 0, "the end");
+            assert!(buffer.clone().into_pieces().all(|(piece, len)| piece.bytes()[len..].iter().all(|&b| b == 0)));
+        }
+        assert_eq!(balance(), before);
     }
 
     #[test]

@@ -264,7 +264,7 @@ fn what_is_cut_off_is_kept() {
     for n in 1..=3 {
         fs::write(dir.join("x.aof"), &bad).unwrap();
         let (code, said) = ours(dir.path(), &["--fix", "x.aof"], "y\n");
-        let kept = if n == 1 { format!("x.aof.cut-{good}") } else { format!("x.aof.cut-{good}-{n}") };
+        let kept = if n == 1 { format!("x.aof.cut-{good}") } else { format!("x.aof.cut-{good}.{n}") };
         assert!(code == Some(0) && said.contains(&format!("What is cut off is kept in {kept}\n")), "{said}");
         assert_eq!(fs::read(dir.join(&kept)).unwrap(), b"*3\r\n");
         assert_eq!(fs::read(dir.join("x.aof")).unwrap(), bad[..good]);

@@ -134,7 +134,12 @@ fn what_is_told_of_evicted_keys_evicts_no_others() {
                 other.line("HELLO 3");
                 other.ok("CLIENT TRACKING ON BCAST");
             }
-            "replica" => other.send(&["SYNC"]),
+            "replica" => {
+                // What a copy on its way keeps in memory is given back when it is there.
+                other.send(&["SYNC"]);
+                let online = |kv: &mut Conn| kv.line("INFO replication").string().contains("state=online");
+                wait_for("the copy", TWO_SECONDS * 15, || online(&mut kv));
+            }
             _ => {}
         }
         let name = "n".repeat(200);

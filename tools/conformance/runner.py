@@ -28,7 +28,11 @@ NAMESPACES = ["-n", "-p", "-f", "--mount-proc", "--kill-child"]
 LOG_LENGTH = 4 << 20
 # What every server that a test starts finds in its environment. The suite calls jemalloc's controls through DEBUG where
 # INFO has that word; kvstash does not offer them, and is told to spell it in another way. Redis reads no such variable.
-SERVERS_ENVIRONMENT = {"KVSTASH_OBSERVABILITY_INFO_MEM_ALLOCATOR": "je-malloc"}
+# The suite reads append-only files with a few lines of its own that know nothing but commands.
+SERVERS_ENVIRONMENT = {
+    "KVSTASH_OBSERVABILITY_INFO_MEM_ALLOCATOR": "je-malloc",
+    "KVSTASH_PERSISTENCE_AOF_ANNOTATIONS": "no",
+}
 
 
 @dataclass

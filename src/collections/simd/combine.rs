@@ -1,6 +1,7 @@
 //! Combining strings bit by bit: what BITOP does to parts of its sources that are equally long.
 
 use super::{Width, width};
+use std::mem::MaybeUninit;
 
 /// A way to combine strings. Those that are too short go on with zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,20 +20,17 @@ pub enum Combine {
     One,
 }
 
-/// Appends what becomes of `sources`, of which there is at least one, and which are equally long.
+/// Writes all of `room`: what becomes of `sources`, of which there is at least one, and which are as long.
 ///
 /// # Panics
 ///
 /// When they are not, or there is none.
-pub fn combine(how: Combine, sources: &[&[u8]], out: &mut Vec<u8>) {
-    combine_with(width(), how, sources, out)
+pub fn combine(how: Combine, sources: &[&[u8]], room: &mut [MaybeUninit<u8>]) {
+    combine_with(width(), how, sources, room)
 }
 
-fn combine_with(width: Width, how: Combine, sources: &[&[u8]], out: &mut Vec<u8>) {
-    let len = sources[0].len();
-    assert!(sources.iter().all(|source| source.len() == len), "parts are equally long");
-    out.reserve(len);
-    let room = &mut out.spare_capacity_mut()[..len];
+fn combine_with(width: Width, how: Combine, sources: &[&[u8]], room: &mut [MaybeUninit<u8>]) {
+    assert!(!sources.is_empty() && sources.iter().all(|source| source.len() == room.len()), "parts are equally long");
     match width {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: this width says that the processor has AVX2.
@@ -42,8 +40,6 @@ fn combine_with(width: Width, how: Combine, sources: &[&[u8]], out: &mut Vec<u8>
         Width::Avx512 => unsafe { avx512::combine(how, sources, room) },
         _ => portable::combine(how, sources, room),
     }
-    // SAFETY: each form wrote all of `room`, which is the `len` bytes behind what was there.
-    unsafe { out.set_len(out.len() + len) }
 }
 
 /// The loop, for one kind of vector. It needs `Vector`, `load` from and `store` to an array of `BYTES`, `and`, `or`,
@@ -271,16 +267,13 @@ mod tests {
                 let parts: Vec<&[u8]> =
                     texts.iter().enumerate().map(|(i, text)| &text[(i * 13 + len) % 64..][..*len]).collect();
                 for how in ALL {
-                    let mut out = b"before".to_vec();
-                    combine_with(width, how, &parts, &mut out);
-                    assert_eq!(out.len(), 6 + len);
+                    let mut out = Vec::with_capacity(*len);
+                    combine_with(width, how, &parts, &mut out.spare_capacity_mut()[..*len]);
+                    // SAFETY: all of it was written.
+                    unsafe { out.set_len(*len) };
                     for at in 0..*len {
                         let bytes: Vec<u8> = parts.iter().map(|part| part[at]).collect();
-                        assert_eq!(
-                            out[6 + at],
-                            expected(how, &bytes),
-                            "{width:?} {how:?}, {ways} of {len} bytes, at {at}"
-                        );
+                        assert_eq!(out[at], expected(how, &bytes), "{width:?} {how:?}, {ways} of {len} bytes, at {at}");
                     }
                 }
             }

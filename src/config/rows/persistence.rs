@@ -75,12 +75,12 @@ group! {
                 .no_effect("whatever this instance did not write itself is always validated");
 
         /// Append every write to a file.
-        appendonly: bool = false => Spec::bool("appendonly").flag(Flags::NOT_WHILE_LOADING).apply(Apply::AppendOnly).protects();
+        appendonly: bool = false => Spec::bool("appendonly").apply(Apply::AppendOnly).protects();
 
         /// Whether an append-only file that has to be begun takes over the data of the RDB file. While nobody has said, the
         /// server does not start where there is an RDB file with data: Redis begins empty, as with `no`.
         aof_load_rdb_on_startup: LoadRdb = LoadRdb::Ask
-            => Spec::choice("aof-load-rdb-on-startup", LoadRdb::WORDS).at_start();
+            => Spec::choice("aof-load-rdb-on-startup", LoadRdb::WORDS);
 
         /// Follow each group of writes in the append-only file by a line with its offset, length and checksum. Redis
         /// skips these lines.

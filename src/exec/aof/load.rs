@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::exec::spec::Flags;
 use crate::exec::table::{Command, Lookup};
 use crate::observe::keys;
 use crate::observe::log::{Level, Shown};
-use crate::persist::aof::{Batch, Ending, FaultKind, Kind, Scanner, Step as ScanStep, Tail, read_manifest};
+use crate::persist::aof::{Batch, Ending, FaultKind, Kind, Scanner, Step as ScanStep, Tail, cut_off, read_manifest};
 use crate::persist::{LoadError, Loader, Step};
 use crate::rdb::RdbError;
 use crate::sys::disk::{Disk, DiskFile};
@@ -452,43 +452,18 @@ impl AofLoad {
 
     /// Cuts a file off behind what is good. What is cut off is kept beside it, unless it is nothing but zeros.
     fn cut(&self, file: &File, ending: &Ending, inst: &Instance) -> Result<(), AofLoadError> {
-        let failed =
-            |error: &io::Error| AofLoadError::new(format!("Error truncating the AOF file {}: {error}", file.name));
-        let is_nothing = ending.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::ZeroPadded);
-        let name = |suffix: &str| {
-            let mut name = file.path.clone().into_os_string();
-            name.push(format!(".cut-{}{suffix}", ending.good_to));
-            PathBuf::from(name)
+        let bytes = ending.bad_bytes();
+        let cut = match ending.zeros == bytes {
+            true => self.disk.edit(&file.path).and_then(|mut it| {
+                it.set_len(ending.good_to)?;
+                it.sync()
+            }),
+            false => cut_off(&*self.disk, &file.path, ending.good_to).map(|kept| {
+                let kept = kept.display().to_string();
+                inst.log.warning("What is cut off is kept", &[(keys::PATH, &kept), (keys::BYTES, &bytes)]);
+            }),
         };
-        // What was cut off here before is not overwritten.
-        let mut kept = name("");
-        for count in 2.. {
-            if !self.disk.exists(&kept) {
-                break;
-            }
-            kept = name(&format!(".{count}"));
-        }
-        if !is_nothing {
-            self.keep(&file.path, ending.good_to, &kept).map_err(|error| failed(&error))?;
-            let bytes = ending.bad_bytes();
-            inst.log.warning(
-                "What is cut off is kept",
-                &[(keys::PATH, &kept.display().to_string()), (keys::BYTES, &bytes)],
-            );
-        }
-        let cut = self.disk.edit(&file.path).and_then(|mut it| {
-            it.set_len(ending.good_to)?;
-            it.sync()
-        });
-        cut.map_err(|error| failed(&error))
-    }
-
-    fn keep(&self, path: &Path, from: u64, kept: &Path) -> io::Result<()> {
-        let (mut source, mut copy) = (self.disk.open(path)?, self.disk.create(kept)?);
-        source.seek(SeekFrom::Start(from))?;
-        io::copy(&mut source, &mut copy)?;
-        copy.sync()?;
-        self.disk.sync_dir(kept.parent().unwrap_or(Path::new("")))
+        cut.map_err(|error| AofLoadError::new(format!("Error truncating the AOF file {}: {error}", file.name)))
     }
 }
 

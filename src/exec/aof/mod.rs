@@ -333,7 +333,7 @@ impl Instance {
     }
 
     /// CONFIG SET appendonly.
-    pub(super) fn switch_aof(&mut self, host: &mut dyn Host) -> Result<(), String> {
+    pub fn switch_aof(&mut self, host: &mut dyn Host) -> Result<(), String> {
         if self.alert.has(Alert::LOADING) {
             return Ok(());
         }

@@ -19,6 +19,7 @@
 //! | `manifest/` | [`Manifest`]: which files there are, read, written, changed |
 //! | `names.rs` | [`Names`]: what the files are called |
 //! | `annotation.rs` | [`GroupWriter`]: the lines behind groups |
+//! | `cut.rs` | cutting a file off |
 //! | `scan/` | [`Scanner`]: a file as batches of commands, and how it ends |
 //! | `directory.rs` | [`AofDirectory`]: the files as they are written, and the steps from one set of them to the next |
 //! | `writer.rs` | what the loop asks for, when to sync, what follows from a failure |
@@ -29,6 +30,7 @@
 //! [`Manifest`], then `annotation.rs`, then `scan/`.
 
 mod annotation;
+mod cut;
 mod directory;
 mod manifest;
 mod names;
@@ -37,6 +39,7 @@ mod thread;
 mod writer;
 
 pub use annotation::{GROUP_BYTES_MAX, GroupLine, GroupWriter};
+pub use cut::cut_off;
 pub use directory::{AofDirectory, AofSettings, AofSizes, Tail, read_manifest};
 pub use manifest::{Entry, Kind, Manifest, ManifestError, ManifestFault, OldFile};
 pub use names::{Names, as_path};

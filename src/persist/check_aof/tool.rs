@@ -1,7 +1,7 @@
 //! The walk over the files, and what is printed on it.
 
 use super::{begins_with_rdb, close_group, salvage};
-use crate::persist::aof::{Ending, Entry, FaultKind, Kind, Manifest, Scanner, Step, Why};
+use crate::persist::aof::{Ending, Entry, FaultKind, Kind, Manifest, Scanner, Step, Why, cut_off};
 use crate::persist::check;
 use crate::sys::disk::{Disk, DiskFile, os_text};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -306,7 +306,7 @@ impl Tool<'_> {
         if !matches!(self.input.read(&mut answer), Ok(1)) || !answer[0].eq_ignore_ascii_case(&b'y') {
             give_up!(self.out, "Aborting...");
         }
-        match self.cut(file.path, good) {
+        match cut_off(self.disk, file.path, good) {
             Ok(kept) => writeln!(self.out, "What is cut off is kept in {}", kept.display())?,
             Err(_) => give_up!(self.out, "Failed to truncate AOF {}", file.name),
         }
@@ -331,42 +331,12 @@ impl Tool<'_> {
             );
         }
         debug_assert!(offset < size);
-        match self.cut(file.path, offset).and_then(|kept| close_group(self.disk, file.path).map(|()| kept)) {
+        match cut_off(self.disk, file.path, offset).and_then(|kept| close_group(self.disk, file.path).map(|()| kept)) {
             Ok(kept) => writeln!(self.out, "What is cut off is kept in {}", kept.display())?,
             Err(_) => give_up!(self.out, "Failed to truncate AOF {path} to timestamp {to}"),
         }
         Ok(Outcome::Truncated(to))
     }
-
-    /// Cuts a file, after what is cut off was copied to a file of its own, which is named.
-    fn cut(&self, path: &Path, offset: u64) -> io::Result<PathBuf> {
-        let kept = kept_beside(self.disk, path, offset);
-        let mut source = self.disk.edit(path)?;
-        source.seek(SeekFrom::Start(offset))?;
-        let mut copy = self.disk.create(&kept)?;
-        io::copy(&mut source, &mut copy)?;
-        copy.sync()?;
-        self.disk.sync_dir(kept.parent().unwrap_or(Path::new("")))?;
-        source.set_len(offset)?;
-        source.sync()?;
-        Ok(kept)
-    }
-}
-
-/// A name for what is cut off a file that nothing has yet.
-fn kept_beside(disk: &dyn Disk, path: &Path, offset: u64) -> PathBuf {
-    let name = |suffix: String| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".cut-{offset}{suffix}"));
-        PathBuf::from(name)
-    };
-    let mut kept = name(String::new());
-    let mut next = 2;
-    while disk.exists(&kept) {
-        kept = name(format!("-{next}"));
-        next += 1;
-    }
-    kept
 }
 
 /// What a file begins as.

@@ -323,6 +323,8 @@ pub struct Ending {
     pub plain_commands: u64,
     /// Groups that are whole although their lines are damaged, and where the first of these lines begins.
     pub damaged_lines: Option<(u64, u64)>,
+    /// Zeros at the end of the file, of what cannot be kept.
+    pub zeros: u64,
     /// The place of the damage as redis-check-aof counts lines.
     pub line: u64,
     /// Groups behind the damage with a checksum that is right.

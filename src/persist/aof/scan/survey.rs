@@ -39,14 +39,20 @@ impl<R: Read> Scanner<R> {
             self.fill()?;
         }
         let zeros = self.total - data_end;
+        self.ending.zeros = zeros;
+        let in_the_middle = self.ending.in_the_middle();
         let fault = self.ending.fault.as_mut().expect("only a file with a fault is looked through");
+        if in_the_middle && fault.kind == FaultKind::Truncated {
+            // A length that leads beyond the end is damaged, if something good stands before the end.
+            fault.kind = FaultKind::BadFormat;
+        }
         let padded = match (fault.kind, fault.why) {
             (FaultKind::BadFormat, Why::Prefix { got: 0, .. }) => fault.at >= data_end,
             (FaultKind::BadFormat, Why::LineEnd { got: [_, 0] | [0, _] }) => zeros > 0,
             (FaultKind::Truncated, _) => zeros >= ZEROS_MIN,
             _ => false,
         };
-        if padded {
+        if padded && !in_the_middle {
             fault.kind = FaultKind::ZeroPadded;
         }
         Ok(())

@@ -261,6 +261,7 @@ fn zeros_at_the_end() {
             assert_eq!(scan.ending.is_clean(), clean, "{cut} {zeros}");
             if zeros == 600 {
                 assert_eq!(scan.kind(), Some(FaultKind::ZeroPadded), "{cut}: {}", scan.ending);
+                assert!((598..=600).contains(&scan.ending.zeros), "{cut}: {}", scan.ending.zeros);
             }
         }
     }
@@ -272,6 +273,22 @@ fn zeros_at_the_end() {
     // Zeros, and something after them.
     let bytes = [&file.bytes[..], &[0; 600], b"x"].concat();
     assert_eq!(scan(&bytes).kind(), Some(FaultKind::BadFormat));
+}
+
+/// A length that is damaged leads beyond the end, as if the file were cut off there.
+#[test]
+fn a_length_beyond_the_end_is_damage_if_something_good_follows() {
+    let (long, mut file) = (format!("SET long {}", "x".repeat(100)), File::default());
+    file.group(&["SET a 1"]).group(&[&long]).group(&["SET b 2"]);
+    let mut bytes = file.bytes.clone();
+    let length = bytes.windows(6).position(|six| six == b"$100\r\n").unwrap();
+    bytes[length + 1] = b'9';
+    let scan = self::scan(&bytes);
+    assert_eq!((scan.kind(), scan.ending.groups_behind), (Some(FaultKind::BadFormat), 1), "{}", scan.ending);
+    assert_eq!(scan.ending.good_to, file.groups[0].1 as u64);
+    // In the last group it is no more than that.
+    let scan = self::scan(&bytes[..file.groups[1].1]);
+    assert_eq!((scan.kind(), scan.ending.groups_behind), (Some(FaultKind::Truncated), 0));
 }
 
 #[test]
@@ -468,6 +485,68 @@ fn sizes_do_not_matter() {
             assert_eq!(scan_sized(&bytes, sizes), want, "{round} {sizes:?}");
         }
     }
+}
+
+/// Whatever is done to a file of groups: what is said to be right is the beginning of what was written, and what is not
+/// all of it is said.
+#[test]
+fn nothing_wrong_is_called_right() {
+    let mut rng = Rng::from_seed(3);
+    let (whole, other) = (sample(), {
+        let mut file = File::default();
+        file.group(&["SELECT 0", "SET key 1"]).group(&["SET b 2", "#TS:9;DEL a"]).group(&["SET key 3"]);
+        file
+    });
+    let mut damaged = 0;
+    for round in 0..20_000 {
+        let mut bytes = whole.bytes.clone();
+        for _ in 0..1 + rng.index(3) {
+            let (at, to) = (rng.index(bytes.len() + 1), rng.index(bytes.len() + 1));
+            let (at, to) = (at.min(to), at.max(to));
+            match rng.index(7) {
+                0 if at < bytes.len() => bytes[at] ^= 1 << rng.index(8),
+                1 if at < bytes.len() => bytes[at] = b"*$#\r\n\0:1GROUP"[rng.index(13)],
+                2 => drop(bytes.drain(at..to)),
+                3 => bytes[at..to].fill(0),
+                4 => bytes.extend_from_within(at..to),
+                5 => {
+                    let piece = bytes[at..to].to_vec();
+                    let place = rng.index(bytes.len() + 1);
+                    bytes.splice(place..place, piece);
+                }
+                _ => {
+                    let from = rng.index(other.bytes.len());
+                    let piece = other.bytes[from..from + rng.index(other.bytes.len() - from)].to_vec();
+                    let end = (at + piece.len()).min(bytes.len());
+                    bytes.splice(at..end, piece);
+                }
+            }
+        }
+        let scan = scan(&bytes);
+        let what = format!("round {round}: {}", scan.ending);
+        // (A piece of the other file may be at its place there.)
+        let is_other = scan.annotated == other.commands[..scan.annotated.len().min(other.commands.len())];
+        assert!(is_other || scan.annotated == whole.commands[..scan.annotated.len()], "{what}");
+        let good = scan.ending.good_to as usize;
+        assert!(good <= bytes.len() && scan.ending.bad_bytes() == (bytes.len() - good) as u64, "{what}");
+        if scan.ending.is_clean() && scan.ending.groups == 3 && scan.plain.is_empty() {
+            assert!(scan.annotated == whole.commands || scan.annotated == other.commands, "{what}");
+        }
+        damaged += usize::from(!scan.ending.is_clean());
+        // What may be kept is in order, and the same.
+        let again = self::scan(&bytes[..good]);
+        assert!(
+            again.ending.is_clean() || scan.ending.delivered_to > scan.ending.good_to,
+            "{what}, again {}",
+            again.ending
+        );
+        assert_eq!(
+            (again.annotated, again.plain, again.ending.crc),
+            (scan.annotated, scan.plain, scan.ending.crc),
+            "{what}"
+        );
+    }
+    assert!(damaged > 15_000, "{damaged}");
 }
 
 #[test]
