@@ -74,7 +74,7 @@ impl Instance {
         }
     }
 
-    /// Whether there are too many keys: then some are forgotten before the next command, and by the cron.
+    /// Whether there are too many keys: then some are forgotten before the next command, and before the loop sleeps.
     pub(super) fn check_tracking_table(&mut self) {
         let full = self.tracking.is_too_long(self.config.limits.tracking_table_max_keys);
         self.alert.put(Alert::TRACKING_TABLE_FULL, full);

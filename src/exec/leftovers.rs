@@ -5,7 +5,7 @@
 //! it had is over at once, for all to see, and the tables are tidied later.
 
 use crate::client::Transaction;
-use crate::exec::instance::Instance;
+use crate::exec::instance::{Alert, Instance};
 use crate::util::output_buffer::OutputBuffer;
 
 /// A reply of so many bytes is in many pieces.
@@ -23,6 +23,7 @@ impl Instance {
     #[inline]
     pub fn has_leftovers(&self) -> bool {
         self.tracking.keys().has_garbage()
+            || self.alert.has(Alert::TRACKING_TABLE_FULL)
             || self.pubsub.has_gone()
             || self.keyspace.watch().has_gone()
             || !self.leftovers.transactions.is_empty()
@@ -39,6 +40,7 @@ impl Instance {
     #[inline(never)]
     fn tidy(&mut self) {
         self.tracking.keys_mut().free_some();
+        self.shorten_tracking();
         self.leave_topics(false);
         self.keyspace.forget_watched();
         let transactions = &mut self.leftovers.transactions;

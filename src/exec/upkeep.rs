@@ -71,7 +71,6 @@ impl Instance {
         self.crons += 1;
         let allocator = self.refresh_memory();
         self.plan_defrag(&allocator);
-        self.shorten_tracking();
         let totals = Totals {
             commands: self.stats.commands,
             input: self.stats.input_bytes,

@@ -12,6 +12,9 @@ use crate::util::rng::Rng;
 /// How many keys are forgotten at most when the table has too many, the first time that this is not enough.
 const EFFORT: u64 = 100;
 
+/// And in any case: it is a tenth of a millisecond.
+const EFFORT_MAX: u64 = 512;
+
 /// What CLIENT TRACKING ON asks for.
 #[derive(Default, Debug)]
 pub struct Wanted {
@@ -198,9 +201,9 @@ impl Tracking {
     }
 
     /// Forgets random keys, as long as there are more than `keys_max`; those who have read them are told, by `f`. The
-    /// effort grows each time it was not enough.
+    /// effort grows each time it was not enough, as long as nobody waits for that.
     pub fn shorten(&mut self, keys_max: u64, rng: &mut Rng, mut f: impl FnMut(&[u8], &Rc<Tracker>)) {
-        for _ in 0..EFFORT * (self.times_too_long + 1) {
+        for _ in 0..(EFFORT * (self.times_too_long + 1)).min(EFFORT_MAX) {
             let Some(key) = self.keys.random(rng) else { break };
             self.forget(&key, |tracker| f(&key, tracker));
             if !self.is_too_long(keys_max) {

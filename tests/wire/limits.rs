@@ -1,6 +1,6 @@
 //! Hostile and careless clients: each costs bounded memory, and nobody else waits for them.
 
-use crate::support::{Conn, Server, Value, wait_for};
+use crate::support::{Conn, Proto, Server, Value, wait_for};
 use std::time::{Duration, Instant};
 
 fn used_memory(kv: &mut Conn) -> u64 {
@@ -312,4 +312,43 @@ fn who_goes_with_much_leaves_nothing() {
     drop(many);
     wait_for("its memory", Duration::from_secs(10), || used_memory(&mut kv) < before + 1_000_000);
     assert_eq!(kv.int("DBSIZE"), 1);
+}
+
+/// A client remembers keys by the thousand, far more than the table may hold for long; then all are forgotten at once, and
+/// at last it goes.
+#[test]
+fn a_client_that_tracks_all_there_is_keeps_nobody_waiting() {
+    let server = Server::start(&["--tracking-table-max-keys", "400000"]);
+    let mut kv = server.connect();
+    let before = used_memory(&mut kv);
+    let keys = |kv: &mut Conn| kv.info("tracking_total_keys").parse::<u64>().unwrap();
+    let mut greedy = server.connect_with(Proto::Resp3);
+    greedy.ok("CLIENT TRACKING ON");
+    let track = |greedy: &mut Conn, from: usize, to: usize| {
+        for first in (from..to).step_by(1_000) {
+            let names: Vec<String> = (first..first + 1_000).map(|i| format!("key:{i:08}")).collect();
+            greedy.send(&["EXISTS"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>());
+            while !matches!(greedy.read(), Value::Int(0)) {}
+        }
+    };
+    let worst = latency_during(&server, || track(&mut greedy, 0, 600_000));
+    assert!(worst < Duration::from_millis(500), "while keys were remembered: {worst:?}");
+    assert_eq!(keys(&mut kv), 400_000);
+    assert!(used_memory(&mut kv) - before < 60_000_000);
+    let worst = latency_during(&server, || {
+        kv.ok("CONFIG SET tracking-table-max-keys 1000");
+        wait_for("most to be forgotten", Duration::from_secs(20), || keys(&mut kv) == 1_000);
+    });
+    assert!(worst < Duration::from_millis(500), "while keys were forgotten: {worst:?}");
+    kv.ok("CONFIG SET tracking-table-max-keys 0");
+    track(&mut greedy, 0, 300_000);
+    let worst = latency_during(&server, || {
+        kv.ok("SELECT 1");
+        kv.ok("FLUSHDB");
+        assert_eq!(keys(&mut kv), 0);
+        track(&mut greedy, 0, 1_000);
+        drop(greedy);
+        wait_for("the memory", Duration::from_secs(20), || used_memory(&mut kv) < before + 2_000_000);
+    });
+    assert!(worst < Duration::from_millis(500), "while all was forgotten: {worst:?}");
 }
