@@ -145,14 +145,17 @@ impl PieceBuf {
         }
     }
 
-    /// Receives once, at most `max` bytes, straight into pieces. `Ok(0)` is the end of the stream.
+    /// Receives once, at most `max` bytes, straight into pieces: if they are many, as many as fill whole ones. `Ok(0)` is the
+    /// end of the stream.
     pub fn receive(&mut self, socket: impl AsFd, max: usize) -> io::Result<usize> {
         let at = self.len % PIECE;
         let tail: &mut [u8] = match self.pieces.last_mut().filter(|_| at > 0) {
             Some(last) => &mut last.own().expect("a buffer that grows is its pieces' only owner")[at..],
             None => &mut [],
         };
-        let missing = max.saturating_sub(tail.len()).div_ceil(PIECE);
+        let behind = max.saturating_sub(tail.len());
+        let cut = if behind > PIECE { behind % PIECE } else { 0 };
+        let (max, missing) = (max - cut, (behind - cut).div_ceil(PIECE));
         let empty = &mut self.empty.0;
         while empty.len() < missing {
             empty.push(Empty::new(PIECE));
