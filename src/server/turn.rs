@@ -201,11 +201,11 @@ impl Server {
         let held_back = Attention::HELD.or(Attention::BEHIND);
         let outcome = if waiting == 0 && remaining > BUFFER_BYTES && !session.attention.has(held_back) {
             // A long argument goes straight to where it stays.
-            let most = remaining.min(DIRECT_READ_BYTES);
+            const MISSING: &str = "some of it is missing";
             let Connection { conn, parser, .. } = &mut *connection;
+            let most = parser.receive(|pieces, left| pieces.fitting(left.min(DIRECT_READ_BYTES))).expect(MISSING);
             self.reactor.read_with(*conn, most, |socket| {
-                let received = parser.receive(|pieces, _| pieces.receive(socket, most));
-                received.expect("some of it is missing")
+                parser.receive(|pieces, _| pieces.receive(socket, most)).expect(MISSING)
             })
         } else {
             let mut most = BUFFER_BYTES;

@@ -145,17 +145,20 @@ impl PieceBuf {
         }
     }
 
-    /// Receives once, at most `max` bytes, straight into pieces: if they are many, as many as fill whole ones. `Ok(0)` is the
-    /// end of the stream.
+    /// How much of `max` bytes is better received at once: as much as fills whole pieces, if that is any.
+    pub fn fitting(&self, max: usize) -> usize {
+        let behind = max.saturating_sub(self.len.next_multiple_of(PIECE) - self.len);
+        if behind > PIECE { max - behind % PIECE } else { max }
+    }
+
+    /// Receives once, at most `max` bytes, straight into pieces. `Ok(0)` is the end of the stream.
     pub fn receive(&mut self, socket: impl AsFd, max: usize) -> io::Result<usize> {
         let at = self.len % PIECE;
         let tail: &mut [u8] = match self.pieces.last_mut().filter(|_| at > 0) {
             Some(last) => &mut last.own().expect("a buffer that grows is its pieces' only owner")[at..],
             None => &mut [],
         };
-        let behind = max.saturating_sub(tail.len());
-        let cut = if behind > PIECE { behind % PIECE } else { 0 };
-        let (max, missing) = (max - cut, (behind - cut).div_ceil(PIECE));
+        let missing = max.saturating_sub(tail.len()).div_ceil(PIECE);
         let empty = &mut self.empty.0;
         while empty.len() < missing {
             empty.push(Empty::new(PIECE));
@@ -284,6 +287,10 @@ mod tests {
             }
             assert!(buffer.chunks().flatten().eq(&text[..pushed + sent]), "{pushed} {sent} {max}");
             assert_eq!(buffer.receive(&socket, 10).unwrap(), 0, "the end");
+            for most in [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7, 16 * PIECE] {
+                let fits = buffer.fitting(most);
+                assert!(fits > 0 && fits <= most && (fits == most || (buffer.len() + fits).is_multiple_of(PIECE)));
+            }
             assert!(buffer.clone().into_pieces().all(|(piece, len)| piece.bytes()[len..].iter().all(|&b| b == 0)));
         }
         assert_eq!(balance(), before);
