@@ -36,7 +36,13 @@ struct Parts {
 
 impl Parts {
     fn keep_start(&mut self) {
-        self.start = self.pieces.chunks().flatten().take(START_BYTES).copied().collect();
+        for chunk in self.pieces.chunks() {
+            let missing = START_BYTES - self.start.len();
+            if missing == 0 {
+                break;
+            }
+            self.start.extend_from_slice(&chunk[..chunk.len().min(missing)]);
+        }
     }
 }
 

@@ -28,6 +28,9 @@ const GROUP: usize = 64;
 /// The most one read asks for while a long argument comes in.
 const LONG_READ_BYTES: usize = 4 * BUFFER_BYTES;
 
+/// Of a long argument that is received to where it stays as much is read at once.
+const DIRECT_READ_BYTES: usize = 8 * BUFFER_BYTES;
+
 /// A client with so much of an unfinished request is read as much at once.
 const UNFINISHED_BYTES: usize = BUFFER_BYTES / 4;
 
@@ -200,11 +203,11 @@ impl Server {
         let held_back = Attention::HELD.or(Attention::BEHIND);
         let outcome = if waiting == 0 && remaining > BUFFER_BYTES && !session.attention.has(held_back) {
             // A long argument goes straight to where it stays.
-            let most = remaining.min(LONG_READ_BYTES);
+            const MISSING: &str = "some of it is missing";
             let Connection { conn, parser, .. } = &mut *connection;
+            let most = parser.receive(|pieces, left| pieces.fitting(left.min(DIRECT_READ_BYTES))).expect(MISSING);
             self.reactor.read_with(*conn, most, |socket| {
-                let received = parser.receive(|pieces, _| pieces.receive(socket, most));
-                received.expect("some of it is missing")
+                parser.receive(|pieces, _| pieces.receive(socket, most)).expect(MISSING)
             })
         } else {
             let mut most = BUFFER_BYTES;

@@ -145,6 +145,12 @@ impl PieceBuf {
         }
     }
 
+    /// How much of `max` bytes is better received at once: as much as fills whole pieces, if that is any.
+    pub fn fitting(&self, max: usize) -> usize {
+        let behind = max.saturating_sub(self.len.next_multiple_of(PIECE) - self.len);
+        if behind > PIECE { max - behind % PIECE } else { max }
+    }
+
     /// Receives once, at most `max` bytes, straight into pieces. `Ok(0)` is the end of the stream.
     pub fn receive(&mut self, socket: impl AsFd, max: usize) -> io::Result<usize> {
         let at = self.len % PIECE;
@@ -281,6 +287,10 @@ mod tests {
             }
             assert!(buffer.chunks().flatten().eq(&text[..pushed + sent]), "{pushed} {sent} {max}");
             assert_eq!(buffer.receive(&socket, 10).unwrap(), 0, "the end");
+            for most in [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7, 16 * PIECE] {
+                let fits = buffer.fitting(most);
+                assert!(fits > 0 && fits <= most && (fits == most || (buffer.len() + fits).is_multiple_of(PIECE)));
+            }
             assert!(buffer.clone().into_pieces().all(|(piece, len)| piece.bytes()[len..].iter().all(|&b| b == 0)));
         }
         assert_eq!(balance(), before);
