@@ -17,7 +17,7 @@ use super::sizes::SizeBook;
 use super::trace::Trace;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
-use crate::dict::{self, Entry, Leftover, Table, TableStats};
+use crate::dict::{self, Entry, Growth, Leftover, Table, TableStats};
 use crate::types::Limits;
 use crate::types::contract::TypeName;
 use crate::types::string::SeenPieces;
@@ -64,6 +64,8 @@ pub(super) struct Side {
     pub charges: Charges,
     /// While a file is loaded.
     pub seen: Option<SeenPieces>,
+    /// How far the table of a database is going to grow meanwhile.
+    pub growth: Option<(usize, Growth)>,
     /// The time, for commands that are executed at [`REPLAYED_MS`].
     pub clock_ms: i64,
     pub trace: Trace,
@@ -186,6 +188,7 @@ impl Keyspace {
                 lazy: LazyFree::default(),
                 charges: Charges::new(dbs),
                 seen: None,
+                growth: None,
                 clock_ms: 0,
                 trace: Trace::default(),
                 rng: Rng::from_seed(seed.hash(b"samples")),
@@ -237,6 +240,12 @@ impl Keyspace {
     #[inline]
     pub fn prefetch_bucket(&self, db: usize, hash: u64) {
         self.dbs[db].table.prefetch_bucket(hash);
+    }
+
+    /// Starts fetching what storing a new key will read and write.
+    #[inline]
+    pub fn prefetch_place(&self, db: usize, hash: u64) {
+        self.dbs[db].table.prefetch_place(hash);
     }
 
     /// Starts fetching the entry that is likely the key's. Stage 2, when the bucket has arrived.

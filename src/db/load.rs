@@ -8,16 +8,20 @@ use super::entry::{EntryRef, Key};
 use super::keyspace::{Db, Keyspace};
 use super::slot::{ExpiryUpdate, KeySlot};
 use super::trace::KeyEvent;
-use crate::dict::{Entry, EntryHead, Slot};
+use crate::dict::{Entry, EntryHead, Growth, Slot};
 use crate::rdb::Access;
 use crate::types::string::{NewString, SeenPieces};
 use crate::types::value::NewValue;
 use crate::util::num;
 
+/// The table of a database whose size is foretold is enlarged by one segment for so many keys that arrive, until it is
+/// large enough: a fraction of the way, and never a step that takes long.
+const GROW_EVERY: usize = 8;
+
 /// One entry of a file.
 pub struct LoadedEntry<'a> {
     pub db: usize,
-    pub key: &'a [u8],
+    pub key: Key<'a>,
     pub expiry_ms: Option<i64>,
     pub access: Access,
     pub value: NewValue,
@@ -83,11 +87,18 @@ impl Keyspace {
     /// A file is about to be loaded: until [`Keyspace::end_load`], equal pieces of long strings are stored once.
     pub fn begin_load(&mut self) {
         self.side.seen = Some(SeenPieces::new(self.side.seed));
+        self.side.growth = None;
     }
 
     /// The file was loaded.
     pub fn end_load(&mut self) {
         self.side.seen = None;
+        self.side.growth = None;
+    }
+
+    /// A file says that it has so many keys for a database. If that is not true, little is lost.
+    pub fn expect_keys(&mut self, db: usize, keys: u64) {
+        self.side.growth = Some((db, Growth::to(keys)));
     }
 
     /// Commands of a file are executed at [`REPLAYED_MS`](crate::db::REPLAYED_MS) from now on; it is `clock_ms`.
@@ -100,7 +111,7 @@ impl Keyspace {
         if let (NewValue::String(NewString::Long(rope)), Some(seen)) = (&mut entry.value, &mut self.side.seen) {
             seen.share(rope);
         }
-        let key = self.key(entry.key);
+        let key = entry.key;
         let Keyspace { dbs, heap, side } = self;
         let Some(Db { table, expiries, field_expiries }) = dbs.get_mut(entry.db) else { return Loaded::NoSuchDb };
         let Slot::Vacant(slot) = table.entry_mut(heap, key.hash, key.bytes) else { return Loaded::Duplicate };
@@ -117,10 +128,18 @@ impl Keyspace {
         side.sizes.enters_entry(entry.db, EntryRef(slot.get()));
         side.charges.enters(entry.db, EntryRef(slot.get()));
         side.dbs_with_deadlines = side.dbs_with_deadlines.max(entry.db + 1);
+        let deadline_of_fields = EntryRef(slot.get()).field_deadline();
+        if table.len().is_multiple_of(GROW_EVERY)
+            && let Some((db, growth)) = &mut side.growth
+            && *db == entry.db
+            && table.grow_ahead(heap, growth)
+        {
+            side.growth = None;
+        }
         if let Some(deadline) = entry.expiry_ms {
             expiries.insert(deadline, key.hash_fragment());
         }
-        if let Some(deadline) = EntryRef(slot.get()).field_deadline() {
+        if let Some(deadline) = deadline_of_fields {
             field_expiries.insert(deadline, key.hash_fragment());
         }
         Loaded::Stored
@@ -162,7 +181,8 @@ mod tests {
 
     fn entry(db: usize, key: &[u8], text: &[u8]) -> LoadedEntry<'static> {
         let value = NewValue::String(NewString::Text(RdbString::Bytes(text.to_vec())));
-        LoadedEntry { db, key: key.to_vec().leak(), expiry_ms: None, access: Access::Unknown, value }
+        let key = Key { bytes: key.to_vec().leak(), hash: World::new().ks.seed().hash(key) };
+        LoadedEntry { db, key, expiry_ms: None, access: Access::Unknown, value }
     }
 
     #[test]
@@ -181,6 +201,25 @@ mod tests {
         assert_eq!(w.on("idle", |db, k| policy.idle_seconds(db.peek(k).unwrap().clock(), now)), 60);
         assert_eq!(w.ks.info(1, now).expires, 1);
         assert_eq!(w.ks.stats().dirty, 0);
+        w.ks.check_invariants();
+    }
+
+    #[test]
+    fn a_table_grows_to_what_the_file_foretells() {
+        let mut w = World::new();
+        let (now, all) = (w.now, 3000);
+        let segments = |w: &World| w.ks.table_stats(1).segments;
+        w.ks.begin_load();
+        w.ks.expect_keys(1, 1 << 40);
+        w.ks.expect_keys(1, all);
+        for i in 0..all {
+            assert_eq!(w.ks.load(entry(1, format!("k{i}").as_bytes(), b"v"), now), Loaded::Stored);
+            if i == 200 {
+                assert_eq!(segments(&w), 16, "without it there would be two");
+            }
+        }
+        w.ks.end_load();
+        assert!((16..32).contains(&segments(&w)), "{}", segments(&w));
         w.ks.check_invariants();
     }
 

@@ -11,7 +11,7 @@
 //! root. So a segment may be only six levels deeper than the number of segments explains (by chance none is ever two
 //! levels deeper), and none deeper than 38. A full segment at the limit is extended by links instead (see `segment`).
 
-use super::directory::{CHUNK_SIZE_MAX, RootSlot};
+use super::directory::{CHUNK_SIZE_MAX, RootSlot, after};
 use super::element::Element;
 use super::segment::{BUCKETS, Collected, SMALL, Segment, max_count};
 use super::table::{DEPTH_MAX, Table};
@@ -19,6 +19,29 @@ use crate::cow::Heap;
 
 /// How much deeper than log2 of the number of segments a segment may be.
 const DEPTH_SLACK: u32 = 6;
+
+/// So many segments are looked at, for one that is to be split ahead.
+const LOOKS_MAX: usize = 32;
+
+/// A table of so many elements in each of its segments, on average, has split nearly all of them at least that often.
+const SPLIT_SURELY: usize = 105;
+
+/// How far a table is going to grow, and where [`Table::grow_ahead`] is.
+#[derive(Clone, Copy, Debug)]
+pub struct Growth {
+    depth: u32,
+    /// Segments are split level by level, in the order of their hashes.
+    level: u32,
+    at: u64,
+}
+
+impl Growth {
+    /// For a table that is going to have so many elements. It takes no more memory than it will without.
+    pub fn to(elements: u64) -> Growth {
+        let depth = (elements / SPLIT_SURELY as u64).checked_ilog2().unwrap_or(0);
+        Growth { depth: depth.min(DEPTH_MAX), level: 0, at: 0 }
+    }
+}
 
 impl<E: Element> Table<E> {
     /// Splits what must be split so that the segment of `hash` has room, as far as its depth allows. The path to it
@@ -39,13 +62,24 @@ impl<E: Element> Table<E> {
                 if segment.depth() >= self.depth_limit() || !segment.next().is_null() {
                     return;
                 }
-                if !self.dir.has_root() {
-                    self.begin_root(heap);
-                }
+                self.split(heap, hash);
+            }
+        }
+    }
+
+    /// Splits the segment of `hash`, in a table of segments of full size, and what stands in the way of that.
+    unsafe fn split(&mut self, heap: &mut Heap, hash: u64) {
+        // SAFETY: the segments of a table live; the path is the writer's.
+        unsafe {
+            if !self.dir.has_root() {
+                self.begin_root(heap);
+            }
+            loop {
                 let slot = *self.dir.root_slot(hash);
-                if segment.depth() < slot.depth() {
-                    self.split_segment(heap, hash);
-                } else if slot.size < CHUNK_SIZE_MAX {
+                if self.locate(hash).depth() < slot.depth() {
+                    return self.split_segment(heap, hash);
+                }
+                if slot.size < CHUNK_SIZE_MAX {
                     self.double_chunk(heap, hash);
                 } else {
                     if slot.bits == self.dir.root_depth {
@@ -55,6 +89,40 @@ impl<E: Element> Table<E> {
                 }
             }
         }
+    }
+
+    /// Splits one segment that elements to come will split, while there is little in it. True if there is nothing left
+    /// to do.
+    ///
+    /// Whoever fills a table asks for it now and then as elements arrive, so that an expectation that was wrong costs no
+    /// more than what has arrived explains.
+    pub fn grow_ahead(&mut self, heap: &mut Heap, growth: &mut Growth) -> bool {
+        if self.segments == 0 || growth.level >= growth.depth {
+            return growth.level >= growth.depth;
+        }
+        for _ in 0..LOOKS_MAX {
+            let at = growth.at;
+            match after(at, growth.level) {
+                Some(next) => growth.at = next,
+                None => (growth.at, growth.level) = (0, growth.level + 1),
+            }
+            self.own_path(heap, at);
+            let segment = self.locate(at);
+            // SAFETY: the segments of a table live; the path is the writer's.
+            unsafe {
+                if segment.depth() < growth.depth.min(self.depth_limit()) && segment.next().is_null() {
+                    if !self.is_full_size() {
+                        self.resize_sole(heap, BUCKETS as u8);
+                    }
+                    self.split(heap, at);
+                    break;
+                }
+            }
+            if growth.level >= growth.depth {
+                return true;
+            }
+        }
+        false
     }
 
     fn depth_limit(&self) -> u32 {
@@ -169,5 +237,62 @@ impl<E: Element> Table<E> {
             }
             old.release(heap);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dict::table::tests::put;
+    use crate::util::hash::HashSeed;
+
+    #[test]
+    fn growth_that_is_foretold_comes_to_the_same_table() {
+        let all = if cfg!(miri) { 450 } else { 20_000 };
+        let (mut heap, mut natural) = (Heap::new(), Table::new(HashSeed::fixed(5)));
+        (0..all).for_each(|n| put(&mut natural, &mut heap, n, b"v"));
+        let mut table = Table::new(HashSeed::fixed(5));
+        let mut growth = Growth::to(u64::from(all));
+        assert!(!table.grow_ahead(&mut heap, &mut growth), "an empty table has no segment to be split");
+        let mut split = 0;
+        let mut snapshot = None;
+        for n in 0..all {
+            put(&mut table, &mut heap, n, b"v");
+            let before = table.stats().segments;
+            table.grow_ahead(&mut heap, &mut growth);
+            split += table.stats().segments - before;
+            assert!(table.stats().segments <= before + 1);
+            if n == 20 {
+                // What a snapshot reads is left to it.
+                let opening = heap.open_snapshot();
+                snapshot = Some((table.view(&opening), opening.ticket()));
+            }
+            if n % 100 == 0 {
+                table.check_invariants();
+            }
+        }
+        assert!(split > table.stats().segments / 2, "{split} of {}", table.stats().segments);
+        assert!(table.stats().segments <= natural.stats().segments * 11 / 10, "{table:?} and {natural:?}");
+        assert_eq!(table.len(), natural.len());
+        let (view, ticket) = snapshot.expect("taken at the twentieth");
+        assert_eq!(view.iter().count(), 21);
+        drop((view, ticket));
+        heap.reap();
+        while heap.reclaim(50) {}
+        table.check_invariants();
+        drop((table.take_all(&mut heap), natural.take_all(&mut heap)));
+    }
+
+    #[test]
+    fn a_wrong_expectation_costs_a_segment_for_each_step() {
+        let (mut heap, mut table) = (Heap::new(), Table::new(HashSeed::fixed(6)));
+        let mut growth = Growth::to(u64::MAX);
+        for n in 0..100 {
+            put(&mut table, &mut heap, n, b"v");
+            table.grow_ahead(&mut heap, &mut growth);
+            assert!(table.stats().segments <= n as usize + 2);
+            table.check_invariants();
+        }
+        drop(table.take_all(&mut heap));
     }
 }

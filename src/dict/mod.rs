@@ -69,6 +69,7 @@ mod view;
 pub use defrag::Visits;
 pub use element::Element;
 pub use entry::{Entry, EntryHead, EntryRef, Leftover, MovedPayload, Payload, PayloadRef};
+pub use grow::Growth;
 pub use scan::Fragment;
 pub use slot::{OccupiedSlot, Slot, VacantSlot};
 pub use table::{Table, TableStats};

@@ -188,6 +188,16 @@ impl<E: Element> Table<E> {
         unsafe { self.dir.prefetch_bucket(hash) }
     }
 
+    /// As [`Table::prefetch_bucket`], for a key that is not in the table and will be put in.
+    #[inline]
+    pub fn prefetch_place(&self, hash: u64) {
+        let segment = self.locate(hash);
+        if !segment.is_null() {
+            segment.prefetch_header();
+            segment.prefetch_home(hash, self.buckets());
+        }
+    }
+
     /// Batch prefetch, stage 2, when stage 1 has arrived: asks for the lines of the element that has the key's tag.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
@@ -376,13 +386,13 @@ impl<E: Element> std::fmt::Debug for Table<E> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::cow::CowValue;
     use crate::dict::{Entry, EntryHead, Payload};
 
     /// Tables here hold bytes only.
-    struct Never(std::convert::Infallible);
+    pub struct Never(std::convert::Infallible);
 
     impl CowValue for Never {
         fn birth(&self) -> Epoch {
@@ -396,7 +406,7 @@ mod tests {
         }
     }
 
-    fn put(table: &mut Table<Entry<Never>>, heap: &mut Heap, n: u32, value: &[u8]) {
+    pub fn put(table: &mut Table<Entry<Never>>, heap: &mut Heap, n: u32, value: &[u8]) {
         let key = format!("key:{n}").into_bytes();
         let (hash, birth) = (table.hash(&key), heap.epoch());
         let head = EntryHead { key: &key, hash, expiry_ms: None, type_id: 0, encoding: 0, clock: 0 };

@@ -51,6 +51,15 @@ impl LoadSink for FileSink<'_> {
         persist::load_entry(keyspace, entry, from, Vetting::Trusted, *now_ms)
     }
 
+    fn soon(&mut self, db: u32, key: &[u8]) {
+        let keyspace = &self.inst.keyspace;
+        persist::prefetch(keyspace, db, keyspace.key(key).hash);
+    }
+
+    fn resize(&mut self, db: u32, keys: u64, _expiring: u64) {
+        self.inst.keyspace.expect_keys(db as usize, keys);
+    }
+
     fn note(&mut self, note: LoadNote) {
         if !(self.is_part && matches!(note, LoadNote::Surplus { .. })) {
             self.inst.log.log(Level::Notice, &note.to_string(), &[]);

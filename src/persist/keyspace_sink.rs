@@ -25,21 +25,21 @@ pub fn load_entry(
     vetting: Vetting,
     now_ms: i64,
 ) -> Result<Stored, RdbError> {
-    // Where the key will go is fetched while its value is read.
-    if (entry.db as usize) < keyspace.databases() {
-        keyspace.prefetch_bucket(entry.db as usize, keyspace.key(entry.key).hash);
-    }
+    let key = keyspace.key(entry.key);
+    // Where the key will go is fetched while its value is read, if it is not there already.
+    prefetch(keyspace, entry.db, key.hash);
     let value = load_value(entry.kind, from, vetting, &mut keyspace.maker())?;
-    let loaded = LoadedEntry {
-        db: entry.db as usize,
-        key: entry.key,
-        expiry_ms: entry.expire_at_ms,
-        access: entry.access,
-        value,
-    };
+    let loaded = LoadedEntry { db: entry.db as usize, key, expiry_ms: entry.expire_at_ms, access: entry.access, value };
     match keyspace.load(loaded, now_ms) {
         Loaded::Stored => Ok(Stored::Yes),
         Loaded::Duplicate => Ok(Stored::Duplicate),
         Loaded::NoSuchDb => Err(from.error(Why::Corrupt("a key in a database that does not exist"))),
+    }
+}
+
+/// What a [`super::LoadSink`] on top of the keyspace does with a key that will come.
+pub fn prefetch(keyspace: &Keyspace, db: u32, hash: u64) {
+    if (db as usize) < keyspace.databases() {
+        keyspace.prefetch_place(db as usize, hash);
     }
 }

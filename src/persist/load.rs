@@ -143,6 +143,9 @@ pub trait LoadSink {
     /// Reads the value of a key, all of it, and stores both.
     fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError>;
 
+    /// A key of this name will come soon, if all is well.
+    fn soon(&mut self, _db: u32, _key: &[u8]) {}
+
     /// Size hints for a database, from the file: not to be trusted.
     fn resize(&mut self, _db: u32, _keys: u64, _expiring: u64) {}
 
@@ -310,6 +313,7 @@ impl<'r> Loader<'r> {
     /// One record of the file; what was loaded, if it was the last.
     fn event(&mut self, sink: &mut dyn LoadSink) -> Result<Option<Loaded>, RdbError> {
         let Loader { file, settings, progress, db } = self;
+        file.look_ahead(&mut |key| sink.soon(*db, key));
         match file.next_event()? {
             Event::Key(info) => {
                 if info.expire_at_ms.zip(settings.expired_before_ms).is_some_and(|(at, now)| at < now) {

@@ -49,7 +49,7 @@ mod status;
 mod tests;
 
 pub use control::{KeyDelay, SaveControl};
-pub use keyspace_sink::{load_entry, load_value};
+pub use keyspace_sink::{load_entry, load_value, prefetch};
 pub use load::{LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Loader, Step, Stored, load_stream};
 pub use rewrite::write_commands;
 pub use save::{

@@ -23,6 +23,7 @@
 //! | `opcodes.rs` | the bytes of the format, a drawing of a file, [`TypeOpcode`] |
 //! | `writer.rs`, `write_file.rs` | [`RdbWriter`]: elements; records of a file |
 //! | `reader.rs`, `read_file.rs` | [`RdbReader`]: elements; [`FileReader`]: records as [`Event`]s |
+//! | `ahead.rs` | which keys come soon |
 //! | `long.rs` | long strings, part by part |
 //! | `skip.rs`, `blobs.rs` | passing over any value, its layout checked |
 //! | `payload.rs` | DUMP's footer |
@@ -33,6 +34,7 @@
 //! The drawing at the head of `opcodes.rs`, then `write_file.rs`, then `read_file.rs`.
 
 mod access;
+mod ahead;
 mod blobs;
 mod error;
 mod long;

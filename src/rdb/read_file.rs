@@ -7,6 +7,7 @@
 //! expiry or access record must be followed by a key, and [`FileReader::check_end`] refuses surplus bytes.
 
 use super::access::Access;
+use super::ahead::Ahead;
 use super::error::{RdbError, Section, Why};
 use super::opcodes::*;
 use super::reader::RdbReader;
@@ -79,9 +80,10 @@ pub enum Event {
 
 /// Reads a file record by record.
 pub struct FileReader<'r> {
-    body: RdbReader<'r>,
+    pub(super) body: RdbReader<'r>,
     version: u32,
     key: Vec<u8>,
+    pub(super) ahead: Ahead,
 }
 
 impl<'r> FileReader<'r> {
@@ -111,7 +113,7 @@ impl<'r> FileReader<'r> {
             return Err(body.error_at(digits_at, why));
         }
         body.set_dialect(dialect);
-        Ok(FileReader { body, version, key: Vec::new() })
+        Ok(FileReader { body, version, key: Vec::new(), ahead: Ahead::default() })
     }
 
     /// The version of the format that the file says it has.
@@ -197,6 +199,7 @@ impl<'r> FileReader<'r> {
                     if let Some(kind) = TypeOpcode::from_byte(opcode, body.dialect()) {
                         body.enter(Section::Key(kind));
                         body.read_bytes_into(&mut self.key)?;
+                        self.ahead.key_read();
                         body.enter(Section::Value(kind));
                         return Ok(Event::Key(KeyInfo { kind, expire_at_ms, access }));
                     }

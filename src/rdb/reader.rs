@@ -421,9 +421,20 @@ impl<'r> RdbReader<'r> {
     }
 
     pub(super) fn read_packed(&mut self, at: u64, packed_len: u64, len: u64) -> Result<Vec<u8>, RdbError> {
-        let mut packed = Vec::new();
-        self.read_onto(&mut packed, packed_len)?;
-        lzf::decompress(&packed, len as usize).map_err(|why| self.error_at(at, Why::Lzf(why)))
+        // Mostly all of it is read ahead.
+        let unpacked = match self.buffered().get(..packed_len as usize) {
+            Some(packed) => {
+                let unpacked = lzf::decompress(packed, len as usize);
+                self.consume(packed_len as usize);
+                unpacked
+            }
+            None => {
+                let mut packed = Vec::new();
+                self.read_onto(&mut packed, packed_len)?;
+                lzf::decompress(&packed, len as usize)
+            }
+        };
+        unpacked.map_err(|why| self.error_at(at, Why::Lzf(why)))
     }
 
     pub(super) fn check_string_len(&self, at: u64, len: u64) -> Result<(), RdbError> {

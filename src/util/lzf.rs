@@ -22,6 +22,7 @@
 //! pieces is compressed piece by piece into one output, and costs only the matches across the seams.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 const TABLE_BITS: u32 = 14;
 const OFFSET_MAX: usize = 1 << 13;
@@ -38,7 +39,7 @@ pub const RATIO_MAX: u64 = 88;
 /// A compressor with its table of positions; keep one and use it for many strings.
 pub struct Compressor {
     /// Positions on the line described above; 0 is never a valid one.
-    table: Box<[u32]>,
+    table: Box<[u32; 1 << TABLE_BITS]>,
     base: u32,
 }
 
@@ -67,7 +68,8 @@ impl Default for Compressor {
 impl Compressor {
     /// A compressor with an empty table (64 KiB).
     pub fn new() -> Compressor {
-        Compressor { table: vec![0; 1 << TABLE_BITS].into_boxed_slice(), base: 1 }
+        let table = vec![0; 1 << TABLE_BITS].into_boxed_slice();
+        Compressor { table: table.try_into().expect("a slice of this length"), base: 1 }
     }
 
     /// Appends the compressed form of `input` to `out`, unless `out` would grow by more than `limit` bytes.
@@ -75,75 +77,81 @@ impl Compressor {
     /// Returns whether it fitted; if not, `out` is as before.
     pub fn compress(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
         let start = out.len();
-        let fitted = self.run(input, out, start.saturating_add(limit));
-        if !fitted {
-            out.truncate(start);
-        }
-        fitted
+        let room = limit.min(input.len() + input.len().div_ceil(LITERALS_MAX));
+        out.resize(start + room + INSTRUCTION_MAX, 0);
+        let written = self.run(input, &mut out[start..], room);
+        out.truncate(start + written.unwrap_or(0));
+        written.is_some()
     }
 
-    fn run(&mut self, input: &[u8], out: &mut Vec<u8>, end: usize) -> bool {
-        let Ok(len) = u32::try_from(input.len()) else { return false };
+    /// Writes the compressed form to the start of `out`, which has room for `end` bytes and one instruction more; how
+    /// many bytes it has, if not more than `end`.
+    fn run(&mut self, input: &[u8], out: &mut [u8], end: usize) -> Option<usize> {
+        let len = u32::try_from(input.len()).ok()?;
         if self.base.checked_add(len).is_none() {
             self.table.fill(0);
             self.base = 1;
-            if self.base.checked_add(len).is_none() {
-                return false;
-            }
+            self.base.checked_add(len)?;
         }
-        let base = self.base;
+        let (base, table) = (self.base, &mut *self.table);
         self.base += len;
 
-        let mut at = 0;
-        let mut literal_start = 0;
+        let (mut at, mut written, mut literals_from) = (0, 0, 0);
         // A match needs three bytes; the last two positions can only be literals.
         while at + 3 <= input.len() {
-            let slot = hash3(input, at);
-            let seen = std::mem::replace(&mut self.table[slot], base + at as u32);
-            let candidate = seen.wrapping_sub(base) as usize;
-            let usable = seen >= base && at - candidate <= OFFSET_MAX;
-            if !usable || input[candidate..candidate + 3] != input[at..at + 3] {
+            let (here, three) = (base + at as u32, three_at(input, at));
+            let seen = std::mem::replace(&mut table[slot_of(three)], here);
+            let distance = (here - seen) as usize;
+            // What an earlier call left is farther away than this string is old.
+            if distance > at.min(OFFSET_MAX) || three_at(input, at - distance) != three {
                 // The longer nothing repeats, the wider the steps: noise is passed over quickly.
-                at += 1 + ((at - literal_start) >> STRIDE_SHIFT);
+                at += 1 + ((at - literals_from) >> STRIDE_SHIFT);
                 continue;
             }
-            let longest = MATCH_MAX.min(input.len() - at);
-            let matched = 3 + common_prefix(&input[candidate + 3..], &input[at + 3..at + longest]);
-            if !push_literals(&input[literal_start..at], out, end) {
-                return false;
-            }
-            let offset = at - candidate - 1;
-            let short = matched - 2;
+            written = put_literals(input, literals_from..at, out, written, end)?;
+            let matched =
+                3 + common_prefix(&input[at - distance + 3..], &input[at + 3..input.len().min(at + MATCH_MAX)]);
+            let (offset, short) = (distance - 1, matched - 2);
             if short < 7 {
-                out.push(((short as u8) << 5) | (offset >> 8) as u8);
+                out[written..written + 2].copy_from_slice(&[(short << 5 | offset >> 8) as u8, offset as u8]);
+                written += 2;
             } else {
-                out.push((7 << 5) | (offset >> 8) as u8);
-                out.push((short - 7) as u8);
+                let bytes = [(7 << 5 | offset >> 8) as u8, (short - 7) as u8, offset as u8];
+                out[written..written + 3].copy_from_slice(&bytes);
+                written += 3;
             }
-            out.push(offset as u8);
-            if out.len() > end {
-                return false;
+            if written > end {
+                return None;
             }
             // Remember the last two positions inside the match too: repetitions often start there.
-            let next = at + matched;
-            for inside in next.saturating_sub(2).max(at + 1)..next {
+            at += matched;
+            for inside in [at - 2, at - 1] {
                 if inside + 3 <= input.len() {
-                    self.table[hash3(input, inside)] = base + inside as u32;
+                    table[slot_of(three_at(input, inside))] = base + inside as u32;
                 }
             }
-            at = next;
-            literal_start = at;
+            literals_from = at;
         }
-        push_literals(&input[literal_start..], out, end)
+        put_literals(input, literals_from..input.len(), out, written, end)
     }
 }
 
-fn hash3(input: &[u8], at: usize) -> usize {
-    let three = u32::from(input[at]) << 16 | u32::from(input[at + 1]) << 8 | u32::from(input[at + 2]);
+/// The three bytes at a place, as a number. Four are read at once, if there are four.
+#[inline(always)]
+fn three_at(input: &[u8], at: usize) -> u32 {
+    match input[at..].first_chunk::<4>() {
+        Some(&four) => u32::from_be_bytes(four) >> 8,
+        None => u32::from_be_bytes([0, input[at], input[at + 1], input[at + 2]]),
+    }
+}
+
+#[inline(always)]
+fn slot_of(three: u32) -> usize {
     (three.wrapping_mul(0x9E37_79B1) >> (32 - TABLE_BITS)) as usize
 }
 
 /// How many bytes two slices have in common at their beginning; eight at a time.
+#[inline(always)]
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let (a_words, _) = a.as_chunks::<8>();
     let (b_words, _) = b.as_chunks::<8>();
@@ -157,15 +165,26 @@ fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     same + a[same..].iter().zip(&b[same..]).take_while(|(x, y)| x == y).count()
 }
 
-fn push_literals(literals: &[u8], out: &mut Vec<u8>, end: usize) -> bool {
-    for run in literals.chunks(LITERALS_MAX) {
-        if out.len() + 1 + run.len() > end {
-            return false;
+/// Writes literals behind the `written` bytes of `out`; how many they are then, if not more than `end`.
+#[inline(always)]
+fn put_literals(input: &[u8], range: Range<usize>, out: &mut [u8], written: usize, end: usize) -> Option<usize> {
+    let (mut from, mut written) = (range.start, written);
+    while from < range.end {
+        let run = LITERALS_MAX.min(range.end - from);
+        if written + 1 + run > end {
+            return None;
         }
-        out.push(run.len() as u8 - 1);
-        out.extend_from_slice(run);
+        let (head, rest) = out[written..].split_first_mut()?;
+        *head = run as u8 - 1;
+        match (input[from..].first_chunk::<LITERALS_MAX>(), rest.first_chunk_mut::<LITERALS_MAX>()) {
+            // A copy of a size that is known is a few instructions; what is too much will be written over.
+            (Some(literals), Some(room)) => *room = *literals,
+            _ => rest[..run].copy_from_slice(&input[from..from + run]),
+        }
+        from += run;
+        written += 1 + run;
     }
-    true
+    Some(written)
 }
 
 /// What is wrong with a compressed string.
@@ -186,39 +205,59 @@ pub fn decompress(input: &[u8], len: usize) -> Result<Vec<u8>, LzfError> {
     if len as u64 > (input.len() as u64).saturating_mul(RATIO_MAX) {
         return Err(LzfError::WrongLength);
     }
-    let mut out = Vec::with_capacity(len);
-    let mut rest = input;
-    while let Some((&control, tail)) = rest.split_first() {
-        rest = tail;
+    let mut out = vec![0; len];
+    let (mut at, mut written) = (0, 0);
+    while let Some(&control) = input.get(at) {
+        at += 1;
         if control < 32 {
             let run = usize::from(control) + 1;
-            let literals = rest.get(..run).ok_or(LzfError::Truncated)?;
-            if out.len() + run > len {
-                return Err(LzfError::WrongLength);
+            let literals = input.get(at..at + run).ok_or(LzfError::Truncated)?;
+            let room = &mut out[written..];
+            match (input[at..].first_chunk::<LITERALS_MAX>(), room.first_chunk_mut::<LITERALS_MAX>()) {
+                // A copy of a size that is known is a few instructions; what is too much will be written over.
+                (Some(many), Some(room)) => *room = *many,
+                _ => room.get_mut(..run).ok_or(LzfError::WrongLength)?.copy_from_slice(literals),
             }
-            out.extend_from_slice(literals);
-            rest = &rest[run..];
+            at += run;
+            written += run;
             continue;
         }
         let mut matched = usize::from(control >> 5) + 2;
         if matched == 9 {
-            let (&more, tail) = rest.split_first().ok_or(LzfError::Truncated)?;
-            matched += usize::from(more);
-            rest = tail;
+            matched += usize::from(*input.get(at).ok_or(LzfError::Truncated)?);
+            at += 1;
         }
-        let (&low, tail) = rest.split_first().ok_or(LzfError::Truncated)?;
-        rest = tail;
-        let offset = (usize::from(control & 31) << 8 | usize::from(low)) + 1;
-        if out.len() + matched > len {
+        let low = *input.get(at).ok_or(LzfError::Truncated)?;
+        at += 1;
+        let distance = (usize::from(control & 31) << 8 | usize::from(low)) + 1;
+        if matched > len - written {
             return Err(LzfError::WrongLength);
         }
-        let from = out.len().checked_sub(offset).ok_or(LzfError::OffsetTooFar)?;
-        repeat(&mut out, from, matched);
+        let from = written.checked_sub(distance).ok_or(LzfError::OffsetTooFar)?;
+        match out[from..].first_chunk::<8>() {
+            // Most are short and lie far enough behind.
+            Some(&eight) if matched <= 8 && distance >= 8 && written + 8 <= len => {
+                out[written..written + 8].copy_from_slice(&eight);
+            }
+            _ => repeat_within(&mut out, from, written, matched),
+        }
+        written += matched;
     }
-    if out.len() != len {
+    if written != len {
         return Err(LzfError::WrongLength);
     }
     Ok(out)
+}
+
+/// Copies `count` bytes from `from` to `to`, behind it, where the source may run into what is being written.
+fn repeat_within(out: &mut [u8], from: usize, to: usize, count: usize) {
+    let mut done = 0;
+    // Each round doubles what can be copied at once: the pattern grows with the output.
+    while done < count {
+        let step = (count - done).min(to + done - from);
+        out.copy_within(from..from + step, to + done);
+        done += step;
+    }
 }
 
 /// No instruction has more bytes: a run of literals with its control byte.
