@@ -41,6 +41,7 @@ pub mod persist;
 pub mod pubsub;
 pub mod rdb;
 pub mod reactor;
+pub mod replication;
 pub mod resp;
 pub mod server;
 pub mod stream;

@@ -1,15 +1,14 @@
-//! Who this instance is: the names of the run and of its history, and since when it runs.
+//! Who this instance is: the name of the run, and since when it runs.
 
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
+use crate::replication::HistoryId;
 use crate::util::rng::Rng;
 
 /// Who an instance is.
 pub struct Identity {
     /// 40 hex digits that name this run.
     pub run_id: String,
-    /// 40 hex digits that name the history of writes.
-    pub replication_id: String,
     /// Wall clock at the start, ms.
     pub started_ms: i64,
 }
@@ -19,10 +18,15 @@ fn hex_id(rng: &mut Rng) -> String {
     (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect()
 }
 
+/// A random name of a history.
+pub(super) fn random_history(rng: &mut Rng) -> HistoryId {
+    HistoryId::random(|| rng.below(16) as u8)
+}
+
 impl Identity {
     /// New names.
     pub(super) fn new(rng: &mut Rng, now_ms: i64) -> Identity {
-        Identity { run_id: hex_id(rng), replication_id: hex_id(rng), started_ms: now_ms }
+        Identity { run_id: hex_id(rng), started_ms: now_ms }
     }
 }
 
@@ -41,8 +45,14 @@ impl Instance {
 
     /// DEBUG CHANGE-REPL-ID: the replication history begins anew.
     pub fn change_replication_id(&mut self) {
-        self.identity.replication_id = hex_id(&mut self.rng);
+        let id = self.new_history_id();
+        self.replication.history.replace(id);
         self.log.notice("Changing replication IDs after receiving DEBUG change-repl-id", &[]);
+    }
+
+    /// A name for a history that begins.
+    pub(super) fn new_history_id(&mut self) -> HistoryId {
+        random_history(&mut self.rng)
     }
 
     /// The time as whole seconds since the start.

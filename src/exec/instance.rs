@@ -15,7 +15,7 @@ use crate::exec::aof::Aof;
 use crate::exec::debug::DebugSwitches;
 use crate::exec::defrag::Defragmenter;
 use crate::exec::eviction::Eviction;
-use crate::exec::identity::Identity;
+use crate::exec::identity::{Identity, random_history};
 use crate::exec::leftovers::Leftovers;
 use crate::exec::memory::Memory;
 use crate::exec::migrate::Migrations;
@@ -257,7 +257,7 @@ impl Instance {
         let copier = saver.another(now_ms);
         let rewriter = saver.another(now_ms);
         let tracking = Tracking::new(keyspace.seed());
-        let replication = Replication::new(config.replication.repl_backlog_size, now_ms);
+        let replication = Replication::new(config.replication.repl_backlog_size, random_history(&mut rng), now_ms);
         let mut inst = Instance {
             keyspace,
             config,

@@ -91,7 +91,7 @@ impl Instance {
         settings.path = self.copy_path();
         let aux = [
             ("repl-stream-db", "0".to_owned()),
-            ("repl-id", self.identity.replication_id.clone()),
+            ("repl-id", self.replication.history.id().to_string()),
             ("repl-offset", offset.to_string()),
         ];
         settings.aux.extend(aux.map(|(name, value)| (name.to_owned(), value)));

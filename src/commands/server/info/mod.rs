@@ -21,6 +21,7 @@ mod commands;
 mod memory;
 mod persistence;
 mod publish;
+mod replication;
 mod row;
 mod server;
 mod stats;
@@ -137,7 +138,7 @@ static SECTIONS: [Section; 18] = [
     section("Persistence", "persistence", Shown::Default, persistence::PERSISTENCE),
     section("Threads", "threads", Shown::Default, server::THREADS),
     section("Stats", "stats", Shown::Default, stats::STATS),
-    section("Replication", "replication", Shown::Default, server::REPLICATION).more(server::replicas),
+    section("Replication", "replication", Shown::Default, replication::REPLICATION).more(replication::replicas),
     section("CPU", "cpu", Shown::Default, server::CPU),
     section("Modules", "modules", Shown::Default, &[]),
     section("Commandstats", "commandstats", Shown::All, &[]).more(commands::commandstats),

@@ -3,7 +3,6 @@
 use super::row::{Row, Value, absent, counter, gauge, measure, total};
 use super::{Facts, Line};
 use crate::client::{Client, PushKind};
-use crate::exec::replication::State;
 
 pub(super) static SERVER: &[Row] = &[
     gauge("redis_version", |f| f.inst.config.server.redis_version.to_lossy().into()),
@@ -76,40 +75,6 @@ pub(super) static THREADS: &[Row] = &[measure("io_thread_0", |f| {
     let stats = &f.inst.stats;
     format!("clients={},reads={},writes={}", f.inst.clients.len(), stats.reads, stats.writes).into()
 })];
-
-/// One line for each replica.
-pub(super) fn replicas(facts: &Facts<'_>, line: Line<'_>) {
-    for (at, replica) in facts.inst.replication.replicas.iter().enumerate() {
-        let ip = String::from_utf8_lossy(&replica.address(&facts.inst.clients)).into_owned();
-        let lag = match replica.state {
-            State::Follows { .. } => (facts.inst.now_ms - replica.acknowledged_ms).max(0) / 1000,
-            State::AwaitsSnapshot | State::Receives => 0,
-        };
-        let (port, state, offset) = (replica.facts.port, replica.state_name(), replica.acknowledged);
-        let text = format!("ip={ip},port={port},state={state},offset={offset},lag={lag},type=replica");
-        line(&format!("slave{at}"), &text);
-    }
-}
-
-/// A server that follows nobody.
-pub(super) static REPLICATION: &[Row] = &[
-    gauge("role", |_| "master".into()),
-    gauge("connected_slaves", |f| f.inst.replication.replicas.len().into())
-        .series("redis_connected_slaves", "Replicas, those that are still being sent a copy included"),
-    absent("master_failover_state").says(|_| "no-failover".into()),
-    gauge("master_replid", |f| f.inst.identity.replication_id.clone().into()),
-    absent("master_replid2").says(|_| "0000000000000000000000000000000000000000".into()),
-    gauge("master_repl_offset", |f| f.inst.replication.feed.end().into())
-        .series("redis_master_repl_offset", "Where the write stream ends, in bytes since its start"),
-    absent("second_repl_offset").says(|_| Value::Integer(-1)),
-    gauge("repl_backlog_active", |f| f.inst.replication.feed.is_active().into()),
-    gauge("repl_backlog_size", |f| f.inst.config.replication.repl_backlog_size.into()),
-    gauge("repl_backlog_first_byte_offset", |f| match f.inst.replication.feed.is_active() {
-        true => (f.inst.replication.feed.start() + 1).into(),
-        false => Value::Count(0),
-    }),
-    gauge("repl_backlog_histlen", |f| (f.inst.replication.feed.end() - f.inst.replication.feed.start()).into()),
-];
 
 /// Microseconds, shown as seconds with six digits.
 fn seconds(us: u64) -> Value {

@@ -22,6 +22,7 @@ use crate::exec::instance::{CloseReason, Instance};
 use crate::observe::keys;
 use crate::persist::{DatabaseSize, Item, SaveError, SaveOutcome, SnapshotSource};
 use crate::reactor::ConnId;
+use crate::replication::{History, HistoryId};
 use crate::stream::{Feed, Hold, PART_BYTES};
 
 /// Where a replica is.
@@ -112,6 +113,8 @@ pub struct StreamMemory {
 pub struct Replication {
     /// What they read.
     pub feed: Feed,
+    /// The name of what it is.
+    pub history: History,
     /// In order of arrival.
     pub replicas: Vec<Replica>,
     /// How syncs were answered.
@@ -135,9 +138,10 @@ struct Copying {
 }
 
 impl Replication {
-    pub(super) fn new(backlog: u64, now_ms: i64) -> Replication {
+    pub(in crate::exec) fn new(backlog: u64, history: HistoryId, now_ms: i64) -> Replication {
         Replication {
             feed: Feed::new(backlog),
+            history: History::new(history),
             replicas: Vec::new(),
             counts: SyncCounts::default(),
             running: None,
@@ -242,7 +246,7 @@ impl Instance {
     pub fn resume_replica(&mut self, session: &mut Session, id: &[u8], offset: u64) -> Option<String> {
         let replication = &mut self.replication;
         let feed = &replication.feed;
-        let is_known = id.eq_ignore_ascii_case(self.identity.replication_id.as_bytes())
+        let is_known = replication.history.continues(id, offset)
             && feed.is_active()
             && (feed.start()..=feed.end()).contains(&(offset.checked_sub(1)?));
         if !is_known {
@@ -254,7 +258,7 @@ impl Instance {
         replication.counts.partial += 1;
         let facts = session.replica_facts();
         let answer = match facts.psync2 {
-            true => format!("CONTINUE {}", self.identity.replication_id),
+            true => format!("CONTINUE {}", self.replication.history.id()),
             false => "CONTINUE".to_owned(),
         };
         self.add_replica(session, facts, State::Follows { sent: offset - 1 }, offset - 1);
@@ -283,7 +287,7 @@ impl Instance {
         self.replication.counts.full += 1;
         self.add_replica(session, facts, State::AwaitsSnapshot, offset);
         self.log.notice("Full resync requested by replica", &[(keys::CLIENT, &session.id), ("offset", &offset)]);
-        Ok((offset, self.identity.replication_id.clone()))
+        Ok((offset, self.replication.history.id().to_string()))
     }
 
     fn start_copy(&mut self, host: &mut dyn Host, has_keys: bool) -> Result<(), String> {
@@ -374,7 +378,7 @@ impl Instance {
     }
 
     /// A client is gone that may have been a replica.
-    pub(super) fn forget_replica(&mut self, session: &Session) {
+    pub(in crate::exec) fn forget_replica(&mut self, session: &Session) {
         if !session.attention.has(Attention::REPLICA) {
             return;
         }
@@ -420,7 +424,7 @@ impl Instance {
     }
 
     /// Takes over what configuration says of the feed.
-    pub(super) fn follow_backlog_size(&mut self) {
+    pub(in crate::exec) fn follow_backlog_size(&mut self) {
         let bytes = self.config.replication.repl_backlog_size;
         if self.replication.feed.backlog() != bytes {
             self.replication.feed.set_backlog(bytes);

@@ -1,0 +1,24 @@
+//! Replication: the conversation between an instance and its primary, as far as it is about bytes.
+//!
+//! # What this is
+//!
+//! What a replica and its primary say to each other, as state machines: they are given bytes and the time, and say what
+//! is to be sent and what has come of it. What that means for the data is done in `exec/replication/`.
+//!
+//! # What it never does
+//!
+//! **Architecture Invariant:** no socket, no file, no clock. The simulation in tests/sim runs the same code.
+//!
+//! # Map
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `history.rs` | names of histories, and who can go on from where |
+//!
+//! # Read first
+//!
+//! `history.rs`.
+
+mod history;
+
+pub use history::{Before, History, HistoryId};
