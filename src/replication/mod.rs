@@ -13,12 +13,15 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `dialogue.rs` | from the first PING to the stream of writes |
 //! | `history.rs` | names of histories, and who can go on from where |
 //!
 //! # Read first
 //!
-//! `history.rs`.
+//! The drawing at the head of `dialogue.rs`.
 
+mod dialogue;
 mod history;
 
+pub use dialogue::{Dialogue, Greeting, Length, Refusal, Said};
 pub use history::{Before, History, HistoryId};
