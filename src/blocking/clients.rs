@@ -125,6 +125,13 @@ impl BlockedClients {
         Some(blocked)
     }
 
+    /// All of them, in the order in which they came.
+    pub fn ids(&self) -> Vec<ClientId> {
+        let mut all: Vec<_> = self.blocked_clients.iter().map(|(id, (arrival, _))| (*arrival, *id)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// What a client waits for. Shared, so that its request can run while it keeps its place in the queues.
     pub fn client(&self, client: ClientId) -> Option<Rc<BlockedClient>> {
         self.blocked_clients.get(&client).map(|(_, blocked)| Rc::clone(blocked))

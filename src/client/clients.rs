@@ -91,6 +91,12 @@ impl Clients {
         }
     }
 
+    /// A CLIENT ID for a session that is none of these.
+    pub fn new_id(&mut self) -> ClientId {
+        self.last_id += 1;
+        self.last_id
+    }
+
     /// How many there are, the one being executed included.
     pub fn len(&self) -> usize {
         self.len

@@ -53,6 +53,8 @@ bit_set! {
         ELSEWHERE = 15;
         /// Said CLIENT CACHING: what the next command, or the whole next transaction, reads is tracked (OPTIN), or is not.
         CACHING = 16;
+        /// It is our primary.
+        PRIMARY = 17;
     }
 }
 

@@ -24,7 +24,8 @@ static MULTI: CommandSpec = CommandSpec {
         .or(Flags::STALE)
         .or(Flags::FAST)
         .or(Flags::ALLOW_BUSY)
-        .or(Flags::NOT_QUEUED),
+        .or(Flags::NOT_QUEUED)
+        .or(Flags::BEGINS_QUEUE),
     handler: Handler::Admin(multi),
     ..CommandSpec::BASE
 };

@@ -341,9 +341,7 @@ mod tests {
         assert!(error.why.starts_with("not supported yet"), "{}", error.why);
         assert!(start(&[file, "--cluster-enabled", "no"], &[], "").is_ok());
         for args in [
-            &["--replicaof", "127.0.0.1", "6379"][..],
-            &["--slaveof", "127.0.0.1", "6379"],
-            &["--cluster-enabled", "yes"],
+            &["--cluster-enabled", "yes"][..],
             &["--tls-port", "6380"],
             &["--aclfile", "users.acl"],
             &["--user", "alice", "on"],

@@ -63,6 +63,7 @@ pub(super) fn another_value(row: &Row) -> Option<String> {
             "latency-tracking-info-percentiles" => Some("1 0.000001".to_owned()),
             "notify-keyspace-events" => Some("AKEnm".to_owned()),
             "notify-keyspace-stream" => Some("events MAXLEN 100".to_owned()),
+            "replicaof" => Some("127.0.0.1 6380".to_owned()),
             name => panic!("{name} needs a value here"),
         },
     }

@@ -27,6 +27,8 @@ use crate::util::output_buffer::Mark;
 
 /// What a client is told that CLIENT UNBLOCK ... ERROR woke.
 const UNBLOCKED: CommandError = CommandError::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+const FORCED: CommandError =
+    CommandError::fixed("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
 
 /// How a wait ends without being served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +37,8 @@ pub enum WaitEnd {
     Timeout,
     /// With an error.
     Error,
+    /// The instance is a replica now: who waits for a write waits in vain. The connection closes.
+    RoleChanged,
 }
 
 impl Instance {
@@ -100,6 +104,16 @@ impl Instance {
                 Ok(())
             }
             WaitEnd::Error => Err(UNBLOCKED),
+            WaitEnd::RoleChanged => {
+                session.close_after_reply();
+                match blocked.wait.what {
+                    WaitFor::Memory => {
+                        session.reply.ok();
+                        Ok(())
+                    }
+                    _ => Err(FORCED),
+                }
+            }
         };
         let request = again_request(self, &blocked);
         call::finish(self, &mut session, &request, Origin::Unblocked(&blocked), result, 0);

@@ -14,14 +14,14 @@ use crate::exec::call::{self, Outcome};
 use crate::exec::ctx::{DataCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::instance::{Ask, Instance};
-use crate::exec::link::Link;
+use crate::exec::link::{Link, LinkId};
 use crate::exec::long_read::ReadJob;
 use crate::exec::spec::{Access, Arity, CommandSpec, Flags, Handler, KeySpec};
 use crate::exec::table::CommandTable;
 use crate::exec::testing;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
-use crate::persist::SaveOutcome;
+use crate::persist::{Received, SaveOutcome};
 use crate::reactor::ConnId;
 use crate::resp::{Args, OwnedArgs};
 use crate::sys::process::Process;
@@ -128,6 +128,10 @@ impl Host for TestHost {
         Box::new(drop)
     }
 
+    fn when_received(&self) -> Box<dyn Fn(Received) + Send> {
+        Box::new(drop)
+    }
+
     fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
         Box::new(drop)
     }
@@ -144,7 +148,13 @@ impl Host for TestHost {
         self.reads.push(job);
     }
 
-    fn open_link(&mut self, _link: Box<dyn Link>) {}
+    fn open_link(&mut self, _link: Box<dyn Link>) -> LinkId {
+        LinkId(0)
+    }
+
+    fn wake_link(&mut self, _id: LinkId) {}
+
+    fn drop_link(&mut self, _id: LinkId) {}
 
     fn drive_link(&mut self, _link: &mut dyn Link) {}
 

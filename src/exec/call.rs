@@ -52,6 +52,8 @@ pub enum Origin<'a> {
     Exec,
     /// An append-only file that is being loaded.
     File,
+    /// The stream of our primary.
+    Primary,
     /// A blocked client, one of whose keys has changed. The client keeps what it asked for and what earlier tries cost.
     Unblocked(&'a BlockedClient),
 }
@@ -61,6 +63,12 @@ impl Origin<'_> {
     #[inline]
     pub fn may_block(self) -> bool {
         matches!(self, Origin::Client | Origin::Unblocked(_))
+    }
+
+    /// The primary decides what time it is: what has expired here is there until it says otherwise.
+    #[inline(always)]
+    fn is_timeless(self) -> bool {
+        matches!(self, Origin::Primary)
     }
 
     /// The command is one of a transaction: what must not happen in the middle of one has to wait.
@@ -216,7 +224,15 @@ fn execute_here(
     if is_followed {
         inst.keyspace.begin_command();
     }
-    let (result, wait) = match handle(inst, session, host, request, origin) {
+    let now_ms = inst.now_ms;
+    if origin.is_timeless() {
+        inst.now_ms = REPLAYED_MS;
+    }
+    let handled = handle(inst, session, host, request, origin);
+    if origin.is_timeless() {
+        inst.now_ms = now_ms;
+    }
+    let (result, wait) = match handled {
         Ok(Progress::Done) => (Ok(()), None),
         Ok(Progress::Blocked(wait)) if origin.may_block() => (Ok(()), Some(wait)),
         Ok(Progress::Blocked(wait)) => {

@@ -15,14 +15,14 @@ use crate::db::{DbMut, Key, Readable};
 use crate::exec::call::Origin;
 use crate::exec::error::CommandError;
 use crate::exec::instance::Instance;
-use crate::exec::link::Link;
+use crate::exec::link::{Link, LinkId};
 use crate::exec::long_read::{Here, Now, Pace, ReadJob, When};
 use crate::exec::room::ReplyRoom;
 use crate::exec::table::Command;
 use crate::observe::log::Logger;
 use crate::observe::metrics::Metrics;
-use crate::persist::SaveOutcome;
 use crate::persist::aof::AofThread;
+use crate::persist::{Received, SaveOutcome};
 use crate::resp::{Args, Reply};
 use crate::sys::process::Process;
 
@@ -134,6 +134,9 @@ pub trait Host {
     /// The same for the base of an append-only file: brings the outcome to [`Instance::rewritten`].
     fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
 
+    /// What the thread that writes a copy of a primary's data set calls: brings it to [`Instance::copy_is_received`].
+    fn when_received(&self) -> Box<dyn Fn(Received) + Send>;
+
     /// Starts the thread that writes the append-only file; its reports are brought to [`Instance::aof_reports`].
     fn start_aof_thread(&self) -> io::Result<AofThread>;
 
@@ -145,7 +148,13 @@ pub trait Host {
     fn read_elsewhere(&mut self, job: ReadJob);
 
     /// Connects, and drives the link until it is over; then has [`Link::finish`] called between commands.
-    fn open_link(&mut self, link: Box<dyn Link>);
+    fn open_link(&mut self, link: Box<dyn Link>) -> LinkId;
+
+    /// Has [`Link::on_wake`] called soon, if there is such a link.
+    fn wake_link(&mut self, id: LinkId);
+
+    /// Closes a link, if there is one, without a word to it.
+    fn drop_link(&mut self, id: LinkId);
 
     /// The same here and now: everybody waits until the link is over, and nothing is called then.
     fn drive_link(&mut self, link: &mut dyn Link);

@@ -52,7 +52,9 @@ pub fn check(
         .or_else(|| memory(inst, session, host, flags, request.args))
         .or_else(|| disk(inst, flags))
         .or_else(|| replicas(inst, flags))
+        .or_else(|| read_only(inst, flags))
         .or_else(|| subscriber_mode(session, command))
+        .or_else(|| stale(inst, flags))
         .or_else(|| loaded(inst, flags))
         .or_else(|| away_from_keys(session, flags));
     if let Some(error) = refusal {
@@ -121,6 +123,16 @@ fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
 fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let refused = inst.alert.has(Alert::FEW_REPLICAS) && flags.has(Flags::WRITE);
     refused.then_some(error::NO_REPLICAS)
+}
+
+fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::READ_ONLY) && flags.has(Flags::WRITE);
+    refused.then_some(error::READ_ONLY)
+}
+
+fn stale(inst: &Instance, flags: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::STALE) && !flags.has(Flags::STALE);
+    refused.then_some(error::MASTER_DOWN)
 }
 
 fn subscriber_mode(session: &Session, command: &Command) -> Option<CommandError> {

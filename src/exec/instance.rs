@@ -61,6 +61,10 @@ bit_set! {
         AOF_ERROR = 9;
         /// MIGRATE sends keys that must be left alone until it is over.
         KEYS_ON_THEIR_WAY = 10;
+        /// This is a replica, and refuses writes.
+        READ_ONLY = 11;
+        /// This is a replica without its primary, and does not serve what may be old.
+        STALE = 12;
     }
 }
 
@@ -330,14 +334,17 @@ impl Instance {
         let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
         self.alert.put(Alert::FEW_REPLICAS, few);
         self.follow_backlog_size();
+        self.upstream_config_changed();
         self.check_tracking_table();
         self.listen_for_events();
         self.saver.set_key_delay(i64::from(self.config.persistence.rdb_key_save_delay));
     }
 
     /// Has memory looked at before every command, or never.
-    fn check_memory_limit(&mut self) {
-        let limited = self.config.storage.maxmemory > 0;
+    pub(super) fn check_memory_limit(&mut self) {
+        // A replica leaves it to its primary.
+        let left = self.is_replica() && self.config.replication.replica_ignore_maxmemory;
+        let limited = self.config.storage.maxmemory > 0 && !left;
         self.alert.put(Alert::LIMITED_MEMORY, limited);
         if !limited {
             self.alert.put(Alert::OVER_MEMORY, false);
@@ -396,7 +403,8 @@ impl Instance {
     pub fn refresh_pause(&mut self) {
         let paused = !self.pause.is_over(self.now_ms);
         self.alert.put(Alert::PAUSED, paused);
-        self.keyspace.options_mut().keep_expired = paused;
+        // What has expired is deleted by the primary.
+        self.keyspace.options_mut().keep_expired = paused || self.is_replica();
     }
 
     /// Ends a transaction: its queue, and what it watched.

@@ -12,6 +12,10 @@ use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
 use crate::util::output_buffer::OutputBuffer;
 
+/// Names a link to the world that drives it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct LinkId(pub u64);
+
 /// Where another instance listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
@@ -37,6 +41,8 @@ pub enum Step {
     Wait,
     /// It wants another connection.
     Reconnect,
+    /// It wants no connection, for now. Nothing more is said to it of the one it had.
+    HangUp,
     /// It is over.
     Over,
 }
@@ -78,11 +84,22 @@ pub trait Link {
     /// These bytes came.
     fn on_bytes(&mut self, now: Time, bytes: &[u8], out: &mut OutputBuffer) -> Step;
 
+    /// Whether it can take more bytes just now. Until [`Host::wake_link`](crate::exec::ctx::Host::wake_link) nothing is
+    /// read for it.
+    fn wants_bytes(&self) -> bool {
+        true
+    }
+
+    /// The instance had it woken: it may have something to say, or be ready for more.
+    fn on_wake(&mut self, _now: Time, _out: &mut OutputBuffer) -> Step {
+        Step::Wait
+    }
+
     /// When it wants to hear of time, on the monotonic clock; `u64::MAX` for never.
     fn next_deadline(&self) -> u64;
 
     /// Its deadline is over.
-    fn on_timer(&mut self, now: Time) -> Step;
+    fn on_timer(&mut self, now: Time, out: &mut OutputBuffer) -> Step;
 
     /// There is no connection, or none any more.
     fn on_close(&mut self, now: Time, lost: Lost) -> Step;

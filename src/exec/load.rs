@@ -23,6 +23,8 @@ pub struct FileSink<'a> {
     pub keys: u64,
     /// The file is the first part of an append-only file: what follows its end is the rest.
     pub is_part: bool,
+    /// Whether its writer is trusted.
+    pub vetting: Vetting,
 }
 
 impl Instance {
@@ -48,7 +50,7 @@ impl LoadSink for FileSink<'_> {
             let key = db.key(entry.key);
             db.remove(key);
         }
-        persist::load_entry(keyspace, entry, from, Vetting::Trusted, *now_ms)
+        persist::load_entry(keyspace, entry, from, self.vetting, *now_ms)
     }
 
     fn soon(&mut self, db: u32, key: &[u8]) {
@@ -88,7 +90,7 @@ impl Instance {
     fn load_steps(&mut self, mut loader: Loader<'_>, replaces: bool, host: &mut dyn Host) -> Result<Loaded, RdbError> {
         let mut keys = 0;
         loop {
-            let mut sink = FileSink { inst: self, host, replaces, keys, is_part: false };
+            let mut sink = FileSink { inst: self, host, replaces, keys, is_part: false, vetting: Vetting::Trusted };
             let step = loader.step(&mut sink)?;
             keys = sink.keys;
             self.load.progress = *loader.progress();

@@ -330,7 +330,7 @@ impl Link for Migration {
         self.deadline_ns
     }
 
-    fn on_timer(&mut self, now: Time) -> Step {
+    fn on_timer(&mut self, now: Time, _out: &mut OutputBuffer) -> Step {
         let error = match self.state {
             State::Connection => NOT_CONNECTED,
             _ if self.unsent > 0 => NOT_WRITTEN,

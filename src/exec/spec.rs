@@ -312,6 +312,8 @@ impl Flags {
     pub const NOT_QUEUED: Flags = Flags(1 << 29);
     /// Runs what MULTI has queued: the gates look at the queue's flags, and being refused ends the transaction.
     pub const RUNS_QUEUE: Flags = Flags(1 << 28);
+    /// Begins a transaction.
+    pub const BEGINS_QUEUE: Flags = Flags(1 << 22);
     /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.
     pub const REPORTS_DISK_ERROR: Flags = Flags(1 << 27);
     /// Touches keys that its arguments do not name, or not as keys.

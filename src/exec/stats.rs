@@ -22,6 +22,8 @@ pub struct Stats {
     pub reads: u64,
     /// Writes to clients.
     pub writes: u64,
+    /// Commands of a primary that failed here.
+    pub unexpected_errors: u64,
     /// Connections accepted.
     pub connections: u64,
     /// Of those, turned away because of maxclients.

@@ -20,10 +20,10 @@ use crate::db::{Event, Events, Op};
 use crate::exec::aof::Aof;
 use crate::exec::event_stream;
 use crate::exec::instance::Instance;
+use crate::exec::replication::Replication;
 use crate::observe::keys;
 use crate::observe::log::Shown;
 use crate::reactor::ConnId;
-use crate::stream::Feed;
 use crate::util::num;
 
 impl Instance {
@@ -44,8 +44,8 @@ impl Instance {
         if trace.ops().len() > 0 {
             let timestamp = self.config.persistence.aof_timestamp_enabled.then_some(self.now_ms / 1000);
             match trace.only_op() {
-                Some(op) => emit(&mut self.replication.feed, &mut self.aof, std::iter::once(op), timestamp),
-                None => emit(&mut self.replication.feed, &mut self.aof, trace.ops(), timestamp),
+                Some(op) => emit(&mut self.replication, &mut self.aof, std::iter::once(op), timestamp),
+                None => emit(&mut self.replication, &mut self.aof, trace.ops(), timestamp),
             }
             trace.clear_ops();
             if self.aof.buffer.is_large() {
@@ -125,19 +125,27 @@ impl Instance {
         let timestamp = self.config.persistence.aof_timestamp_enabled.then_some(self.now_ms / 1000);
         let trace = self.keyspace.trace_mut();
         for op in trace.ops() {
-            emit(&mut self.replication.feed, &mut self.aof, std::iter::once(op), timestamp);
+            emit(&mut self.replication, &mut self.aof, std::iter::once(op), timestamp);
         }
         trace.clear_ops();
         self.settle_unit();
     }
 }
 
-/// One unit goes to replicas and to the append-only file, as far as there are any. Offsets advance in any case.
-fn emit<'a>(feed: &mut Feed, aof: &mut Aof, ops: impl Iterator<Item = Op<'a>> + Clone, timestamp: Option<i64>) {
+/// One unit goes to replicas and to the append-only file, as far as there are any. Offsets advance in any case. Replicas
+/// of a replica are sent what its primary has sent, and nothing else.
+fn emit<'a>(
+    replication: &mut Replication,
+    aof: &mut Aof,
+    ops: impl Iterator<Item = Op<'a>> + Clone,
+    timestamp: Option<i64>,
+) {
     if aof.is_on() {
         aof.buffer.emit(ops.clone(), timestamp);
     }
+    let feed = &mut replication.feed;
     match feed.is_active() {
+        _ if replication.upstream.is_some() => {}
         true => feed.emit(ops),
         false => feed.count_unit(),
     }

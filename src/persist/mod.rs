@@ -24,6 +24,7 @@
 //! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
 //! | `rewrite.rs` | a snapshot as commands |
 //! | `load.rs` | [`Loader`], [`LoadSink`] |
+//! | `receive.rs` | a file that comes over the network |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
 //! | `aof/` | the append-only file |
 //! | `status.rs` | INFO persistence |
@@ -39,6 +40,7 @@ pub mod check_aof;
 mod control;
 mod keyspace_sink;
 mod load;
+mod receive;
 pub mod restore;
 mod rewrite;
 mod save;
@@ -51,6 +53,7 @@ mod tests;
 pub use control::{KeyDelay, SaveControl};
 pub use keyspace_sink::{load_entry, load_value, prefetch};
 pub use load::{LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Loader, Step, Stored, load_stream};
+pub use receive::{FileReceiver, Received};
 pub use rewrite::write_commands;
 pub use save::{
     CommandSettings, SaveError, SaveSettings, Saved, remove_stale_temps, save_file, temp_path, write_snapshot,

@@ -96,7 +96,10 @@ enum State {
     CopyHead,
     CopyBytes(u64),
     /// The copy's end is this mark. Held back: the beginning of what may be it.
-    CopyMark { mark: [u8; MARK_BYTES], held: Vec<u8> },
+    CopyMark {
+        mark: [u8; MARK_BYTES],
+        held: Vec<u8>,
+    },
     Stream,
 }
 
@@ -346,7 +349,9 @@ impl Dialogue {
 }
 
 fn bad_protocol(text: &str) -> String {
-    format!("Bad protocol from MASTER, the first byte is not '$' (we received '{text}'), are you sure the host and port are right?")
+    format!(
+        "Bad protocol from MASTER, the first byte is not '$' (we received '{text}'), are you sure the host and port are right?"
+    )
 }
 
 #[cfg(test)]
@@ -434,7 +439,8 @@ mod tests {
             let said = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 0\r\n$EOF:{mark}\r\n{copy}{mark}after");
             let (_, events, result) = converse(Greeting::default(), said.as_bytes(), piece);
             assert_eq!(result, Ok(()));
-            let expected = ["CopyBegins(Marked)".into(), format!("copy {copy}"), "CopyEnds".into(), "stream after".into()];
+            let expected =
+                ["CopyBegins(Marked)".into(), format!("copy {copy}"), "CopyEnds".into(), "stream after".into()];
             assert_eq!(events[2..], expected);
         }
     }

@@ -14,6 +14,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | `dialogue.rs` | from the first PING to the stream of writes |
+//! | `inbox.rs` | the part of the stream that is not applied yet |
+//! | `line.rs` | a conversation that is begun again whenever it breaks, and what has come of it |
 //! | `history.rs` | names of histories, and who can go on from where |
 //!
 //! # Read first
@@ -22,6 +24,10 @@
 
 mod dialogue;
 mod history;
+mod inbox;
+mod line;
 
 pub use dialogue::{Dialogue, Greeting, Length, Refusal, Said};
 pub use history::{Before, History, HistoryId};
+pub use inbox::Inbox;
+pub use line::{Line, Loss, News, Next, Progress, Stage};

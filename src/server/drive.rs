@@ -31,7 +31,7 @@ fn converse(link: &mut dyn Link, time: &impl Fn() -> Time) -> Step {
                 connected = Some(stream);
                 break;
             }
-            Err(error) if is_timeout(error.kind()) => return link.on_timer(time()),
+            Err(error) if is_timeout(error.kind()) => return link.on_timer(time(), &mut OutputBuffer::new()),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => lost = Lost::Refused,
             Err(_) => lost = Lost::Unreachable,
         }
@@ -76,7 +76,7 @@ fn receive(link: &mut dyn Link, mut stream: &TcpStream, out: &mut OutputBuffer, 
 fn failed(link: &mut dyn Link, kind: ErrorKind, time: &impl Fn() -> Time) -> Step {
     match kind {
         ErrorKind::Interrupted => Step::Wait,
-        kind if is_timeout(kind) => link.on_timer(time()),
+        kind if is_timeout(kind) => link.on_timer(time(), &mut OutputBuffer::new()),
         _ => link.on_close(time(), Lost::Closed),
     }
 }

@@ -14,14 +14,14 @@ use crate::config::Config;
 use crate::config::special::BindAddresses;
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
-use crate::exec::link::Link;
+use crate::exec::link::{Link, LinkId};
 use crate::exec::long_read::ReadJob;
 use crate::http;
 use crate::observe::keys;
 use crate::observe::log::{Logger, Shown};
 use crate::observe::metrics::Metrics;
-use crate::persist::SaveOutcome;
 use crate::persist::aof::{self, AofThread};
+use crate::persist::{Received, SaveOutcome};
 use crate::reactor::ListenerId;
 use crate::sys::process::{Process, RealProcess};
 use crate::sys::{process, sockets};
@@ -33,6 +33,8 @@ pub enum Mail {
     Saved(SaveOutcome),
     /// The snapshot thread has made a copy for replicas, or has failed to.
     Copied(SaveOutcome),
+    /// The thread that writes a copy of a primary's data set has something to say.
+    Received(Received),
     /// The snapshot thread has written the base of an append-only file, or has failed to.
     Rewritten(SaveOutcome),
     /// The thread that writes the append-only file has something to say.
@@ -238,6 +240,14 @@ impl Host for Server {
         })
     }
 
+    fn when_received(&self) -> Box<dyn Fn(Received) + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move |received| {
+            // As above.
+            let _ = mailbox.send(Mail::Received(received));
+        })
+    }
+
     fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
         let mailbox = self.reactor.mailbox();
         Box::new(move |outcome| {
@@ -267,8 +277,16 @@ impl Host for Server {
         self.reader.take(job, self.reactor.mailbox(), self.clock);
     }
 
-    fn open_link(&mut self, link: Box<dyn Link>) {
-        self.begin_link(link);
+    fn open_link(&mut self, link: Box<dyn Link>) -> LinkId {
+        self.begin_link(link)
+    }
+
+    fn wake_link(&mut self, id: LinkId) {
+        self.link_is_woken(id);
+    }
+
+    fn drop_link(&mut self, id: LinkId) {
+        self.link_is_dropped(id);
     }
 
     fn drive_link(&mut self, link: &mut dyn Link) {

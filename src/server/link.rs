@@ -20,7 +20,7 @@ use super::Server;
 use super::deadlines::Due;
 use super::resolver::{self, Resolved, Resolver};
 use crate::exec::instance::Instance;
-use crate::exec::link::{Kept, Link, Lost, Step, Time};
+use crate::exec::link::{Kept, Link, LinkId, Lost, Step, Time};
 use crate::reactor::{ConnId, ReadOutcome, TimerId, WriteOutcome};
 use crate::util::output_buffer::OutputBuffer;
 
@@ -47,6 +47,8 @@ struct Open {
     is_readable: bool,
     /// Listed among those that have something to do.
     is_listed: bool,
+    /// The instance has had it woken.
+    is_woken: bool,
     out: OutputBuffer,
     timer: Option<TimerId>,
     deadline_ns: u64,
@@ -110,7 +112,7 @@ impl Server {
     }
 
     /// Begins a conversation.
-    pub(super) fn begin_link(&mut self, link: Box<dyn Link>) {
+    pub(super) fn begin_link(&mut self, link: Box<dyn Link>) -> LinkId {
         self.links.begun += 1;
         let number = self.links.begun;
         let open = Open {
@@ -121,6 +123,7 @@ impl Server {
             is_blocked: false,
             is_readable: false,
             is_listed: false,
+            is_woken: false,
             out: OutputBuffer::new(),
             timer: None,
             deadline_ns: u64::MAX,
@@ -138,6 +141,23 @@ impl Server {
             None => self.look_up(number),
         }
         self.follow_deadline(number);
+        LinkId(number)
+    }
+
+    /// The instance wants to tell a link something.
+    pub(super) fn link_is_woken(&mut self, LinkId(number): LinkId) {
+        if let Some(open) = self.links.open.get_mut(&number) {
+            open.is_woken = true;
+            self.links.list(number);
+        }
+    }
+
+    /// Nobody wants to hear of a link any more.
+    pub(super) fn link_is_dropped(&mut self, LinkId(number): LinkId) {
+        self.hang_up(number);
+        if let Some(timer) = self.links.open.remove(&number).and_then(|open| open.timer) {
+            self.deadlines.cancel(timer);
+        }
     }
 
     /// Finds the addresses of a link's other end, and tries the first.
@@ -228,7 +248,8 @@ impl Server {
         let now = self.time();
         let Some(open) = self.links.open.get_mut(&number) else { return };
         (open.timer, open.deadline_ns) = (None, u64::MAX);
-        let step = open.link.on_timer(now);
+        let step = open.link.on_timer(now, &mut open.out);
+        self.links.list(number);
         self.take_step(number, step);
         self.follow_deadline(number);
     }
@@ -243,15 +264,20 @@ impl Server {
 
     #[cold]
     fn serve_active(&mut self) {
+        let now = self.time();
         for _ in 0..self.links.active.len() {
             let Some(number) = self.links.active.pop_front() else { return };
             let Some(open) = self.links.open.get_mut(&number) else { continue };
             open.is_listed = false;
+            if std::mem::take(&mut open.is_woken) {
+                let step = open.link.on_wake(now, &mut open.out);
+                self.take_step(number, step);
+            }
             self.read_link(number);
             self.write_link(number);
             self.follow_deadline(number);
             let Some(open) = self.links.open.get(&number).filter(|open| open.is_connected) else { continue };
-            if open.is_readable || (!open.is_blocked && !open.out.is_empty()) {
+            if (open.is_readable && open.link.wants_bytes()) || (!open.is_blocked && !open.out.is_empty()) {
                 self.links.list(number);
             }
         }
@@ -262,6 +288,9 @@ impl Server {
         let Some(open) = self.links.open.get_mut(&number).filter(|open| open.is_connected && open.is_readable) else {
             return;
         };
+        if !open.link.wants_bytes() {
+            return;
+        }
         let Some(conn) = open.conn else { return };
         let mut input = std::mem::take(&mut self.links.input);
         input.clear();
@@ -312,6 +341,7 @@ impl Server {
                 self.hang_up(number);
                 self.look_up(number);
             }
+            Step::HangUp => self.hang_up(number),
             Step::Over => self.end_link(number),
         }
     }

@@ -21,6 +21,7 @@ use crate::observe::log::Level;
 use crate::persist::aof::{AofDirectory, AofSettings, ManifestError, OldFile, Tail, read_manifest};
 use crate::persist::{LoadError, Loaded, Loader, Step};
 use crate::sys::disk::{Disk, RealDisk};
+use crate::types::value::Vetting;
 
 /// A load that is not done yet.
 pub(super) struct Loading {
@@ -132,7 +133,14 @@ impl Server {
         let mut loading = self.loading.take()?;
         let ended = match &mut loading.source {
             Source::Rdb { loader, keys } => {
-                let mut sink = FileSink { inst, host: self, replaces: false, keys: *keys, is_part: false };
+                let mut sink = FileSink {
+                    inst,
+                    host: self,
+                    replaces: false,
+                    keys: *keys,
+                    is_part: false,
+                    vetting: Vetting::Trusted,
+                };
                 let step = loader.step(&mut sink);
                 *keys = sink.keys;
                 inst.load.progress = *loader.progress();
@@ -186,6 +194,7 @@ impl Server {
             let continued = self.continue_aof(inst, directory, loaded.tail);
             continued.map_err(|error| format!("Can't open the append-only file: {error}"))?;
         }
+        inst.start_as_replica(self);
         self.say_ready(inst);
         Ok(())
     }

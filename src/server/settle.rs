@@ -36,6 +36,7 @@ impl Server {
     pub(super) fn on_mail(&mut self, inst: &mut Instance, mail: Mail) {
         match mail {
             Mail::Saved(outcome) => inst.saved(&outcome),
+            Mail::Received(received) => inst.copy_is_received(received, self),
             Mail::Rewritten(outcome) => inst.rewritten(&outcome),
             Mail::Aof(report) => inst.aof_reports(report, self),
             Mail::Copied(outcome) => self.copy_is_made(inst, &outcome),

@@ -52,6 +52,7 @@ impl Server {
         let commands = inst.stats.commands.saturating_sub(commands_before);
         self.serve_links();
         self.finish_links(inst);
+        inst.follow_primary(self);
         self.before_sleep(inst);
         self.do_what_is_due(inst);
         if self.now_ns() >= inst.defragmenter.next_ns() {
@@ -93,7 +94,7 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let has_work = !self.ready.is_empty() || !self.to_flush.is_empty() || !self.asks.is_empty();
-        let has_work = has_work || inst.has_leftovers() || self.links.have_work(inst);
+        let has_work = has_work || inst.has_leftovers() || self.links.have_work(inst) || inst.has_primary_work();
         if has_work || inst.has_due_keys() || inst.eviction.pending || self.has_idle_transfer(inst) {
             return Some(Duration::ZERO);
         }

@@ -80,6 +80,15 @@ impl Feed {
         true
     }
 
+    /// As [`Feed::activate`], where the offset is what a primary says, or what was offered to one.
+    pub fn activate_at(&mut self, offset: u64) -> bool {
+        let begins = !std::mem::replace(&mut self.is_active, true);
+        if begins {
+            (self.start, self.frozen, self.db) = (offset, offset, None);
+        }
+        begins
+    }
+
     /// Nobody reads any more, and nobody will come back: everything is given up, the offset stays.
     pub fn deactivate(&mut self) {
         (self.start, self.frozen) = (self.end(), self.end());
@@ -132,6 +141,25 @@ impl Feed {
         encode(ops.filter(|op| op.target != Target::File), &mut db, |bytes| self.append(bytes));
         self.db = db;
         self.trim();
+    }
+
+    /// What a primary has sent is passed on as it came.
+    pub fn pass_on(&mut self, bytes: &[u8]) {
+        self.append(bytes);
+        self.trim();
+    }
+
+    /// Another history begins, whose first byte to come has this offset. Nobody may be reading.
+    pub fn replace(&mut self, offset: u64) {
+        debug_assert!(self.oldest_hold().is_none(), "readers of the old one are gone");
+        self.parts.clear();
+        self.tail = BytesMut::new();
+        (self.start, self.frozen, self.is_active, self.db) = (offset, offset, true, None);
+    }
+
+    /// The database that the last command was for, if the next one need not name its own.
+    pub fn db(&self) -> Option<u32> {
+        self.db
     }
 
     /// The history goes on at this offset, of which nothing is known but that.

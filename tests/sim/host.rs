@@ -9,11 +9,11 @@ use std::time::Duration;
 use kvstash::config::Config;
 use kvstash::exec::ctx::Host;
 use kvstash::exec::instance::Instance;
-use kvstash::exec::link::Link;
+use kvstash::exec::link::{Link, LinkId};
 use kvstash::exec::long_read::ReadJob;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
-use kvstash::persist::SaveOutcome;
+use kvstash::persist::{Received, SaveOutcome};
 use kvstash::sys::process::{CpuTime, Process};
 
 /// When the simulation begins, ms since 1970.
@@ -88,6 +88,10 @@ impl Host for SimHost {
         Box::new(drop)
     }
 
+    fn when_received(&self) -> Box<dyn Fn(Received) + Send> {
+        Box::new(drop)
+    }
+
     fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
         Box::new(drop)
     }
@@ -104,9 +108,14 @@ impl Host for SimHost {
         self.reads.push(job);
     }
 
-    fn open_link(&mut self, link: Box<dyn Link>) {
+    fn open_link(&mut self, link: Box<dyn Link>) -> LinkId {
         self.links.push(link);
+        LinkId(self.links.len() as u64)
     }
+
+    fn wake_link(&mut self, _id: LinkId) {}
+
+    fn drop_link(&mut self, _id: LinkId) {}
 
     fn drive_link(&mut self, _link: &mut dyn Link) {}
 

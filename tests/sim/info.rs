@@ -39,6 +39,7 @@ fn busy_world() -> World {
         output_bytes: 3,
         reads: 4,
         writes: 5,
+        unexpected_errors: 23,
         connections: 6,
         connections_rejected: 7,
         query_limit_closed: 8,

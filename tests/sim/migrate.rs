@@ -173,6 +173,7 @@ impl Run {
         loop {
             match step {
                 Step::Wait => {}
+                Step::HangUp => panic!("MIGRATE has nothing to wait for without a connection"),
                 Step::Reconnect if self.rng.index(8) == 0 => {
                     let lost = if self.rng.index(2) == 0 { Lost::Refused } else { Lost::Unreachable };
                     step = link.on_close(self.time(), lost);
@@ -227,7 +228,7 @@ impl Run {
                     let ms = self.rng.index(300) as i64;
                     self.source.pass(ms);
                     let time = self.time();
-                    if link.next_deadline() <= time.mono_ns { link.on_timer(time) } else { Step::Wait }
+                    if link.next_deadline() <= time.mono_ns { link.on_timer(time, &mut wire.out) } else { Step::Wait }
                 }
                 _ => Step::Wait,
             };

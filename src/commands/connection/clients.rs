@@ -134,7 +134,7 @@ pub(super) fn push_line(inst: &Instance, client: Client<'_>, out: &mut String) {
     out.push('\n');
 }
 
-/// What CLIENT LIST TYPE and CLIENT KILL TYPE distinguish. There are no primaries yet.
+/// What CLIENT LIST TYPE and CLIENT KILL TYPE distinguish.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Normal,
@@ -146,11 +146,12 @@ enum Kind {
 impl Kind {
     fn has(self, client: Client<'_>) -> bool {
         let is_replica = client.session.attention.has(Attention::REPLICA);
+        let is_primary = client.session.attention.has(Attention::PRIMARY);
         match self {
-            Kind::Normal => !is_replica && !client.session.is_subscriber(),
+            Kind::Normal => !is_replica && !is_primary && !client.session.is_subscriber(),
             Kind::Pubsub => !is_replica && client.session.is_subscriber(),
             Kind::Replica => is_replica,
-            Kind::Primary => false,
+            Kind::Primary => is_primary,
         }
     }
 }
@@ -186,7 +187,9 @@ fn client_list(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         Some(_) => return Err(error::SYNTAX),
     }
     let mut lines = String::new();
-    let mut all: Vec<Client<'_>> = ctx.inst.clients.iter().chain(ctx.caller()).collect();
+    let primary = ctx.inst.primary_connection();
+    let primary = primary.as_ref().map(|(session, connection)| Client { session, connection });
+    let mut all: Vec<Client<'_>> = ctx.inst.clients.iter().chain(ctx.caller()).chain(primary).collect();
     all.sort_by_key(|client| client.session.id);
     all.retain(|client| only.as_ref().is_none_or(|ids| ids.contains(&client.session.id)));
     all.retain(|client| of_kind.is_none_or(|kind| kind.has(*client)));
@@ -289,6 +292,12 @@ fn kill(ctx: &mut AdminCtx<'_>, wanted: impl Fn(Client<'_>, i64) -> bool) -> i64
     for client in ctx.inst.clients.iter_mut().filter(|client| wanted(client.as_ref(), now_ms)) {
         client.session.attention.put(Attention::CLOSE_NOW, true);
         ctx.inst.asks.push(Ask::Close(client.connection.conn, CloseReason::Killed));
+        killed += 1;
+    }
+    let primary = ctx.inst.primary_connection();
+    let wants_primary =
+        primary.as_ref().is_some_and(|(session, connection)| wanted(Client { session, connection }, now_ms));
+    if wants_primary && ctx.inst.hang_up_on_primary(ctx.host) {
         killed += 1;
     }
     if ctx.caller().is_some_and(|caller| wanted(caller, now_ms)) {

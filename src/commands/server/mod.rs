@@ -12,6 +12,8 @@
 //! | `memory.rs` | MEMORY |
 //! | `observe.rs` | SLOWLOG MONITOR |
 //! | `persistence.rs` | SAVE BGSAVE LASTSAVE SHUTDOWN |
+//! | `replicaof.rs` | REPLICAOF SLAVEOF |
+//! | `replication.rs` | SYNC PSYNC REPLCONF |
 //! | `role.rs` | ROLE |
 
 mod command;
@@ -24,6 +26,7 @@ mod lolwut;
 mod memory;
 mod observe;
 mod persistence;
+mod replicaof;
 mod replication;
 mod role;
 
@@ -49,6 +52,8 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &persistence::BGREWRITEAOF,
     &persistence::LASTSAVE,
     &persistence::SHUTDOWN,
+    &replicaof::REPLICAOF,
+    &replicaof::SLAVEOF,
     &role::ROLE,
     &replication::SYNC,
     &replication::PSYNC,

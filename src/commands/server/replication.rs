@@ -2,6 +2,7 @@
 
 use crate::client::Attention;
 use crate::exec::args::int;
+use crate::exec::call::Origin;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Arity, CommandSpec, Flags, Group, Handler};
@@ -49,6 +50,7 @@ fn sync(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     if !ctx.session.reply.out.is_empty() {
         return Err(REPLIES_PENDING);
     }
+    needs_primary(ctx)?;
     ctx.inst.copy_to_replica(ctx.session, ctx.host).map(drop).map_err(refused)
 }
 
@@ -60,6 +62,7 @@ fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         return Err(REPLIES_PENDING);
     }
     let offset = int(&args[2])?;
+    needs_primary(ctx)?;
     if let Ok(offset) = u64::try_from(offset)
         && let Some(answer) = ctx.inst.resume_replica(ctx.session, &args[1], offset)
     {
@@ -69,6 +72,15 @@ fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let (offset, id) = ctx.inst.copy_to_replica(ctx.session, ctx.host).map_err(refused)?;
     ctx.reply().simple(&format!("FULLRESYNC {id} {offset}"));
     Ok(())
+}
+
+/// A replica has something to pass on only while it is one.
+fn needs_primary(ctx: &AdminCtx<'_>) -> CommandResult {
+    let upstream = ctx.inst.replication.upstream.as_ref();
+    match upstream.is_some_and(|upstream| !upstream.is_up()) {
+        true => Err(CommandError::fixed("NOMASTERLINK Can't SYNC while not connected with my master")),
+        false => Ok(()),
+    }
 }
 
 fn refused(why: String) -> CommandError {
@@ -94,7 +106,10 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
             return Ok(());
         }
         if is("getack") {
-            // It is for replicas to answer.
+            // It is for replicas to answer, and for their primary to ask.
+            if matches!(ctx.origin, Origin::Primary) {
+                ctx.inst.answer_primary(ctx.host);
+            }
             return Ok(());
         }
         let facts = ctx.session.replica_facts_mut();

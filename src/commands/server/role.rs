@@ -18,9 +18,21 @@ pub(super) static ROLE: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
-/// A primary: its offset, and of each replica the address, the port and the offset that it has.
+/// A primary: its offset, and of each replica the address, the port and the offset that it has. A replica: its primary, how
+/// the line to it is, and the offset.
 fn role(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     let AdminCtx { inst, session, .. } = ctx;
+    if let Some(upstream) = &inst.replication.upstream {
+        let offset = if upstream.is_up() { inst.replication.feed.end() as i64 } else { -1 };
+        let reply = &mut session.reply;
+        reply.array(5);
+        reply.bulk(b"slave");
+        reply.bulk(&upstream.primary.host);
+        reply.int(upstream.primary.port.into());
+        reply.bulk(upstream.state_name().as_bytes());
+        reply.int(offset);
+        return Ok(());
+    }
     let follows = |replica: &&Replica| matches!(replica.state, State::Follows { .. });
     let replicas: Vec<&Replica> = inst.replication.replicas.iter().filter(follows).collect();
     let reply = &mut session.reply;

@@ -12,51 +12,50 @@ group! {
     Replication in replication of Replication {
         /// The primary to copy from: address and port.
         replicaof: Primary = Primary::default()
-            => Spec::special("replicaof", "`HOST PORT`, or `no one`").alias(&["slaveof"]).multi().at_start()
-                .refused(Needs::Replication);
+            => Spec::special("replicaof", "`HOST PORT`, or `no one`").alias(&["slaveof"]).multi().at_start();
 
         /// The password for the primary.
         masterauth: Text = Text::default()
-            => Spec::text("masterauth").alias(&["primaryauth"]).secret().waits(Needs::Replication);
+            => Spec::text("masterauth").alias(&["primaryauth"]).secret();
 
         /// The user name for the primary.
         masteruser: Text = Text::default()
-            => Spec::text("masteruser").alias(&["primaryuser"]).waits(Needs::Replication);
+            => Spec::text("masteruser").alias(&["primaryuser"]);
 
         /// Answer reads while the link is down or the first copy has not arrived.
         replica_serve_stale_data: bool = true
-            => Spec::bool("replica-serve-stale-data").alias(&["slave-serve-stale-data"]).waits(Needs::Replication);
+            => Spec::bool("replica-serve-stale-data").alias(&["slave-serve-stale-data"]);
 
         /// Refuse writes on a replica.
         replica_read_only: bool = true
-            => Spec::bool("replica-read-only").alias(&["slave-read-only"]).waits(Needs::Replication).protects_by_default();
+            => Spec::bool("replica-read-only").alias(&["slave-read-only"]).protects_by_default();
 
         /// Whether Sentinel shows this replica.
-        replica_announced: bool = true => Spec::bool("replica-announced").waits(Needs::Replication);
+        replica_announced: bool = true => Spec::bool("replica-announced");
 
         /// The address that a replica gives to its primary.
         replica_announce_ip: Text = Text::default()
-            => Spec::text("replica-announce-ip").alias(&["slave-announce-ip"]).waits(Needs::Replication);
+            => Spec::text("replica-announce-ip").alias(&["slave-announce-ip"]);
 
         /// The port that a replica gives to its primary.
         replica_announce_port: u16 = 0
-            => Spec::int("replica-announce-port", 0, 65535).alias(&["slave-announce-port"]).waits(Needs::Replication);
+            => Spec::int("replica-announce-port", 0, 65535).alias(&["slave-announce-port"]);
 
         /// Which replica Sentinel prefers: the lowest. 0 is never promoted.
         replica_priority: u32 = 100
-            => Spec::int("replica-priority", 0, I32).alias(&["slave-priority"]).waits(Needs::Replication);
+            => Spec::int("replica-priority", 0, I32).alias(&["slave-priority"]);
 
         /// A replica does not evict: its primary does.
         replica_ignore_maxmemory: bool = true
-            => Spec::bool("replica-ignore-maxmemory").alias(&["slave-ignore-maxmemory"]).waits(Needs::Replication);
+            => Spec::bool("replica-ignore-maxmemory").alias(&["slave-ignore-maxmemory"]);
 
         /// A replica that cannot write to its disk carries on.
         replica_ignore_disk_write_errors: bool = false
-            => Spec::bool("replica-ignore-disk-write-errors").waits(Needs::Replication);
+            => Spec::bool("replica-ignore-disk-write-errors");
 
         /// Free the old data set on another thread when a new one arrives.
         replica_lazy_flush: bool = false
-            => Spec::bool("replica-lazy-flush").alias(&["slave-lazy-flush"]).waits(Needs::Replication);
+            => Spec::bool("replica-lazy-flush").alias(&["slave-lazy-flush"]);
 
         /// How much of the stream a replica keeps in memory while it loads a copy. 0: as its output limit says.
         replica_full_sync_buffer_limit: u64 = 0
@@ -103,10 +102,10 @@ group! {
             => Spec::int("repl-ping-replica-period", 1, I32).alias(&["repl-ping-slave-period"]);
 
         /// Seconds of silence after which a link is given up.
-        repl_timeout: u32 = 60 => Spec::int("repl-timeout", 1, I32).waits(Needs::Replication);
+        repl_timeout: u32 = 60 => Spec::int("repl-timeout", 1, I32);
 
         /// What to do when a command from the primary fails.
         propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore
-            => Spec::choice("propagation-error-behavior", PropagationErrorBehavior::WORDS).waits(Needs::Replication);
+            => Spec::choice("propagation-error-behavior", PropagationErrorBehavior::WORDS);
     }
 }

@@ -29,6 +29,7 @@ use crate::persist::aof::{Batch, Ending, FaultKind, Kind, Scanner, Step as ScanS
 use crate::persist::{LoadError, Loader, Step};
 use crate::rdb::RdbError;
 use crate::sys::disk::{Disk, DiskFile};
+use crate::types::value::Vetting;
 
 /// Batches that are read ahead.
 const AHEAD: usize = 8;
@@ -260,7 +261,8 @@ impl AofLoad {
         inst: &mut Instance,
         host: &mut dyn Host,
     ) -> Result<Option<u64>, AofLoadError> {
-        let mut sink = FileSink { inst, host, replaces: false, keys: self.keys, is_part: true };
+        let mut sink =
+            FileSink { inst, host, replaces: false, keys: self.keys, is_part: true, vetting: Vetting::Trusted };
         let step = loader.step(&mut sink);
         self.keys = sink.keys;
         match step.map_err(|fault| bad_preamble(file, &fault))? {

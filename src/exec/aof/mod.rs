@@ -272,7 +272,8 @@ impl Instance {
 
     /// Has writes noted while there is somebody to read them.
     pub(super) fn follow_propagation(&mut self) {
-        let on = self.aof.is_on() || self.replication.feed.is_active();
+        let replicas = self.replication.feed.is_active() && !self.is_replica();
+        let on = self.aof.is_on() || replicas;
         self.keyspace.set_propagation(on);
     }
 
@@ -381,6 +382,21 @@ impl Instance {
             self.end_aof();
             failed(self, &error)
         })
+    }
+
+    /// The data set is about to be replaced: what is in the log is of the old one.
+    pub(in crate::exec) fn suspend_aof(&mut self) {
+        if self.aof.is_on() {
+            self.end_aof();
+        }
+    }
+
+    /// It was replaced: a log that is wanted begins anew.
+    pub(in crate::exec) fn resume_aof(&mut self, host: &mut dyn Host) {
+        if self.config.persistence.appendonly && !self.aof.is_on() {
+            // A failure is logged where it happens.
+            let _ = self.begin_aof(host);
+        }
     }
 
     fn end_aof(&mut self) {

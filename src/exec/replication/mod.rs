@@ -3,7 +3,16 @@
 //! | file | what |
 //! | --- | --- |
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
+//! | `role.rs` | from primary to replica, and back |
+//! | `upstream.rs` | as a replica: the line to the primary, and what comes over it |
+//! | `copy.rs` | a full resync |
+//! | `apply.rs` | the primary's stream is applied |
 
+mod apply;
+mod copy;
 mod replicas;
+mod role;
+mod upstream;
 
 pub use replicas::{Replica, Replication, State, StreamMemory, SyncCounts};
+pub use upstream::Upstream;

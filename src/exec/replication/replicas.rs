@@ -15,6 +15,7 @@
 
 use bytes::Bytes;
 
+use super::upstream::Upstream;
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
 use crate::config::OutputLimit;
 use crate::exec::ctx::Host;
@@ -127,6 +128,12 @@ pub struct Replication {
     next_newline_ms: i64,
     /// Somebody wants to know how far replicas are.
     pub asks_how_far: bool,
+    /// The primary that is followed; none while this instance is one.
+    pub upstream: Option<Box<Upstream>>,
+    /// Copies of a primary's data set that began to come.
+    pub(super) copies_begun: u64,
+    /// When it was last noted that the disk does not take what is applied, ms since 1970.
+    pub(super) disk_error_noted_ms: i64,
 }
 
 /// A copy that is being made. It holds the feed itself, so that who asks for it later can follow it, too, even if those that
@@ -149,14 +156,23 @@ impl Replication {
             next_ping_ms: 0,
             next_newline_ms: 0,
             asks_how_far: false,
+            upstream: None,
+            copies_begun: 0,
+            disk_error_noted_ms: 0,
         }
     }
 
     /// Asks replicas how far they are, once for all who want to know.
     pub fn ask_how_far(&mut self) {
-        if std::mem::take(&mut self.asks_how_far) {
+        // A replica passes its primary's stream on, and has nothing to add.
+        if std::mem::take(&mut self.asks_how_far) && self.upstream.is_none() {
             self.feed.emit_getack();
         }
+    }
+
+    /// There is no replica, since now.
+    pub(super) fn now_alone(&mut self, now_ms: i64) {
+        self.alone_since_ms = now_ms;
     }
 
     /// The replica that a connection is.
@@ -292,8 +308,10 @@ impl Instance {
 
     fn start_copy(&mut self, host: &mut dyn Host, has_keys: bool) -> Result<(), String> {
         let offset = self.replication.feed.end();
-        // Whoever reads from here on knows of no database yet.
-        self.replication.feed.forget_db();
+        // Whoever reads from here on knows of no database yet; what a primary sends cannot be changed.
+        if !self.is_replica() {
+            self.replication.feed.forget_db();
+        }
         let source: Box<dyn SnapshotSource> = if has_keys { Box::new(self.source()) } else { Box::new(Nothing) };
         let settings = self.copy_settings(offset);
         let at = self.moment();
@@ -377,6 +395,18 @@ impl Instance {
         }
     }
 
+    /// What replicas have is of a history that is ours no more: they are closed, and ask anew.
+    pub(super) fn drop_replicas(&mut self) {
+        for replica in std::mem::take(&mut self.replication.replicas) {
+            self.replication.feed.release(replica.hold);
+            self.close_later(replica.conn, CloseReason::Killed);
+        }
+        if let Some(copying) = self.replication.running.take() {
+            self.replication.feed.release(copying.hold);
+            self.copier.abort();
+        }
+    }
+
     /// A client is gone that may have been a replica.
     pub(in crate::exec) fn forget_replica(&mut self, session: &Session) {
         if !session.attention.has(Attention::REPLICA) {
@@ -405,14 +435,17 @@ impl Instance {
             return Vec::new();
         }
         if replication.replicas.is_empty() {
-            if ttl_ms > 0 && now_ms - replication.alone_since_ms > ttl_ms {
+            if replication.upstream.is_none() && ttl_ms > 0 && now_ms - replication.alone_since_ms > ttl_ms {
                 replication.feed.deactivate();
                 self.follow_propagation();
                 self.log.notice("Replication backlog freed", &[("seconds", &(ttl_ms / 1000))]);
             }
             return Vec::new();
         }
-        if now_ms >= replication.next_ping_ms && now_ms - replication.alone_since_ms > period_ms {
+        if replication.upstream.is_none()
+            && now_ms >= replication.next_ping_ms
+            && now_ms - replication.alone_since_ms > period_ms
+        {
             replication.next_ping_ms = now_ms + period_ms;
             replication.feed.emit_ping();
         }

@@ -87,7 +87,7 @@ pub(super) static STATS: &[Row] = &[
         .series("redis_tracking_total_items", "The same, each as often as there are clients that have read it"),
     gauge("tracking_total_prefixes", |f| f.inst.tracking.prefixes().len().into())
         .series("redis_tracking_total_prefixes", "Prefixes of keys that clients want to hear of"),
-    absent("unexpected_error_replies"),
+    counter("unexpected_error_replies", |f| f.inst.stats.unexpected_errors.into()),
     counter("total_error_replies", |f| f.inst.stats.errors.total().into())
         .series("redis_total_error_replies", "Error replies sent"),
     absent("dump_payload_sanitizations"),

@@ -1,0 +1,97 @@
+//! Being a primary, being a replica, and the way from one to the other.
+//!
+//! A primary that is told to follow another one offers what it has as a beginning: if the new primary was its replica,
+//! they have their history in common, and only what differs must come. A replica that becomes a primary begins a
+//! history of its own, which others may still enter from the old one.
+
+use super::upstream::Shown;
+use crate::client::ClientId;
+use crate::config::special::Primary;
+use crate::config::value::Text;
+use crate::exec::blocked::WaitEnd;
+use crate::exec::ctx::Host;
+use crate::exec::instance::Instance;
+use crate::exec::link::Address;
+use crate::observe::log::Level;
+
+impl Instance {
+    /// REPLICAOF, with the words that the log has for who asked. False if that primary is followed already.
+    pub fn replicate(&mut self, primary: Address, asker: &str, host: &mut dyn Host) -> bool {
+        let followed = self.replication.upstream.as_ref().map(|upstream| &upstream.primary);
+        if followed
+            .is_some_and(|followed| followed.port == primary.port && followed.host.eq_ignore_ascii_case(&primary.host))
+        {
+            return false;
+        }
+        let text = format!("REPLICAOF {} enabled (user request from '{asker}')", Shown(&primary));
+        let mut has_history = true;
+        match &self.replication.upstream {
+            Some(upstream) => {
+                has_history = upstream.has_history;
+                self.close_upstream(host);
+            }
+            None => self.demote(),
+        }
+        self.log.log(Level::Notice, &text, &[]);
+        self.config.replication.replicaof = Primary(Some((Text::from(&*primary.host), primary.port)));
+        self.open_upstream(primary, host, has_history);
+        self.follow_role();
+        true
+    }
+
+    /// What follows from being a primary no more.
+    fn demote(&mut self) {
+        self.log.notice(
+            "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be able \
+             to synchronize with the new master with just a partial transfer.",
+            &[],
+        );
+        let end = self.replication.feed.end();
+        self.replication.feed.activate_at(end);
+        let waiting: Vec<ClientId> = self.blocked.ids();
+        for id in waiting {
+            self.end_wait(id, WaitEnd::RoleChanged);
+        }
+    }
+
+    /// The server was started as a replica: there is nothing that a primary could go on from but what a file tells.
+    pub fn start_as_replica(&mut self, host: &mut dyn Host) {
+        let Primary(Some((name, port))) = &self.config.replication.replicaof else { return };
+        let primary = Address { host: name.as_bytes().into(), port: *port };
+        let end = self.replication.feed.end();
+        self.replication.feed.activate_at(end);
+        self.open_upstream(primary, host, false);
+        self.follow_role();
+    }
+
+    /// REPLICAOF NO ONE.
+    pub fn promote(&mut self, asker: &str, host: &mut dyn Host) {
+        self.config.replication.replicaof = Primary(None);
+        if self.replication.upstream.is_none() {
+            return;
+        }
+        let was_syncing = self.replication.upstream.as_ref().is_some_and(|upstream| upstream.is_syncing());
+        self.close_upstream(host);
+        let end = self.replication.feed.end();
+        let id = self.new_history_id();
+        self.replication.history.go_on_as(id, end);
+        let before = self.replication.history.before().map_or(id, |before| before.id);
+        self.log.log(
+            Level::Notice,
+            &format!(
+                "Setting secondary replication ID to {before}, valid up to offset: {}. New replication ID is {id}",
+                end + 1
+            ),
+            &[],
+        );
+        // They come back, and learn the new name.
+        self.drop_replicas();
+        self.replication.feed.forget_db();
+        self.replication.now_alone(self.now_ms);
+        self.follow_role();
+        if was_syncing {
+            self.resume_aof(host);
+        }
+        self.log.log(Level::Notice, &format!("MASTER MODE enabled (user request from '{asker}')"), &[]);
+    }
+}
