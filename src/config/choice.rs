@@ -155,6 +155,8 @@ choices! {
         OnEmptyDb = "on-empty-db",
         /// Directly, beside the old data set.
         Swapdb = "swapdb",
+        /// Directly, when what is there was removed.
+        FlushBeforeLoad = "flush-before-load",
     }
 
     /// When the append-only file is forced to the disk.

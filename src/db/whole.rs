@@ -71,6 +71,55 @@ impl Keyspace {
         (0..self.dbs.len()).map(|at| self.flush_db(at, mode, now_ms)).sum()
     }
 
+    /// An empty keyspace, with the same databases, for data that may take the place of this one's.
+    pub fn beside(&self) -> Keyspace {
+        Keyspace::new(self.dbs.len(), self.side.seed, self.side.options)
+    }
+
+    /// All data of `other`, which nobody can reach any more, is given away to be freed, but for what snapshots still
+    /// read. To be called again and again until [`Keyspace::is_bare`].
+    pub fn free_data_of(&mut self, other: &mut Keyspace, now_ms: i64) {
+        // One thread frees everything: it is this one's.
+        std::mem::swap(&mut self.side.lazy, &mut other.side.lazy);
+        other.flush_all(FlushMode::Async, now_ms);
+        other.reap_snapshots();
+        std::mem::swap(&mut self.side.lazy, &mut other.side.lazy);
+    }
+
+    /// Whether nothing is left of what it had: neither keys nor what snapshots of them still read.
+    pub fn is_bare(&self) -> bool {
+        self.dbs.iter().all(|db| db.table.is_empty()) && !self.heap.has_snapshot() && !self.heap.has_garbage()
+    }
+
+    /// The data of `other` takes the place of this one's, and the other way round. To clients it is as if every key had
+    /// been written.
+    pub fn exchange_data(&mut self, other: &mut Keyspace, now_ms: i64) {
+        debug_assert!(self.dbs.len() == other.dbs.len(), "it was made beside this one");
+        let Keyspace { dbs, heap, side } = self;
+        side.checked.writes_all();
+        let seed = side.seed;
+        for (at, (before, after)) in dbs.iter().zip(&other.dbs).enumerate() {
+            if !side.watch.is_idle() {
+                side.watch.touch_db(at as u32, |key| {
+                    let hash = seed.hash(key);
+                    (presence(before, hash, key, now_ms), presence(after, hash, key, now_ms))
+                });
+            }
+            if !side.blocking_keys.is_idle() {
+                side.blocking_keys.touch_db(at as u32);
+            }
+        }
+        side.trace.touch_all();
+        std::mem::swap(dbs, &mut other.dbs);
+        std::mem::swap(heap, &mut other.heap);
+        std::mem::swap(&mut side.sizes, &mut other.side.sizes);
+        std::mem::swap(&mut side.charges, &mut other.side.charges);
+        std::mem::swap(&mut side.density, &mut other.side.density);
+        std::mem::swap(&mut side.dbs_with_deadlines, &mut other.side.dbs_with_deadlines);
+        (side.pool, other.side.pool) = Default::default();
+        side.stats.dirty += 1;
+    }
+
     /// SWAPDB. Clients keep the number they selected, and watches the number they were made in.
     pub fn swap_dbs(&mut self, a: usize, b: usize, now_ms: i64) {
         let Keyspace { dbs, side, .. } = self;

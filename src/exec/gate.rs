@@ -141,7 +141,8 @@ fn subscriber_mode(session: &Session, command: &Command) -> Option<CommandError>
 }
 
 fn loaded(inst: &Instance, flags: Flags) -> Option<CommandError> {
-    let refused = inst.alert.has(Alert::LOADING) && !flags.has(Flags::LOADING);
+    let refused = inst.alert.has(Alert::LOADING) && !flags.has(Flags::LOADING)
+        || inst.alert.has(Alert::ASYNC_LOADING) && flags.has(Flags::NO_ASYNC_LOADING);
     refused.then_some(error::LOADING)
 }
 

@@ -71,6 +71,7 @@ impl Instance {
         self.crons += 1;
         let allocator = self.refresh_memory();
         self.plan_defrag(&allocator);
+        self.reap_retired();
         let totals = Totals {
             commands: self.stats.commands,
             input: self.stats.input_bytes,

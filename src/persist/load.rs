@@ -310,6 +310,32 @@ impl<'r> Loader<'r> {
         Ok(Step::More)
     }
 
+    /// As [`Loader::step`], from a source that may have no more just now ([`io::ErrorKind::WouldBlock`]): then the record
+    /// that is cut is read again from its beginning, [`Loader::offset`], and `None` returned.
+    pub fn step_while_there_is(&mut self, sink: &mut dyn LoadSink) -> Result<Option<Step>, RdbError> {
+        let until = self.file.offset().saturating_add(self.settings.step_bytes.max(1));
+        while self.file.offset() < until {
+            self.file.set_mark();
+            match self.event(sink) {
+                Ok(None) => {}
+                Ok(Some(loaded)) => return Ok(Some(Step::Done(loaded))),
+                Err(RdbError { why: Why::Io(io::ErrorKind::WouldBlock, _), .. }) => {
+                    self.file.rewind();
+                    self.progress.bytes = self.file.offset();
+                    return Ok(None);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        self.progress.bytes = self.file.offset();
+        Ok(Some(Step::More))
+    }
+
+    /// What lies before was read, and will not be read again.
+    pub fn offset(&self) -> u64 {
+        self.file.offset()
+    }
+
     /// One record of the file; what was loaded, if it was the last.
     fn event(&mut self, sink: &mut dyn LoadSink) -> Result<Option<Loaded>, RdbError> {
         let Loader { file, settings, progress, db } = self;

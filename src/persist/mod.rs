@@ -24,6 +24,7 @@
 //! | `source.rs` | [`SnapshotSource`]: what is saved; the keyspace as one |
 //! | `rewrite.rs` | a snapshot as commands |
 //! | `load.rs` | [`Loader`], [`LoadSink`] |
+//! | `incoming.rs` | a file that is loaded as it arrives |
 //! | `receive.rs` | a file that comes over the network |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
 //! | `aof/` | the append-only file |
@@ -38,6 +39,7 @@ pub mod aof;
 pub mod check;
 pub mod check_aof;
 mod control;
+mod incoming;
 mod keyspace_sink;
 mod load;
 mod receive;
@@ -51,6 +53,7 @@ mod status;
 mod tests;
 
 pub use control::{KeyDelay, SaveControl};
+pub use incoming::{Arrival, IncomingLoad};
 pub use keyspace_sink::{load_entry, load_value, prefetch};
 pub use load::{LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Loader, Step, Stored, load_stream};
 pub use receive::{FileReceiver, Received};

@@ -151,6 +151,16 @@ impl<'r> FileReader<'r> {
         self.body.skip_value(kind).map_err(|fault| fault.in_key(&self.key))
     }
 
+    /// Remembers this place, where a record begins, so that [`FileReader::rewind`] comes back to it.
+    pub fn set_mark(&mut self) {
+        self.body.set_mark();
+    }
+
+    /// Goes back to the mark, when the source has no more just now. It must begin anew there.
+    pub fn rewind(&mut self) {
+        self.body.rewind();
+    }
+
     /// Checks that nothing follows the end, for inputs that hold nothing but one RDB file.
     ///
     /// Behind a right checksum, surplus bytes are harmless and only counted. Without one they are an error: they

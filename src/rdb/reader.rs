@@ -80,6 +80,8 @@ pub struct RdbReader<'r> {
     section: Section,
     /// The source frees what was read of it.
     source_ends: bool,
+    /// Where reading can begin again, and the checksum of what lies before, once that is known.
+    mark: Option<(u64, Option<u64>)>,
 }
 
 impl<'r> RdbReader<'r> {
@@ -98,6 +100,7 @@ impl<'r> RdbReader<'r> {
             dialect: Dialect::Redis,
             section: Section::Header,
             source_ends: false,
+            mark: None,
         }
     }
 
@@ -170,7 +173,29 @@ impl<'r> RdbReader<'r> {
         Ok(self.pos == self.end)
     }
 
+    /// Remembers this place: [`RdbReader::rewind`] comes back to it.
+    pub(super) fn set_mark(&mut self) {
+        self.mark = Some((self.offset(), None));
+    }
+
+    /// Goes back to the mark. What is read ahead is forgotten: the source must begin anew at the mark, too.
+    pub(super) fn rewind(&mut self) {
+        self.absorb();
+        let (mark, crc) = self.mark.expect("there is a mark");
+        self.crc = crc.unwrap_or(self.crc);
+        (self.before, self.pos, self.end, self.crc_to) = (mark, 0, 0, 0);
+    }
+
     fn absorb(&mut self) {
+        if let Some((mark, crc @ None)) = &mut self.mark {
+            // It lies in the buffer, or what lies between was not buffered and there is nothing before it.
+            let to = usize::try_from(mark.saturating_sub(self.before)).map_or(self.pos, |to| to.min(self.pos));
+            if self.options.checksum && self.crc_to < to {
+                self.crc = crc64(self.crc, &self.buf[self.crc_to..to]);
+                self.crc_to = to;
+            }
+            *crc = Some(self.crc);
+        }
         if self.options.checksum && self.crc_to < self.pos {
             self.crc = crc64(self.crc, &self.buf[self.crc_to..self.pos]);
         }

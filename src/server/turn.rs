@@ -90,7 +90,8 @@ impl Server {
 
     /// How long the wait may last.
     fn wait_max(&self, inst: &Instance) -> Option<Duration> {
-        if inst.alert.has(Alert::LOADING) {
+        // What comes from a primary is loaded as it comes.
+        if inst.alert.has(Alert::LOADING) && !inst.is_replica() {
             return Some(Duration::ZERO);
         }
         let has_work = !self.ready.is_empty() || !self.to_flush.is_empty() || !self.asks.is_empty();

@@ -91,8 +91,7 @@ group! {
 
         /// How a replica takes a full copy.
         repl_diskless_load: DisklessLoad = DisklessLoad::Disabled
-            => Spec::choice("repl-diskless-load", DisklessLoad::WORDS).flag(Flags::NOT_WHILE_LOADING)
-                .waits(Needs::Replication);
+            => Spec::choice("repl-diskless-load", DisklessLoad::WORDS).flag(Flags::NOT_WHILE_LOADING);
 
         /// Send the copy and the stream on two connections.
         repl_rdb_channel: bool = true => Spec::bool("repl-rdb-channel").hidden().waits(Needs::Replication);

@@ -1,23 +1,31 @@
 //! A full resync: a copy of the primary's data set comes, takes the place of ours, and the stream goes on from there.
 //!
 //! ```text
-//!   announced --> to a file (a thread writes it) --> loaded, a step a turn --> the stream
+//!              +--> to a file (a thread writes it) --> loaded, a step a turn --+
+//!   announced -|                                                               |--> the stream
+//!              +--> loaded as it arrives, beside the old data or in its place -+
 //! ```
 //!
-//! Until the copy is complete nothing has changed here, and what is there is served.
+//! By way of a file nothing changes here until the copy is complete, and what is there is served. Without one
+//! (`repl-diskless-load`) the old data either goes first, or stays until the new one is complete, which takes memory for
+//! both. If it is of the same history it is served meanwhile.
 
 use std::path::Path;
 
 use super::upstream::Upstream;
-use crate::db::FlushMode;
+use crate::config::choice::DisklessLoad;
+use crate::db::{FlushMode, Keyspace};
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::load::FileSink;
 use crate::observe::keys;
 use crate::observe::log::Level;
-use crate::persist::{FileReceiver, LoadEntry, LoadError, LoadNote, LoadSink, Loaded, Loader, Received, Step, Stored};
+use crate::persist::{
+    Arrival, FileReceiver, IncomingLoad, LoadEntry, LoadError, LoadNote, LoadProgress, LoadSettings, LoadSink, Loaded,
+    Loader, Received, Step, Stored,
+};
 use crate::rdb::{RdbError, RdbReader};
-use crate::replication::{HistoryId, Length, Stage};
+use crate::replication::{HistoryId, Length};
 use crate::types::value::Vetting;
 
 /// So much waits for the disk before no more is taken in.
@@ -37,7 +45,7 @@ pub(super) enum Resync {
     /// It is being received.
     ToFile(ToFile),
     /// It is being loaded.
-    FromFile(Box<FromFile>),
+    Loads(Box<Load>),
 }
 
 pub(super) struct ToFile {
@@ -50,11 +58,18 @@ pub(super) struct ToFile {
     is_whole: bool,
 }
 
-pub(super) struct FromFile {
+/// Where a copy is loaded from.
+enum From {
+    File(Box<Loader<'static>>, u64),
+    Line(Box<IncomingLoad>, Option<u64>),
+}
+
+pub(super) struct Load {
     of: Of,
-    loader: Loader<'static>,
+    from: From,
+    /// Where it goes, if the old data stays until it is complete.
+    beside: Option<Box<Keyspace>>,
     keys: u64,
-    bytes: u64,
     began_ns: u64,
     /// The database that the stream goes on with.
     stream_db: u32,
@@ -70,18 +85,27 @@ impl Resync {
             Resync::ToFile(ToFile { receiver, .. }) => {
                 receiver.waiting_bytes() < WAITING_BYTES_MAX || !receiver.ask_for_room()
             }
-            Resync::FromFile(_) => false,
+            Resync::Loads(load) => match &load.from {
+                From::File(..) => false,
+                From::Line(incoming, _) => !incoming.is_whole() && !incoming.can_go_on(),
+            },
         }
     }
 
     /// Whether the loop must not sleep.
     pub(super) fn has_work(&self) -> bool {
-        matches!(self, Resync::FromFile(_))
+        match self {
+            Resync::Loads(load) => match &load.from {
+                From::File(..) => true,
+                From::Line(incoming, _) => incoming.can_go_on(),
+            },
+            _ => false,
+        }
     }
 
-    /// Whether the data set is being replaced.
+    /// Whether a copy is being loaded.
     pub(super) fn loads(&self) -> bool {
-        matches!(self, Resync::FromFile(_))
+        matches!(self, Resync::Loads(_))
     }
 
     /// The length of the copy, where it is known, and how much has come.
@@ -89,7 +113,10 @@ impl Resync {
         match self {
             Resync::None | Resync::Announced(_) => (None, 0),
             Resync::ToFile(file) => (file.total, file.received),
-            Resync::FromFile(file) => (Some(file.bytes), file.bytes),
+            Resync::Loads(load) => match &load.from {
+                From::File(_, bytes) => (Some(*bytes), *bytes),
+                From::Line(incoming, total) => (*total, incoming.received()),
+            },
         }
     }
 }
@@ -154,29 +181,38 @@ impl Instance {
         }
     }
 
+    /// Whether the copy is loaded as it arrives.
+    fn loads_from_line(&self) -> bool {
+        match self.config.replication.repl_diskless_load {
+            DisklessLoad::Disabled => false,
+            DisklessLoad::OnEmptyDb => (0..self.keyspace.databases()).all(|at| self.keyspace.size(at) == 0),
+            DisklessLoad::Swapdb | DisklessLoad::FlushBeforeLoad => true,
+        }
+    }
+
     /// The copy begins.
     pub(super) fn begin_copy(&mut self, length: Length, host: &mut dyn Host) {
         let Resync::Announced(of) = self.resync() else { return };
-        let total = match length {
-            Length::Bytes(bytes) => {
-                let text = format!("MASTER <-> REPLICA sync: receiving {bytes} bytes from master to disk");
-                self.log.log(Level::Notice, &text, &[]);
-                Some(bytes)
-            }
-            Length::Marked => {
-                let text = "MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to disk";
-                self.log.notice(text, &[]);
-                None
-            }
+        let is_direct = self.loads_from_line();
+        let to = if is_direct { "parser" } else { "disk" };
+        let (text, total) = match length {
+            Length::Bytes(bytes) => (format!("receiving {bytes} bytes from master to {to}"), Some(bytes)),
+            Length::Marked => (format!("receiving streamed RDB from master with EOF to {to}"), None),
         };
+        self.log.log(Level::Notice, &format!("MASTER <-> REPLICA sync: {text}"), &[]);
         self.replication.copies_begun += 1;
+        if is_direct {
+            let incoming = Box::new(IncomingLoad::new(self.copy_load_settings()));
+            return self.load_copy(of, From::Line(incoming, total), host);
+        }
         let ticket = self.replication.copies_begun;
         let path = self.rdb_path();
         let temp = format!("temp-{}.{}.rdb", self.now_ms / 1000, host.process().pid());
         let temp = path.with_file_name(temp);
         match FileReceiver::start(self.saver.disk(), temp, path, ticket, host.when_received()) {
             Ok(receiver) => {
-                self.set_resync(Resync::ToFile(ToFile { of, receiver, ticket, total, received: 0, is_whole: false }))
+                let (received, is_whole) = (0, false);
+                self.set_resync(Resync::ToFile(ToFile { of, receiver, ticket, total, received, is_whole }));
             }
             Err(error) => {
                 self.log.warning("Can't receive a copy", &[(keys::ERROR, &error.to_string())]);
@@ -187,22 +223,37 @@ impl Instance {
 
     /// A part of it came.
     pub(super) fn add_to_copy(&mut self, bytes: Vec<u8>) {
-        if let Some(Upstream { sync: Resync::ToFile(file), .. }) = self.upstream() {
-            file.received += bytes.len() as u64;
-            file.receiver.push(bytes);
+        match self.upstream() {
+            Some(Upstream { sync: Resync::ToFile(file), .. }) => {
+                file.received += bytes.len() as u64;
+                file.receiver.push(bytes);
+            }
+            Some(Upstream { sync: Resync::Loads(load), .. }) => {
+                if let From::Line(incoming, _) = &mut load.from {
+                    incoming.push(bytes);
+                }
+            }
+            _ => {}
         }
     }
 
     /// All of it came.
     pub(super) fn end_copy(&mut self) {
-        if !matches!(self.upstream(), Some(Upstream { sync: Resync::ToFile(_), .. })) {
-            return;
+        if matches!(self.upstream(), Some(Upstream { sync: Resync::ToFile(_), .. })) {
+            // It is about to take the place of the file that is being written.
+            self.saver.abort();
         }
-        // It is about to take the place of the file that is being written.
-        self.saver.abort();
-        if let Some(Upstream { sync: Resync::ToFile(file), .. }) = self.upstream() {
-            file.is_whole = true;
-            file.receiver.finish();
+        match self.upstream() {
+            Some(Upstream { sync: Resync::ToFile(file), .. }) => {
+                file.is_whole = true;
+                file.receiver.finish();
+            }
+            Some(Upstream { sync: Resync::Loads(load), .. }) => {
+                if let From::Line(incoming, _) = &mut load.from {
+                    incoming.finish();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -211,7 +262,7 @@ impl Instance {
         let (ticket, Some(outcome)) = (received.ticket, received.outcome) else { return };
         match self.resync() {
             Resync::ToFile(file) if file.ticket == ticket => match outcome {
-                Ok(bytes) => self.load_copy(file.of, bytes, host),
+                Ok(bytes) => self.load_copy_from_file(file.of, bytes, host),
                 Err(error) => {
                     self.log.warning(
                         "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA \
@@ -225,36 +276,77 @@ impl Instance {
         }
     }
 
-    /// What is here goes, and what came is loaded.
-    fn load_copy(&mut self, of: Of, bytes: u64, host: &mut dyn Host) {
+    fn load_copy_from_file(&mut self, of: Of, bytes: u64, host: &mut dyn Host) {
         let path = self.rdb_path();
-        let mut settings = self.load_settings();
-        settings.expired_before_ms = None;
-        let loader = match Loader::open_file(&*self.saver.disk(), &path, &settings) {
-            Ok(Some(loader)) => loader,
-            Ok(None) => return self.copy_is_bad("the copy is gone", host),
-            Err(error) => return self.copy_is_bad(&error.to_string(), host),
-        };
-        self.clear_for_copy(host);
-        self.log.notice("MASTER <-> REPLICA sync: Loading DB in memory", &[(keys::BYTES, &bytes)]);
-        self.load.started_ms = self.now_ms;
-        self.load.progress = *loader.progress();
-        self.alert.put(Alert::LOADING, true);
-        self.keyspace.begin_load();
-        let began_ns = host.now_ns();
-        self.set_resync(Resync::FromFile(Box::new(FromFile { of, loader, keys: 0, bytes, began_ns, stream_db: 0 })));
+        match Loader::open_file(&*self.saver.disk(), &path, &self.copy_load_settings()) {
+            Ok(Some(loader)) => self.load_copy(of, From::File(Box::new(loader), bytes), host),
+            Ok(None) => self.copy_is_bad("the copy is gone", host),
+            Err(error) => self.copy_is_bad(&error.to_string(), host),
+        }
     }
 
-    /// What is here goes: the data, and what depends on its history.
-    fn clear_for_copy(&mut self, host: &mut dyn Host) {
-        self.drop_replicas();
+    fn copy_load_settings(&self) -> LoadSettings {
+        LoadSettings { expired_before_ms: None, ..self.load_settings() }
+    }
+
+    /// What is here goes, or stays beside it, and what comes is loaded.
+    fn load_copy(&mut self, of: Of, from: From, host: &mut dyn Host) {
+        let is_beside =
+            self.config.replication.repl_diskless_load == DisklessLoad::Swapdb && matches!(from, From::Line(..));
+        // It is what it was, only older.
+        let is_served = is_beside && of.is_some_and(|(id, _)| id == self.replication.history.id());
+        let beside = is_beside.then(|| Box::new(self.keyspace.beside()));
+        if !is_served {
+            self.drop_replicas();
+        }
         self.suspend_aof();
+        if !is_beside {
+            self.clear_for_copy();
+        }
+        let text = match is_beside {
+            true => "MASTER <-> REPLICA sync: Loading DB in memory, beside the old one",
+            false => "MASTER <-> REPLICA sync: Loading DB in memory",
+        };
+        self.log.notice(text, &[]);
+        self.load.started_ms = self.now_ms;
+        self.load.progress = LoadProgress { total_bytes: self.copy_bytes(&from), ..LoadProgress::default() };
+        self.alert.put(if is_served { Alert::ASYNC_LOADING } else { Alert::LOADING }, true);
+        self.keyspace.set_propagation(false);
+        let began_ns = host.now_ns();
+        let mut load = Load { of, from, beside, keys: 0, began_ns, stream_db: 0 };
+        self.with_data_of(&mut load, |inst, _| inst.keyspace.begin_load());
+        self.set_resync(Resync::Loads(Box::new(load)));
+        self.tell_progress(host);
+    }
+
+    fn copy_bytes(&self, from: &From) -> u64 {
+        match from {
+            From::File(_, bytes) => *bytes,
+            From::Line(_, total) => total.unwrap_or(0),
+        }
+    }
+
+    /// Runs `f` with the data that the copy goes into in the place of ours.
+    fn with_data_of<R>(&mut self, load: &mut Load, f: impl FnOnce(&mut Instance, &mut Load) -> R) -> R {
+        let mut beside = load.beside.take();
+        if let Some(beside) = &mut beside {
+            std::mem::swap(&mut self.keyspace, beside);
+        }
+        let result = f(self, load);
+        if let Some(beside) = &mut beside {
+            std::mem::swap(&mut self.keyspace, beside);
+        }
+        load.beside = beside;
+        result
+    }
+
+    /// What is here goes.
+    fn clear_for_copy(&mut self) {
         self.log.notice("MASTER <-> REPLICA sync: Flushing old data", &[]);
         let mode = if self.config.replication.replica_lazy_flush { FlushMode::Async } else { FlushMode::Sync };
         self.keyspace.set_propagation(false);
         self.keyspace.flush_all(mode, self.now_ms);
         self.end_unit();
-        self.tell_progress(host);
     }
 
     /// Goes on loading.
@@ -262,53 +354,109 @@ impl Instance {
         if !self.upstream().is_some_and(|upstream| upstream.sync.has_work()) {
             return;
         }
-        let Resync::FromFile(mut file) = self.resync() else { return };
-        let vetting = Vetting::Hostile;
-        let sink = FileSink { inst: self, host, replaces: false, keys: file.keys, is_part: false, vetting };
-        let mut sink = CopySink { file: sink, stream_db: &mut file.stream_db };
-        let step = file.loader.step(&mut sink);
-        file.keys = sink.file.keys;
-        self.load.progress = *file.loader.progress();
+        let Resync::Loads(mut load) = self.resync() else { return };
+        let step = self.with_data_of(&mut load, |inst, load| inst.load_step_of_copy(load, host));
+        self.load.progress.bytes = match &load.from {
+            From::File(loader, _) => loader.progress().bytes,
+            From::Line(incoming, _) => incoming.progress().bytes,
+        };
         match step {
-            Ok(Step::More) => self.set_resync(Resync::FromFile(file)),
-            Ok(Step::Done(loaded)) => self.copy_is_loaded(&file, &loaded, host),
+            Ok(Arrival::More | Arrival::Waits) => self.set_resync(Resync::Loads(load)),
+            Ok(Arrival::Done(loaded)) => self.copy_is_loaded(*load, &loaded, host),
             Err(fault) => {
-                let text = LoadError::file(&self.rdb_path(), fault).to_string();
-                self.end_load_of_copy();
-                self.keyspace.flush_all(FlushMode::Async, self.now_ms);
+                let from_line = matches!(load.from, From::Line(..));
+                let text = match from_line {
+                    true => fault.to_string(),
+                    false => LoadError::file(&self.rdb_path(), fault).to_string(),
+                };
+                self.undo_load(*load);
                 self.copy_is_bad(&text, host);
                 self.resume_aof(host);
             }
         }
     }
 
-    fn end_load_of_copy(&mut self) {
-        self.keyspace.end_load();
+    fn load_step_of_copy(&mut self, load: &mut Load, host: &dyn Host) -> Result<Arrival, RdbError> {
+        let sink =
+            FileSink { inst: self, host, replaces: false, keys: load.keys, is_part: false, vetting: Vetting::Hostile };
+        let mut sink = CopySink { file: sink, stream_db: &mut load.stream_db };
+        let step = match &mut load.from {
+            From::File(loader, _) => loader.step(&mut sink).map(|step| match step {
+                Step::More => Arrival::More,
+                Step::Done(loaded) => Arrival::Done(loaded),
+            }),
+            From::Line(incoming, _) => incoming.step(&mut sink),
+        };
+        load.keys = sink.file.keys;
+        step
+    }
+
+    /// Half a copy is nobody's data.
+    fn undo_load(&mut self, mut load: Load) {
+        self.with_data_of(&mut load, |inst, _| inst.keyspace.end_load());
+        self.end_alerts_of_load();
+        match load.beside {
+            Some(beside) => self.retire(*beside),
+            None => {
+                self.keyspace.flush_all(FlushMode::Async, self.now_ms);
+            }
+        }
+        self.follow_role();
+    }
+
+    fn end_alerts_of_load(&mut self) {
         self.alert.put(Alert::LOADING, false);
+        self.alert.put(Alert::ASYNC_LOADING, false);
+    }
+
+    /// Data that nobody can reach any more is freed, and kept until no snapshot reads it.
+    fn retire(&mut self, mut keyspace: Keyspace) {
+        self.keyspace.free_data_of(&mut keyspace, self.now_ms);
+        self.replication.retired.push(keyspace);
+    }
+
+    /// Now and then: frees what snapshots have kept of retired data.
+    pub fn reap_retired(&mut self) {
+        let Instance { keyspace, replication, now_ms, .. } = self;
+        replication.retired.retain_mut(|retired| {
+            keyspace.free_data_of(retired, *now_ms);
+            !retired.is_bare()
+        });
     }
 
     /// The data set is the primary's now.
-    fn copy_is_loaded(&mut self, file: &FromFile, loaded: &Loaded, host: &mut dyn Host) {
-        self.end_load_of_copy();
+    fn copy_is_loaded(&mut self, mut load: Load, loaded: &Loaded, host: &mut dyn Host) {
+        self.with_data_of(&mut load, |inst, _| inst.keyspace.end_load());
+        self.end_alerts_of_load();
         self.load.counts = loaded.counts;
-        let duration_ms = host.now_ns().saturating_sub(file.began_ns) / 1_000_000;
+        let duration_ms = host.now_ns().saturating_sub(load.began_ns) / 1_000_000;
         self.log.log(Level::Notice, &loaded.to_string(), &[(keys::DURATION_MS, &duration_ms)]);
+        if let Some(mut beside) = load.beside {
+            self.log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB", &[]);
+            self.keyspace.exchange_data(&mut beside, self.now_ms);
+            self.log.notice("MASTER <-> REPLICA sync: Discarding old DB in background", &[]);
+            self.retire(*beside);
+            self.end_unit();
+        }
+        self.drop_replicas();
         // Without PSYNC nothing is known but that it begins here.
-        let (id, offset) = match file.of {
+        let (id, offset) = match load.of {
             Some(known) => known,
             None => (self.new_history_id(), 0),
         };
         self.replication.history.replace(id);
         self.replication.feed.replace(offset);
         if let Some(upstream) = self.upstream() {
-            upstream.has_history = file.of.is_some();
+            upstream.has_history = load.of.is_some();
             upstream.received = 0;
             if let Some(session) = &mut upstream.session {
-                session.db = file.stream_db;
+                session.db = load.stream_db;
             }
         }
         self.loaded_from_disk();
-        self.remove_sync_file();
+        if matches!(load.from, From::File(..)) {
+            self.remove_sync_file();
+        }
         self.log.notice("MASTER <-> REPLICA sync: Finished with success", &[]);
         self.is_up();
         self.resume_aof(host);
@@ -328,10 +476,8 @@ impl Instance {
     }
 
     fn copy_is_bad(&mut self, why: &str, host: &mut dyn Host) {
-        self.log.warning(
-            "Failed trying to load the MASTER synchronization DB from disk, check server logs.",
-            &[(keys::ERROR, &why)],
-        );
+        self.log
+            .warning("Failed trying to load the MASTER synchronization DB, check server logs.", &[(keys::ERROR, &why)]);
         self.give_up_copy(host);
     }
 
@@ -346,30 +492,24 @@ impl Instance {
     }
 
     /// The line is down: a copy that is not all here never will be. One that is here is loaded all the same.
-    pub(super) fn copy_is_lost(&mut self, _host: &mut dyn Host) {
+    pub(super) fn copy_is_lost(&mut self, host: &mut dyn Host) {
         match self.resync() {
             Resync::None | Resync::Announced(_) | Resync::ToFile(_) => {}
-            loads @ Resync::FromFile(_) => self.set_resync(loads),
+            Resync::Loads(load) => match &load.from {
+                From::Line(incoming, _) if !incoming.is_whole() => {
+                    self.log.warning("Failed trying to load the MASTER synchronization DB, check server logs.", &[]);
+                    self.undo_load(*load);
+                    self.resume_aof(host);
+                }
+                _ => self.set_resync(Resync::Loads(load)),
+            },
         }
     }
 
     /// Nobody wants the copy any more.
     pub(super) fn abandon_copy(&mut self, resync: Resync) {
-        if resync.loads() {
-            // Half a copy is nobody's data.
-            self.end_load_of_copy();
-            self.keyspace.flush_all(FlushMode::Async, self.now_ms);
+        if let Resync::Loads(load) = resync {
+            self.undo_load(*load);
         }
-    }
-
-    /// Whether the primary's data is being loaded.
-    pub fn loads_copy(&self) -> bool {
-        self.replication.upstream.as_ref().is_some_and(|upstream| upstream.sync.loads())
-    }
-
-    /// Whether a copy is received, or about to be.
-    pub fn receives_copy(&self) -> bool {
-        let upstream = self.replication.upstream.as_ref();
-        upstream.is_some_and(|upstream| upstream.is_syncing() || upstream.stage() == Stage::Transfer)
     }
 }

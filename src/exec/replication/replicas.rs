@@ -18,6 +18,7 @@ use bytes::Bytes;
 use super::upstream::Upstream;
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
 use crate::config::OutputLimit;
+use crate::db::Keyspace;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{CloseReason, Instance};
 use crate::observe::keys;
@@ -132,6 +133,8 @@ pub struct Replication {
     pub upstream: Option<Box<Upstream>>,
     /// Copies of a primary's data set that began to come.
     pub(super) copies_begun: u64,
+    /// Data that was replaced, and is still read by snapshots.
+    pub(super) retired: Vec<Keyspace>,
     /// When it was last noted that the disk does not take what is applied, ms since 1970.
     pub(super) disk_error_noted_ms: i64,
 }
@@ -158,6 +161,7 @@ impl Replication {
             asks_how_far: false,
             upstream: None,
             copies_begun: 0,
+            retired: Vec::new(),
             disk_error_noted_ms: 0,
         }
     }

@@ -9,7 +9,7 @@ use crate::exec::persistence::LoadState;
 pub(super) static PERSISTENCE: &[Row] = &[
     gauge("loading", |f| f.inst.alert.has(Alert::LOADING).into())
         .series("redis_loading_dump_file", "1 while the data is loaded at the start"),
-    absent("async_loading"),
+    gauge("async_loading", |f| f.inst.alert.has(Alert::ASYNC_LOADING).into()),
     gauge("current_cow_peak", |f| f.save.peak_cow_bytes.into()),
     gauge("current_cow_size", |f| f.save.current_cow_bytes.into()),
     gauge("current_cow_size_age", |f| {
