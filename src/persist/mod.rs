@@ -25,6 +25,7 @@
 //! | `rewrite.rs` | a snapshot as commands |
 //! | `load.rs` | [`Loader`], [`LoadSink`] |
 //! | `incoming.rs` | a file that is loaded as it arrives |
+//! | `outgoing.rs` | a file that is sent while it is written |
 //! | `receive.rs` | a file that comes over the network |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
 //! | `aof/` | the append-only file |
@@ -42,6 +43,7 @@ mod control;
 mod incoming;
 mod keyspace_sink;
 mod load;
+mod outgoing;
 mod receive;
 pub mod restore;
 mod rewrite;
@@ -56,6 +58,7 @@ pub use control::{KeyDelay, SaveControl};
 pub use incoming::{Arrival, IncomingLoad};
 pub use keyspace_sink::{load_entry, load_value, prefetch};
 pub use load::{LoadEntry, LoadError, LoadNote, LoadSettings, LoadSink, Loaded, Loader, Step, Stored, load_stream};
+pub use outgoing::{Outgoing, Taken};
 pub use receive::{FileReceiver, Received};
 pub use rewrite::write_commands;
 pub use save::{
