@@ -11,6 +11,10 @@ pub struct ReplicaFacts {
     pub rdb_only: bool,
     /// Of the copy it wants functions and no keys.
     pub functions_only: bool,
+    /// It can take a copy whose length is not known at its beginning.
+    pub eof: bool,
+    /// The version of the format that it can read, as far as it has said which server it is.
+    pub rdb_version: Option<u32>,
     /// It understands an id behind `+CONTINUE`.
     pub psync2: bool,
 }

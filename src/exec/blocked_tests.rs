@@ -128,6 +128,10 @@ impl Host for TestHost {
         Box::new(drop)
     }
 
+    fn when_copy_grows(&self) -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| ())
+    }
+
     fn when_received(&self) -> Box<dyn Fn(Received) + Send> {
         Box::new(drop)
     }

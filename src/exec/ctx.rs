@@ -134,6 +134,9 @@ pub trait Host {
     /// The same for the base of an append-only file: brings the outcome to [`Instance::rewritten`].
     fn when_rewritten(&self) -> Box<dyn FnOnce(SaveOutcome) + Send>;
 
+    /// What the snapshot thread calls when there is more of a copy for replicas that wait for it: has a turn begin.
+    fn when_copy_grows(&self) -> Box<dyn Fn() + Send + Sync>;
+
     /// What the thread that writes a copy of a primary's data set calls: brings it to [`Instance::copy_is_received`].
     fn when_received(&self) -> Box<dyn Fn(Received) + Send>;
 

@@ -331,10 +331,7 @@ impl Instance {
         self.check_memory_limit();
         self.check_disk();
         self.aof_config_changed();
-        let replication = &self.config.replication;
-        // There are none yet; a lag of 0 switches the condition off.
-        let few = replication.min_replicas_to_write > 0 && replication.min_replicas_max_lag > 0;
-        self.alert.put(Alert::FEW_REPLICAS, few);
+        self.count_good_replicas();
         self.follow_backlog_size();
         self.upstream_config_changed();
         self.check_tracking_table();

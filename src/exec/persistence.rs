@@ -77,6 +77,7 @@ impl Instance {
                 aux("aof-base", "0".to_owned()),
             ],
             commands: None,
+            stream: None,
         }
     }
 
@@ -90,12 +91,20 @@ impl Instance {
         let mut settings = self.save_settings("copy-");
         settings.path = self.copy_path();
         let aux = [
-            ("repl-stream-db", "0".to_owned()),
+            ("repl-stream-db", self.stream_db().unwrap_or(0).to_string()),
             ("repl-id", self.replication.history.id().to_string()),
             ("repl-offset", offset.to_string()),
         ];
         settings.aux.extend(aux.map(|(name, value)| (name.to_owned(), value)));
         settings
+    }
+
+    /// The database that the stream is about, if what comes next need not say so.
+    fn stream_db(&self) -> Option<u32> {
+        match &self.replication.upstream {
+            Some(upstream) => upstream.session().map(|session| session.db),
+            None => self.replication.feed.db(),
+        }
     }
 
     pub(super) fn source(&mut self) -> KeyspaceSource {

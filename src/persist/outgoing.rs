@@ -155,6 +155,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether both are the same copy.
+    pub fn is(&self, other: &Outgoing) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Nobody reads it any more.
     pub fn abandon(&self) {
         self.0.state().is_abandoned = true;
@@ -320,7 +325,7 @@ mod tests {
     fn a_slow_reader_holds_nobody_and_gets_everything() {
         let path = path("slow");
         let (sender, more) = channel();
-        let out = Outgoing::new(Arc::new(RealDisk), path.clone(), Box::new(move || drop(sender.send(()))));
+        let out = Outgoing::new(Arc::new(RealDisk), path.clone(), Box::new(move || _ = sender.send(())));
         let total = 3 * HELD_BYTES;
         let writer = write(&out, total);
         let (mut fast, mut slow) = (0, 0);

@@ -12,6 +12,7 @@
 //! no moment at which the target is not a complete file.
 
 use super::control::SaveControl;
+use super::outgoing::{Outgoing, OutgoingWriter};
 use super::rewrite::write_commands;
 use super::source::SnapshotSource;
 use crate::rdb::opcodes::VERSION_DEFAULT;
@@ -47,6 +48,8 @@ pub struct SaveSettings {
     pub aux: Vec<(String, String)>,
     /// Not an RDB file, but the commands that make the data: a base of the append-only log.
     pub commands: Option<CommandSettings>,
+    /// Not to a file at all, but to those who take it as it is written.
+    pub stream: Option<Outgoing>,
 }
 
 /// How commands are written.
@@ -203,6 +206,15 @@ pub fn save_file(
         Some(_) => 0,
         None => version(source, settings)?,
     };
+    if let Some(stream) = &settings.stream {
+        let mut sink = StreamSink { out: stream.writer(), written: 0, control };
+        let options = WriteOptions { version, compression: settings.compression, checksum: settings.checksum };
+        let mut out = RdbWriter::new(&mut sink, options);
+        write_snapshot(source, &mut out, &settings.aux, &settings.path, control)?;
+        drop(out);
+        sink.flush().map_err(|fault| write_failed(fault, &settings.path, control))?;
+        return Ok(Saved { keys: control.keys(), bytes: sink.written, version });
+    }
     let bytes = write_temp(disk, source, settings, version, control)
         .and_then(|bytes| {
             if !control.commit() {
@@ -254,6 +266,29 @@ fn write_temp(
     }
     sink.file.sync().map_err(|fault| on("sync", temp, fault))?;
     Ok(sink.written)
+}
+
+/// A copy on its way to those who take it: counts, and stops when asked.
+struct StreamSink<'a> {
+    out: OutgoingWriter,
+    written: u64,
+    control: &'a SaveControl,
+}
+
+impl Write for StreamSink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.control.aborted() {
+            return Err(io::Error::other("aborted"));
+        }
+        let n = self.out.write(bytes)?;
+        self.written += n as u64;
+        self.control.set_bytes(self.written);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// The file on its way: counts, stops when asked, and keeps the device busy.

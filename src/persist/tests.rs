@@ -120,6 +120,7 @@ impl Dir {
             incremental_sync: true,
             aux: vec![("redis-ver".to_owned(), "7.4.2".to_owned()), ("odd".to_owned(), "1".to_owned())],
             commands: None,
+            stream: None,
         }
     }
 }

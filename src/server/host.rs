@@ -33,6 +33,8 @@ pub enum Mail {
     Saved(SaveOutcome),
     /// The snapshot thread has made a copy for replicas, or has failed to.
     Copied(SaveOutcome),
+    /// There is more of a copy for replicas that wait for it.
+    CopyGrows,
     /// The thread that writes a copy of a primary's data set has something to say.
     Received(Received),
     /// The snapshot thread has written the base of an append-only file, or has failed to.
@@ -237,6 +239,14 @@ impl Host for Server {
         Box::new(move |outcome| {
             // As above.
             let _ = mailbox.send(Mail::Copied(outcome));
+        })
+    }
+
+    fn when_copy_grows(&self) -> Box<dyn Fn() + Send + Sync> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move || {
+            // As above.
+            let _ = mailbox.send(Mail::CopyGrows);
         })
     }
 

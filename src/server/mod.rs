@@ -38,7 +38,7 @@
 //! | `host.rs` | what the instance may ask of the world: listeners, clock, process |
 //! | `reader.rs` | the thread that answers long reads |
 //! | `notes.rs` | log lines |
-//! | `replicas.rs` | what replicas are sent: a file, then the feed |
+//! | `replicas.rs` | what replicas are sent goes to their connections |
 //! | `settle.rs` | what the instance asked for while a command ran |
 //! | `cron.rs` | what is done ten times a second |
 //! | `roles.rs` | what the command line asks for: the server, or a tool |
@@ -94,7 +94,6 @@ use host::{Listening, Observer};
 use link::Links;
 use loading::Loading;
 use reader::Reader;
-use replicas::Transfer;
 pub use roles::Role;
 pub use start::run;
 
@@ -129,8 +128,6 @@ pub struct Server {
     cron_slot: usize,
     /// Connections that we open.
     links: Links,
-    /// Files on their way to replicas.
-    transfers: Vec<Transfer>,
     shutdown: shutdown::Progress,
     /// While the data set is read.
     loading: Option<Loading>,
@@ -160,7 +157,6 @@ impl Server {
             deadlines,
             cron_slot: 0,
             links: Links::default(),
-            transfers: Vec::new(),
             shutdown: shutdown::Progress::default(),
             loading: None,
         }

@@ -39,7 +39,8 @@ impl Server {
             Mail::Received(received) => inst.copy_is_received(received, self),
             Mail::Rewritten(outcome) => inst.rewritten(&outcome),
             Mail::Aof(report) => inst.aof_reports(report, self),
-            Mail::Copied(outcome) => self.copy_is_made(inst, &outcome),
+            Mail::Copied(outcome) => inst.copy_is_made(&outcome),
+            Mail::CopyGrows => {} // before sleep it is taken
             Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
             Mail::Resolved(resolved) => self.name_is_resolved(resolved),
             Mail::Freed(client) => inst.memory_is_freed(client),

@@ -96,7 +96,7 @@ impl Server {
         }
         let has_work = !self.ready.is_empty() || !self.to_flush.is_empty() || !self.asks.is_empty();
         let has_work = has_work || inst.has_leftovers() || self.links.have_work(inst) || inst.has_primary_work();
-        if has_work || inst.has_due_keys() || inst.eviction.pending || self.has_idle_transfer(inst) {
+        if has_work || inst.has_due_keys() || inst.eviction.pending || inst.has_idle_transfer() {
             return Some(Duration::ZERO);
         }
         let now_ns = self.now_ns();

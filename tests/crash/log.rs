@@ -111,6 +111,7 @@ pub fn save_settings(path: &str) -> SaveSettings {
         incremental_sync: false,
         aux: Vec::new(),
         commands: None,
+        stream: None,
     }
 }
 

@@ -88,6 +88,10 @@ impl Host for SimHost {
         Box::new(drop)
     }
 
+    fn when_copy_grows(&self) -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| ())
+    }
+
     fn when_received(&self) -> Box<dyn Fn(Received) + Send> {
         Box::new(drop)
     }

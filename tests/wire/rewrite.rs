@@ -54,6 +54,7 @@ fn rewrite(rdb: &Path, to: &Path, commands: CommandSettings) -> Saved {
         incremental_sync: true,
         aux: Vec::new(),
         commands: Some(commands),
+        stream: None,
     };
     let saved = save_file(&RealDisk, &source, &settings, &SaveControl::default()).unwrap();
     drop(source);

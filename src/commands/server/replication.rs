@@ -51,7 +51,8 @@ fn sync(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
         return Err(REPLIES_PENDING);
     }
     needs_primary(ctx)?;
-    ctx.inst.copy_to_replica(ctx.session, ctx.host).map(drop).map_err(refused)
+    ctx.inst.copy_to_replica(ctx.session, true);
+    Ok(())
 }
 
 fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -69,8 +70,8 @@ fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         ctx.reply().simple(&answer);
         return Ok(());
     }
-    let (offset, id) = ctx.inst.copy_to_replica(ctx.session, ctx.host).map_err(refused)?;
-    ctx.reply().simple(&format!("FULLRESYNC {id} {offset}"));
+    // The answer comes when the copy is begun.
+    ctx.inst.copy_to_replica(ctx.session, false);
     Ok(())
 }
 
@@ -81,10 +82,6 @@ fn needs_primary(ctx: &AdminCtx<'_>) -> CommandResult {
         true => Err(CommandError::fixed("NOMASTERLINK Can't SYNC while not connected with my master")),
         false => Ok(()),
     }
-}
-
-fn refused(why: String) -> CommandError {
-    CommandError::text(why.trim_start_matches('-').to_owned())
 }
 
 fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -126,6 +123,7 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         } else if is("capa") {
             // What it can do that is not known here does not matter.
             facts.psync2 |= value.eq_ignore_ascii_case(b"psync2");
+            facts.eof |= value.eq_ignore_ascii_case(b"eof");
         } else if is("rdb-only") {
             facts.rdb_only = int(value)? != 0;
         } else if is("rdb-filter-only") {
@@ -137,7 +135,9 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
                     return Err(CommandError::text(format!("ERR Unsupported rdb-filter-only option: {text}")));
                 }
             }
-        } else if is("version") || is("rdb-channel") || is("main-ch-client-id") {
+        } else if is("version") {
+            facts.rdb_version = readable_by(value);
+        } else if is("rdb-channel") || is("main-ch-client-id") {
             // What only the other side needs to know, or what is not offered.
         } else {
             let text = String::from_utf8_lossy(error::until_nul(option)).into_owned();
@@ -146,6 +146,17 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     }
     ctx.reply().ok();
     Ok(())
+}
+
+/// The newest version of the format that a server of this version reads: only Valkey says which it is. None: all that is
+/// written here.
+fn readable_by(version: &[u8]) -> Option<u32> {
+    let major = version.split(|&byte| byte == b'.').next().and_then(num::parse_i64);
+    match major {
+        Some(..=7) => Some(10),
+        Some(8) => Some(11),
+        _ => None,
+    }
 }
 
 /// The longest name of a host.

@@ -79,15 +79,15 @@ group! {
         repl_disable_tcp_nodelay: bool = false => Spec::bool("repl-disable-tcp-nodelay").waits(Needs::Replication);
 
         /// Send a full copy without a file in between.
-        repl_diskless_sync: bool = true => Spec::bool("repl-diskless-sync").waits(Needs::Replication);
+        repl_diskless_sync: bool = true => Spec::bool("repl-diskless-sync");
 
         /// How many seconds to wait for further replicas before it is sent.
         repl_diskless_sync_delay: u32 = 5
-            => Spec::int("repl-diskless-sync-delay", 0, I32).waits(Needs::Replication);
+            => Spec::int("repl-diskless-sync-delay", 0, I32);
 
         /// Do not wait once there are so many. 0 always waits.
         repl_diskless_sync_max_replicas: u32 = 0
-            => Spec::int("repl-diskless-sync-max-replicas", 0, I32).waits(Needs::Replication);
+            => Spec::int("repl-diskless-sync-max-replicas", 0, I32);
 
         /// How a replica takes a full copy.
         repl_diskless_load: DisklessLoad = DisklessLoad::Disabled

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
+//! | `sending.rs` | as a primary: copies for replicas |
 //! | `role.rs` | from primary to replica, and back |
 //! | `upstream.rs` | as a replica: the line to the primary, and what comes over it |
 //! | `copy.rs` | a full resync |
@@ -12,6 +13,7 @@ mod apply;
 mod copy;
 mod replicas;
 mod role;
+mod sending;
 mod upstream;
 
 pub use replicas::{Replica, Replication, State, StreamMemory, SyncCounts};

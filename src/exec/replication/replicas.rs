@@ -1,28 +1,30 @@
 //! Replication, as the primary sees it: who reads the feed, and from where.
 //!
 //! A client becomes a replica by SYNC or PSYNC. If the feed still has what comes after the offset that it names, it goes on
-//! there. Otherwise it is sent a copy of the data set first: a snapshot of one moment, and so of one offset, is written to
-//! a file; the feed is held from that offset on until the file is sent, and then followed.
+//! there. Otherwise it is sent a copy of the data set first (`sending.rs`): a snapshot of one moment, and so of one offset;
+//! the feed is held from that offset on until the copy is sent, and then followed.
 //!
 //! ```text
-//!             SYNC, PSYNC                  snapshot written         file sent
-//!   client ---------------> waits for it -----------------> receives --------> follows
-//!      |                                                                          ^
-//!      +---- PSYNC with an offset that the feed has ------------------------------+
+//!                SYNC, PSYNC           begun          all of it sent        it says it has it
+//!   client --> awaits the beginning -------> receives ------------> awaits ----------> follows
+//!      |                                        |      with a file                        ^
+//!      |                                        +-----------------------------------------+
+//!      +---- PSYNC with an offset that the feed has --------------------------------------+
 //! ```
 //!
-//! Which bytes go out when is the affair of `server/replicas.rs`; here are no sockets and no files.
+//! Here are no sockets and no files.
 
 use bytes::Bytes;
 
+use super::sending::{Copying, Transfer};
 use super::upstream::Upstream;
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
 use crate::config::OutputLimit;
 use crate::db::Keyspace;
 use crate::exec::ctx::Host;
-use crate::exec::instance::{CloseReason, Instance};
+use crate::exec::instance::{Alert, CloseReason, Instance};
 use crate::observe::keys;
-use crate::persist::{DatabaseSize, Item, SaveError, SaveOutcome, SnapshotSource};
+use crate::observe::log::Level;
 use crate::reactor::ConnId;
 use crate::replication::{History, HistoryId};
 use crate::stream::{Feed, Hold, PART_BYTES};
@@ -30,10 +32,14 @@ use crate::stream::{Feed, Hold, PART_BYTES};
 /// Where a replica is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// A snapshot is being written, or will be.
-    AwaitsSnapshot,
-    /// The file is on its way.
+    /// A copy is to be begun for it.
+    AwaitsStart,
+    /// It is being written to a file.
+    AwaitsFile,
+    /// It is on its way.
     Receives,
+    /// It has all of it, and says so when it has loaded it. Until then it is sent nothing else.
+    AwaitsAck,
     /// It has all up to an offset and is sent what comes.
     Follows {
         /// What is behind it was not given to its connection yet.
@@ -42,7 +48,6 @@ pub enum State {
 }
 
 /// A client that reads the feed.
-#[derive(Clone, Debug)]
 pub struct Replica {
     /// Its client.
     pub id: ClientId,
@@ -53,11 +58,17 @@ pub struct Replica {
     /// Where it is.
     pub state: State,
     /// The offset that the copy it is sent stands for.
-    copy_offset: u64,
+    pub(super) copy_offset: u64,
     /// Since when more is kept for it, while it is sent a copy, than the soft output limit allows, ms; 0 when it is not.
-    soft_limit_since_ms: i64,
-    /// What keeps the feed from where it has to be read for this replica.
-    hold: Hold,
+    pub(super) soft_limit_since_ms: i64,
+    /// What keeps the feed from where it has to be read for this replica. None while it awaits the beginning of a copy.
+    pub(super) hold: Option<Hold>,
+    /// The copy on its way to it.
+    pub(super) transfer: Option<Transfer>,
+    /// Asked by SYNC: it expects no answer but the copy.
+    pub(super) is_plain: bool,
+    /// When it took anything last, or asked, ms since 1970.
+    pub(super) moved_ms: i64,
     /// The offset that it last said to have.
     pub acknowledged: u64,
     /// When it said so, ms since 1970.
@@ -84,9 +95,9 @@ impl Replica {
     /// How INFO calls its state.
     pub fn state_name(&self) -> &'static str {
         match self.state {
-            State::AwaitsSnapshot => "wait_bgsave",
+            State::AwaitsStart | State::AwaitsFile => "wait_bgsave",
             State::Receives => "send_bulk",
-            State::Follows { .. } => "online",
+            State::AwaitsAck | State::Follows { .. } => "online",
         }
     }
 }
@@ -122,9 +133,11 @@ pub struct Replication {
     /// How syncs were answered.
     pub counts: SyncCounts,
     /// The copy that is being made for replicas.
-    running: Option<Copying>,
+    pub(super) running: Option<Copying>,
     /// Since when there is no replica, ms since 1970.
-    alone_since_ms: i64,
+    pub(super) alone_since_ms: i64,
+    /// Connections that are to be flushed.
+    pub(super) to_flush: Vec<ConnId>,
     next_ping_ms: i64,
     next_newline_ms: i64,
     /// Somebody wants to know how far replicas are.
@@ -139,14 +152,6 @@ pub struct Replication {
     pub(super) disk_error_noted_ms: i64,
 }
 
-/// A copy that is being made. It holds the feed itself, so that who asks for it later can follow it, too, even if those that
-/// it was begun for have gone.
-struct Copying {
-    offset: u64,
-    hold: Hold,
-    has_keys: bool,
-}
-
 impl Replication {
     pub(in crate::exec) fn new(backlog: u64, history: HistoryId, now_ms: i64) -> Replication {
         Replication {
@@ -155,6 +160,7 @@ impl Replication {
             replicas: Vec::new(),
             counts: SyncCounts::default(),
             running: None,
+            to_flush: Vec::new(),
             alone_since_ms: now_ms,
             next_ping_ms: 0,
             next_newline_ms: 0,
@@ -199,7 +205,7 @@ impl Replication {
                 let is_there = feed.read(sent, take);
                 debug_assert!(is_there, "it is held");
                 replica.state = State::Follows { sent: end };
-                feed.advance(replica.hold, end);
+                replica.hold.iter().for_each(|hold| feed.advance(*hold, end));
                 true
             }
             _ => false,
@@ -209,7 +215,7 @@ impl Replication {
     /// Replicas that are still being sent a copy, while more was written since it was begun than they may leave unread.
     pub fn too_late(&mut self, limit: OutputLimit, now_ms: i64) -> Vec<ConnId> {
         let end = self.feed.end();
-        let copied = self.replicas.iter_mut().filter(|replica| !replica.follows());
+        let copied = self.replicas.iter_mut().filter(|replica| replica.hold.is_some() && !replica.follows());
         let late = copied.filter_map(|replica| {
             let unread = end - replica.copy_offset;
             limit.is_exceeded(unread, &mut replica.soft_limit_since_ms, now_ms).then_some(replica.conn)
@@ -222,22 +228,9 @@ impl Replication {
         let at = |replica: &Replica| match replica.state {
             State::Follows { sent } if replica.acknowledged == 0 => sent,
             State::Follows { .. } => replica.acknowledged,
-            State::AwaitsSnapshot | State::Receives => replica.copy_offset,
+            _ => replica.copy_offset,
         };
-        self.replicas.iter().map(at).min()
-    }
-}
-
-/// A data set without keys: what `rdb-filter-only` leaves of one that has no functions.
-struct Nothing;
-
-impl SnapshotSource for Nothing {
-    fn databases(&self) -> Vec<DatabaseSize> {
-        Vec::new()
-    }
-
-    fn visit(&self, _: u32, _: &mut dyn FnMut(Item<'_>) -> Result<(), SaveError>) -> Result<(), SaveError> {
-        Ok(())
+        self.replicas.iter().filter(|replica| replica.hold.is_some()).map(at).min()
     }
 }
 
@@ -251,7 +244,7 @@ impl Instance {
                 Some(sent.saturating_sub(client.session.reply.out.len() as u64))
             }
             // The feed itself is held for them.
-            State::AwaitsSnapshot | State::Receives => None,
+            _ => None,
         });
         let oldest = oldest.fold(feed.start(), u64::min);
         let bytes = feed.end() - oldest;
@@ -282,58 +275,46 @@ impl Instance {
             false => "CONTINUE".to_owned(),
         };
         self.add_replica(session, facts, State::Follows { sent: offset - 1 }, offset - 1);
-        self.log.notice("Partial resynchronization accepted", &[("offset", &offset)]);
+        let bytes = self.replication.feed.end() - (offset - 1);
+        self.log.log(
+            Level::Notice,
+            &format!(
+                "Partial resynchronization request accepted. Sending {bytes} bytes of backlog starting from offset {offset}."
+            ),
+            &[(keys::CLIENT, &session.id)],
+        );
+        self.count_good_replicas();
         Some(answer)
     }
 
-    /// SYNC, and PSYNC that cannot be resumed: the client is sent a copy of the data set. The offset that it will stand
-    /// for, and the name of the history.
-    pub fn copy_to_replica(&mut self, session: &mut Session, host: &mut dyn Host) -> Result<(u64, String), String> {
+    /// SYNC, and PSYNC that cannot be resumed: the client is sent a copy of the data set, when it can be begun.
+    pub fn copy_to_replica(&mut self, session: &mut Session, is_plain: bool) {
         if self.replication.feed.activate() {
+            // What others knew under the old name is not told by these offsets.
+            let id = self.new_history_id();
+            self.replication.history.replace(id);
             self.follow_propagation();
-            self.log.notice("Replication backlog created", &[("bytes", &self.replication.feed.backlog())]);
+            self.log.log(
+                Level::Notice,
+                &format!("Replication backlog created, my new replication IDs are '{id}' and '{}'", HistoryId::NONE),
+                &[("bytes", &self.replication.feed.backlog())],
+            );
         }
-        let facts = session.replica_facts();
-        let has_keys = !facts.functions_only;
-        let offset = match &self.replication.running {
-            Some(copying) if copying.has_keys == has_keys => copying.offset,
-            Some(_) => return Err("-NOMASTERLINK Another copy is being made; try again later".to_owned()),
-            None => {
-                let offset = self.replication.feed.end();
-                self.start_copy(host, has_keys)?;
-                offset
-            }
-        };
         self.replication.counts.full += 1;
-        self.add_replica(session, facts, State::AwaitsSnapshot, offset);
-        self.log.notice("Full resync requested by replica", &[(keys::CLIENT, &session.id), ("offset", &offset)]);
-        Ok((offset, self.replication.history.id().to_string()))
-    }
-
-    fn start_copy(&mut self, host: &mut dyn Host, has_keys: bool) -> Result<(), String> {
-        let offset = self.replication.feed.end();
-        // Whoever reads from here on knows of no database yet; what a primary sends cannot be changed.
-        if !self.is_replica() {
-            self.replication.feed.forget_db();
+        let facts = session.replica_facts();
+        self.add_replica(session, facts, State::AwaitsStart, 0);
+        if let Some(replica) = self.replication.replicas.last_mut() {
+            (replica.hold, replica.is_plain) = (None, is_plain);
         }
-        let source: Box<dyn SnapshotSource> = if has_keys { Box::new(self.source()) } else { Box::new(Nothing) };
-        let settings = self.copy_settings(offset);
-        let at = self.moment();
-        let started = self.copier.start(source, settings, at, host.when_copied());
-        started.map_err(|error| {
-            self.log.warning("Can't make a copy for a replica", &[(keys::ERROR, &error.to_string())]);
-            "-ERR Unable to perform background save".to_owned()
-        })?;
-        let hold = self.replication.feed.hold(offset);
-        self.replication.running = Some(Copying { offset, hold, has_keys });
-        Ok(())
+        self.log.notice("Full resync requested by replica", &[(keys::CLIENT, &session.id)]);
     }
 
     fn add_replica(&mut self, session: &mut Session, facts: ReplicaFacts, state: State, copy_offset: u64) {
         session.attention.put(Attention::REPLICA, true);
         let Some(conn) = session.conn else { return };
         let (id, acknowledged_ms) = (session.id, self.now_ms);
-        let hold = self.replication.feed.hold(copy_offset);
+        let is_held = state != State::AwaitsStart;
+        let hold = is_held.then(|| self.replication.feed.hold(copy_offset));
         let replica = Replica {
             id,
             conn,
@@ -342,50 +323,14 @@ impl Instance {
             copy_offset,
             soft_limit_since_ms: 0,
             hold,
+            transfer: None,
+            is_plain: false,
+            moved_ms: acknowledged_ms,
             acknowledged: 0,
             acknowledged_ms,
             synced: None,
         };
         self.replication.replicas.push(replica);
-    }
-
-    /// The snapshot for replicas was written, or was not. The connections that wait for it.
-    pub fn copy_is_made(&mut self, outcome: &SaveOutcome) -> Vec<ConnId> {
-        let preserved_bytes = self.keyspace.heap_stats().cloned_bytes;
-        if !self.copier.finish(outcome, self.now_ms, preserved_bytes) {
-            return Vec::new();
-        }
-        if let Some(copying) = self.replication.running.take() {
-            self.replication.feed.release(copying.hold);
-        }
-        let waiting = self.replication.in_state(|state| state == State::AwaitsSnapshot);
-        match &outcome.result {
-            Ok(saved) => {
-                self.log
-                    .notice("The copy for replicas is made", &[(keys::KEYS, &saved.keys), (keys::BYTES, &saved.bytes)]);
-                for conn in &waiting {
-                    if let Some(replica) = self.replication.of(*conn) {
-                        replica.state = State::Receives;
-                    }
-                }
-            }
-            Err(error) => {
-                self.log.warning("A copy for replicas could not be made", &[(keys::ERROR, &error.to_string())]);
-                waiting.iter().for_each(|conn| self.close_later(*conn, CloseReason::Killed));
-            }
-        }
-        waiting
-    }
-
-    /// The file is sent. From now on the replica is sent the feed; false if it wanted the file alone.
-    pub fn copy_is_sent(&mut self, conn: ConnId) -> bool {
-        let Some(replica) = self.replication.of(conn) else { return false };
-        replica.state = State::Follows { sent: replica.copy_offset };
-        if let Some(client) = self.clients.of_mut(conn) {
-            // What was kept for it is its own now, and is unread for as long.
-            client.connection.soft_limit_since_ms = replica.soft_limit_since_ms;
-        }
-        !replica.facts.rdb_only
     }
 
     /// REPLCONF ACK, FACK.
@@ -395,20 +340,23 @@ impl Instance {
             replica.acknowledged = replica.acknowledged.max(offset);
             replica.acknowledged_ms = now_ms;
             replica.synced = replica.synced.max(synced);
+            if replica.state == State::AwaitsAck {
+                replica.state = State::Follows { sent: replica.copy_offset };
+                self.is_in_step(conn);
+            }
             self.serve_copies(host);
+            self.count_good_replicas();
         }
     }
 
     /// What replicas have is of a history that is ours no more: they are closed, and ask anew.
     pub(super) fn drop_replicas(&mut self) {
-        for replica in std::mem::take(&mut self.replication.replicas) {
-            self.replication.feed.release(replica.hold);
+        for mut replica in std::mem::take(&mut self.replication.replicas) {
+            replica.hold.take().into_iter().for_each(|hold| self.replication.feed.release(hold));
             self.close_later(replica.conn, CloseReason::Killed);
         }
-        if let Some(copying) = self.replication.running.take() {
-            self.replication.feed.release(copying.hold);
-            self.copier.abort();
-        }
+        self.abandon_copying();
+        self.count_good_replicas();
     }
 
     /// A client is gone that may have been a replica.
@@ -418,18 +366,58 @@ impl Instance {
         }
         let Some(at) = self.replication.replicas.iter().position(|replica| replica.id == session.id) else { return };
         let gone = self.replication.replicas.remove(at);
-        self.replication.feed.release(gone.hold);
-        let nobody_waits = self.replication.in_state(|state| state == State::AwaitsSnapshot).is_empty();
-        if nobody_waits && self.replication.running.is_some() {
-            self.copier.abort();
-        }
+        gone.hold.into_iter().for_each(|hold| self.replication.feed.release(hold));
         self.replication.alone_since_ms = self.now_ms;
-        self.log.notice("Connection with replica lost", &[(keys::CLIENT, &session.id)]);
+        self.log.notice("Connection with replica lost.", &[(keys::CLIENT, &session.id)]);
+        self.reader_is_gone();
+        self.count_good_replicas();
+    }
+
+    /// `min-replicas-to-write`: counts those that are there and have said so lately.
+    pub(in crate::exec) fn count_good_replicas(&mut self) {
+        let config = &self.config.replication;
+        let (wanted, lag_s) = (config.min_replicas_to_write, config.min_replicas_max_lag);
+        let is_asked = wanted > 0 && lag_s > 0;
+        let few = is_asked && self.good_replicas() < wanted as usize;
+        self.alert.put(Alert::FEW_REPLICAS, few && !self.is_replica());
+    }
+
+    /// How many replicas follow, and have said so lately.
+    pub fn good_replicas(&self) -> usize {
+        let lag_ms = i64::from(self.config.replication.min_replicas_max_lag) * 1000;
+        let is_good = |replica: &&Replica| replica.follows() && self.now_ms - replica.acknowledged_ms <= lag_ms + 999;
+        self.replication.replicas.iter().filter(is_good).count()
+    }
+
+    /// `repl-timeout`: those that have said nothing for too long, or take nothing of their copy.
+    fn close_silent_replicas(&mut self) {
+        let timeout_ms = i64::from(self.config.replication.repl_timeout) * 1000;
+        let now_ms = self.now_ms;
+        let mut late = Vec::new();
+        for replica in &self.replication.replicas {
+            let why = match replica.state {
+                // One that asked by SYNC says nothing.
+                State::Follows { .. } if !replica.is_plain && now_ms - replica.acknowledged_ms > timeout_ms => {
+                    "Disconnecting timedout replica (streaming sync)"
+                }
+                State::Receives if now_ms - replica.moved_ms > timeout_ms => {
+                    "Disconnecting timedout replica (full sync)"
+                }
+                _ => continue,
+            };
+            late.push((replica.conn, replica.id, why));
+        }
+        for (conn, id, why) in late {
+            self.log.warning(why, &[(keys::CLIENT, &id)]);
+            self.close_later(conn, CloseReason::Killed);
+        }
     }
 
     /// Several times a second: pings for replicas, signs of life for those that wait for a copy, the end of a backlog that
     /// nobody comes back for. The connections that have something to be sent.
     pub fn replication_cron(&mut self) -> Vec<ConnId> {
+        self.close_silent_replicas();
+        self.count_good_replicas();
         let config = &self.config.replication;
         let (period_ms, ttl_ms) =
             (i64::from(config.repl_ping_replica_period) * 1000, config.repl_backlog_ttl.saturating_mul(1000));
@@ -442,7 +430,17 @@ impl Instance {
             if replication.upstream.is_none() && ttl_ms > 0 && now_ms - replication.alone_since_ms > ttl_ms {
                 replication.feed.deactivate();
                 self.follow_propagation();
-                self.log.notice("Replication backlog freed", &[("seconds", &(ttl_ms / 1000))]);
+                // Offsets go on, and nobody must think that these are the ones he knows.
+                let id = self.new_history_id();
+                self.replication.history.replace(id);
+                self.log.log(
+                    Level::Notice,
+                    &format!(
+                        "Replication backlog freed after {} seconds without connected replicas.",
+                        self.config.replication.repl_backlog_ttl
+                    ),
+                    &[],
+                );
             }
             return Vec::new();
         }
@@ -457,7 +455,7 @@ impl Instance {
             return Vec::new();
         }
         replication.next_newline_ms = now_ms + 1000;
-        replication.in_state(|state| state == State::AwaitsSnapshot)
+        replication.in_state(|state| matches!(state, State::AwaitsStart | State::AwaitsFile))
     }
 
     /// Takes over what configuration says of the feed.

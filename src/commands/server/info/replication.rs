@@ -11,7 +11,7 @@ pub(super) fn replicas(facts: &Facts<'_>, line: Line<'_>) {
         let ip = String::from_utf8_lossy(&replica.address(&facts.inst.clients)).into_owned();
         let lag = match replica.state {
             State::Follows { .. } => (facts.inst.now_ms - replica.acknowledged_ms).max(0) / 1000,
-            State::AwaitsSnapshot | State::Receives => 0,
+            _ => 0,
         };
         let (port, state, offset) = (replica.facts.port, replica.state_name(), replica.acknowledged);
         let text = format!("ip={ip},port={port},state={state},offset={offset},lag={lag},type=replica");
@@ -60,6 +60,13 @@ pub(super) static REPLICATION: &[Row] = &[
     gauge("replica_announced", |f| upstream(f, |_| f.inst.config.replication.replica_announced.into())),
     gauge("connected_slaves", |f| f.inst.replication.replicas.len().into())
         .series("redis_connected_slaves", "Replicas, those that are still being sent a copy included"),
+    gauge("min_slaves_good_slaves", |f| {
+        let config = &f.inst.config.replication;
+        match config.min_replicas_to_write > 0 && config.min_replicas_max_lag > 0 && !f.inst.is_replica() {
+            true => f.inst.good_replicas().into(),
+            false => Value::Nothing,
+        }
+    }),
     absent("master_failover_state").says(|_| "no-failover".into()),
     gauge("master_replid", |f| f.inst.replication.history.id().to_string().into()),
     gauge("master_replid2", |f| {
