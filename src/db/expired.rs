@@ -39,6 +39,11 @@ impl DbMut<'_> {
         found.is_some_and(|e| EntryRef(e).is_expired(self.now_ms))
     }
 
+    /// Deletes the key if its time is over, whoever else is to say so.
+    pub fn expire_now(&mut self, key: Key<'_>) -> bool {
+        self.delete_if_expired(key)
+    }
+
     #[cold]
     fn delete_expired(&mut self, key: Key<'_>) -> bool {
         let Keyspace { dbs, heap, side } = &mut *self.ks;

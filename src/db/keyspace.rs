@@ -321,6 +321,11 @@ impl Keyspace {
         self.side.blocking_keys.take_ready()
     }
 
+    /// When a key expires, without a trace; none if it does not, or is missing.
+    pub fn deadline_of(&self, db: usize, key: &[u8]) -> Option<i64> {
+        EntryRef(self.dbs[db].table.find(self.side.seed.hash(key), key)?).expiry_ms()
+    }
+
     /// The type of a key's value, without a trace; none if the key is missing or its time is over.
     pub fn type_at(&self, db: usize, key: &[u8], now_ms: i64) -> Option<TypeName> {
         let found = EntryRef(self.dbs[db].table.find(self.side.seed.hash(key), key)?);

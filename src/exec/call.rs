@@ -246,9 +246,14 @@ fn execute_here(
     }
     inst.stamp_ns = host.now_ns();
     session.last_command = request.command.id;
-    if inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
-        // One that waits is shown when it is first tried.
-        monitor::feed(inst, session, request.command, request.args, host.wall_us());
+    if inst.alert.has(Alert::MONITORED.or(Alert::WRITABLE_REPLICA)) {
+        if inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
+            // One that waits is shown when it is first tried.
+            monitor::feed(inst, session, request.command, request.args, host.wall_us());
+        }
+        if inst.alert.has(Alert::WRITABLE_REPLICA) && !matches!(origin, Origin::Primary) {
+            inst.remember_own_deadlines(request, session.db);
+        }
     }
     let spent_ns = inst.stamp_ns.saturating_sub(began_ns);
     if let Some(wait) = wait {

@@ -61,6 +61,13 @@ impl Instance {
         }
     }
 
+    /// How a file is read at the start: a replica leaves it to its primary what has expired.
+    pub fn start_load_settings(&self) -> LoadSettings {
+        let settings = self.load_settings();
+        let expired_before_ms = settings.expired_before_ms.filter(|_| self.config.replication.replicaof.0.is_none());
+        LoadSettings { expired_before_ms, ..settings }
+    }
+
     /// DEBUG RELOAD: the data set goes to its file and comes back. Others are told meanwhile that it is being loaded.
     pub fn reload(&mut self, options: ReloadOptions, host: &mut dyn Host) -> Result<(), ReloadError> {
         if !options.nosave {

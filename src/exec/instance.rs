@@ -63,6 +63,8 @@ bit_set! {
         KEYS_ON_THEIR_WAY = 10;
         /// This is a replica, and refuses writes.
         READ_ONLY = 11;
+        /// This is a replica that takes writes.
+        WRITABLE_REPLICA = 14;
         /// A primary's data set is loaded, and the old one served meanwhile.
         ASYNC_LOADING = 13;
         /// This is a replica without its primary, and does not serve what may be old.

@@ -62,6 +62,18 @@ impl LoadSink for FileSink<'_> {
         self.inst.keyspace.expect_keys(db as usize, keys);
     }
 
+    fn aux(&mut self, name: &[u8], value: &[u8]) -> bool {
+        self.inst.load.lineage.note(name, value);
+        false
+    }
+
+    fn expired(&mut self, db: u32, key: &[u8]) {
+        // Who has the key yet must be told.
+        if self.inst.load.lineage.id.is_some() {
+            self.inst.load.lineage.expired.push((db, key.into()));
+        }
+    }
+
     fn note(&mut self, note: LoadNote) {
         if !(self.is_part && matches!(note, LoadNote::Surplus { .. })) {
             self.inst.log.log(Level::Notice, &note.to_string(), &[]);

@@ -14,6 +14,7 @@ use crate::persist::{
     KeyspaceSource, LoadCounts, LoadProgress, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError,
     temp_path,
 };
+use crate::replication::HistoryId;
 
 /// A load: the one at the start, or the last DEBUG RELOAD.
 #[derive(Default)]
@@ -24,6 +25,39 @@ pub struct LoadState {
     pub progress: LoadProgress,
     /// When it began, ms since 1970.
     pub started_ms: i64,
+    /// What the file says of where its data come from.
+    pub lineage: Lineage,
+}
+
+/// Where the data of a file come from: which history, and how far into it.
+#[derive(Clone, Debug, Default)]
+pub struct Lineage {
+    /// The history.
+    pub id: Option<HistoryId>,
+    /// All up to this offset of it is in the file.
+    pub offset: Option<u64>,
+    /// The database that what follows is about.
+    pub stream_db: u32,
+    /// Keys that were left out, because their time was over.
+    pub expired: Vec<(u32, Box<[u8]>)>,
+}
+
+impl Lineage {
+    /// Takes in an AUX field.
+    pub fn note(&mut self, name: &[u8], value: &[u8]) {
+        let number = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
+        match name {
+            b"repl-id" => self.id = HistoryId::parse(value),
+            b"repl-offset" => self.offset = number(),
+            b"repl-stream-db" => self.stream_db = number().and_then(|db| u32::try_from(db).ok()).unwrap_or(0),
+            _ => {}
+        }
+    }
+
+    /// Where it ends, if it is known.
+    pub fn end(&self) -> Option<(HistoryId, u64)> {
+        self.id.zip(self.offset)
+    }
 }
 
 /// Snapshots taken of the data set.
@@ -62,6 +96,9 @@ impl Instance {
         let persistence = &self.config.persistence;
         let path = self.rdb_path();
         let aux = |name: &str, value: String| (name.to_owned(), value);
+        // Whoever loads it can go on from there.
+        let is_part = self.replication.feed.is_active();
+        let lineage = is_part.then(|| self.lineage_fields(self.replication.feed.end())).into_iter().flatten();
         SaveSettings {
             temp: temp_path(&path, who),
             path,
@@ -75,7 +112,10 @@ impl Instance {
                 aux("ctime", (self.now_ms / 1000).to_string()),
                 aux("used-mem", self.used_memory().to_string()),
                 aux("aof-base", "0".to_owned()),
-            ],
+            ]
+            .into_iter()
+            .chain(lineage)
+            .collect(),
             commands: None,
             stream: None,
         }
@@ -90,13 +130,18 @@ impl Instance {
     pub(super) fn copy_settings(&self, offset: u64) -> SaveSettings {
         let mut settings = self.save_settings("copy-");
         settings.path = self.copy_path();
-        let aux = [
+        debug_assert!(offset == self.replication.feed.end() && self.replication.feed.is_active());
+        settings
+    }
+
+    /// The fields of a file that say where its data come from.
+    fn lineage_fields(&self, offset: u64) -> [(String, String); 3] {
+        [
             ("repl-stream-db", self.stream_db().unwrap_or(0).to_string()),
             ("repl-id", self.replication.history.id().to_string()),
             ("repl-offset", offset.to_string()),
-        ];
-        settings.aux.extend(aux.map(|(name, value)| (name.to_owned(), value)));
-        settings
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
     }
 
     /// The database that the stream is about, if what comes next need not say so.

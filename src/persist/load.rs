@@ -149,6 +149,9 @@ pub trait LoadSink {
     /// Size hints for a database, from the file: not to be trusted.
     fn resize(&mut self, _db: u32, _keys: u64, _expiring: u64) {}
 
+    /// A key was left out, because its time is over.
+    fn expired(&mut self, _db: u32, _key: &[u8]) {}
+
     /// An AUX field with meaning for somebody else (`repl-id`, `aof-base`, ...). False: nobody knows it.
     fn aux(&mut self, _name: &[u8], _value: &[u8]) -> bool {
         false
@@ -344,6 +347,7 @@ impl<'r> Loader<'r> {
             Event::Key(info) => {
                 if info.expire_at_ms.zip(settings.expired_before_ms).is_some_and(|(at, now)| at < now) {
                     file.skip_value(info.kind)?;
+                    sink.expired(*db, file.key());
                     progress.counts.expired += 1;
                     return Ok(None);
                 }

@@ -16,6 +16,7 @@ use crate::config::choice::LoadRdb;
 use crate::exec::aof::load::{AofLoad, AofLoadError, AofLoaded};
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::load::FileSink;
+use crate::exec::persistence::Lineage;
 use crate::observe::keys;
 use crate::observe::log::Level;
 use crate::persist::aof::{AofDirectory, AofSettings, ManifestError, OldFile, Tail, read_manifest};
@@ -57,7 +58,7 @@ impl Server {
         inst.alert.put(Alert::LOADING, true);
         inst.load.started_ms = inst.now_ms;
         inst.log.notice("Loading DB in memory...", &[(keys::PATH, &path.display().to_string())]);
-        match Loader::open_file(&RealDisk, &path, &inst.load_settings()) {
+        match Loader::open_file(&RealDisk, &path, &inst.start_load_settings()) {
             Ok(Some(loader)) => {
                 inst.keyspace.begin_load();
                 self.loading =
@@ -190,11 +191,15 @@ impl Server {
         if wanted && aof.is_none() {
             inst.switch_aof(self)?;
         }
+        if aof.is_some() {
+            // What a log has is not told by the file that it began with.
+            inst.load.lineage = Lineage::default();
+        }
         if let Some(directory) = aof.filter(|_| wanted) {
             let continued = self.continue_aof(inst, directory, loaded.tail);
             continued.map_err(|error| format!("Can't open the append-only file: {error}"))?;
         }
-        inst.start_as_replica(self);
+        inst.start_in_role(self);
         self.say_ready(inst);
         Ok(())
     }

@@ -18,13 +18,13 @@ use crate::db::{FlushMode, Keyspace};
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::load::FileSink;
+use crate::exec::persistence::Lineage;
 use crate::observe::keys;
 use crate::observe::log::Level;
 use crate::persist::{
-    Arrival, FileReceiver, IncomingLoad, LoadEntry, LoadError, LoadNote, LoadProgress, LoadSettings, LoadSink, Loaded,
-    Loader, Received, Step, Stored,
+    Arrival, FileReceiver, IncomingLoad, LoadError, LoadProgress, LoadSettings, Loaded, Loader, Received, Step,
 };
-use crate::rdb::{RdbError, RdbReader};
+use crate::rdb::RdbError;
 use crate::replication::{HistoryId, Length};
 use crate::types::value::Vetting;
 
@@ -71,8 +71,6 @@ pub(super) struct Load {
     beside: Option<Box<Keyspace>>,
     keys: u64,
     began_ns: u64,
-    /// The database that the stream goes on with.
-    stream_db: u32,
 }
 
 impl Resync {
@@ -118,40 +116,6 @@ impl Resync {
                 From::Line(incoming, total) => (*total, incoming.received()),
             },
         }
-    }
-}
-
-/// Takes the keys of a copy.
-struct CopySink<'a> {
-    file: FileSink<'a>,
-    stream_db: &'a mut u32,
-}
-
-impl LoadSink for CopySink<'_> {
-    fn entry(&mut self, entry: &LoadEntry<'_>, from: &mut RdbReader<'_>) -> Result<Stored, RdbError> {
-        self.file.entry(entry, from)
-    }
-
-    fn soon(&mut self, db: u32, key: &[u8]) {
-        self.file.soon(db, key);
-    }
-
-    fn resize(&mut self, db: u32, keys: u64, expiring: u64) {
-        self.file.resize(db, keys, expiring);
-    }
-
-    fn aux(&mut self, name: &[u8], value: &[u8]) -> bool {
-        let number = || std::str::from_utf8(value).ok()?.parse().ok();
-        if name == b"repl-stream-db"
-            && let Some(db) = number()
-        {
-            *self.stream_db = db;
-        }
-        false
-    }
-
-    fn note(&mut self, note: LoadNote) {
-        self.file.note(note);
     }
 }
 
@@ -309,11 +273,12 @@ impl Instance {
         };
         self.log.notice(text, &[]);
         self.load.started_ms = self.now_ms;
+        self.load.lineage = Lineage::default();
         self.load.progress = LoadProgress { total_bytes: self.copy_bytes(&from), ..LoadProgress::default() };
         self.alert.put(if is_served { Alert::ASYNC_LOADING } else { Alert::LOADING }, true);
         self.keyspace.set_propagation(false);
         let began_ns = host.now_ns();
-        let mut load = Load { of, from, beside, keys: 0, began_ns, stream_db: 0 };
+        let mut load = Load { of, from, beside, keys: 0, began_ns };
         self.with_data_of(&mut load, |inst, _| inst.keyspace.begin_load());
         self.set_resync(Resync::Loads(Box::new(load)));
         self.tell_progress(host);
@@ -377,9 +342,8 @@ impl Instance {
     }
 
     fn load_step_of_copy(&mut self, load: &mut Load, host: &dyn Host) -> Result<Arrival, RdbError> {
-        let sink =
+        let mut sink =
             FileSink { inst: self, host, replaces: false, keys: load.keys, is_part: false, vetting: Vetting::Hostile };
-        let mut sink = CopySink { file: sink, stream_db: &mut load.stream_db };
         let step = match &mut load.from {
             From::File(loader, _) => loader.step(&mut sink).map(|step| match step {
                 Step::More => Arrival::More,
@@ -387,7 +351,7 @@ impl Instance {
             }),
             From::Line(incoming, _) => incoming.step(&mut sink),
         };
-        load.keys = sink.file.keys;
+        load.keys = sink.keys;
         step
     }
 
@@ -446,13 +410,15 @@ impl Instance {
         };
         self.replication.history.replace(id);
         self.replication.feed.replace(offset);
+        let stream_db = self.load.lineage.stream_db;
         if let Some(upstream) = self.upstream() {
             upstream.has_history = load.of.is_some();
             upstream.received = 0;
             if let Some(session) = &mut upstream.session {
-                session.db = load.stream_db;
+                session.db = stream_db;
             }
         }
+        self.replication.own_keys.clear();
         self.loaded_from_disk();
         if matches!(load.from, From::File(..)) {
             self.remove_sync_file();

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
 //! | `sending.rs` | as a primary: copies for replicas |
+//! | `own_keys.rs` | keys that were written on a replica |
 //! | `role.rs` | from primary to replica, and back |
 //! | `upstream.rs` | as a replica: the line to the primary, and what comes over it |
 //! | `copy.rs` | a full resync |
@@ -11,6 +12,7 @@
 
 mod apply;
 mod copy;
+mod own_keys;
 mod replicas;
 mod role;
 mod sending;

@@ -16,6 +16,7 @@
 
 use bytes::Bytes;
 
+use super::own_keys::OwnKeys;
 use super::sending::{Copying, Transfer};
 use super::upstream::Upstream;
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
@@ -146,6 +147,8 @@ pub struct Replication {
     pub upstream: Option<Box<Upstream>>,
     /// Copies of a primary's data set that began to come.
     pub(super) copies_begun: u64,
+    /// Keys with a deadline that were written here, while a primary is followed.
+    pub(super) own_keys: OwnKeys,
     /// Data that was replaced, and is still read by snapshots.
     pub(super) retired: Vec<Keyspace>,
     /// When it was last noted that the disk does not take what is applied, ms since 1970.
@@ -167,6 +170,7 @@ impl Replication {
             asks_how_far: false,
             upstream: None,
             copies_begun: 0,
+            own_keys: OwnKeys::new(),
             retired: Vec::new(),
             disk_error_noted_ms: 0,
         }
@@ -417,6 +421,7 @@ impl Instance {
     /// nobody comes back for. The connections that have something to be sent.
     pub fn replication_cron(&mut self) -> Vec<ConnId> {
         self.close_silent_replicas();
+        self.expire_own_keys();
         self.count_good_replicas();
         let config = &self.config.replication;
         let (period_ms, ttl_ms) =

@@ -8,6 +8,7 @@ use super::upstream::Shown;
 use crate::client::ClientId;
 use crate::config::special::Primary;
 use crate::config::value::Text;
+use crate::db::Target;
 use crate::exec::blocked::WaitEnd;
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
@@ -54,14 +55,45 @@ impl Instance {
         }
     }
 
-    /// The server was started as a replica: there is nothing that a primary could go on from but what a file tells.
-    pub fn start_as_replica(&mut self, host: &mut dyn Host) {
-        let Primary(Some((name, port))) = &self.config.replication.replicaof else { return };
+    /// The server was started, and its data are loaded: it goes on from where the file says that they come from.
+    pub fn start_in_role(&mut self, host: &mut dyn Host) {
+        let Primary(Some((name, port))) = &self.config.replication.replicaof else { return self.start_as_primary() };
         let primary = Address { host: name.as_bytes().into(), port: *port };
-        let end = self.replication.feed.end();
-        self.replication.feed.activate_at(end);
-        self.open_upstream(primary, host, false);
+        let lineage = std::mem::take(&mut self.load.lineage);
+        let known = lineage.end();
+        match known {
+            Some((id, offset)) => {
+                self.replication.history.replace(id);
+                self.replication.feed.activate_at(offset);
+            }
+            None => {
+                let end = self.replication.feed.end();
+                self.replication.feed.activate_at(end);
+            }
+        }
+        self.open_upstream(primary, host, known.is_some());
+        if let Some(session) = self.replication.upstream.as_mut().and_then(|upstream| upstream.session.as_mut()) {
+            session.db = lineage.stream_db;
+        }
         self.follow_role();
+    }
+
+    /// Those who followed before the restart may go on, under the old name, and hear of keys whose time was over
+    /// meanwhile.
+    fn start_as_primary(&mut self) {
+        let lineage = std::mem::take(&mut self.load.lineage);
+        let Some((id, offset)) = lineage.end() else { return };
+        if !self.replication.feed.activate_at(offset) {
+            return;
+        }
+        self.replication.history.came_from(id, offset);
+        self.replication.now_alone(self.now_ms);
+        self.follow_propagation();
+        for (db, key) in lineage.expired {
+            let del = [&b"DEL"[..], &key];
+            self.keyspace.propagate_always(Target::All, db as usize, del.into_iter());
+        }
+        self.end_units();
     }
 
     /// REPLICAOF NO ONE.
@@ -84,6 +116,7 @@ impl Instance {
             ),
             &[],
         );
+        self.replication.own_keys.clear();
         // They come back, and learn the new name.
         self.drop_replicas();
         self.replication.feed.forget_db();

@@ -428,6 +428,7 @@ impl Instance {
         let upstream = self.replication.upstream.as_ref();
         let is_stale = upstream.is_some_and(|upstream| !upstream.is_up()) && !config.replica_serve_stale_data;
         self.alert.put(Alert::READ_ONLY, upstream.is_some() && config.replica_read_only);
+        self.alert.put(Alert::WRITABLE_REPLICA, upstream.is_some() && !config.replica_read_only);
         self.alert.put(Alert::STALE, is_stale);
         self.refresh_pause();
         self.check_memory_limit();
