@@ -128,7 +128,7 @@ texts! {
     /// A write on a replica.
     READ_ONLY = "READONLY You can't write against a read only replica.";
     /// A replica without its primary, where replica-serve-stale-data is off.
-    MASTER_DOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+    PRIMARY_DOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
     /// EXEC after a queueing error.
     EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
     /// A command on keys from a client in MONITOR mode.

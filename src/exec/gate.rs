@@ -132,7 +132,7 @@ fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {
 
 fn stale(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let refused = inst.alert.has(Alert::STALE) && !flags.has(Flags::STALE);
-    refused.then_some(error::MASTER_DOWN)
+    refused.then_some(error::PRIMARY_DOWN)
 }
 
 fn subscriber_mode(session: &Session, command: &Command) -> Option<CommandError> {

@@ -58,6 +58,8 @@ pub enum Said<'a> {
     Answers,
     /// Something that is worth a line in the log and is no obstacle: what was said, and the answer.
     Declined(&'static str, &'a str),
+    /// It knows nothing but copies, or cannot say more: its words.
+    Old(&'a str),
     /// It will send a copy, which stands for this offset of this history. Unknown: it does not know PSYNC.
     FullResync(Option<(HistoryId, u64)>),
     /// It goes on from where we are, under this name, if it names one.
@@ -338,7 +340,7 @@ impl Dialogue {
                 return Err(Refusal::Unwelcome(format!("Failover target rejected psync request: {text}")));
             }
             _ => {
-                on(Said::Declined("PSYNC", text));
+                on(Said::Old(text));
                 say(out, &[b"SYNC"]);
                 self.state = State::CopyHead;
                 on(Said::FullResync(None));

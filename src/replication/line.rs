@@ -27,6 +27,8 @@ pub enum News {
     Answers,
     /// It declines something that is no obstacle: what, and its words.
     Declined(&'static str, String),
+    /// It knows nothing but copies, or cannot say more: its words.
+    Old(String),
     /// A copy will come that stands for this offset of this history; unknown: no PSYNC there.
     FullResync(Option<(HistoryId, u64)>),
     /// What comes next follows what we have; the history has this name now.
@@ -231,6 +233,7 @@ impl Line {
             let news = match said {
                 Said::Answers => News::Answers,
                 Said::Declined(what, words) => News::Declined(what, words.to_owned()),
+                Said::Old(words) => News::Old(words.to_owned()),
                 Said::FullResync(of) => News::FullResync(of),
                 Said::Continue(id) => News::Continue(id),
                 Said::CopyBegins(length) => News::CopyBegins(length),

@@ -158,6 +158,8 @@ fn exec_names_no_command() {
     const OTHERS: &[(&str, &str, &str)] = &[
         ("src/exec/account.rs", "command", "an event of the latency monitor"),
         ("src/exec/event_stream.rs", "XADD", "what replicas are sent"),
+        ("src/exec/replication/role.rs", "DEL", "what replicas are sent"),
+        ("src/exec/replication/upstream.rs", "sync", "how ROLE calls a state"),
         ("src/exec/identity.rs", "role", "a label of a series"),
         ("src/exec/cursor.rs", "COUNT", "an option of SCAN"),
         ("src/exec/cursor.rs", "TYPE", "an option of SCAN"),

@@ -40,6 +40,7 @@ mod push_order; // in which order pushes and replies come
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod replay; // every write replayed elsewhere gives the same data
+mod replicas; // REPLICAOF SLAVEOF ROLE, from both ends
 mod restore; // kvstash restore
 mod rewrite; // data as the commands of a base
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG

@@ -53,7 +53,7 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &persistence::LASTSAVE,
     &persistence::SHUTDOWN,
     &replicaof::REPLICAOF,
-    &replicaof::SLAVEOF,
+    &replicaof::REPLICAOF_OLD_NAME,
     &role::ROLE,
     &replication::SYNC,
     &replication::PSYNC,

@@ -14,7 +14,7 @@ pub(super) static REPLICAOF: CommandSpec = CommandSpec {
     ..BASE
 };
 
-pub(super) static SLAVEOF: CommandSpec = CommandSpec {
+pub(super) static REPLICAOF_OLD_NAME: CommandSpec = CommandSpec {
     name: "slaveof",
     summary: "The old name of REPLICAOF.",
     deprecated: Some(("5.0.0", "`REPLICAOF`")),

@@ -108,3 +108,15 @@ group! {
             => Spec::choice("propagation-error-behavior", PropagationErrorBehavior::WORDS);
     }
 }
+
+impl Replication {
+    /// The user name for the primary; empty for the default one.
+    pub fn user(&self) -> &Text {
+        &self.masteruser
+    }
+
+    /// The password for the primary; empty if there is none.
+    pub fn password(&self) -> &Text {
+        &self.masterauth
+    }
+}

@@ -225,8 +225,8 @@ impl Instance {
         let announced = config.replication.replica_announce_port;
         let next = self.replication.feed.end() + 1;
         upstream.line.borrow_mut().set_greeting(Greeting {
-            user: config.replication.masteruser.as_bytes().to_vec(),
-            password: config.replication.masterauth.as_bytes().to_vec(),
+            user: config.replication.user().as_bytes().to_vec(),
+            password: config.replication.password().as_bytes().to_vec(),
             port: if announced != 0 { announced } else { config.server.port },
             ip: config.replication.replica_announce_ip.as_bytes().to_vec(),
             has: upstream.has_history.then(|| (self.replication.history.id(), next)),
@@ -322,16 +322,16 @@ impl Instance {
                     false => self.log.notice("Partial resynchronization not possible (no cached master)", &[]),
                 }
             }
-            News::Declined("PSYNC", words) => {
+            News::Old(words) => {
                 self.log.warning(
                     "Master does not support PSYNC or is in error state, retrying with SYNC",
-                    &[("reply", &crate::observe::log::Shown(&words))],
+                    &[("answer", &crate::observe::log::Shown(&words))],
                 );
             }
             News::Declined(what, words) => {
                 self.log.notice(
                     "(Non critical) Master does not understand what it was told",
-                    &[(keys::COMMAND, &what), ("reply", &crate::observe::log::Shown(&words))],
+                    &[(keys::COMMAND, &what), ("answer", &crate::observe::log::Shown(&words))],
                 );
             }
             News::Continue(id) => self.is_continued(id),
