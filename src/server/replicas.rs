@@ -20,7 +20,7 @@ impl Server {
 
     /// Now and then: pings, signs of life for those that wait.
     pub(super) fn replication_cron(&mut self, inst: &mut Instance) {
-        for conn in inst.replication_cron() {
+        for conn in inst.replication_cron(self) {
             if let Some(client) = inst.clients.of_mut(conn) {
                 client.session.reply.out.bytes_mut().push(b'\n');
                 self.flush_later(inst, conn);

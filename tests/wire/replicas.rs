@@ -260,6 +260,59 @@ fn whoever_follows_is_told_twice_only_once() {
     assert!(waits.is_closed());
 }
 
+#[test]
+fn a_primary_hands_over_and_loses_nothing() {
+    for binary in all_servers() {
+        let (primary, replica) = (kvstash(&["--rdb-version", "10"]), start(&binary, &[]));
+        let (mut up, mut down) = (primary.connect(), replica.connect());
+        up.expect("FAILOVER", "(error) ERR FAILOVER requires connected replicas.");
+        up.expect("FAILOVER ABORT", "(error) ERR No failover in progress.");
+        up.expect("FAILOVER TIMEOUT 0", "(error) ERR FAILOVER timeout must be greater than 0");
+        follow(&mut down, &primary);
+        up.ok("SET before 1");
+        in_step(&mut up, &mut down);
+        up.expect("FAILOVER TO 127.0.0.1 1", "(error) ERR FAILOVER target HOST and PORT is not a replica.");
+        up.ok(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 10000", replica.port));
+        wait_for("the change of parts", Duration::from_secs(10), || down.info("role") == "master");
+        wait_for("the link", Duration::from_secs(10), || up.info("master_link_status") == "up");
+        assert_eq!((up.info("role"), up.info("master_failover_state")), ("slave".to_owned(), "no-failover".to_owned()));
+        up.expect("SET after 1", "(error) READONLY You can't write against a read only replica.");
+        down.ok("SET after 1");
+        in_step(&mut down, &mut up);
+        assert_eq!(down.info("sync_full"), "0");
+        // And back.
+        wait_for("its word", Duration::from_secs(5), || down.info("slave0").contains("state=online"));
+        down.ok("FAILOVER TIMEOUT 10000");
+        wait_for("the change of parts", Duration::from_secs(10), || up.info("role") == "master");
+        wait_for("the link", Duration::from_secs(10), || down.info("master_link_status") == "up");
+        up.ok("SET again 1");
+        in_step(&mut up, &mut down);
+    }
+}
+
+#[test]
+fn a_failover_that_nobody_follows_is_given_up() {
+    let (primary, replica) = (kvstash(&[]), kvstash(&[]));
+    let (mut up, mut down) = (primary.connect(), replica.connect());
+    follow(&mut down, &primary);
+    // It says nothing more.
+    std::process::Command::new("kill").args(["-STOP", &replica.pid().to_string()]).status().unwrap();
+    up.ok("SET k v");
+    up.ok("FAILOVER TIMEOUT 300");
+    assert_eq!(up.info("master_failover_state"), "waiting-for-sync");
+    up.expect("FAILOVER", "(error) ERR FAILOVER already in progress.");
+    let mut writer = primary.connect();
+    writer.send(&["SET", "k", "w"]);
+    assert!(writer.read_within(Duration::from_millis(100)).is_none(), "writes wait");
+    assert_eq!(writer.read().text(), "OK");
+    assert_eq!((up.info("role"), up.info("master_failover_state")), ("master".to_owned(), "no-failover".to_owned()));
+    up.ok("FAILOVER");
+    up.ok("FAILOVER ABORT");
+    up.ok("SET k x");
+    std::process::Command::new("kill").args(["-CONT", &replica.pid().to_string()]).status().unwrap();
+    in_step(&mut up, &mut down);
+}
+
 /// A primary that says what a test wants.
 struct Liar(TcpListener);
 

@@ -4,7 +4,7 @@ use crate::client::{Attention, Client, ClientId};
 use crate::exec::blocked::WaitEnd;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
-use crate::exec::instance::{Ask, CloseReason, Instance};
+use crate::exec::instance::{Ask, CloseReason, Instance, Pause};
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::util::num;
@@ -342,7 +342,9 @@ fn client_pause(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn client_unpause(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    ctx.inst.pause = Default::default();
+    // FAILOVER decides for itself when writes go on.
+    let for_failover = ctx.inst.pause.for_failover;
+    ctx.inst.pause = Pause { for_failover, ..Pause::default() };
     ctx.inst.asks.push(Ask::Resume);
     ctx.reply().ok();
     Ok(())

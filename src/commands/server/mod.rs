@@ -6,6 +6,7 @@
 //! | `config.rs` | CONFIG |
 //! | `dataset.rs` | DBSIZE FLUSHALL FLUSHDB SWAPDB TIME |
 //! | `debug/` | DEBUG |
+//! | `failover.rs` | FAILOVER |
 //! | `info/` | INFO |
 //! | `latency.rs` | LATENCY |
 //! | `lolwut.rs` | LOLWUT |
@@ -20,6 +21,7 @@ mod command;
 mod config;
 mod dataset;
 mod debug;
+mod failover;
 pub mod info;
 mod latency;
 mod lolwut;
@@ -52,6 +54,7 @@ pub(super) static COMMANDS: &[&CommandSpec] = &[
     &persistence::BGREWRITEAOF,
     &persistence::LASTSAVE,
     &persistence::SHUTDOWN,
+    &failover::FAILOVER,
     &replicaof::REPLICAOF,
     &replicaof::REPLICAOF_OLD_NAME,
     &role::ROLE,

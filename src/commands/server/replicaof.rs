@@ -43,6 +43,9 @@ const INVALID_PORT: CommandError = CommandError::fixed("ERR Invalid master port"
 
 fn replicaof(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let asker = asker(ctx);
+    if ctx.inst.fails_over() {
+        return Err(CommandError::fixed("ERR REPLICAOF not allowed while failing over."));
+    }
     if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
         ctx.inst.promote(&asker, ctx.host);
         ctx.reply().ok();
@@ -62,7 +65,7 @@ fn replicaof(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// Who asks for it, as the log has it: a line of CLIENT LIST, shortened.
-fn asker(ctx: &AdminCtx<'_>) -> String {
+pub(super) fn asker(ctx: &AdminCtx<'_>) -> String {
     let addr = ctx.caller().map_or_else(String::new, |client| client.connection.addr.to_string());
     let name = ctx.session.about.name.escape_ascii();
     format!("id={} addr={addr} name={name} user={}", ctx.session.id, ctx.session.about.user.escape_ascii())

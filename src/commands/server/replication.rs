@@ -1,5 +1,6 @@
 //! SYNC, PSYNC and REPLCONF: how a client becomes a replica, and what replicas say.
 
+use super::replicaof::asker;
 use crate::client::Attention;
 use crate::exec::args::int;
 use crate::exec::call::Origin;
@@ -63,6 +64,10 @@ fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         return Err(REPLIES_PENDING);
     }
     let offset = int(&args[2])?;
+    if args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"failover")) {
+        let asker = asker(ctx);
+        ctx.inst.take_over(&args[1], &asker, ctx.host)?;
+    }
     needs_primary(ctx)?;
     if let Ok(offset) = u64::try_from(offset)
         && let Some(answer) = ctx.inst.resume_replica(ctx.session, &args[1], offset)
@@ -77,6 +82,9 @@ fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 
 /// A replica has something to pass on only while it is one.
 fn needs_primary(ctx: &AdminCtx<'_>) -> CommandResult {
+    if ctx.inst.fails_over() {
+        return Err(CommandError::fixed("NOMASTERLINK Can't SYNC while failing over"));
+    }
     let upstream = ctx.inst.replication.upstream.as_ref();
     match upstream.is_some_and(|upstream| !upstream.is_up()) {
         true => Err(CommandError::fixed("NOMASTERLINK Can't SYNC while not connected with my master")),

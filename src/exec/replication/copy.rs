@@ -136,6 +136,9 @@ impl Instance {
 
     /// The primary will send a copy.
     pub(super) fn await_copy(&mut self, of: Of) {
+        if self.fails_over() {
+            self.end_failover();
+        }
         if let Some((id, offset)) = of {
             self.log.log(Level::Notice, &format!("Full resync from master: {id}:{offset}"), &[]);
         }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
 //! | `sending.rs` | as a primary: copies for replicas |
+//! | `failover.rs` | FAILOVER |
 //! | `own_keys.rs` | keys that were written on a replica |
 //! | `role.rs` | from primary to replica, and back |
 //! | `upstream.rs` | as a replica: the line to the primary, and what comes over it |
@@ -12,11 +13,13 @@
 
 mod apply;
 mod copy;
+mod failover;
 mod own_keys;
 mod replicas;
 mod role;
 mod sending;
 mod upstream;
 
+pub use failover::FailoverPlan;
 pub use replicas::{Replica, Replication, State, StreamMemory, SyncCounts};
 pub use upstream::Upstream;

@@ -16,6 +16,7 @@
 
 use bytes::Bytes;
 
+use super::failover::Failover;
 use super::own_keys::OwnKeys;
 use super::sending::{Copying, Transfer};
 use super::upstream::Upstream;
@@ -145,6 +146,8 @@ pub struct Replication {
     pub asks_how_far: bool,
     /// The primary that is followed; none while this instance is one.
     pub upstream: Option<Box<Upstream>>,
+    /// A FAILOVER that goes on.
+    pub(super) failover: Option<Failover>,
     /// Copies of a primary's data set that began to come.
     pub(super) copies_begun: u64,
     /// Keys with a deadline that were written here, while a primary is followed.
@@ -169,6 +172,7 @@ impl Replication {
             next_newline_ms: 0,
             asks_how_far: false,
             upstream: None,
+            failover: None,
             copies_begun: 0,
             own_keys: OwnKeys::new(),
             retired: Vec::new(),
@@ -419,7 +423,8 @@ impl Instance {
 
     /// Several times a second: pings for replicas, signs of life for those that wait for a copy, the end of a backlog that
     /// nobody comes back for. The connections that have something to be sent.
-    pub fn replication_cron(&mut self) -> Vec<ConnId> {
+    pub fn replication_cron(&mut self, host: &mut dyn Host) -> Vec<ConnId> {
+        self.continue_failover(host);
         self.close_silent_replicas();
         self.expire_own_keys();
         self.count_good_replicas();
@@ -450,6 +455,7 @@ impl Instance {
             return Vec::new();
         }
         if replication.upstream.is_none()
+            && replication.failover.is_none()
             && now_ms >= replication.next_ping_ms
             && now_ms - replication.alone_since_ms > period_ms
         {

@@ -240,6 +240,7 @@ impl Instance {
     /// Before sleep: every replica gets what there is for it. The connections to be flushed.
     pub fn feed_replicas(&mut self, host: &mut dyn Host) -> Vec<ConnId> {
         self.start_copies(host);
+        self.continue_failover(host);
         self.replication.ask_how_far();
         // What is kept for a replica that is still being sent a copy counts as what it has not read.
         let limit = self.config.limits.client_output_buffer_limit.replica;

@@ -230,7 +230,7 @@ impl Instance {
             port: if announced != 0 { announced } else { config.server.port },
             ip: config.replication.replica_announce_ip.as_bytes().to_vec(),
             has: upstream.has_history.then(|| (self.replication.history.id(), next)),
-            takes_over: false,
+            takes_over: self.asks_to_take_over(),
         });
     }
 
@@ -345,6 +345,9 @@ impl Instance {
 
     /// The primary goes on from where we are.
     fn is_continued(&mut self, id: Option<HistoryId>) {
+        if self.fails_over() {
+            self.end_failover();
+        }
         self.log.notice("Successful partial resynchronization with master.", &[]);
         let end = self.replication.feed.end();
         if let Some(id) = id.filter(|id| *id != self.replication.history.id()) {
@@ -392,6 +395,10 @@ impl Instance {
             ),
             Loss::Silent(_) => self.log.warning("Timeout connecting to the MASTER...", &[]),
             Loss::Refused(Refusal::Later(words)) => self.log.log(Level::Notice, words, &[]),
+            Loss::Refused(Refusal::Unwelcome(words)) if self.asks_to_take_over() => {
+                let words = words.clone();
+                return self.give_up_failover(&words, host);
+            }
             Loss::Refused(Refusal::Unwelcome(words) | Refusal::Nonsense(words) | Refusal::Aborted(words)) => {
                 self.log.log(Level::Warning, words, &[]);
             }

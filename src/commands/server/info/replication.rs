@@ -1,6 +1,6 @@
 //! The section `Replication`.
 
-use super::row::{Row, Value, absent, gauge};
+use super::row::{Row, Value, gauge};
 use super::{Facts, Line};
 use crate::exec::replication::{State, Upstream};
 use crate::replication::HistoryId;
@@ -67,7 +67,7 @@ pub(super) static REPLICATION: &[Row] = &[
             false => Value::Nothing,
         }
     }),
-    absent("master_failover_state").says(|_| "no-failover".into()),
+    gauge("master_failover_state", |f| f.inst.failover_state().into()),
     gauge("master_replid", |f| f.inst.replication.history.id().to_string().into()),
     gauge("master_replid2", |f| {
         f.inst.replication.history.before().map_or(HistoryId::NONE, |before| before.id).to_string().into()
