@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use kvstash::config::Config;
@@ -31,6 +32,13 @@ pub struct SimHost {
     pub directory: RefCell<PathBuf>,
     /// Conversations that nobody has begun yet.
     pub links: Vec<Box<dyn Link>>,
+    /// How many were ever opened: their numbers count from 1.
+    pub opened: u64,
+    /// Conversations that the instance wants woken, and that it wants to hear no more of.
+    pub woken: Vec<LinkId>,
+    pub dropped: Vec<LinkId>,
+    /// Copies for replicas that were made.
+    pub copied: (Sender<SaveOutcome>, Receiver<SaveOutcome>),
 }
 
 impl SimHost {
@@ -41,6 +49,10 @@ impl SimHost {
             oom_score: Cell::new(0),
             directory: RefCell::default(),
             links: Vec::new(),
+            opened: 0,
+            woken: Vec::new(),
+            dropped: Vec::new(),
+            copied: channel(),
         }
     }
 
@@ -85,7 +97,8 @@ impl Host for SimHost {
     }
 
     fn when_copied(&self) -> Box<dyn FnOnce(SaveOutcome) + Send> {
-        Box::new(drop)
+        let copied = self.copied.0.clone();
+        Box::new(move |outcome| copied.send(outcome).expect("the world is there"))
     }
 
     fn when_copy_grows(&self) -> Box<dyn Fn() + Send + Sync> {
@@ -114,12 +127,17 @@ impl Host for SimHost {
 
     fn open_link(&mut self, link: Box<dyn Link>) -> LinkId {
         self.links.push(link);
-        LinkId(self.links.len() as u64)
+        self.opened += 1;
+        LinkId(self.opened)
     }
 
-    fn wake_link(&mut self, _id: LinkId) {}
+    fn wake_link(&mut self, id: LinkId) {
+        self.woken.push(id);
+    }
 
-    fn drop_link(&mut self, _id: LinkId) {}
+    fn drop_link(&mut self, id: LinkId) {
+        self.dropped.push(id);
+    }
 
     fn drive_link(&mut self, _link: &mut dyn Link) {}
 

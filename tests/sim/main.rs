@@ -18,4 +18,5 @@ mod info;
 mod long_reads;
 mod migrate;
 mod model;
+mod replication;
 mod world;

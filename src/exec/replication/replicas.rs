@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::failover::Failover;
 use super::own_keys::OwnKeys;
 use super::sending::{Copying, Transfer};
-use super::upstream::Upstream;
+use super::upstream::{Left, Upstream};
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
 use crate::config::OutputLimit;
 use crate::db::Keyspace;
@@ -146,6 +146,8 @@ pub struct Replication {
     pub asks_how_far: bool,
     /// The primary that is followed; none while this instance is one.
     pub upstream: Option<Box<Upstream>>,
+    /// What is left of the last primary.
+    pub(super) left: Left,
     /// A FAILOVER that goes on.
     pub(super) failover: Option<Failover>,
     /// Copies of a primary's data set that began to come.
@@ -172,6 +174,7 @@ impl Replication {
             next_newline_ms: 0,
             asks_how_far: false,
             upstream: None,
+            left: Left::default(),
             failover: None,
             copies_begun: 0,
             own_keys: OwnKeys::new(),

@@ -25,17 +25,18 @@ impl Instance {
             return false;
         }
         let text = format!("REPLICAOF {} enabled (user request from '{asker}')", Shown(&primary));
+        // What is followed next may go on in the middle of what was followed last.
         let mut has_history = true;
-        match &self.replication.upstream {
-            Some(upstream) => {
-                has_history = upstream.has_history;
-                self.close_upstream(host);
-            }
-            None => self.demote(),
+        let mut stream_db = self.replication.feed.db();
+        if self.is_replica() {
+            self.close_upstream(host);
+            (has_history, stream_db) = (self.replication.left.has_history, Some(self.replication.left.stream_db));
+        } else {
+            self.demote();
         }
         self.log.log(Level::Notice, &text, &[]);
         self.config.replication.replicaof = Primary(Some((Text::from(&*primary.host), primary.port)));
-        self.open_upstream(primary, host, has_history);
+        self.open_upstream(primary, host, has_history, stream_db.unwrap_or(0));
         self.follow_role();
         true
     }
@@ -71,10 +72,7 @@ impl Instance {
                 self.replication.feed.activate_at(end);
             }
         }
-        self.open_upstream(primary, host, known.is_some());
-        if let Some(session) = self.replication.upstream.as_mut().and_then(|upstream| upstream.session.as_mut()) {
-            session.db = lineage.stream_db;
-        }
+        self.open_upstream(primary, host, known.is_some(), lineage.stream_db);
         self.follow_role();
     }
 

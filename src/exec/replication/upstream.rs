@@ -110,6 +110,15 @@ impl Upstream {
     }
 }
 
+/// What is left of a primary that is followed no more.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Left {
+    /// What we have is of a history that others may know.
+    pub has_history: bool,
+    /// The database that its stream was about.
+    pub stream_db: u32,
+}
+
 /// The link that drives the line.
 struct PrimaryLink {
     primary: Address,
@@ -179,11 +188,12 @@ impl Instance {
         self.replication.upstream.is_some()
     }
 
-    /// Begins to follow a primary. What is there is offered to it as a beginning.
-    pub(super) fn open_upstream(&mut self, primary: Address, host: &mut dyn Host, has_history: bool) {
+    /// Begins to follow a primary. What is there is offered to it as a beginning, if it `has_history`; then what comes is
+    /// about the database `db` until it says otherwise.
+    pub(super) fn open_upstream(&mut self, primary: Address, host: &mut dyn Host, has_history: bool, db: u32) {
         let mut session = Session::new(self.clients.new_id(), None, false);
         session.attention.put(Attention::PRIMARY, true);
-        session.db = self.replication.feed.db().unwrap_or(0);
+        session.db = db;
         let line = Line::new(Greeting::default(), self.config.replication.repl_timeout);
         let line = Rc::new(RefCell::new(line));
         let link = PrimaryLink { primary: primary.clone(), line: Rc::clone(&line) };
@@ -215,6 +225,8 @@ impl Instance {
         }
         if let Some(upstream) = self.replication.upstream.take() {
             host.drop_link(upstream.link);
+            let stream_db = upstream.session.map_or(0, |session| session.db);
+            self.replication.left = Left { has_history: upstream.has_history, stream_db };
             self.abandon_copy(upstream.sync);
         }
     }
