@@ -81,19 +81,21 @@ pub struct Pause {
     pub writes_until_ms: i64,
     /// Writes wait until FAILOVER is decided.
     pub for_failover: bool,
+    /// Writes wait while a shutdown waits for replicas.
+    pub for_shutdown: bool,
 }
 
 impl Pause {
     /// Whether a command with these flags has to wait.
     pub fn holds(self, flags: Flags, now_ms: i64) -> bool {
         now_ms < self.all_until_ms
-            || ((now_ms < self.writes_until_ms || self.for_failover)
+            || ((now_ms < self.writes_until_ms || self.for_failover || self.for_shutdown)
                 && flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)))
     }
 
     /// Whether the pause is over.
     pub fn is_over(self, now_ms: i64) -> bool {
-        now_ms >= self.all_until_ms.max(self.writes_until_ms) && !self.for_failover
+        now_ms >= self.all_until_ms.max(self.writes_until_ms) && !self.for_failover && !self.for_shutdown
     }
 }
 

@@ -57,12 +57,17 @@ impl Server {
     pub(super) fn abort_shutdown(&mut self, inst: &mut Instance) {
         inst.log.notice("Shutdown manually aborted", &[]);
         self.shutdown = Progress::default();
+        inst.end_shutdown();
         self.tell_shutdown_failed(inst);
     }
 
     /// Does what a shutdown asked for needs. `Some(code)` when the process is to end.
     pub(super) fn shutdown_step(&mut self, inst: &mut Instance) -> Option<i32> {
-        let options = self.shutdown.asked.take()?;
+        let options = self.shutdown.asked?;
+        if !inst.may_shut_down(&options) {
+            return None;
+        }
+        self.shutdown.asked = None;
         inst.log.notice("User requested shutdown...", &[]);
         facts::notify(&inst.config, &inst.log, Milestone::Stopping);
         let has_points = !inst.config.persistence.save.is_empty();
@@ -96,6 +101,7 @@ impl Server {
 
     /// Tells those who said SHUTDOWN that the server goes on, and runs what they sent after it.
     fn tell_shutdown_failed(&mut self, inst: &mut Instance) {
+        inst.end_shutdown();
         let error = CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs.");
         inst.log.warning("Errors trying to shut down the server. Check the logs for more information.", &[]);
         let mut told = Vec::new();

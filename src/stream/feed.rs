@@ -73,8 +73,6 @@ impl Feed {
         if std::mem::replace(&mut self.is_active, true) {
             return false;
         }
-        // An offset of 0 would be that of a data set without history.
-        self.frozen += 1;
         self.start = self.frozen;
         self.db = None;
         true

@@ -230,7 +230,7 @@ impl Net {
             1 => self.ask(primary, WRITER, &["INCR", "counter"]),
             2 => self.ask(primary, WRITER, &["APPEND", "text", "x"]),
             3 => self.ask(primary, WRITER, &["RPUSH", "list", &n]),
-            4 => self.ask(primary, WRITER, &["SELECT", if self.writes % 2 == 0 { "0" } else { "1" }]),
+            4 => self.ask(primary, WRITER, &["SELECT", if self.writes.is_multiple_of(2) { "0" } else { "1" }]),
             5 => {
                 for words in [&["MULTI"][..], &["INCR", "a"], &["INCR", "b"], &["RPUSH", "list", &n], &["EXEC"]] {
                     self.ask(primary, WRITER, words);
@@ -317,7 +317,7 @@ impl Net {
         let counts = replication.counts;
         eprintln!("node {node}: {:?} ends at {}, {counts:?}", replication.history, replication.feed.end());
         for at in 0..2 {
-            let mut db = inst.keyspace.db(at, now_ms);
+            let db = inst.keyspace.db(at, now_ms);
             for name in ["s", "counter", "text", "list", "a", "b", "set", "long", "k0", "k1", "k2", "k3"] {
                 let key = db.key(name.as_bytes());
                 eprintln!(

@@ -313,6 +313,43 @@ fn a_failover_that_nobody_follows_is_given_up() {
     in_step(&mut up, &mut down);
 }
 
+#[test]
+fn a_shutdown_waits_for_replicas() {
+    let (mut primary, replica) = (kvstash(&[]), kvstash(&[]));
+    let (mut up, mut down) = (primary.connect(), replica.connect());
+    follow(&mut down, &primary);
+    let pid = replica.pid().to_string();
+    std::process::Command::new("kill").args(["-STOP", &pid]).status().unwrap();
+    up.ok("SET k v");
+    let mut asks = primary.connect();
+    asks.send(&["SHUTDOWN"]);
+    wait_for("the shutdown", Duration::from_secs(5), || up.line("INFO server").string().contains("shutdown_in_milli"));
+    let mut writer = primary.connect();
+    writer.send(&["SET", "k", "w"]);
+    assert!(writer.read_within(Duration::from_millis(100)).is_none(), "writes wait");
+    up.ok("SHUTDOWN ABORT");
+    assert_eq!(asks.read().text(), "(error) ERR Errors trying to SHUTDOWN. Check logs.");
+    assert_eq!(writer.read().text(), "OK");
+    asks.send(&["SHUTDOWN"]);
+    wait_for("the shutdown", Duration::from_secs(5), || up.line("INFO server").string().contains("shutdown_in_milli"));
+    std::process::Command::new("kill").args(["-CONT", &pid]).status().unwrap();
+    primary.wait_exit(Duration::from_secs(10));
+    assert_eq!(down.line("GET k").string(), "w");
+    assert!(primary.log().contains("1 of 1 replicas are in sync when shutting down."));
+}
+
+#[test]
+fn a_pause_holds_the_primary_back_too() {
+    let (primary, replica) = (kvstash(&[]), kvstash(&[]));
+    let (mut up, mut down) = (primary.connect(), replica.connect());
+    follow(&mut down, &primary);
+    down.ok("CLIENT PAUSE 400 WRITE");
+    up.ok("SET k v");
+    std::thread::sleep(Duration::from_millis(100));
+    down.expect("EXISTS k", "0");
+    wait_for("the end of the pause", Duration::from_secs(5), || down.int("EXISTS k") == 1);
+}
+
 /// A primary that says what a test wants.
 struct Liar(TcpListener);
 

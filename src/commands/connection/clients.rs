@@ -342,9 +342,9 @@ fn client_pause(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn client_unpause(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    // FAILOVER decides for itself when writes go on.
-    let for_failover = ctx.inst.pause.for_failover;
-    ctx.inst.pause = Pause { for_failover, ..Pause::default() };
+    // FAILOVER and SHUTDOWN decide for themselves when writes go on.
+    let Pause { for_failover, for_shutdown, .. } = ctx.inst.pause;
+    ctx.inst.pause = Pause { for_failover, for_shutdown, ..Pause::default() };
     ctx.inst.asks.push(Ask::Resume);
     ctx.reply().ok();
     Ok(())

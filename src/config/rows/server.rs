@@ -117,7 +117,7 @@ group! {
         dynamic_hz: bool = true => Spec::bool("dynamic-hz").no_effect("the background work does not grow with the number of clients");
 
         /// How long a shutdown waits for replicas, in seconds.
-        shutdown_timeout: u32 = 10 => Spec::int("shutdown-timeout", 0, I32).waits(Needs::Replication);
+        shutdown_timeout: u32 = 10 => Spec::int("shutdown-timeout", 0, I32);
 
         /// What SIGINT does.
         shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default()

@@ -5,6 +5,7 @@
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
 //! | `sending.rs` | as a primary: copies for replicas |
 //! | `failover.rs` | FAILOVER |
+//! | `farewell.rs` | a shutdown waits for replicas |
 //! | `own_keys.rs` | keys that were written on a replica |
 //! | `role.rs` | from primary to replica, and back |
 //! | `upstream.rs` | as a replica: the line to the primary, and what comes over it |
@@ -14,6 +15,7 @@
 mod apply;
 mod copy;
 mod failover;
+mod farewell;
 mod own_keys;
 mod replicas;
 mod role;

@@ -353,7 +353,7 @@ impl Instance {
             replica.synced = replica.synced.max(synced);
             if replica.state == State::AwaitsAck {
                 replica.state = State::Follows { sent: replica.copy_offset };
-                self.is_in_step(conn);
+                self.follows_now(conn);
             }
             self.serve_copies(host);
             self.count_good_replicas();

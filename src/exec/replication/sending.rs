@@ -337,12 +337,12 @@ impl Instance {
             self.log.notice("Streamed replica, waiting for REPLCONF ACK from replica to enable streaming", &[]);
         } else {
             replica.state = State::Follows { sent: replica.copy_offset };
-            self.is_in_step(conn);
+            self.follows_now(conn);
         }
     }
 
     /// A replica has the copy, and follows.
-    pub(super) fn is_in_step(&mut self, conn: ConnId) {
+    pub(super) fn follows_now(&mut self, conn: ConnId) {
         let Some(replica) = self.replication.of(conn) else { return };
         let (id, since_ms) = (replica.id, replica.soft_limit_since_ms);
         if let Some(client) = self.clients.of_mut(conn) {

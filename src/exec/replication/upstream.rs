@@ -21,6 +21,7 @@ use crate::client::{Attention, Connection, Endpoint, Session};
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::link::{Address, Kept, Link, LinkId, Lost, Step, Time};
+use crate::exec::spec::Flags;
 use crate::observe::keys;
 use crate::observe::log::Level;
 use crate::reactor::ConnId;
@@ -290,6 +291,7 @@ impl Instance {
     pub fn has_primary_work(&self) -> bool {
         let Some(upstream) = &self.replication.upstream else { return false };
         match &upstream.sync {
+            Resync::None if self.alert.has(Alert::PAUSED) => false,
             Resync::None => upstream.taken() > 0 || upstream.line.borrow().has_news(),
             sync => sync.has_work(),
         }
@@ -307,7 +309,10 @@ impl Instance {
             let Some(news) = news else { break };
             self.on_news(news, host);
         }
-        self.apply_some(host);
+        // CLIENT PAUSE holds the primary's writes back, too.
+        if !self.pause.holds(Flags::WRITE, self.now_ms) {
+            self.apply_some(host);
+        }
         self.tell_progress(host);
     }
 

@@ -27,6 +27,10 @@ pub(super) static SERVER: &[Row] = &[
     gauge("configured_hz", |f| Value::Integer(f.inst.config.server.hz.into())),
     // 24 bits of seconds, as Redis keeps them.
     gauge("lru_clock", |f| ((f.inst.now_ms / 1000) & 0xff_ffff).into()),
+    gauge("shutdown_in_milliseconds", |f| match f.inst.shutdown_deadline_ms {
+        0 => Value::Nothing,
+        at_ms => (at_ms - f.inst.now_ms).max(0).into(),
+    }),
     gauge("executable", |f| f.host.process().executable().into()),
     gauge("config_file", |f| f.inst.sources.file().map(|path| path.display().to_string()).unwrap_or_default().into()),
     absent("io_threads_active"),
