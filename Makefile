@@ -60,6 +60,10 @@ JOBS       ?= 2
 conformance: build ## Redis's own test suite against kvstash (FILES="unit/protocol ...", JOBS=2, UPDATE=1)
 	$(CONFORMANCE) run $(FILES) --jobs $(JOBS) $(if $(UPDATE),--update)
 
+.PHONY: sim
+sim: ## the simulation of replicas over many seeds (SEEDS=10000)
+	SIM_SEEDS=$(or $(SEEDS),10000) $(CARGO) test --test sim all_come_to_the_same
+
 .PHONY: conformance-ci
 conformance-ci: build # the files of the suite that pass completely
 	$(CONFORMANCE) ci --jobs $(JOBS)

@@ -314,6 +314,9 @@ fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db:
         }
     }
     tell(inst, session, request);
+    if request.command.flags.has(Flags::EXPIRES_APART) && !inst.runs_transaction {
+        inst.end_units();
+    }
 }
 
 /// Subscribers of events and caches hear of what a command did, and what it read is remembered for its client.

@@ -39,11 +39,14 @@ pub fn check(
     let command = request.command;
     // What a transaction would run counts when it is about to run.
     let mut flags = command.flags;
+    let mut common = command.flags;
     if flags.has(Flags::RUNS_QUEUE)
         && let Some(transaction) = &session.transaction
     {
         for queued in transaction.queue() {
-            flags = flags.or(inst.table.by_id(queued.command).flags);
+            let queued = inst.table.by_id(queued.command).flags;
+            flags = flags.or(queued);
+            common = common.and(queued);
         }
     }
     let refusal = authenticated(session, flags)
@@ -54,8 +57,8 @@ pub fn check(
         .or_else(|| replicas(inst, flags))
         .or_else(|| read_only(inst, flags))
         .or_else(|| subscriber_mode(session, command))
-        .or_else(|| stale(inst, flags))
-        .or_else(|| loaded(inst, flags))
+        .or_else(|| stale(inst, common))
+        .or_else(|| loaded(inst, common, flags))
         .or_else(|| away_from_keys(session, flags));
     if let Some(error) = refusal {
         return Verdict::Refuse(error);
@@ -130,8 +133,8 @@ fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {
     refused.then_some(error::READ_ONLY)
 }
 
-fn stale(inst: &Instance, flags: Flags) -> Option<CommandError> {
-    let refused = inst.alert.has(Alert::STALE) && !flags.has(Flags::STALE);
+fn stale(inst: &Instance, common: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::STALE) && !common.has(Flags::STALE);
     refused.then_some(error::PRIMARY_DOWN)
 }
 
@@ -140,8 +143,9 @@ fn subscriber_mode(session: &Session, command: &Command) -> Option<CommandError>
     refused.then(|| error::not_for_subscribers(&command.full_name))
 }
 
-fn loaded(inst: &Instance, flags: Flags) -> Option<CommandError> {
-    let refused = inst.alert.has(Alert::LOADING) && !flags.has(Flags::LOADING)
+/// `common`: what all commands of a transaction have.
+fn loaded(inst: &Instance, common: Flags, flags: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::LOADING) && !common.has(Flags::LOADING)
         || inst.alert.has(Alert::ASYNC_LOADING) && flags.has(Flags::NO_ASYNC_LOADING);
     refused.then_some(error::LOADING)
 }

@@ -312,6 +312,13 @@ impl Flags {
     pub const NOT_QUEUED: Flags = Flags(1 << 29);
     /// Runs what MULTI has queued: the gates look at the queue's flags, and being refused ends the transaction.
     pub const RUNS_QUEUE: Flags = Flags(1 << 28);
+    /// What both have.
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
+    }
+
+    /// Keys whose time is over that it meets have nothing to do with each other.
+    pub const EXPIRES_APART: Flags = Flags(1 << 31);
     /// Begins a transaction.
     pub const BEGINS_QUEUE: Flags = Flags(1 << 22);
     /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.

@@ -52,10 +52,9 @@ fn what_a_client_is_owed_evicts_nothing() {
     wait_for("the replies", Duration::from_secs(20), || {
         number(&mut kv, "snapshot_reads_running") + number(&mut kv, "snapshot_reads_waiting") == 0
     });
-    let one = number(&mut kv, "used_memory");
     drop(others);
-    wait_for("their replies to be forgotten", Duration::from_secs(10), || number(&mut kv, "used_memory") <= one + MB);
-    assert!(number(&mut kv, "used_memory") < max + 60 * MB, "31 replies of 2 MB were asked for by one");
+    // 31 replies of 2 MB were asked for by one.
+    wait_for("the others' to be forgotten", Duration::from_secs(10), || number(&mut kv, "used_memory") < max + 60 * MB);
     for _ in 0..30 {
         assert!(deaf.read().items().len() >= 20_000);
     }

@@ -211,6 +211,11 @@ fn without_its_primary_it_serves_what_may_be_old_or_refuses() {
     down.expect("GET k", "\"v\"");
     down.ok("CONFIG SET replica-serve-stale-data no");
     down.expect("GET k", "(error) MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+    let mut queued = down.another();
+    down.ok("CONFIG SET replica-serve-stale-data yes");
+    queued.pipeline(&["MULTI", "GET k"]);
+    down.ok("CONFIG SET replica-serve-stale-data no");
+    assert!(queued.line("EXEC").text().contains("EXECABORT Transaction discarded because of: MASTERDOWN"));
     down.expect("SLAVEOF NO ONE", "OK");
     down.expect("GET k", "\"v\"");
     down.ok("SET k w");

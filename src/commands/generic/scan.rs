@@ -22,7 +22,7 @@ pub(super) static SCAN: CommandSpec = CommandSpec {
     since: "2.8.0",
     group: Group::Generic,
     arity: Arity::AtLeast(2),
-    flags: Flags::READONLY,
+    flags: Flags::READONLY.or(Flags::EXPIRES_APART),
     args: &[
         ArgSpec::integer("cursor"),
         ArgSpec::pattern("pattern").token("MATCH").optional(),
@@ -53,7 +53,7 @@ pub(super) static RANDOMKEY: CommandSpec = CommandSpec {
     summary: "Returns a key chosen at random.",
     group: Group::Generic,
     arity: Arity::Exactly(1),
-    flags: Flags::READONLY,
+    flags: Flags::READONLY.or(Flags::EXPIRES_APART),
     tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
     handler: Handler::Data(randomkey),
     ..CommandSpec::BASE
