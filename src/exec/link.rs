@@ -84,7 +84,7 @@ pub trait Link {
     /// These bytes came.
     fn on_bytes(&mut self, now: Time, bytes: &[u8], out: &mut OutputBuffer) -> Step;
 
-    /// Whether it can take more bytes just now. Until [`Host::wake_link`](crate::exec::ctx::Host::wake_link) nothing is
+    /// Whether it can take more bytes just now. Until [`Host::wake_link`] nothing is
     /// read for it.
     fn wants_bytes(&self) -> bool {
         true

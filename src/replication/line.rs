@@ -289,7 +289,9 @@ impl Line {
             // What has come must be followed first: it decides what we have.
             Stage::Away if !self.queue.is_empty() => u64::MAX,
             Stage::Away => self.next_try_ns,
-            Stage::Connecting => u64::MAX,
+            // Only with the first look at the clock is it known when the attempt began.
+            Stage::Connecting if self.last_heard_ns == 0 => 0,
+            Stage::Connecting => self.silent_ns(),
             Stage::Handshake | Stage::Transfer | Stage::Streaming => self.silent_ns().min(self.next_word_ns),
         }
     }
@@ -307,8 +309,12 @@ impl Line {
                 self.last_heard_ns = now_ns;
                 return Next::Connect;
             }
-            Stage::Away | Stage::Connecting => return Next::Wait,
-            Stage::Handshake | Stage::Transfer | Stage::Streaming => {}
+            Stage::Connecting if self.last_heard_ns == 0 => {
+                self.last_heard_ns = now_ns;
+                return Next::Wait;
+            }
+            Stage::Away => return Next::Wait,
+            Stage::Connecting | Stage::Handshake | Stage::Transfer | Stage::Streaming => {}
         }
         if !self.wants_bytes() {
             self.last_heard_ns = now_ns;
@@ -383,6 +389,18 @@ mod tests {
         assert_eq!(line.on_bytes(4 * S, 1, b"-LOADING\r\n", &mut out), Next::HangUp);
         assert!(matches!(&follow(&mut line)[..], [News::Lost(Loss::Refused(Refusal::Later(_)))]));
         assert_eq!(line.next_deadline(), 5 * S);
+    }
+
+    #[test]
+    fn an_attempt_that_nobody_answers_is_given_up() {
+        let (mut line, mut out) = (line(), Vec::new());
+        assert_eq!(line.next_deadline(), 0);
+        assert_eq!(line.on_timer(5 * S, &mut out), Next::Wait);
+        assert_eq!(line.next_deadline(), 15 * S);
+        assert_eq!(line.on_timer(14 * S, &mut out), Next::Wait);
+        assert_eq!(line.on_timer(15 * S, &mut out), Next::HangUp);
+        assert_eq!(follow(&mut line), [News::Lost(Loss::Silent(Stage::Connecting))]);
+        assert_eq!(line.next_deadline(), 15 * S, "one that only waited is tried again at once");
     }
 
     #[test]

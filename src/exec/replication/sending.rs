@@ -167,7 +167,11 @@ impl Instance {
         if !self.copier.finish(outcome, self.now_ms, preserved_bytes) {
             return;
         }
-        let Some(copying) = self.replication.running.take() else { return };
+        let Some(copying) = self.replication.running.take() else {
+            // It was finished before it could be stopped, and nobody wants it.
+            let _ = self.copier.disk().remove(&self.copy_path());
+            return;
+        };
         self.replication.feed.release(copying.hold);
         match &outcome.result {
             Ok(saved) => {
@@ -269,6 +273,10 @@ impl Instance {
         let (conn, now_ms) = (replica.conn, self.now_ms);
         let (Some(client), Some(transfer)) = (self.clients.of_mut(conn), &mut replica.transfer) else { return };
         let out = &mut client.session.reply.out;
+        if out.is_empty() {
+            // It has taken all there was: if nothing comes, that is not its fault.
+            replica.moved_ms = now_ms;
+        }
         let mut is_done = false;
         let mut moved = false;
         let result = loop {
