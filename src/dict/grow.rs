@@ -67,7 +67,11 @@ impl<E: Element> Table<E> {
         }
     }
 
-    /// Splits the segment of `hash`, in a table of segments of full size, and what stands in the way of that.
+    /// Splits the segment of `hash`, and what stands in the way of that.
+    ///
+    /// # Safety
+    ///
+    /// The table has segments, of full size; the path to this one is the writer's, and it has no next one.
     unsafe fn split(&mut self, heap: &mut Heap, hash: u64) {
         // SAFETY: the segments of a table live; the path is the writer's.
         unsafe {

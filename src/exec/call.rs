@@ -99,7 +99,7 @@ pub fn request(
     first_key_hash: Option<u64>,
 ) -> Outcome {
     let outcome = if let Lookup::Found(command) = found
-        && (inst.alert.is_empty() || inst.is_within_memory())
+        && (inst.alert.is_empty() || !gate::concerns(inst, command.flags))
         && session.attention.is_empty()
         && command.arity.accepts(args.len())
     {

@@ -27,6 +27,17 @@ pub enum Verdict {
     Refuse(CommandError),
 }
 
+/// Whether the instance's alerts are a reason to ask the gates about a request of such a command. The two that may last for
+/// as long as the server runs are none for most.
+#[inline]
+pub(super) fn concerns(inst: &Instance, flags: Flags) -> bool {
+    match inst.alert {
+        Alert::LIMITED_MEMORY => !inst.is_within_memory(),
+        Alert::READ_ONLY => flags.has(Flags::WRITE),
+        _ => true,
+    }
+}
+
 /// Passes a request through all gates. They get the whole request, because permissions and redirection depend on its
 /// arguments, and its origin, because not every gate concerns everybody.
 pub fn check(

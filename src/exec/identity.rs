@@ -31,13 +31,18 @@ impl Identity {
 }
 
 impl Instance {
+    /// Its part in replication, as INFO has it.
+    pub fn role_name(&self) -> &'static str {
+        if self.is_replica() { "slave" } else { "master" }
+    }
+
     /// What the metrics say this server is.
     pub fn tell_identity(&self, host: &dyn Host) {
         self.metrics.set_instance_info(vec![
             ("redis_version", self.config.server.redis_version.to_lossy()),
             ("kvstash_version", env!("CARGO_PKG_VERSION").to_owned()),
             ("redis_mode", "standalone".to_owned()),
-            ("role", "master".to_owned()),
+            ("role", self.role_name().to_owned()),
             ("os", host.process().os()),
             ("run_id", self.identity.run_id.clone()),
         ]);

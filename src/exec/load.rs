@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
+use crate::exec::persistence::Lineage;
 use crate::observe::log::Level;
 use crate::persist::{self, LoadEntry, LoadError, LoadNote, LoadSink, Loaded, Loader, Step, Stored};
 use crate::rdb::{RdbError, RdbReader};
@@ -94,6 +95,8 @@ impl Instance {
         self.load.started_ms = self.now_ms;
         self.alert.put(Alert::LOADING, true);
         let loaded = self.load_steps(loader, replaces, host);
+        // It is where this instance is anyway.
+        self.load.lineage = Lineage::default();
         self.alert.put(Alert::LOADING, false);
         self.keyspace.end_load();
         loaded.map(Some).map_err(|fault| LoadError::file(path, fault))

@@ -14,7 +14,7 @@ use crate::persist::{
     KeyspaceSource, LoadCounts, LoadProgress, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError,
     temp_path,
 };
-use crate::replication::HistoryId;
+use crate::replication::{HistoryId, parse_offset};
 
 /// A load: the one at the start, or the last DEBUG RELOAD.
 #[derive(Default)]
@@ -45,7 +45,7 @@ pub struct Lineage {
 impl Lineage {
     /// Takes in an AUX field.
     pub fn note(&mut self, name: &[u8], value: &[u8]) {
-        let number = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
+        let number = || parse_offset(std::str::from_utf8(value).ok()?);
         match name {
             b"repl-id" => self.id = HistoryId::parse(value),
             b"repl-offset" => self.offset = number(),

@@ -319,6 +319,9 @@ impl Flags {
 
     /// Keys whose time is over that it meets have nothing to do with each other.
     pub const EXPIRES_APART: Flags = Flags(1 << 31);
+    /// Changes nothing, and yet comes in the stream of a primary: it says which database is meant, that the primary lives,
+    /// what it asks.
+    pub const FROM_PRIMARY: Flags = Flags(1 << 20);
     /// Begins a transaction.
     pub const BEGINS_QUEUE: Flags = Flags(1 << 22);
     /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.

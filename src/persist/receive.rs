@@ -33,6 +33,14 @@ pub struct FileReceiver {
     parts: Sender<Part>,
     waiting: Arc<AtomicU64>,
     wants_room: Arc<AtomicBool>,
+    is_given_up: Arc<AtomicBool>,
+}
+
+/// Nobody waits for it any more. Once it is in its place that changes nothing.
+impl Drop for FileReceiver {
+    fn drop(&mut self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
 }
 
 impl FileReceiver {
@@ -46,7 +54,13 @@ impl FileReceiver {
     ) -> io::Result<FileReceiver> {
         let (parts, received) = channel();
         let (waiting, wants_room) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let receiver = FileReceiver { parts, waiting: Arc::clone(&waiting), wants_room: Arc::clone(&wants_room) };
+        let is_given_up = Arc::new(AtomicBool::new(false));
+        let receiver = FileReceiver {
+            parts,
+            waiting: Arc::clone(&waiting),
+            wants_room: Arc::clone(&wants_room),
+            is_given_up: Arc::clone(&is_given_up),
+        };
         let write = move || {
             let mut room = |bytes: u64| {
                 let left = waiting.fetch_sub(bytes, Ordering::AcqRel) - bytes;
@@ -54,7 +68,7 @@ impl FileReceiver {
                     report(Received { ticket, outcome: None });
                 }
             };
-            let outcome = write_parts(&*disk, &temp, &path, &received, &mut room);
+            let outcome = write_parts(&*disk, (&temp, &path), &received, &is_given_up, &mut room);
             if !matches!(outcome, Ok(Some(_))) {
                 let _ = disk.remove(&temp); // it may not have come to be
             }
@@ -94,9 +108,9 @@ impl FileReceiver {
 /// Writes what comes. The length of the whole; `None` if it was given up.
 fn write_parts(
     disk: &dyn Disk,
-    temp: &Path,
-    path: &Path,
+    (temp, path): (&Path, &Path),
     received: &Receiver<Part>,
+    is_given_up: &AtomicBool,
     room: &mut dyn FnMut(u64),
 ) -> io::Result<Option<u64>> {
     let mut file = disk.create(temp)?;
@@ -118,6 +132,9 @@ fn write_parts(
     }
     file.sync()?;
     drop(file);
+    if is_given_up.load(Ordering::Acquire) {
+        return Ok(None);
+    }
     disk.rename(temp, path)?;
     disk.sync_dir(path.parent().unwrap_or(Path::new(".")))?;
     Ok(Some(written))
@@ -158,6 +175,23 @@ mod tests {
         assert_eq!(done.unwrap(), 7);
         assert_eq!(std::fs::read(dir.join("copy")).unwrap(), b"one two");
         assert!(!dir.join("temp").exists());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn one_that_is_given_up_takes_no_place_though_it_is_whole() {
+        let dir = directory("late");
+        std::fs::write(dir.join("copy"), "mine").unwrap();
+        let (received, parts) = {
+            let (sender, receiver) = channel();
+            (receiver, sender)
+        };
+        parts.send(Part::Bytes(b"theirs".to_vec())).unwrap();
+        parts.send(Part::End).unwrap();
+        let (temp, path) = (dir.join("temp"), dir.join("copy"));
+        let written = write_parts(&RealDisk, (&temp, &path), &received, &AtomicBool::new(true), &mut |_| ());
+        assert!(matches!(written, Ok(None)));
+        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

@@ -16,7 +16,7 @@
 
 use memchr::memmem;
 
-use super::history::HistoryId;
+use super::history::{HistoryId, parse_offset};
 use crate::resp::push_command;
 
 /// The longest line of an answer.
@@ -316,7 +316,7 @@ impl Dialogue {
         match words.next() {
             Some("+FULLRESYNC") => {
                 let id = words.next().and_then(|id| HistoryId::parse(id.as_bytes()));
-                let offset = words.next().and_then(|offset| offset.parse().ok());
+                let offset = words.next().and_then(parse_offset);
                 let Some(known) = id.zip(offset) else {
                     return Err(Refusal::Nonsense(format!("Master replied with wrong +FULLRESYNC syntax: {text}")));
                 };
@@ -474,6 +474,7 @@ mod tests {
             "+FULLRESYNC short 5\r\n".to_owned(),
             format!("+FULLRESYNC {ID}\r\n"),
             format!("+FULLRESYNC {ID} x\r\n"),
+            format!("+FULLRESYNC {ID} 18446744073709551615\r\n"),
             "+CONTINUE short\r\n".to_owned(),
             format!("+FULLRESYNC {ID} 5\r\n$-1\r\n"),
             format!("+FULLRESYNC {ID} 5\r\n$0\r\n"),

@@ -51,6 +51,14 @@ impl fmt::Debug for HistoryId {
     }
 }
 
+/// No history gets so far. An offset beyond it is somebody's mistake, or malice, and must not be counted on from.
+const OFFSET_MAX: u64 = 1 << 62;
+
+/// An offset as somebody else has written it.
+pub fn parse_offset(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|offset| *offset <= OFFSET_MAX)
+}
+
 /// The history that an instance is in, and the one that it came from.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -129,6 +137,14 @@ mod tests {
         assert_eq!((history.id(), history.before()), (id(13), None));
         history.came_from(id(14), 7);
         assert!(history.continues(&[b'e'; 40], 8) && !history.continues(&[b'e'; 40], 9));
+    }
+
+    #[test]
+    fn offsets() {
+        assert_eq!((parse_offset("0"), parse_offset("4611686018427387904")), (Some(0), Some(OFFSET_MAX)));
+        for wrong in ["", "-1", "x", "4611686018427387905", "18446744073709551615", "99999999999999999999999"] {
+            assert_eq!(parse_offset(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -28,6 +28,6 @@ mod inbox;
 mod line;
 
 pub use dialogue::{Dialogue, Greeting, Length, Refusal, Said};
-pub use history::{Before, History, HistoryId};
+pub use history::{Before, History, HistoryId, parse_offset};
 pub use inbox::Inbox;
 pub use line::{Line, Loss, News, Next, Progress, Stage};

@@ -12,9 +12,10 @@ impl Server {
         if inst.replication.replicas.is_empty() {
             return;
         }
-        for conn in inst.feed_replicas(self) {
-            self.flush_later(inst, conn);
-        }
+        inst.feed_replicas(self);
+        let mut listed = std::mem::take(&mut inst.replication.to_flush);
+        listed.drain(..).for_each(|conn| self.flush_later(inst, conn));
+        inst.replication.to_flush = listed; // keep the allocation
         self.settle(inst);
     }
 

@@ -63,9 +63,9 @@ impl Net {
                 config.server.port = port(at);
                 config.replication.repl_diskless_sync_delay = 0;
                 config.replication.repl_backlog_size = if rng.index(3) == 0 { 300 } else { 1 << 20 };
-                let ways = [DisklessLoad::Swapdb, DisklessLoad::OnEmptyDb, DisklessLoad::FlushBeforeLoad];
-                // Without a file: a replica that has something to lose loads it beside that.
-                config.replication.repl_diskless_load = ways[[0, 2][rng.index(2)]];
+                // Without a file.
+                let ways = [DisklessLoad::Swapdb, DisklessLoad::FlushBeforeLoad];
+                config.replication.repl_diskless_load = ways[rng.index(2)];
                 world.inst.config_changed();
                 world
             })

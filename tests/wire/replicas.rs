@@ -248,7 +248,7 @@ fn too_few_replicas() {
 }
 
 #[test]
-fn whoever_follows_is_told_twice_only_once() {
+fn the_same_primary_again_and_ports_that_are_none() {
     let (primary, replica) = (kvstash(&[]), kvstash(&[]));
     let mut down = replica.connect();
     follow(&mut down, &primary);
@@ -457,6 +457,45 @@ fn a_transaction_of_which_the_end_never_comes_leaves_nothing() {
         .unwrap();
     wait_for("the transaction", Duration::from_secs(10), || down.line("GET b").text() == "\"1\"");
     assert!(matches!(down.line("GET a"), Value::Bulk(_)));
+}
+
+/// What a primary sends is run past the gates: so it must be what primaries send.
+#[test]
+fn a_primary_is_no_operator() {
+    let liar = Liar::new();
+    let replica = kvstash(&[]);
+    let mut down = replica.connect();
+    down.ok(&format!("REPLICAOF 127.0.0.1 {}", liar.0.local_addr().unwrap().port()));
+    let mut stream = liar.accept();
+    let empty = [b"REDIS0011\xff".as_slice(), &[0; 8]].concat();
+    stream.write_all(format!("+FULLRESYNC {ID} 100\r\n${}\r\n", empty.len()).as_bytes()).unwrap();
+    stream.write_all(&empty).unwrap();
+    let orders = [
+        "REPLICAOF NO ONE",
+        "SHUTDOWN NOSAVE",
+        "CONFIG SET requirepass x",
+        "DEBUG SEGFAULT",
+        "MONITOR",
+        "SUBSCRIBE c",
+        "CLIENT KILL TYPE normal",
+        "SYNC",
+        "QUIT",
+        "WAIT 1 0",
+        "BLPOP nothing 0",
+        "NOSUCHCOMMAND",
+    ];
+    let mut all: Vec<&str> = vec!["SET a 1"];
+    all.extend(orders);
+    all.extend(["PING", "SELECT 0", "SET b 1"]);
+    for order in all {
+        let words: Vec<&str> = order.split(' ').collect();
+        stream.write_all(&crate::support::encode(&words)).unwrap();
+    }
+    wait_for("the last write", Duration::from_secs(10), || down.int("EXISTS a b") == 2);
+    assert_eq!((down.info("role"), down.info("master_link_status")), ("slave".to_owned(), "up".to_owned()));
+    // BLPOP writes, if there is something to be taken: it is run, and does not wait.
+    assert_eq!(down.info("unexpected_error_replies"), (orders.len() - 1).to_string());
+    assert_eq!(down.line("CONFIG GET requirepass").items()[1].string(), "");
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub(super) static PING: CommandSpec = CommandSpec {
     summary: "Answers PONG, or the argument given.",
     group: Group::Connection,
     arity: Arity::AtLeast(1),
-    flags: Flags::FAST.or(Flags::REPORTS_DISK_ERROR).or(Flags::SUBSCRIBER_MODE),
+    flags: Flags::FAST.or(Flags::REPORTS_DISK_ERROR).or(Flags::SUBSCRIBER_MODE).or(Flags::FROM_PRIMARY),
     args: &[ArgSpec::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     handler: Handler::Admin(ping),
@@ -35,7 +35,7 @@ pub(super) static SELECT: CommandSpec = CommandSpec {
     summary: "Switches the connection to another database.",
     group: Group::Connection,
     arity: Arity::Exactly(2),
-    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST).or(Flags::FROM_PRIMARY),
     args: &[ArgSpec::integer("index")],
     handler: Handler::Admin(select),
     ..CommandSpec::BASE

@@ -37,7 +37,12 @@ pub(super) static REPLCONF: CommandSpec = CommandSpec {
     since: "3.0.0",
     group: Group::Server,
     arity: Arity::AtLeast(1),
-    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY),
+    flags: Flags::ADMIN
+        .or(Flags::NOSCRIPT)
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::ALLOW_BUSY)
+        .or(Flags::FROM_PRIMARY),
     handler: Handler::Admin(replconf),
     ..CommandSpec::BASE
 };

@@ -141,6 +141,10 @@ impl Instance {
         if command.flags.has(Flags::BEGINS_QUEUE) || command.flags.has(Flags::RUNS_QUEUE) {
             return;
         }
+        // A primary passes on what it has done to data. Nothing else of it is run: it is not an operator here.
+        if !command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE).or(Flags::FROM_PRIMARY)) {
+            return self.failed_to_apply(args, b"ERR not a command that a primary passes on");
+        }
         if command.flags.has(Flags::WRITE) && (self.alert.has(Alert::DISK_ERROR) || self.alert.has(Alert::AOF_ERROR)) {
             self.cannot_keep_what_is_applied();
         }

@@ -5,8 +5,8 @@
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
 //! | `sending.rs` | as a primary: copies for replicas |
 //! | `failover.rs` | FAILOVER |
-//! | `farewell.rs` | a shutdown waits for replicas |
 //! | `own_keys.rs` | keys that were written on a replica |
+//! | `shutdown.rs` | a shutdown waits for replicas |
 //! | `role.rs` | from primary to replica, and back |
 //! | `upstream.rs` | as a replica: the line to the primary, and what comes over it |
 //! | `copy.rs` | a full resync |
@@ -15,11 +15,11 @@
 mod apply;
 mod copy;
 mod failover;
-mod farewell;
 mod own_keys;
 mod replicas;
 mod role;
 mod sending;
+mod shutdown;
 mod upstream;
 
 pub use failover::FailoverPlan;

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::failover::Failover;
 use super::own_keys::OwnKeys;
 use super::sending::{Copying, Transfer};
-use super::upstream::{Left, Upstream};
+use super::upstream::{LastPrimary, Upstream};
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
 use crate::config::OutputLimit;
 use crate::db::Keyspace;
@@ -139,7 +139,7 @@ pub struct Replication {
     /// Since when there is no replica, ms since 1970.
     pub(super) alone_since_ms: i64,
     /// Connections that are to be flushed.
-    pub(super) to_flush: Vec<ConnId>,
+    pub to_flush: Vec<ConnId>,
     next_ping_ms: i64,
     next_newline_ms: i64,
     /// Somebody wants to know how far replicas are.
@@ -147,7 +147,7 @@ pub struct Replication {
     /// The primary that is followed; none while this instance is one.
     pub upstream: Option<Box<Upstream>>,
     /// What is left of the last primary.
-    pub(super) left: Left,
+    pub(super) last_primary: LastPrimary,
     /// A FAILOVER that goes on.
     pub(super) failover: Option<Failover>,
     /// Copies of a primary's data set that began to come.
@@ -174,7 +174,7 @@ impl Replication {
             next_newline_ms: 0,
             asks_how_far: false,
             upstream: None,
-            left: Left::default(),
+            last_primary: LastPrimary::default(),
             failover: None,
             copies_begun: 0,
             own_keys: OwnKeys::new(),

@@ -30,7 +30,8 @@ impl Instance {
         let mut stream_db = self.replication.feed.db();
         if self.is_replica() {
             self.close_upstream(host);
-            (has_history, stream_db) = (self.replication.left.has_history, Some(self.replication.left.stream_db));
+            (has_history, stream_db) =
+                (self.replication.last_primary.has_history, Some(self.replication.last_primary.stream_db));
         } else {
             self.demote();
         }
@@ -38,6 +39,7 @@ impl Instance {
         self.config.replication.replicaof = Primary(Some((Text::from(&*primary.host), primary.port)));
         self.open_upstream(primary, host, has_history, stream_db.unwrap_or(0));
         self.follow_role();
+        self.tell_identity(host);
         true
     }
 
@@ -74,6 +76,7 @@ impl Instance {
         }
         self.open_upstream(primary, host, known.is_some(), lineage.stream_db);
         self.follow_role();
+        self.tell_identity(host);
     }
 
     /// Those who followed before the restart may go on, under the old name, and hear of keys whose time was over
@@ -100,7 +103,6 @@ impl Instance {
         if self.replication.upstream.is_none() {
             return;
         }
-        let was_syncing = self.replication.upstream.as_ref().is_some_and(|upstream| upstream.is_syncing());
         self.close_upstream(host);
         let end = self.replication.feed.end();
         let id = self.new_history_id();
@@ -120,9 +122,9 @@ impl Instance {
         self.replication.feed.forget_db();
         self.replication.now_alone(self.now_ms);
         self.follow_role();
-        if was_syncing {
-            self.resume_aof(host);
-        }
+        // A copy that never came to its end has left it off.
+        self.resume_aof(host);
+        self.tell_identity(host);
         self.log.log(Level::Notice, &format!("MASTER MODE enabled (user request from '{asker}')"), &[]);
     }
 }

@@ -241,8 +241,8 @@ impl Instance {
         self.close_later(conn, CloseReason::Broken);
     }
 
-    /// Before sleep: every replica gets what there is for it. The connections to be flushed.
-    pub fn feed_replicas(&mut self, host: &mut dyn Host) -> Vec<ConnId> {
+    /// Before sleep: every replica gets what there is for it. Who is to be flushed is listed.
+    pub fn feed_replicas(&mut self, host: &mut dyn Host) {
         self.start_copies(host);
         self.continue_failover(host);
         self.replication.ask_how_far();
@@ -264,7 +264,6 @@ impl Instance {
             }
         }
         self.let_go_of_copies();
-        std::mem::take(&mut self.replication.to_flush)
     }
 
     /// Takes more of the copy, as far as its receiver keeps up.
@@ -414,12 +413,5 @@ impl Instance {
             };
             is_ready && self.clients.of(replica.conn).is_some_and(|client| client.session.reply.out.is_empty())
         })
-    }
-
-    /// When a copy may begin that waits for further replicas, ms since 1970.
-    pub fn next_copy_ms(&self) -> Option<i64> {
-        let waiting = self.replication.replicas.iter().filter(|replica| replica.state == State::AwaitsStart);
-        let latest_ms = waiting.map(|replica| replica.moved_ms).max()?;
-        Some(latest_ms + i64::from(self.config.replication.repl_diskless_sync_delay) * 1000)
     }
 }

@@ -81,7 +81,12 @@ impl Upstream {
 
     /// Whole seconds since something was last heard of it; none while the line is down.
     pub fn silent_s(&self, now_ms: i64) -> Option<i64> {
-        self.is_up().then(|| (now_ms - self.line.borrow().last_heard_ms()).max(0) / 1000)
+        self.is_up().then(|| self.heard_s(now_ms))
+    }
+
+    /// Whole seconds since something was last heard of it, whatever it was.
+    pub fn heard_s(&self, now_ms: i64) -> i64 {
+        (now_ms - self.line.borrow().last_heard_ms()).max(0) / 1000
     }
 
     /// Whole seconds since the line went down; none while it is up.
@@ -113,7 +118,7 @@ impl Upstream {
 
 /// What is left of a primary that is followed no more.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Left {
+pub(super) struct LastPrimary {
     /// What we have is of a history that others may know.
     pub has_history: bool,
     /// The database that its stream was about.
@@ -227,7 +232,7 @@ impl Instance {
         if let Some(upstream) = self.replication.upstream.take() {
             host.drop_link(upstream.link);
             let stream_db = upstream.session.map_or(0, |session| session.db);
-            self.replication.left = Left { has_history: upstream.has_history, stream_db };
+            self.replication.last_primary = LastPrimary { has_history: upstream.has_history, stream_db };
             self.abandon_copy(upstream.sync);
         }
     }

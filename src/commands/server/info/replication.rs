@@ -37,24 +37,27 @@ fn copy(facts: &Facts<'_>, value: impl FnOnce(Option<u64>, u64) -> Value) -> Val
 
 /// The part that a server plays.
 pub(super) static REPLICATION: &[Row] = &[
-    gauge("role", |f| if f.inst.is_replica() { "slave" } else { "master" }.into()),
+    gauge("role", |f| f.inst.role_name().into()),
     gauge("master_host", |f| upstream(f, |up| String::from_utf8_lossy(&up.primary.host).into_owned().into())),
     gauge("master_port", |f| upstream(f, |up| u64::from(up.primary.port).into())),
     gauge("master_link_status", |f| upstream(f, |up| if up.is_up() { "up" } else { "down" }.into())),
     gauge("master_last_io_seconds_ago", |f| upstream(f, |up| up.silent_s(f.inst.now_ms).unwrap_or(-1).into())),
-    gauge("master_sync_in_progress", |f| upstream(f, |up| up.is_syncing().into())),
+    gauge("master_sync_in_progress", |f| upstream(f, |up| up.is_syncing().into()))
+        .series("redis_master_sync_in_progress", "1 while a replica receives or loads a copy of its primary's data"),
     gauge("slave_read_repl_offset", |f| upstream(f, |up| (f.inst.replication.feed.end() + up.waiting_bytes()).into())),
-    gauge("slave_repl_offset", |f| upstream(f, |_| f.inst.replication.feed.end().into())),
+    gauge("slave_repl_offset", |f| upstream(f, |_| f.inst.replication.feed.end().into()))
+        .series("redis_slave_repl_offset", "How much of its primary's write stream a replica has applied, in bytes"),
     gauge("master_sync_total_bytes", |f| copy(f, |total, _| total.unwrap_or(0).into())),
     gauge("master_sync_read_bytes", |f| copy(f, |_, read| read.into())),
     gauge("master_sync_left_bytes", |f| copy(f, |total, read| total.unwrap_or(0).saturating_sub(read).into())),
     gauge("master_sync_perc", |f| {
         copy(f, |total, read| Value::Fixed(total.map_or(0.0, |total| read as f64 * 100.0 / total.max(1) as f64), 2))
     }),
-    gauge("master_sync_last_io_seconds_ago", |f| copy(f, |_, _| Value::Count(0))),
+    gauge("master_sync_last_io_seconds_ago", |f| copy(f, |_, _| upstream(f, |up| up.heard_s(f.inst.now_ms).into()))),
     gauge("master_link_down_since_seconds", |f| {
         upstream(f, |up| up.down_s(f.inst.now_ms).map_or(Value::Nothing, Value::Integer))
-    }),
+    })
+    .series("redis_master_link_down_since_seconds", "For how long a replica has not followed its primary"),
     gauge("slave_priority", |f| upstream(f, |_| f.inst.config.replication.replica_priority.into())),
     gauge("slave_read_only", |f| upstream(f, |_| f.inst.config.replication.replica_read_only.into())),
     gauge("replica_announced", |f| upstream(f, |_| f.inst.config.replication.replica_announced.into())),
