@@ -5,7 +5,7 @@
 
 use kvstash::client::{Attention, Endpoint};
 use kvstash::config::choice::{Allowed, DisklessLoad};
-use kvstash::exec::instance::{Ask, CloseReason};
+use kvstash::exec::instance::{Alert, Ask, CloseReason};
 use kvstash::exec::link::{Address, Link, LinkId, Lost, Step, Time};
 use kvstash::reactor::ConnId;
 use kvstash::resp::{Args, Limits, OwnedArgs, Parsed, RequestParser};
@@ -216,7 +216,21 @@ impl Net {
             wire.down.extend_from_slice(&out.to_vec());
             out.clear();
         }
+        self.check_transactions(node);
         self.collect(node);
+    }
+
+    /// Nobody sees the half of a transaction: what is only counted in pairs is equal at all times, but while a copy is loaded.
+    fn check_transactions(&mut self, node: usize) {
+        let inst = &mut self.nodes[node].inst;
+        if inst.alert.has(Alert::LOADING) {
+            return;
+        }
+        for at in 0..2 {
+            let db = inst.keyspace.db(at, inst.now_ms);
+            let [a, b] = ["a", "b"].map(|name| db.digest_value(db.key(name.as_bytes())));
+            assert_eq!(a, b, "node {node} has the half of a transaction");
+        }
     }
 
     /// A client writes at the primary.

@@ -112,6 +112,7 @@ fn any_server_follows_it() {
             in_step(&mut up, &mut replica.connect());
         }
         assert_eq!(up.int(&format!("WAIT {} 5000", replicas.len())), replicas.len() as i64);
+        assert_eq!(up.info("connected_clients"), "1", "replicas are not counted among them");
     }
 }
 

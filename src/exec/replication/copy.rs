@@ -427,7 +427,7 @@ impl Instance {
             self.remove_sync_file();
         }
         self.log.notice("MASTER <-> REPLICA sync: Finished with success", &[]);
-        self.is_up();
+        self.stream_begins();
         self.resume_aof(host);
         self.answer_primary(host);
     }

@@ -59,7 +59,8 @@ impl Upstream {
 
     /// The stream is followed: what we have is of the primary, and not old.
     pub fn is_up(&self) -> bool {
-        self.stage() == Stage::Streaming && matches!(self.sync, Resync::None)
+        // Not how the line is: what came over it may not have been followed yet.
+        self.down_since_ms == 0
     }
 
     /// A copy is received or loaded.
@@ -382,11 +383,11 @@ impl Instance {
             self.follow_propagation();
         }
         self.log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.", &[]);
-        self.is_up();
+        self.stream_begins();
     }
 
     /// The stream is followed from now on.
-    pub(super) fn is_up(&mut self) {
+    pub(super) fn stream_begins(&mut self) {
         if let Some(upstream) = &mut self.replication.upstream {
             upstream.down_since_ms = 0;
         }

@@ -53,7 +53,7 @@ pub(super) fn listeners(facts: &Facts<'_>, line: Line<'_>) {
 }
 
 pub(super) static CLIENTS: &[Row] = &[
-    gauge("connected_clients", |f| f.inst.clients.len().into())
+    gauge("connected_clients", |f| (f.inst.clients.len() - f.inst.replication.replicas.len()).into())
         .series("redis_connected_clients", "Connected clients, replicas not counted"),
     absent("cluster_connections"),
     gauge("maxclients", |f| f.inst.config.limits.maxclients.into())
