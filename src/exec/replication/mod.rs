@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
 //! | `sending.rs` | as a primary: copies for replicas |
+//! | `spilling.rs` | as a primary: what replicas may leave unread, in memory and on the disk |
 //! | `failover.rs` | FAILOVER |
 //! | `farewell.rs` | a shutdown waits for replicas |
 //! | `own_keys.rs` | keys that were written on a replica |
@@ -20,6 +21,7 @@ mod own_keys;
 mod replicas;
 mod role;
 mod sending;
+mod spilling;
 mod upstream;
 
 pub use failover::FailoverPlan;

@@ -19,9 +19,9 @@ use bytes::Bytes;
 use super::failover::Failover;
 use super::own_keys::OwnKeys;
 use super::sending::{Copying, Transfer};
+use super::spilling::Spilling;
 use super::upstream::{Left, Upstream};
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
-use crate::config::OutputLimit;
 use crate::db::Keyspace;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, CloseReason, Instance};
@@ -61,7 +61,7 @@ pub struct Replica {
     pub state: State,
     /// The offset that the copy it is sent stands for.
     pub(super) copy_offset: u64,
-    /// Since when more is kept for it, while it is sent a copy, than the soft output limit allows, ms; 0 when it is not.
+    /// Since when more is kept for it than the soft output limit allows, ms; 0 when it is not.
     pub(super) soft_limit_since_ms: i64,
     /// What keeps the feed from where it has to be read for this replica. None while it awaits the beginning of a copy.
     pub(super) hold: Option<Hold>,
@@ -80,6 +80,11 @@ pub struct Replica {
 }
 
 impl Replica {
+    fn has_read(&mut self, feed: &mut Feed, next: u64) {
+        self.state = State::Follows { sent: next };
+        self.hold.iter().for_each(|hold| feed.advance(*hold, next));
+    }
+
     /// Whether it is sent what comes.
     pub fn follows(&self) -> bool {
         matches!(self.state, State::Follows { .. })
@@ -138,6 +143,8 @@ pub struct Replication {
     pub(super) running: Option<Copying>,
     /// Since when there is no replica, ms since 1970.
     pub(super) alone_since_ms: i64,
+    /// The disk, where it is used.
+    pub(super) spilling: Spilling,
     /// Connections that are to be flushed.
     pub(super) to_flush: Vec<ConnId>,
     next_ping_ms: i64,
@@ -168,6 +175,7 @@ impl Replication {
             replicas: Vec::new(),
             counts: SyncCounts::default(),
             running: None,
+            spilling: Spilling::default(),
             to_flush: Vec::new(),
             alone_since_ms: now_ms,
             next_ping_ms: 0,
@@ -206,32 +214,27 @@ impl Replication {
         self.replicas.iter().filter(|replica| is(replica.state)).map(|replica| replica.conn).collect()
     }
 
-    /// Hands out what was not given yet to the connection of the replica with this index: it is its connection's then.
-    /// False if there was nothing.
-    pub fn read_for(&mut self, at: usize, take: impl FnMut(Bytes)) -> bool {
+    /// Hands out what was not given yet to the connection of the replica with this index, at least `most` bytes if there are
+    /// so many: they are its connection's then. False if there was nothing.
+    pub fn read_for(&mut self, at: usize, most: usize, take: impl FnMut(Bytes)) -> bool {
         let Replication { feed, replicas, .. } = self;
         let (replica, end) = (&mut replicas[at], feed.end());
         match replica.state {
-            State::Follows { sent } if sent < end && !replica.facts.rdb_only => {
-                let is_there = feed.read(sent, take);
-                debug_assert!(is_there, "it is held");
-                replica.state = State::Follows { sent: end };
-                replica.hold.iter().for_each(|hold| feed.advance(*hold, end));
-                true
+            State::Follows { sent } if sent < end && most > 0 => {
+                let next = feed.read(sent, most, take).expect("it is held");
+                replica.has_read(feed, next);
+                next > sent
             }
             _ => false,
         }
     }
 
-    /// Replicas that are still being sent a copy, while more was written since it was begun than they may leave unread.
-    pub fn too_late(&mut self, limit: OutputLimit, now_ms: i64) -> Vec<ConnId> {
-        let end = self.feed.end();
-        let copied = self.replicas.iter_mut().filter(|replica| replica.hold.is_some() && !replica.follows());
-        let late = copied.filter_map(|replica| {
-            let unread = end - replica.copy_offset;
-            limit.is_exceeded(unread, &mut replica.soft_limit_since_ms, now_ms).then_some(replica.conn)
-        });
-        late.collect()
+    /// All before an offset was given to a connection.
+    pub(super) fn has_read(&mut self, conn: ConnId, next: u64) {
+        let Replication { feed, replicas, .. } = self;
+        if let Some(replica) = replicas.iter_mut().find(|replica| replica.conn == conn) {
+            replica.has_read(feed, next);
+        }
     }
 
     /// The oldest offset that a replica still has to be sent, or was last known to have.
@@ -258,7 +261,8 @@ impl Instance {
             _ => None,
         });
         let oldest = oldest.fold(feed.start(), u64::min);
-        let bytes = feed.end() - oldest;
+        // What is on the disk takes no memory.
+        let bytes = feed.end() - oldest.max(feed.memory_start());
         let backlog = bytes.min(feed.backlog());
         // It is given up in parts.
         let beyond = (bytes - backlog).saturating_sub(PART_BYTES as u64);
@@ -475,6 +479,7 @@ impl Instance {
     /// Takes over what configuration says of the feed.
     pub(in crate::exec) fn follow_backlog_size(&mut self) {
         let bytes = self.config.replication.repl_backlog_size;
+        self.replication.feed.set_spill(self.config.replication.repl_backlog_spill_size);
         if self.replication.feed.backlog() != bytes {
             self.replication.feed.set_backlog(bytes);
         }

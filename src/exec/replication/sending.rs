@@ -26,6 +26,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// while less than this waits to be sent.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
+/// Of the feed a replica is given so much, if it is there, while less than that waits to be sent.
+const WINDOW_BYTES: usize = 1 << 20;
+
 /// What two replicas must have in common to be sent the same copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Kind {
@@ -140,9 +143,10 @@ impl Instance {
             if replica.state != State::AwaitsStart || self.kind_for(&replica.facts) != kind {
                 continue;
             }
-            let hold = self.replication.feed.hold(offset);
+            // Who wants the copy alone reads nothing behind it.
+            let hold = (!replica.facts.rdb_only).then(|| self.replication.feed.hold(offset));
             let replica = &mut self.replication.replicas[at];
-            (replica.copy_offset, replica.hold, replica.moved_ms) = (offset, Some(hold), self.now_ms);
+            (replica.copy_offset, replica.hold, replica.moved_ms) = (offset, hold, self.now_ms);
             let Some(client) = self.clients.of_mut(replica.conn) else { continue };
             let out = client.session.reply.out.bytes_mut();
             if !replica.is_plain {
@@ -246,11 +250,7 @@ impl Instance {
         self.start_copies(host);
         self.continue_failover(host);
         self.replication.ask_how_far();
-        // What is kept for a replica that is still being sent a copy counts as what it has not read.
-        let limit = self.config.limits.client_output_buffer_limit.replica;
-        for conn in self.replication.too_late(limit, self.now_ms) {
-            self.close_later(conn, CloseReason::OutputBufferFull);
-        }
+        self.close_slow_replicas();
         for at in 0..self.replication.replicas.len() {
             let replica = &self.replication.replicas[at];
             let conn = replica.conn;
@@ -259,10 +259,12 @@ impl Instance {
             }
             let Some(client) = self.clients.of_mut(conn) else { continue };
             let out = &mut client.session.reply.out;
-            if self.replication.read_for(at, |bytes| out.share(bytes)) {
+            let most = WINDOW_BYTES.saturating_sub(out.len());
+            if self.replication.read_for(at, most, |bytes| out.share(bytes)) {
                 self.replication.to_flush.push(conn);
             }
         }
+        self.use_disk(host);
         self.let_go_of_copies();
         std::mem::take(&mut self.replication.to_flush)
     }
@@ -352,11 +354,7 @@ impl Instance {
     /// A replica has the copy, and follows.
     pub(super) fn follows_now(&mut self, conn: ConnId) {
         let Some(replica) = self.replication.of(conn) else { return };
-        let (id, since_ms) = (replica.id, replica.soft_limit_since_ms);
-        if let Some(client) = self.clients.of_mut(conn) {
-            // What was kept for it is its own now, and is unread for as long.
-            client.connection.soft_limit_since_ms = since_ms;
-        }
+        let id = replica.id;
         self.log.notice("Synchronization with replica succeeded", &[(keys::CLIENT, &id)]);
         self.count_good_replicas();
     }
@@ -404,11 +402,15 @@ impl Instance {
         }
     }
 
-    /// A copy could be read on, because all that was read of it is sent.
+    /// A copy, or the feed, could be read on, because all that was read of it is sent.
     pub fn has_idle_transfer(&self) -> bool {
+        let feed = &self.replication.feed;
         self.replication.replicas.iter().any(|replica| {
             let is_ready = match &replica.transfer {
-                None => false,
+                None => match replica.state {
+                    State::Follows { sent } => sent >= feed.memory_start() && sent < feed.end(),
+                    _ => false,
+                },
                 Some(Transfer::File { .. }) => true,
                 Some(Transfer::Stream { copy, at, total, .. }) => *total == Some(*at) || copy.written() > *at,
             };

@@ -84,4 +84,8 @@ pub(super) static REPLICATION: &[Row] = &[
         false => Value::Count(0),
     }),
     gauge("repl_backlog_histlen", |f| (f.inst.replication.feed.end() - f.inst.replication.feed.start()).into()),
+    gauge("repl_backlog_spilled_bytes", |f| f.inst.replication.feed.spilled().into()).series(
+        "kvstash_repl_backlog_spilled_bytes",
+        "Bytes of the write stream that are on the disk, for slow replicas",
+    ),
 ];
