@@ -275,7 +275,12 @@ impl Feed {
         self.spill.write(self.memory_start(), parts);
     }
 
-    /// Whether the disk has something to do, and what: see [`SpillJob`].
+    /// Whether the disk has something to do.
+    pub fn has_spill_jobs(&self) -> bool {
+        self.spill.has_jobs()
+    }
+
+    /// What the disk has to do next: see [`SpillJob`].
     pub fn next_spill_job(&mut self) -> Option<SpillJob> {
         self.spill.next_job()
     }

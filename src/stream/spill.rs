@@ -205,6 +205,11 @@ impl Spill {
         }
     }
 
+    /// Whether there is something to be done.
+    pub fn has_jobs(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
     /// The next thing to be done.
     pub fn next_job(&mut self) -> Option<SpillJob> {
         self.jobs.pop_front()

@@ -11,12 +11,12 @@ use crate::support::{Conn, Server, Value, real_servers, under_test, wait_for};
 /// Copies begin at once, and nothing is kept on the disk.
 const FAST: &[&str] = &["--repl-diskless-sync-delay", "0", "--save", ""];
 
-fn start(binary: &Path, more: &[&str]) -> Server {
+pub fn start(binary: &Path, more: &[&str]) -> Server {
     let allowed = ["--enable-debug-command", "yes"];
     Server::start_binary(binary, &[FAST, &allowed, more].concat())
 }
 
-fn kvstash(more: &[&str]) -> Server {
+pub fn kvstash(more: &[&str]) -> Server {
     start(&under_test(), more)
 }
 
@@ -30,7 +30,7 @@ fn follow(replica: &mut Conn, primary: &Server) {
     wait_for("the link", Duration::from_secs(30), || replica.info("master_link_status") == "up");
 }
 
-fn in_step(primary: &mut Conn, replica: &mut Conn) {
+pub fn in_step(primary: &mut Conn, replica: &mut Conn) {
     wait_for("both to be in step", Duration::from_secs(20), || {
         primary.info("master_repl_offset") == replica.info("slave_repl_offset")
     });
@@ -39,7 +39,7 @@ fn in_step(primary: &mut Conn, replica: &mut Conn) {
 }
 
 /// Some of every type.
-fn fill(conn: &mut Conn) {
+pub fn fill(conn: &mut Conn) {
     conn.ok("DEBUG POPULATE 2000");
     for line in [
         "RPUSH list a b c 1 2 3",
@@ -60,7 +60,7 @@ fn fill(conn: &mut Conn) {
 }
 
 /// Writes on, of every kind, in several databases and in transactions.
-fn write_on(conn: &mut Conn) {
+pub fn write_on(conn: &mut Conn) {
     conn.ok("SELECT 3");
     conn.ok("SET elsewhere 1");
     conn.pipeline(&["MULTI", "SET a 1", "INCR a", "SELECT 1", "LPUSH l x y", "EXEC"]);
@@ -478,88 +478,4 @@ fn one_slow_replica_holds_nobody() {
     assert!(state.contains("state=send_bulk"), "{state}");
     drop(slow);
     wait_for("it to be forgotten", Duration::from_secs(5), || up.info("connected_slaves") == "1");
-}
-
-/// A replica of which we take what we like, when we like.
-struct Puppet {
-    stream: TcpStream,
-    got: Vec<u8>,
-}
-
-impl Puppet {
-    /// Asks for a copy, and takes it.
-    fn attach(primary: &Server) -> Puppet {
-        let mut stream = TcpStream::connect(("127.0.0.1", primary.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.write_all(b"REPLCONF capa eof capa psync2\r\n").unwrap();
-        stream.read_exact(&mut [0; 5]).unwrap();
-        stream.write_all(b"PSYNC ? -1\r\n").unwrap();
-        let mut puppet = Puppet { stream, got: Vec::new() };
-        puppet.until(|got| got.windows(5).any(|five| five == b"$EOF:"));
-        let at = puppet.got.windows(5).position(|five| five == b"$EOF:").unwrap() + 5;
-        puppet.until(|got| got.len() >= at + 42);
-        let mark = puppet.got[at..at + 40].to_vec();
-        puppet.until(|got| got.len() > at + 82 && got.ends_with(&mark));
-        puppet.got.clear();
-        puppet.stream.write_all(b"REPLCONF ACK 0\r\n").unwrap();
-        puppet
-    }
-
-    fn until(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
-        let mut buffer = vec![0; 1 << 18];
-        while !is_enough(&self.got) {
-            let n = self.stream.read(&mut buffer).expect("more");
-            assert_ne!(n, 0, "closed after {} bytes", self.got.len());
-            self.got.extend_from_slice(&buffer[..n]);
-        }
-    }
-}
-
-#[test]
-fn a_slow_replica_catches_up_from_the_disk_and_memory_stays_small() {
-    let limit = ["--client-output-buffer-limit", "replica", "8mb", "0", "0"];
-    let primary = kvstash(&[&limit[..], &["--repl-backlog-spill-size", "100mb", "--loglevel", "verbose"]].concat());
-    let mut up = primary.connect();
-    let mut slow = Puppet::attach(&primary);
-    wait_for("it to be there", Duration::from_secs(5), || up.info("slave0").contains("state=online"));
-    let value = "v".repeat(100_000);
-    for i in 0..600 {
-        up.ok(&format!("SET key{} {value}", i % 10));
-        assert!(up.info("mem_clients_slaves").parse::<u64>().unwrap() < 8 << 20);
-    }
-    let spilled: u64 = up.info("repl_backlog_spilled_bytes").parse().unwrap();
-    assert!(spilled > 30 << 20, "{spilled}");
-    up.ok("SET the end");
-    slow.until(|got| got.ends_with(b"$3\r\nend\r\n"));
-    let sets = slow.got.windows(6).filter(|six| *six == b"\r\nSET\r").count();
-    assert_eq!(sets, 601, "each of them, once");
-    wait_for("the disk to be free", Duration::from_secs(5), || {
-        // Bytes that were sent are given up when others are.
-        up.ok("SET more 1");
-        up.info("repl_backlog_spilled_bytes") == "0"
-    });
-    // Another one, for which there is no room.
-    up.ok("CONFIG SET repl-backlog-spill-size 4mb");
-    for i in 0..300 {
-        up.ok(&format!("SET key{} {value}", i % 10));
-    }
-    wait_for("it to be closed", Duration::from_secs(5), || up.info("connected_slaves") == "0");
-    wait_for("the disk to be free", Duration::from_secs(5), || up.info("repl_backlog_spilled_bytes") == "0");
-    assert_eq!(up.info("client_output_buffer_limit_disconnections"), "1");
-}
-
-#[test]
-fn the_output_limit_of_replicas_is_never_below_the_backlog() {
-    let limit = ["--client-output-buffer-limit", "replica", "1mb", "0", "0", "--repl-backlog-size", "8mb"];
-    let primary = kvstash(&limit);
-    let mut up = primary.connect();
-    let mut slow = Puppet::attach(&primary);
-    let value = "v".repeat(100_000);
-    let write = |up: &mut Conn, n: usize| (0..n).for_each(|_| up.ok(&format!("SET key {value}")));
-    write(&mut up, 70);
-    slow.until(|got| got.len() > 7_000_000);
-    write(&mut up, 70);
-    assert_eq!(up.info("connected_slaves"), "1");
-    write(&mut up, 100);
-    wait_for("it to be closed", Duration::from_secs(5), || up.info("connected_slaves") == "0");
 }

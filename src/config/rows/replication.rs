@@ -97,7 +97,7 @@ group! {
             => Spec::choice("repl-diskless-load", DisklessLoad::WORDS).flag(Flags::NOT_WHILE_LOADING);
 
         /// Send the copy and the stream on two connections.
-        repl_rdb_channel: bool = true => Spec::bool("repl-rdb-channel").hidden().waits(Needs::Replication);
+        repl_rdb_channel: bool = true => Spec::bool("repl-rdb-channel").hidden();
 
         /// Seconds between the primary's pings.
         repl_ping_replica_period: u32 = 10

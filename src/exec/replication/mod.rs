@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
 //! | `sending.rs` | as a primary: copies for replicas |
+//! | `channels.rs` | as a primary: copies on a connection of their own |
+//! | `replies.rs` | as a primary: replicas are not answered |
 //! | `spilling.rs` | as a primary: what replicas may leave unread, in memory and on the disk |
 //! | `failover.rs` | FAILOVER |
 //! | `farewell.rs` | a shutdown waits for replicas |
@@ -14,11 +16,13 @@
 //! | `apply.rs` | the primary's stream is applied |
 
 mod apply;
+mod channels;
 mod copy;
 mod failover;
 mod farewell;
 mod own_keys;
 mod replicas;
+mod replies;
 mod role;
 mod sending;
 mod spilling;

@@ -16,6 +16,7 @@
 
 use bytes::Bytes;
 
+use super::channels::Awaited;
 use super::failover::Failover;
 use super::own_keys::OwnKeys;
 use super::sending::{Copying, Transfer};
@@ -42,6 +43,13 @@ pub enum State {
     Receives,
     /// It has all of it, and says so when it has loaded it. Until then it is sent nothing else.
     AwaitsAck,
+    /// The copy is to come on another connection, which is not there yet, or waits.
+    AwaitsChannel,
+    /// The copy comes on another connection; on this one it is sent what comes.
+    Streams {
+        /// What is behind it was not given to its connection yet.
+        sent: u64,
+    },
     /// It has all up to an offset and is sent what comes.
     Follows {
         /// What is behind it was not given to its connection yet.
@@ -69,6 +77,8 @@ pub struct Replica {
     pub(super) transfer: Option<Transfer>,
     /// Asked by SYNC: it expects no answer but the copy.
     pub(super) is_plain: bool,
+    /// All of the copy was given to its connection.
+    pub(super) is_sent: bool,
     /// When it took anything last, or asked, ms since 1970.
     pub(super) moved_ms: i64,
     /// The offset that it last said to have.
@@ -81,11 +91,22 @@ pub struct Replica {
 
 impl Replica {
     fn has_read(&mut self, feed: &mut Feed, next: u64) {
-        self.state = State::Follows { sent: next };
+        match &mut self.state {
+            State::Follows { sent } | State::Streams { sent } => *sent = next,
+            _ => debug_assert!(false, "it reads"),
+        }
         self.hold.iter().for_each(|hold| feed.advance(*hold, next));
     }
 
-    /// Whether it is sent what comes.
+    /// Where it reads the feed, if it does.
+    pub(super) fn reads_at(&self) -> Option<u64> {
+        match self.state {
+            State::Follows { sent } | State::Streams { sent } => Some(sent),
+            _ => None,
+        }
+    }
+
+    /// Whether it has the data set, and is sent what comes.
     pub fn follows(&self) -> bool {
         matches!(self.state, State::Follows { .. })
     }
@@ -102,8 +123,9 @@ impl Replica {
     /// How INFO calls its state.
     pub fn state_name(&self) -> &'static str {
         match self.state {
-            State::AwaitsStart | State::AwaitsFile => "wait_bgsave",
+            State::AwaitsStart | State::AwaitsFile | State::AwaitsChannel => "wait_bgsave",
             State::Receives => "send_bulk",
+            State::Streams { .. } => "send_bulk_and_stream",
             State::AwaitsAck | State::Follows { .. } => "online",
         }
     }
@@ -143,6 +165,8 @@ pub struct Replication {
     pub(super) running: Option<Copying>,
     /// Since when there is no replica, ms since 1970.
     pub(super) alone_since_ms: i64,
+    /// The stream behind copies that were sent on a connection of their own.
+    pub(super) awaited: Vec<Awaited>,
     /// The disk, where it is used.
     pub(super) spilling: Spilling,
     /// Connections that are to be flushed.
@@ -175,6 +199,7 @@ impl Replication {
             replicas: Vec::new(),
             counts: SyncCounts::default(),
             running: None,
+            awaited: Vec::new(),
             spilling: Spilling::default(),
             to_flush: Vec::new(),
             alone_since_ms: now_ms,
@@ -209,6 +234,11 @@ impl Replication {
         self.replicas.iter_mut().find(|replica| replica.conn == conn)
     }
 
+    /// The replicas that others are told of: second connections are none of their own.
+    pub fn counted(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| !replica.facts.is_copy_channel)
+    }
+
     /// The connections of replicas that are in this state.
     pub fn in_state(&self, is: impl Fn(State) -> bool) -> Vec<ConnId> {
         self.replicas.iter().filter(|replica| is(replica.state)).map(|replica| replica.conn).collect()
@@ -219,8 +249,8 @@ impl Replication {
     pub fn read_for(&mut self, at: usize, most: usize, take: impl FnMut(Bytes)) -> bool {
         let Replication { feed, replicas, .. } = self;
         let (replica, end) = (&mut replicas[at], feed.end());
-        match replica.state {
-            State::Follows { sent } if sent < end && most > 0 => {
+        match replica.reads_at() {
+            Some(sent) if sent < end && most > 0 => {
                 let next = feed.read(sent, most, take).expect("it is held");
                 replica.has_read(feed, next);
                 next > sent
@@ -240,7 +270,7 @@ impl Replication {
     /// The oldest offset that a replica still has to be sent, or was last known to have.
     pub fn slowest(&self) -> Option<u64> {
         let at = |replica: &Replica| match replica.state {
-            State::Follows { sent } if replica.acknowledged == 0 => sent,
+            State::Follows { sent } | State::Streams { sent } if replica.acknowledged == 0 => sent,
             State::Follows { .. } => replica.acknowledged,
             _ => replica.copy_offset,
         };
@@ -252,13 +282,10 @@ impl Instance {
     /// What the write stream takes: it is there once, for the backlog and for all replicas.
     pub fn stream_memory(&self) -> StreamMemory {
         let feed = &self.replication.feed;
-        let oldest = self.replication.replicas.iter().filter_map(|replica| match replica.state {
-            State::Follows { sent } => {
-                let client = self.clients.of(replica.conn)?;
-                Some(sent.saturating_sub(client.session.reply.out.len() as u64))
-            }
-            // The feed itself is held for them.
-            _ => None,
+        // For those that do not read yet the feed itself is held.
+        let oldest = self.replication.replicas.iter().filter_map(|replica| {
+            let client = self.clients.of(replica.conn)?;
+            Some(replica.reads_at()?.saturating_sub(client.session.reply.out.len() as u64))
         });
         let oldest = oldest.fold(feed.start(), u64::min);
         // What is on the disk takes no memory.
@@ -289,7 +316,14 @@ impl Instance {
             true => format!("CONTINUE {}", self.replication.history.id()),
             false => "CONTINUE".to_owned(),
         };
-        self.add_replica(session, facts, State::Follows { sent: offset - 1 }, offset - 1);
+        let sent = offset - 1;
+        let copy = facts.copy_client;
+        self.add_replica(session, facts, State::Follows { sent }, sent);
+        if self.takes_stream(copy)
+            && let Some(replica) = self.replication.replicas.last_mut()
+        {
+            replica.state = State::Streams { sent };
+        }
         let bytes = self.replication.feed.end() - (offset - 1);
         self.log.log(
             Level::Notice,
@@ -304,6 +338,23 @@ impl Instance {
 
     /// SYNC, and PSYNC that cannot be resumed: the client is sent a copy of the data set, when it can be begun.
     pub fn copy_to_replica(&mut self, session: &mut Session, is_plain: bool) {
+        self.begin_stream();
+        self.replication.counts.full += 1;
+        let facts = session.replica_facts();
+        let channel = if facts.is_copy_channel { " (rdb-channel)" } else { "" };
+        self.log.log(
+            Level::Notice,
+            &format!("Full resync requested by replica{channel}"),
+            &[(keys::CLIENT, &session.id)],
+        );
+        self.add_replica(session, facts, State::AwaitsStart, 0);
+        if let Some(replica) = self.replication.replicas.last_mut() {
+            replica.is_plain = is_plain;
+        }
+    }
+
+    /// Somebody is to follow: the feed is kept from now on.
+    pub(super) fn begin_stream(&mut self) {
         if self.replication.feed.activate() {
             // What others knew under the old name is not told by these offsets.
             let id = self.new_history_id();
@@ -315,20 +366,13 @@ impl Instance {
                 &[("bytes", &self.replication.feed.backlog())],
             );
         }
-        self.replication.counts.full += 1;
-        let facts = session.replica_facts();
-        self.add_replica(session, facts, State::AwaitsStart, 0);
-        if let Some(replica) = self.replication.replicas.last_mut() {
-            (replica.hold, replica.is_plain) = (None, is_plain);
-        }
-        self.log.notice("Full resync requested by replica", &[(keys::CLIENT, &session.id)]);
     }
 
-    fn add_replica(&mut self, session: &mut Session, facts: ReplicaFacts, state: State, copy_offset: u64) {
+    pub(super) fn add_replica(&mut self, session: &mut Session, facts: ReplicaFacts, state: State, copy_offset: u64) {
         session.attention.put(Attention::REPLICA, true);
         let Some(conn) = session.conn else { return };
         let (id, acknowledged_ms) = (session.id, self.now_ms);
-        let is_held = state != State::AwaitsStart;
+        let is_held = !matches!(state, State::AwaitsStart | State::AwaitsChannel);
         let hold = is_held.then(|| self.replication.feed.hold(copy_offset));
         let replica = Replica {
             id,
@@ -340,6 +384,7 @@ impl Instance {
             hold,
             transfer: None,
             is_plain: false,
+            is_sent: false,
             moved_ms: acknowledged_ms,
             acknowledged: 0,
             acknowledged_ms,
@@ -370,6 +415,7 @@ impl Instance {
             replica.hold.take().into_iter().for_each(|hold| self.replication.feed.release(hold));
             self.close_later(replica.conn, CloseReason::Killed);
         }
+        self.forget_all_awaited();
         self.abandon_copying();
         self.count_good_replicas();
     }
@@ -381,10 +427,12 @@ impl Instance {
         }
         let Some(at) = self.replication.replicas.iter().position(|replica| replica.id == session.id) else { return };
         let gone = self.replication.replicas.remove(at);
-        gone.hold.into_iter().for_each(|hold| self.replication.feed.release(hold));
+        gone.hold.iter().copied().for_each(|hold| self.replication.feed.release(hold));
         self.replication.alone_since_ms = self.now_ms;
-        self.log.notice("Connection with replica lost.", &[(keys::CLIENT, &session.id)]);
+        let channel = if gone.facts.is_copy_channel { "(rdbchannel) " } else { "" };
+        self.log.log(Level::Notice, &format!("Connection with replica {channel}lost."), &[(keys::CLIENT, &session.id)]);
         self.reader_is_gone();
+        self.channel_is_gone(&gone);
         self.count_good_replicas();
     }
 
@@ -418,6 +466,9 @@ impl Instance {
                 State::Receives if now_ms - replica.moved_ms > timeout_ms => {
                     "Disconnecting timedout replica (full sync)"
                 }
+                State::AwaitsChannel if now_ms - replica.moved_ms > timeout_ms && self.has_no_channel(replica.id) => {
+                    "Disconnecting timedout replica (full sync)"
+                }
                 _ => continue,
             };
             late.push((replica.conn, replica.id, why));
@@ -433,6 +484,7 @@ impl Instance {
     pub fn replication_cron(&mut self, host: &mut dyn Host) -> Vec<ConnId> {
         self.continue_failover(host);
         self.close_silent_replicas();
+        self.forget_awaited_streams();
         self.expire_own_keys();
         self.count_good_replicas();
         let config = &self.config.replication;

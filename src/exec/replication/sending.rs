@@ -32,8 +32,10 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// What two replicas must have in common to be sent the same copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Kind {
-    functions_only: bool,
+    without_keys: bool,
     is_streamed: bool,
+    /// On a connection of its own.
+    is_channel: bool,
     version: Option<u32>,
 }
 
@@ -67,8 +69,9 @@ impl SnapshotSource for Nothing {
 
 impl Instance {
     fn kind_for(&self, facts: &ReplicaFacts) -> Kind {
-        let is_streamed = facts.eof && (self.config.replication.repl_diskless_sync || facts.functions_only);
-        Kind { functions_only: facts.functions_only, is_streamed, version: facts.rdb_version }
+        let is_streamed = facts.eof && (self.config.replication.repl_diskless_sync || facts.without_keys);
+        let is_channel = is_streamed && facts.is_copy_channel;
+        Kind { without_keys: facts.without_keys, is_streamed, is_channel, version: facts.rdb_version }
     }
 
     /// Begins the copy that replicas wait for, if it may begin now.
@@ -110,11 +113,15 @@ impl Instance {
     }
 
     fn start_copy(&mut self, kind: Kind, host: &mut dyn Host) -> Result<(), StartError> {
-        let target = if kind.is_streamed { "replicas sockets" } else { "disk" };
+        let target = match (kind.is_streamed, kind.is_channel) {
+            (true, true) => "replicas sockets (rdb-channel)",
+            (true, false) => "replicas sockets",
+            (false, _) => "disk",
+        };
         self.log.log(Level::Notice, &format!("Starting BGSAVE for SYNC with target: {target}"), &[]);
         let offset = self.replication.feed.end();
         let source: Box<dyn SnapshotSource> =
-            if kind.functions_only { Box::new(Nothing) } else { Box::new(self.source()) };
+            if kind.without_keys { Box::new(Nothing) } else { Box::new(self.source()) };
         let mut settings = self.copy_settings(offset);
         settings.version = settings.version.or(kind.version);
         let stream =
@@ -137,21 +144,20 @@ impl Instance {
 
     /// All who wait for a copy of this kind are told that it has begun, and what it stands for.
     fn begin_for(&mut self, kind: Kind, offset: u64, stream: Option<(Outgoing, Bytes)>) {
-        let answer = format!("+FULLRESYNC {} {offset}\r\n", self.replication.history.id());
         for at in 0..self.replication.replicas.len() {
             let replica = &self.replication.replicas[at];
             if replica.state != State::AwaitsStart || self.kind_for(&replica.facts) != kind {
                 continue;
             }
             // Who wants the copy alone reads nothing behind it.
-            let hold = (!replica.facts.rdb_only).then(|| self.replication.feed.hold(offset));
+            let is_read = !replica.facts.rdb_only || (replica.facts.is_copy_channel && replica.is_plain);
+            let (head, main) = (self.head_of_copy(replica, offset), replica.facts.main_client);
+            let hold = is_read.then(|| self.replication.feed.hold(offset));
             let replica = &mut self.replication.replicas[at];
             (replica.copy_offset, replica.hold, replica.moved_ms) = (offset, hold, self.now_ms);
             let Some(client) = self.clients.of_mut(replica.conn) else { continue };
             let out = client.session.reply.out.bytes_mut();
-            if !replica.is_plain {
-                out.extend_from_slice(answer.as_bytes());
-            }
+            out.extend_from_slice(head.as_bytes());
             replica.state = State::AwaitsFile;
             if let Some((copy, mark)) = &stream {
                 out.extend_from_slice(b"$EOF:");
@@ -162,6 +168,7 @@ impl Instance {
                 replica.state = State::Receives;
             }
             self.replication.to_flush.push(replica.conn);
+            self.stream_beside(main, offset);
         }
     }
 
@@ -335,6 +342,11 @@ impl Instance {
         let replica = &mut self.replication.replicas[at];
         let was_streamed = matches!(replica.transfer.take(), Some(Transfer::Stream { .. }));
         let conn = replica.conn;
+        replica.is_sent = true;
+        if replica.facts.is_copy_channel {
+            self.channel_is_done(at);
+        }
+        let replica = &mut self.replication.replicas[at];
         if replica.facts.rdb_only {
             if let Some(client) = self.clients.of_mut(conn) {
                 client.session.close_after_reply();
@@ -407,10 +419,7 @@ impl Instance {
         let feed = &self.replication.feed;
         self.replication.replicas.iter().any(|replica| {
             let is_ready = match &replica.transfer {
-                None => match replica.state {
-                    State::Follows { sent } => sent >= feed.memory_start() && sent < feed.end(),
-                    _ => false,
-                },
+                None => replica.reads_at().is_some_and(|at| at >= feed.memory_start() && at < feed.end()),
                 Some(Transfer::File { .. }) => true,
                 Some(Transfer::Stream { copy, at, total, .. }) => *total == Some(*at) || copy.written() > *at,
             };

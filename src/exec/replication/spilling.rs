@@ -13,8 +13,6 @@ use crate::persist::{SpillThread, temp_path};
 use crate::reactor::ConnId;
 use crate::stream::{SpillJob, SpillReport};
 
-use super::replicas::State;
-
 /// So much is kept in memory beyond the backlog before the oldest is moved to the disk; less if the limit is near.
 const MEMORY_BYTES: u64 = 16 << 20;
 
@@ -44,13 +42,9 @@ impl Instance {
         let (clients, now_ms) = (&self.clients, self.now_ms);
         let reads = self.replication.replicas.iter_mut().filter(|replica| replica.hold.is_some());
         let late = reads.filter_map(|replica| {
-            let position = match replica.state {
-                State::Follows { sent } => {
-                    let owed = clients.of(replica.conn).map_or(0, |client| client.session.reply.out.len());
-                    sent.saturating_sub(owed as u64)
-                }
-                _ => replica.copy_offset,
-            };
+            let owed = || clients.of(replica.conn).map_or(0, |client| client.session.reply.out.len());
+            let position = replica.reads_at().map(|sent| sent.saturating_sub(owed() as u64));
+            let position = position.unwrap_or(replica.copy_offset);
             let unread = (end - position.max(memory_start)).saturating_sub(free);
             limit.is_exceeded(unread, &mut replica.soft_limit_since_ms, now_ms).then_some(replica.conn)
         });
@@ -101,7 +95,8 @@ impl Instance {
             }
             SpillReport::Read { offset, result } => {
                 self.replication.feed.is_fetched(offset);
-                let waits = self.replication.in_state(|state| state == State::Follows { sent: offset });
+                let waits = self.replication.replicas.iter().filter(|replica| replica.reads_at() == Some(offset));
+                let waits: Vec<ConnId> = waits.map(|replica| replica.conn).collect();
                 if let Err(error) = &result {
                     self.log.warning(
                         "Can't read the replication stream for slow replicas from the disk",
