@@ -76,6 +76,7 @@ impl Client<'_> {
             (attention.has(Attention::CLOSING), 'c'),
             (attention.has(Attention::CLOSE_NOW), 'A'),
             (attention.has(Attention::REPLICA), 'S'),
+            (self.session.is_copy_channel(), 'C'),
             (attention.has(Attention::PRIMARY), 'M'),
             (flags.has(ClientFlags::UNIX_SOCKET), 'U'),
             (flags.has(ClientFlags::NO_EVICT), 'e'),

@@ -143,6 +143,11 @@ impl Session {
         self.about.replica.as_deref().cloned().unwrap_or_default()
     }
 
+    /// Whether it is a second connection of a replica, for the copy alone.
+    pub fn is_copy_channel(&self) -> bool {
+        self.is_replica() && self.about.replica.as_ref().is_some_and(|facts| facts.is_copy_channel)
+    }
+
     /// Where to write down what it says by REPLCONF.
     pub fn replica_facts_mut(&mut self) -> &mut ReplicaFacts {
         self.about.replica.get_or_insert_default()

@@ -132,6 +132,10 @@ impl Host for TestHost {
         Box::new(|| ())
     }
 
+    fn when_spilled(&self) -> Box<dyn Fn(crate::stream::SpillReport) + Send> {
+        Box::new(drop)
+    }
+
     fn when_received(&self) -> Box<dyn Fn(Received) + Send> {
         Box::new(drop)
     }

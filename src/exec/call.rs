@@ -145,6 +145,7 @@ fn gated(
     session.attention.put(Attention::REPLY_SKIP_NEXT, false);
     inst.shorten_tracking();
     let mut before = session.reply.out.mark();
+    let was_replica = session.is_replica();
     let mut outcome = Outcome::Done;
     match found {
         Lookup::Unknown => unknown(inst, session, args),
@@ -189,6 +190,10 @@ fn gated(
     // is blocked now is sent, or not, when that is over.
     if outcome == Outcome::Done {
         apply_reply_rules(session, before);
+        if was_replica {
+            let name = if let Lookup::Found(command) = found { &*command.full_name } else { "unknown" };
+            inst.silence_replica(session, before, name);
+        }
     }
     outcome
 }

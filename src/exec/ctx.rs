@@ -24,6 +24,7 @@ use crate::observe::metrics::Metrics;
 use crate::persist::aof::AofThread;
 use crate::persist::{Received, SaveOutcome};
 use crate::resp::{Args, Reply};
+use crate::stream::SpillReport;
 use crate::sys::process::Process;
 
 /// Context of a command that works on data.
@@ -136,6 +137,9 @@ pub trait Host {
 
     /// What the snapshot thread calls when there is more of a copy for replicas that wait for it: has a turn begin.
     fn when_copy_grows(&self) -> Box<dyn Fn() + Send + Sync>;
+
+    /// What the thread calls that keeps a part of the feed on the disk: brings it to [`Instance::spill_reports`].
+    fn when_spilled(&self) -> Box<dyn Fn(SpillReport) + Send>;
 
     /// What the thread that writes a copy of a primary's data set calls: brings it to [`Instance::copy_is_received`].
     fn when_received(&self) -> Box<dyn Fn(Received) + Send>;

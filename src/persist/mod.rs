@@ -27,6 +27,7 @@
 //! | `incoming.rs` | a file that is loaded as it arrives |
 //! | `outgoing.rs` | a file that is sent while it is written |
 //! | `receive.rs` | a file that comes over the network |
+//! | `spill.rs` | what the write stream keeps on the disk |
 //! | `keyspace_sink.rs` | the keyspace as a sink's store |
 //! | `aof/` | the append-only file |
 //! | `status.rs` | INFO persistence |
@@ -50,6 +51,7 @@ mod rewrite;
 mod save;
 mod saver;
 mod source;
+mod spill;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -66,4 +68,5 @@ pub use save::{
 };
 pub use saver::{Moment, SaveOutcome, Saver, StartError};
 pub use source::{DatabaseSize, Item, KeyspaceSource, SnapshotSource};
+pub use spill::SpillThread;
 pub use status::{LoadCounts, LoadProgress, SaveStatus};

@@ -22,6 +22,9 @@ use crate::sys::disk::{Disk, DiskFile};
 /// Bytes of a part.
 const PART_BYTES: usize = 128 * 1024;
 
+/// A reader that waits is given as little as this.
+const SMALL_PART_BYTES: usize = 16 * 1024;
+
 /// The writer may be so far ahead of the fastest reader.
 const AHEAD_BYTES: u64 = 8 << 20;
 
@@ -272,7 +275,9 @@ impl Write for OutgoingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = bytes.len().min(PART_BYTES - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..n]);
-        if self.buffer.len() >= PART_BYTES {
+        let small = self.buffer.len() / SMALL_PART_BYTES;
+        let is_enough = small > (self.buffer.len() - n) / SMALL_PART_BYTES && self.shared.state().wants_more;
+        if is_enough || self.buffer.len() >= PART_BYTES {
             self.hand_over()?;
         }
         Ok(n)

@@ -78,7 +78,7 @@ fn written_by(name: &str) -> Option<u32> {
         }
         None => {
             let who = who.strip_suffix(".rdb")?;
-            ["fg-", "copy-", "replica-"].iter().find_map(|by| who.strip_prefix(by)).unwrap_or(who)
+            ["fg-", "copy-", "replica-", "spill-"].iter().find_map(|by| who.strip_prefix(by)).unwrap_or(who)
         }
     };
     // No sign, no zeros in front: such names are somebody else's.
@@ -340,6 +340,7 @@ mod tests {
             "temp-rewriteaof-100.aof",
             "temp-rewriteaof-bg-100.aof",
             "temp-rewriteaof-bg-7.12.aof",
+            "temp-spill-7.rdb",
         ];
         let others = [
             "dump.rdb",

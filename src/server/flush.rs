@@ -28,11 +28,12 @@ pub(super) fn list_once(connection: &mut Connection, to_flush: &mut VecDeque<Con
     }
 }
 
-/// client-output-buffer-limit of the class that a client is in.
+/// client-output-buffer-limit of the class that a client is in. What replicas have not read is in the feed, and counted
+/// there.
 pub(super) fn output_limit(config: &Config, session: &Session) -> OutputLimit {
     let limits = &config.limits.client_output_buffer_limit;
     match Peer::of(session) {
-        Peer::Replica => limits.replica,
+        Peer::Replica => OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 },
         _ if session.is_subscriber() => limits.pubsub,
         _ => limits.normal,
     }

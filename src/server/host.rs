@@ -23,6 +23,7 @@ use crate::observe::metrics::Metrics;
 use crate::persist::aof::{self, AofThread};
 use crate::persist::{Received, SaveOutcome};
 use crate::reactor::ListenerId;
+use crate::stream::SpillReport;
 use crate::sys::process::{Process, RealProcess};
 use crate::sys::{process, sockets};
 
@@ -35,6 +36,8 @@ pub enum Mail {
     Copied(SaveOutcome),
     /// There is more of a copy for replicas that wait for it.
     CopyGrows,
+    /// The thread that keeps a part of the feed on the disk has something to say.
+    Spilled(SpillReport),
     /// The thread that writes a copy of a primary's data set has something to say.
     Received(Received),
     /// The snapshot thread has written the base of an append-only file, or has failed to.
@@ -247,6 +250,14 @@ impl Host for Server {
         Box::new(move || {
             // As above.
             let _ = mailbox.send(Mail::CopyGrows);
+        })
+    }
+
+    fn when_spilled(&self) -> Box<dyn Fn(SpillReport) + Send> {
+        let mailbox = self.reactor.mailbox();
+        Box::new(move |report| {
+            // As above.
+            let _ = mailbox.send(Mail::Spilled(report));
         })
     }
 

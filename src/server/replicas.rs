@@ -9,7 +9,7 @@ use crate::exec::instance::Instance;
 impl Server {
     /// Before sleep: every replica gets what there is for it.
     pub(super) fn feed_replicas(&mut self, inst: &mut Instance) {
-        if inst.replication.replicas.is_empty() {
+        if inst.replication.replicas.is_empty() && !inst.replication.feed.has_spill_jobs() {
             return;
         }
         inst.feed_replicas(self);

@@ -41,6 +41,7 @@ impl Server {
             Mail::Aof(report) => inst.aof_reports(report, self),
             Mail::Copied(outcome) => inst.copy_is_made(&outcome),
             Mail::CopyGrows => {} // before sleep it is taken
+            Mail::Spilled(report) => inst.spill_reports(report),
             Mail::Read(report) => inst.read_is_done(self, report.done, report.duration_ns),
             Mail::Resolved(resolved) => self.name_is_resolved(resolved),
             Mail::Freed(client) => inst.memory_is_freed(client),

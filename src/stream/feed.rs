@@ -9,12 +9,15 @@
 //! Commands are appended to the tail. What readers are given must not move any more, so a tail is *frozen* when somebody
 //! reads it, or when it is full: from then on it is a part, with a reference count, shared by the backlog and by the
 //! output buffers of all replicas. While nobody reads, nothing is frozen before it is 16 KiB.
+//!
+//! With `repl-backlog-spill-size` the oldest parts that are held for somebody slow may lie on the disk (`spill.rs`).
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
 use super::encode::encode;
+use super::spill::{Spill, SpillJob, WRITE_BYTES};
 use crate::db::{Op, Target};
 
 /// Bytes after which a tail becomes a part.
@@ -46,6 +49,8 @@ pub struct Feed {
     backlog: u64,
     /// The offsets that are held, by number of the hold.
     holds: Vec<Option<u64>>,
+    /// What lies on the disk: its beginning.
+    spill: Spill,
 }
 
 impl Feed {
@@ -60,6 +65,7 @@ impl Feed {
             is_active: false,
             backlog,
             holds: Vec::new(),
+            spill: Spill::default(),
         }
     }
 
@@ -90,6 +96,7 @@ impl Feed {
     /// Nobody reads any more, and nobody will come back: everything is given up, the offset stays.
     pub fn deactivate(&mut self) {
         (self.start, self.frozen) = (self.end(), self.end());
+        self.spill.clear();
         self.parts.clear();
         self.tail = BytesMut::new();
         self.is_active = false;
@@ -150,6 +157,7 @@ impl Feed {
     /// Another history begins, whose first byte to come has this offset. Nobody may be reading.
     pub fn replace(&mut self, offset: u64) {
         debug_assert!(self.oldest_hold().is_none(), "readers of the old one are gone");
+        self.spill.clear();
         self.parts.clear();
         self.tail = BytesMut::new();
         (self.start, self.frozen, self.is_active, self.db) = (offset, offset, true, None);
@@ -210,18 +218,92 @@ impl Feed {
         // The rest of the allocation is used up before another one is made.
     }
 
-    /// Hands out everything from `offset` on, in order. False, and nothing, if it is not there any more, or not yet.
-    pub fn read(&mut self, offset: u64, mut take: impl FnMut(Bytes)) -> bool {
+    /// Hands out what comes at `offset`, in order, until it is at least `most` bytes, and says what comes next. None if
+    /// there is no such offset any more, or not yet. What lies on the disk has to be fetched first: it is asked for, and
+    /// nothing is handed out ([`Feed::next_spill_job`], [`Feed::is_fetched`]).
+    pub fn read(&mut self, offset: u64, most: usize, mut take: impl FnMut(Bytes)) -> Option<u64> {
         if offset < self.start || offset > self.end() {
-            return false;
+            return None;
+        }
+        if offset < self.memory_start() {
+            self.spill.fetch(offset);
+            return Some(offset);
         }
         self.freeze();
         let first = self.parts.partition_point(|part| part.offset + part.bytes.len() as u64 <= offset);
+        let mut next = offset;
         for part in self.parts.range(first..) {
-            let skipped = offset.saturating_sub(part.offset) as usize;
-            take(part.bytes.slice(skipped..));
+            if next - offset >= most as u64 {
+                break;
+            }
+            let skipped = next - part.offset;
+            take(part.bytes.slice(skipped as usize..));
+            next = part.offset + part.bytes.len() as u64;
         }
-        true
+        Some(next)
+    }
+
+    /// The offset of the oldest byte that is in memory.
+    pub fn memory_start(&self) -> u64 {
+        self.parts.front().map_or(self.frozen, |part| part.offset)
+    }
+
+    /// Sets `repl-backlog-spill-size`. What is on the disk stays there until it was read.
+    pub fn set_spill(&mut self, bytes: u64) {
+        self.spill.limit = bytes;
+    }
+
+    /// Bytes of the disk that it takes.
+    pub fn spilled(&self) -> u64 {
+        self.spill.bytes()
+    }
+
+    /// What is in memory beyond the backlog and `beyond` more bytes is to be written to the disk, if there is room for it.
+    pub fn spill(&mut self, beyond: u64) {
+        let excess = (self.end() - self.memory_start()).saturating_sub(self.backlog.saturating_add(beyond));
+        if excess < WRITE_BYTES || !self.spill.has_room(WRITE_BYTES) {
+            return;
+        }
+        let (mut bytes, mut parts) = (0, Vec::new());
+        for part in &self.parts {
+            bytes += part.bytes.len() as u64;
+            if bytes > WRITE_BYTES {
+                break;
+            }
+            parts.push(part.bytes.clone());
+        }
+        self.spill.write(self.memory_start(), parts);
+    }
+
+    /// Whether the disk has something to do.
+    pub fn has_spill_jobs(&self) -> bool {
+        self.spill.has_jobs()
+    }
+
+    /// What the disk has to do next: see [`SpillJob`].
+    pub fn next_spill_job(&mut self) -> Option<SpillJob> {
+        self.spill.next_job()
+    }
+
+    /// What was to be written to the disk is there, or is not.
+    pub fn is_spilled(&mut self, is_ok: bool) {
+        if !self.spill.is_written(is_ok) {
+            return;
+        }
+        let end = self.spill.end().expect("something is there");
+        if self.memory_start() > end {
+            // Nobody needed it any more, and what came behind it was given up, too.
+            return self.spill.clear();
+        }
+        while self.parts.front().is_some_and(|part| part.offset < end) {
+            self.parts.pop_front();
+        }
+        self.trim();
+    }
+
+    /// What was asked for at an offset was read from the disk, or could not be.
+    pub fn is_fetched(&mut self, offset: u64) {
+        self.spill.is_fetched(offset);
     }
 
     /// From now on nothing from `offset` on is given up. It must be there.
@@ -256,6 +338,14 @@ impl Feed {
     fn trim(&mut self) {
         let backlog = self.end().saturating_sub(self.backlog);
         let needed = self.oldest_hold().map_or(backlog, |held| held.min(backlog));
+        if !self.spill.is_empty() {
+            self.spill.trim(needed);
+            if let Some(start) = self.spill.start() {
+                self.start = start;
+                return;
+            }
+            self.start = self.memory_start();
+        }
         while let Some(part) = self.parts.front() {
             let end = part.offset + part.bytes.len() as u64;
             if end > needed {
@@ -278,7 +368,7 @@ mod tests {
 
     fn text(feed: &mut Feed, offset: u64) -> String {
         let mut all = Vec::new();
-        assert!(feed.read(offset, |bytes| all.extend_from_slice(&bytes)));
+        assert_eq!(feed.read(offset, usize::MAX, |bytes| all.extend_from_slice(&bytes)), Some(feed.end()));
         String::from_utf8(all).unwrap().replace("\r\n", " ")
     }
 
@@ -325,7 +415,7 @@ mod tests {
                 }
                 let offset = feed.start() + u64::from(what) * (feed.end() - feed.start()) / 255;
                 let mut got = Vec::new();
-                assert!(feed.read(offset, |bytes| got.extend_from_slice(&bytes)));
+                assert!(feed.read(offset, usize::MAX, |bytes| got.extend_from_slice(&bytes)).is_some());
                 let kept = feed.end() - feed.start();
                 let whole = feed.end() - start;
                 assert!(kept >= whole.min(40_000), "the backlog is there");
@@ -336,8 +426,8 @@ mod tests {
                 }
             }
             let (before, behind) = (feed.start().checked_sub(1), feed.end() + 1);
-            assert!(!feed.read(behind, |_| ()));
-            before.is_none_or(|before| before < start || !feed.read(before, |_| ()))
+            assert_eq!(feed.read(behind, 1, |_| ()), None);
+            before.is_none_or(|before| before < start || feed.read(before, 1, |_| ()).is_none())
         }
         QuickCheck::new().tests(200).quickcheck(property as fn(Vec<(u16, u8)>) -> bool);
     }
@@ -349,8 +439,8 @@ mod tests {
         let start = feed.end();
         feed.emit([op(0, "shared")].into_iter());
         let (mut one, mut other) = (Bytes::new(), Bytes::new());
-        feed.read(start, |bytes| one = bytes);
-        feed.read(start, |bytes| other = bytes);
+        feed.read(start, 1, |bytes| one = bytes);
+        feed.read(start, 1, |bytes| other = bytes);
         assert_eq!(one.as_ptr(), other.as_ptr());
     }
 

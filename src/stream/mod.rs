@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | `encode.rs` | a unit as bytes: MULTI, SELECT, EXEC around its commands |
 //! | `feed.rs` | the bytes, their offsets, who holds them |
+//! | `spill.rs` | which of them lie on the disk |
 //! | `append_buffer.rs` | what waits for the writer of the append-only file |
 //!
 //! # Read first
@@ -26,6 +27,8 @@
 mod append_buffer;
 mod encode;
 mod feed;
+mod spill;
 
 pub use append_buffer::AppendBuffer;
 pub use feed::{Feed, Hold, PART_BYTES};
+pub use spill::{SpillJob, SpillReport};

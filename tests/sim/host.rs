@@ -105,6 +105,10 @@ impl Host for SimHost {
         Box::new(|| ())
     }
 
+    fn when_spilled(&self) -> Box<dyn Fn(kvstash::stream::SpillReport) + Send> {
+        Box::new(drop)
+    }
+
     fn when_received(&self) -> Box<dyn Fn(Received) + Send> {
         Box::new(drop)
     }

@@ -159,18 +159,34 @@ impl Conn {
         Conn::open(self.stream.get_ref().peer_addr().unwrap().port(), Proto::Resp2, self.peer)
     }
 
-    /// Reads a copy of the data set as primaries send it: empty lines while it is made, its length, its bytes.
+    /// Reads a copy of the data set as primaries send it: empty lines while it is made, its length, its bytes; or a mark, its
+    /// bytes, and the mark again.
     pub fn read_copy(&mut self) -> Vec<u8> {
+        let line = self.copy_line();
+        let head = line.strip_prefix('$').unwrap_or_else(|| panic!("no copy, but {line:?}"));
+        if let Some(mark) = head.strip_prefix("EOF:") {
+            let mut copy = Vec::new();
+            while !copy.ends_with(mark.as_bytes()) {
+                let mut byte = [0];
+                self.stream.read_exact(&mut byte).unwrap();
+                copy.push(byte[0]);
+            }
+            copy.truncate(copy.len() - mark.len());
+            return copy;
+        }
+        let mut copy = vec![0; head.parse().unwrap()];
+        self.stream.read_exact(&mut copy).unwrap();
+        copy
+    }
+
+    /// The first line that is not empty.
+    pub fn copy_line(&mut self) -> String {
         loop {
             let mut line = String::new();
             self.stream.read_line(&mut line).unwrap();
-            if line == "\n" {
-                continue;
+            if line != "\n" {
+                return line.trim_end().to_owned();
             }
-            let len = line.trim_end().strip_prefix('$').unwrap_or_else(|| panic!("no copy, but {line:?}"));
-            let mut copy = vec![0; len.parse().unwrap()];
-            self.stream.read_exact(&mut copy).unwrap();
-            return copy;
         }
     }
 

@@ -49,6 +49,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("tracking", "db"),
     ("stream", "db"),
     ("persist", "db"),
+    // What is too much of the stream for memory goes to the disk.
+    ("persist", "stream"),
     ("replication", "db"),
     ("cluster", "db"),
     ("sentinel", "db"),

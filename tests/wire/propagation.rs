@@ -475,7 +475,8 @@ fn events_are_kept_in_a_stream() {
 #[test]
 fn what_is_kept_for_a_copy_is_bounded() {
     for limit in ["replica 200000 0 0", "replica 0 200000 1"] {
-        let server = Server::start(&["--rdb-key-save-delay", "100000", "--client-output-buffer-limit", limit]);
+        let few = ["--rdb-key-save-delay", "100000", "--repl-backlog-size", "100000"];
+        let server = Server::start(&[&few[..], &["--client-output-buffer-limit", limit]].concat());
         let mut kv = server.connect();
         (0..100).for_each(|i| kv.ok(&format!("SET key:{i} v")));
         let mut replica = kv.another_plain();

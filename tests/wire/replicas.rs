@@ -11,12 +11,12 @@ use crate::support::{Conn, Server, Value, real_servers, under_test, wait_for};
 /// Copies begin at once, and nothing is kept on the disk.
 const FAST: &[&str] = &["--repl-diskless-sync-delay", "0", "--save", ""];
 
-fn start(binary: &Path, more: &[&str]) -> Server {
+pub fn start(binary: &Path, more: &[&str]) -> Server {
     let allowed = ["--enable-debug-command", "yes"];
     Server::start_binary(binary, &[FAST, &allowed, more].concat())
 }
 
-fn kvstash(more: &[&str]) -> Server {
+pub fn kvstash(more: &[&str]) -> Server {
     start(&under_test(), more)
 }
 
@@ -30,7 +30,7 @@ fn follow(replica: &mut Conn, primary: &Server) {
     wait_for("the link", Duration::from_secs(30), || replica.info("master_link_status") == "up");
 }
 
-fn in_step(primary: &mut Conn, replica: &mut Conn) {
+pub fn in_step(primary: &mut Conn, replica: &mut Conn) {
     wait_for("both to be in step", Duration::from_secs(20), || {
         primary.info("master_repl_offset") == replica.info("slave_repl_offset")
     });
@@ -39,7 +39,7 @@ fn in_step(primary: &mut Conn, replica: &mut Conn) {
 }
 
 /// Some of every type.
-fn fill(conn: &mut Conn) {
+pub fn fill(conn: &mut Conn) {
     conn.ok("DEBUG POPULATE 2000");
     for line in [
         "RPUSH list a b c 1 2 3",
@@ -60,7 +60,7 @@ fn fill(conn: &mut Conn) {
 }
 
 /// Writes on, of every kind, in several databases and in transactions.
-fn write_on(conn: &mut Conn) {
+pub fn write_on(conn: &mut Conn) {
     conn.ok("SELECT 3");
     conn.ok("SET elsewhere 1");
     conn.pipeline(&["MULTI", "SET a 1", "INCR a", "SELECT 1", "LPUSH l x y", "EXEC"]);

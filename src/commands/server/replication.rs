@@ -9,6 +9,7 @@ use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::util::num;
+use crate::util::quote::split_args;
 
 pub(super) static SYNC: CommandSpec = CommandSpec {
     name: "sync",
@@ -47,36 +48,32 @@ pub(super) static REPLCONF: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 
-const REPLIES_PENDING: CommandError = CommandError::fixed("ERR SYNC and PSYNC are invalid with pending output");
-
 fn sync(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    if ctx.session.attention.has(Attention::REPLICA) {
+    if is_served(ctx) {
         return Ok(());
     }
-    if !ctx.session.reply.out.is_empty() {
-        return Err(REPLIES_PENDING);
-    }
-    needs_primary(ctx)?;
+    may_follow(ctx)?;
     ctx.inst.copy_to_replica(ctx.session, true);
     Ok(())
 }
 
 fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    if ctx.session.attention.has(Attention::REPLICA) {
+    if is_served(ctx) {
         return Ok(());
     }
-    if !ctx.session.reply.out.is_empty() {
-        return Err(REPLIES_PENDING);
-    }
-    let offset = int(&args[2])?;
     if args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"failover")) {
         let asker = asker(ctx);
         ctx.inst.take_over(&args[1], &asker, ctx.host)?;
     }
-    needs_primary(ctx)?;
+    may_follow(ctx)?;
+    let offset = int(&args[2])?;
     if let Ok(offset) = u64::try_from(offset)
         && let Some(answer) = ctx.inst.resume_replica(ctx.session, &args[1], offset)
     {
+        ctx.reply().simple(&answer);
+        return Ok(());
+    }
+    if let Some(answer) = ctx.inst.offer_channel(ctx.session) {
         ctx.reply().simple(&answer);
         return Ok(());
     }
@@ -85,16 +82,29 @@ fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// A replica has something to pass on only while it is one.
-fn needs_primary(ctx: &AdminCtx<'_>) -> CommandResult {
+/// One that follows already, in its way.
+fn is_served(ctx: &AdminCtx<'_>) -> bool {
+    ctx.session.attention.has(Attention::REPLICA.or(Attention::MONITOR))
+}
+
+/// Whether a client can become a replica here and now.
+fn may_follow(ctx: &AdminCtx<'_>) -> CommandResult {
     if ctx.inst.fails_over() {
         return Err(CommandError::fixed("NOMASTERLINK Can't SYNC while failing over"));
     }
-    let upstream = ctx.inst.replication.upstream.as_ref();
-    match upstream.is_some_and(|upstream| !upstream.is_up()) {
-        true => Err(CommandError::fixed("NOMASTERLINK Can't SYNC while not connected with my master")),
-        false => Ok(()),
+    // A replica has something to pass on only while it is one.
+    if ctx.inst.replication.upstream.as_ref().is_some_and(|upstream| !upstream.is_up()) {
+        return Err(CommandError::fixed("NOMASTERLINK Can't SYNC while not connected with my master"));
     }
+    if !ctx.session.reply.out.is_empty() {
+        return Err(CommandError::fixed("ERR SYNC and PSYNC are invalid with pending output"));
+    }
+    let facts = ctx.session.replica_facts();
+    // A copy without some of its parts is sent as it is written.
+    if facts.without_keys && !facts.eof {
+        return Err(CommandError::fixed("ERR Filtered replica requires EOF capability"));
+    }
+    Ok(())
 }
 
 fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
@@ -124,7 +134,8 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         }
         let facts = ctx.session.replica_facts_mut();
         if is("listening-port") {
-            facts.port = u16::try_from(int(value)?).map_err(|_| error::NOT_INTEGER)?;
+            // Nothing is done with it but to show it.
+            facts.port = int(value)? as i32;
         } else if is("ip-address") {
             if value.len() > NAME_BYTES_MAX {
                 return Err(CommandError::text(format!(
@@ -137,21 +148,30 @@ fn replconf(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
             // What it can do that is not known here does not matter.
             facts.psync2 |= value.eq_ignore_ascii_case(b"psync2");
             facts.eof |= value.eq_ignore_ascii_case(b"eof");
+            facts.rdb_channel_repl |= value.eq_ignore_ascii_case(b"rdb-channel-repl");
+            facts.dual_channel |= value.eq_ignore_ascii_case(b"dual-channel");
         } else if is("rdb-only") {
-            facts.rdb_only = int(value)? != 0;
+            facts.rdb_only = zero_or_one(value)?;
         } else if is("rdb-filter-only") {
-            match value {
-                b"" => facts.functions_only = false,
-                words if words.eq_ignore_ascii_case(b"functions") => facts.functions_only = true,
-                word => {
-                    let text = String::from_utf8_lossy(word);
-                    return Err(CommandError::text(format!("ERR Unsupported rdb-filter-only option: {text}")));
-                }
+            facts.without_keys = true;
+            let words = split_args(value).ok_or(CommandError::fixed("ERR Missing rdb-filter-only values"))?;
+            if let Some(word) = words.iter().find(|word| !word.eq_ignore_ascii_case(b"functions")) {
+                let text = String::from_utf8_lossy(word);
+                return Err(CommandError::text(format!("ERR Unsupported rdb-filter-only option: {text}")));
             }
         } else if is("version") {
             facts.rdb_version = readable_by(value);
-        } else if is("rdb-channel") || is("main-ch-client-id") {
-            // What only the other side needs to know, or what is not offered.
+        } else if is("rdb-channel") {
+            facts.is_copy_channel = zero_or_one(value)?;
+        } else if is("main-ch-client-id") {
+            let id = int(value)?;
+            let known = u64::try_from(id).ok().filter(|id| ctx.inst.awaits_channel(*id));
+            if known.is_none() {
+                return Err(CommandError::text(format!("ERR Unrecognized RDB client id: {id}")));
+            }
+            ctx.session.replica_facts_mut().main_client = known;
+        } else if is("set-rdb-client-id") {
+            facts.copy_client = u64::try_from(int(value)?).ok();
         } else {
             let text = String::from_utf8_lossy(error::until_nul(option)).into_owned();
             return Err(CommandError::text(format!("ERR Unrecognized REPLCONF option: {text}")));
@@ -169,6 +189,14 @@ fn readable_by(version: &[u8]) -> Option<u32> {
         Some(..=7) => Some(10),
         Some(8) => Some(11),
         _ => None,
+    }
+}
+
+fn zero_or_one(value: &[u8]) -> Result<bool, CommandError> {
+    match int(value)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(CommandError::fixed("ERR value is out of range, value must between 0 and 1")),
     }
 }
 

@@ -72,6 +72,9 @@ group! {
         /// How much of the stream is kept for replicas that come back.
         repl_backlog_size: u64 = 1 << 20 => Spec::signed_memory("repl-backlog-size", 1);
 
+        /// How much more of it is kept on the disk for replicas that are slow. 0 keeps none there.
+        repl_backlog_spill_size: u64 = 0 => Spec::memory("repl-backlog-spill-size", 0);
+
         /// For how many seconds without replicas it is kept. 0 keeps it.
         repl_backlog_ttl: i64 = 3600 => Spec::int("repl-backlog-ttl", 0, I64);
 
@@ -94,7 +97,7 @@ group! {
             => Spec::choice("repl-diskless-load", DisklessLoad::WORDS).flag(Flags::NOT_WHILE_LOADING);
 
         /// Send the copy and the stream on two connections.
-        repl_rdb_channel: bool = true => Spec::bool("repl-rdb-channel").hidden().waits(Needs::Replication);
+        repl_rdb_channel: bool = true => Spec::bool("repl-rdb-channel").hidden();
 
         /// Seconds between the primary's pings.
         repl_ping_replica_period: u32 = 10

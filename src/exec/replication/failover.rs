@@ -57,10 +57,9 @@ impl Instance {
     }
 
     fn replica_at(&self, address: &Address) -> Option<&Replica> {
-        self.replication
-            .replicas
-            .iter()
-            .find(|replica| replica.facts.port == address.port && replica.address(&self.clients) == *address.host)
+        self.replication.replicas.iter().find(|replica| {
+            replica.facts.port == i32::from(address.port) && replica.address(&self.clients) == *address.host
+        })
     }
 
     /// FAILOVER.
@@ -134,8 +133,10 @@ impl Instance {
             Some(target) => self.replica_at(target).filter(has_all),
             None => self.replication.replicas.iter().find(has_all),
         };
-        let synced =
-            target.map(|replica| Address { host: replica.address(&self.clients).into(), port: replica.facts.port });
+        let synced = target.map(|replica| Address {
+            host: replica.address(&self.clients).into(),
+            port: u16::try_from(replica.facts.port).unwrap_or(0),
+        });
         let is_over = failover.until_ms.is_some_and(|until_ms| self.now_ms >= until_ms);
         let (target, why) = match (synced, &failover.target) {
             (Some(target), _) => (target, "is synced, failing over."),

@@ -4,6 +4,9 @@
 //! | --- | --- |
 //! | `replicas.rs` | as a primary: who reads the feed, and from where |
 //! | `sending.rs` | as a primary: copies for replicas |
+//! | `channels.rs` | as a primary: copies on a connection of their own |
+//! | `replies.rs` | as a primary: replicas are not answered |
+//! | `spilling.rs` | as a primary: what replicas may leave unread, in memory and on the disk |
 //! | `failover.rs` | FAILOVER |
 //! | `own_keys.rs` | keys that were written on a replica |
 //! | `shutdown.rs` | a shutdown waits for replicas |
@@ -13,13 +16,16 @@
 //! | `apply.rs` | the primary's stream is applied |
 
 mod apply;
+mod channels;
 mod copy;
 mod failover;
 mod own_keys;
 mod replicas;
+mod replies;
 mod role;
 mod sending;
 mod shutdown;
+mod spilling;
 mod upstream;
 
 pub use failover::FailoverPlan;

@@ -16,12 +16,13 @@
 
 use bytes::Bytes;
 
+use super::channels::Awaited;
 use super::failover::Failover;
 use super::own_keys::OwnKeys;
 use super::sending::{Copying, Transfer};
+use super::spilling::Spilling;
 use super::upstream::{LastPrimary, Upstream};
 use crate::client::{Attention, ClientId, Clients, ReplicaFacts, Session};
-use crate::config::OutputLimit;
 use crate::db::Keyspace;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, CloseReason, Instance};
@@ -42,6 +43,13 @@ pub enum State {
     Receives,
     /// It has all of it, and says so when it has loaded it. Until then it is sent nothing else.
     AwaitsAck,
+    /// The copy is to come on another connection, which is not there yet, or waits.
+    AwaitsChannel,
+    /// The copy comes on another connection; on this one it is sent what comes.
+    Streams {
+        /// What is behind it was not given to its connection yet.
+        sent: u64,
+    },
     /// It has all up to an offset and is sent what comes.
     Follows {
         /// What is behind it was not given to its connection yet.
@@ -61,7 +69,7 @@ pub struct Replica {
     pub state: State,
     /// The offset that the copy it is sent stands for.
     pub(super) copy_offset: u64,
-    /// Since when more is kept for it, while it is sent a copy, than the soft output limit allows, ms; 0 when it is not.
+    /// Since when more is kept for it than the soft output limit allows, ms; 0 when it is not.
     pub(super) soft_limit_since_ms: i64,
     /// What keeps the feed from where it has to be read for this replica. None while it awaits the beginning of a copy.
     pub(super) hold: Option<Hold>,
@@ -69,6 +77,8 @@ pub struct Replica {
     pub(super) transfer: Option<Transfer>,
     /// Asked by SYNC: it expects no answer but the copy.
     pub(super) is_plain: bool,
+    /// All of the copy was given to its connection.
+    pub(super) is_sent: bool,
     /// When it took anything last, or asked, ms since 1970.
     pub(super) moved_ms: i64,
     /// The offset that it last said to have.
@@ -80,7 +90,23 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Whether it is sent what comes.
+    fn has_read(&mut self, feed: &mut Feed, next: u64) {
+        match &mut self.state {
+            State::Follows { sent } | State::Streams { sent } => *sent = next,
+            _ => debug_assert!(false, "it reads"),
+        }
+        self.hold.iter().for_each(|hold| feed.advance(*hold, next));
+    }
+
+    /// Where it reads the feed, if it does.
+    pub(super) fn reads_at(&self) -> Option<u64> {
+        match self.state {
+            State::Follows { sent } | State::Streams { sent } => Some(sent),
+            _ => None,
+        }
+    }
+
+    /// Whether it has the data set, and is sent what comes.
     pub fn follows(&self) -> bool {
         matches!(self.state, State::Follows { .. })
     }
@@ -97,8 +123,9 @@ impl Replica {
     /// How INFO calls its state.
     pub fn state_name(&self) -> &'static str {
         match self.state {
-            State::AwaitsStart | State::AwaitsFile => "wait_bgsave",
+            State::AwaitsStart | State::AwaitsFile | State::AwaitsChannel => "wait_bgsave",
             State::Receives => "send_bulk",
+            State::Streams { .. } => "send_bulk_and_stream",
             State::AwaitsAck | State::Follows { .. } => "online",
         }
     }
@@ -138,6 +165,10 @@ pub struct Replication {
     pub(super) running: Option<Copying>,
     /// Since when there is no replica, ms since 1970.
     pub(super) alone_since_ms: i64,
+    /// The stream behind copies that were sent on a connection of their own.
+    pub(super) awaited: Vec<Awaited>,
+    /// The disk, where it is used.
+    pub(super) spilling: Spilling,
     /// Connections that are to be flushed.
     pub to_flush: Vec<ConnId>,
     next_ping_ms: i64,
@@ -168,6 +199,8 @@ impl Replication {
             replicas: Vec::new(),
             counts: SyncCounts::default(),
             running: None,
+            awaited: Vec::new(),
+            spilling: Spilling::default(),
             to_flush: Vec::new(),
             alone_since_ms: now_ms,
             next_ping_ms: 0,
@@ -201,43 +234,43 @@ impl Replication {
         self.replicas.iter_mut().find(|replica| replica.conn == conn)
     }
 
+    /// The replicas that others are told of: second connections are none of their own.
+    pub fn counted(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| !replica.facts.is_copy_channel)
+    }
+
     /// The connections of replicas that are in this state.
     pub fn in_state(&self, is: impl Fn(State) -> bool) -> Vec<ConnId> {
         self.replicas.iter().filter(|replica| is(replica.state)).map(|replica| replica.conn).collect()
     }
 
-    /// Hands out what was not given yet to the connection of the replica with this index: it is its connection's then.
-    /// False if there was nothing.
-    pub fn read_for(&mut self, at: usize, take: impl FnMut(Bytes)) -> bool {
+    /// Hands out what was not given yet to the connection of the replica with this index, at least `most` bytes if there are
+    /// so many: they are its connection's then. False if there was nothing.
+    pub fn read_for(&mut self, at: usize, most: usize, take: impl FnMut(Bytes)) -> bool {
         let Replication { feed, replicas, .. } = self;
         let (replica, end) = (&mut replicas[at], feed.end());
-        match replica.state {
-            State::Follows { sent } if sent < end && !replica.facts.rdb_only => {
-                let is_there = feed.read(sent, take);
-                debug_assert!(is_there, "it is held");
-                replica.state = State::Follows { sent: end };
-                replica.hold.iter().for_each(|hold| feed.advance(*hold, end));
-                true
+        match replica.reads_at() {
+            Some(sent) if sent < end && most > 0 => {
+                let next = feed.read(sent, most, take).expect("it is held");
+                replica.has_read(feed, next);
+                next > sent
             }
             _ => false,
         }
     }
 
-    /// Replicas that are still being sent a copy, while more was written since it was begun than they may leave unread.
-    pub fn too_late(&mut self, limit: OutputLimit, now_ms: i64) -> Vec<ConnId> {
-        let end = self.feed.end();
-        let copied = self.replicas.iter_mut().filter(|replica| replica.hold.is_some() && !replica.follows());
-        let late = copied.filter_map(|replica| {
-            let unread = end - replica.copy_offset;
-            limit.is_exceeded(unread, &mut replica.soft_limit_since_ms, now_ms).then_some(replica.conn)
-        });
-        late.collect()
+    /// All before an offset was given to a connection.
+    pub(super) fn has_read(&mut self, conn: ConnId, next: u64) {
+        let Replication { feed, replicas, .. } = self;
+        if let Some(replica) = replicas.iter_mut().find(|replica| replica.conn == conn) {
+            replica.has_read(feed, next);
+        }
     }
 
     /// The oldest offset that a replica still has to be sent, or was last known to have.
     pub fn slowest(&self) -> Option<u64> {
         let at = |replica: &Replica| match replica.state {
-            State::Follows { sent } if replica.acknowledged == 0 => sent,
+            State::Follows { sent } | State::Streams { sent } if replica.acknowledged == 0 => sent,
             State::Follows { .. } => replica.acknowledged,
             _ => replica.copy_offset,
         };
@@ -249,16 +282,14 @@ impl Instance {
     /// What the write stream takes: it is there once, for the backlog and for all replicas.
     pub fn stream_memory(&self) -> StreamMemory {
         let feed = &self.replication.feed;
-        let oldest = self.replication.replicas.iter().filter_map(|replica| match replica.state {
-            State::Follows { sent } => {
-                let client = self.clients.of(replica.conn)?;
-                Some(sent.saturating_sub(client.session.reply.out.len() as u64))
-            }
-            // The feed itself is held for them.
-            _ => None,
+        // For those that do not read yet the feed itself is held.
+        let oldest = self.replication.replicas.iter().filter_map(|replica| {
+            let client = self.clients.of(replica.conn)?;
+            Some(replica.reads_at()?.saturating_sub(client.session.reply.out.len() as u64))
         });
         let oldest = oldest.fold(feed.start(), u64::min);
-        let bytes = feed.end() - oldest;
+        // What is on the disk takes no memory.
+        let bytes = feed.end() - oldest.max(feed.memory_start());
         let backlog = bytes.min(feed.backlog());
         // It is given up in parts.
         let beyond = (bytes - backlog).saturating_sub(PART_BYTES as u64);
@@ -285,7 +316,14 @@ impl Instance {
             true => format!("CONTINUE {}", self.replication.history.id()),
             false => "CONTINUE".to_owned(),
         };
-        self.add_replica(session, facts, State::Follows { sent: offset - 1 }, offset - 1);
+        let sent = offset - 1;
+        let copy = facts.copy_client;
+        self.add_replica(session, facts, State::Follows { sent }, sent);
+        if self.takes_stream(copy)
+            && let Some(replica) = self.replication.replicas.last_mut()
+        {
+            replica.state = State::Streams { sent };
+        }
         let bytes = self.replication.feed.end() - (offset - 1);
         self.log.log(
             Level::Notice,
@@ -300,6 +338,23 @@ impl Instance {
 
     /// SYNC, and PSYNC that cannot be resumed: the client is sent a copy of the data set, when it can be begun.
     pub fn copy_to_replica(&mut self, session: &mut Session, is_plain: bool) {
+        self.begin_stream();
+        self.replication.counts.full += 1;
+        let facts = session.replica_facts();
+        let channel = if facts.is_copy_channel { " (rdb-channel)" } else { "" };
+        self.log.log(
+            Level::Notice,
+            &format!("Full resync requested by replica{channel}"),
+            &[(keys::CLIENT, &session.id)],
+        );
+        self.add_replica(session, facts, State::AwaitsStart, 0);
+        if let Some(replica) = self.replication.replicas.last_mut() {
+            replica.is_plain = is_plain;
+        }
+    }
+
+    /// Somebody is to follow: the feed is kept from now on.
+    pub(super) fn begin_stream(&mut self) {
         if self.replication.feed.activate() {
             // What others knew under the old name is not told by these offsets.
             let id = self.new_history_id();
@@ -311,20 +366,13 @@ impl Instance {
                 &[("bytes", &self.replication.feed.backlog())],
             );
         }
-        self.replication.counts.full += 1;
-        let facts = session.replica_facts();
-        self.add_replica(session, facts, State::AwaitsStart, 0);
-        if let Some(replica) = self.replication.replicas.last_mut() {
-            (replica.hold, replica.is_plain) = (None, is_plain);
-        }
-        self.log.notice("Full resync requested by replica", &[(keys::CLIENT, &session.id)]);
     }
 
-    fn add_replica(&mut self, session: &mut Session, facts: ReplicaFacts, state: State, copy_offset: u64) {
+    pub(super) fn add_replica(&mut self, session: &mut Session, facts: ReplicaFacts, state: State, copy_offset: u64) {
         session.attention.put(Attention::REPLICA, true);
         let Some(conn) = session.conn else { return };
         let (id, acknowledged_ms) = (session.id, self.now_ms);
-        let is_held = state != State::AwaitsStart;
+        let is_held = !matches!(state, State::AwaitsStart | State::AwaitsChannel);
         let hold = is_held.then(|| self.replication.feed.hold(copy_offset));
         let replica = Replica {
             id,
@@ -336,6 +384,7 @@ impl Instance {
             hold,
             transfer: None,
             is_plain: false,
+            is_sent: false,
             moved_ms: acknowledged_ms,
             acknowledged: 0,
             acknowledged_ms,
@@ -366,6 +415,7 @@ impl Instance {
             replica.hold.take().into_iter().for_each(|hold| self.replication.feed.release(hold));
             self.close_later(replica.conn, CloseReason::Killed);
         }
+        self.forget_all_awaited();
         self.abandon_copying();
         self.count_good_replicas();
     }
@@ -377,10 +427,12 @@ impl Instance {
         }
         let Some(at) = self.replication.replicas.iter().position(|replica| replica.id == session.id) else { return };
         let gone = self.replication.replicas.remove(at);
-        gone.hold.into_iter().for_each(|hold| self.replication.feed.release(hold));
+        gone.hold.iter().copied().for_each(|hold| self.replication.feed.release(hold));
         self.replication.alone_since_ms = self.now_ms;
-        self.log.notice("Connection with replica lost.", &[(keys::CLIENT, &session.id)]);
+        let channel = if gone.facts.is_copy_channel { "(rdbchannel) " } else { "" };
+        self.log.log(Level::Notice, &format!("Connection with replica {channel}lost."), &[(keys::CLIENT, &session.id)]);
         self.reader_is_gone();
+        self.channel_is_gone(&gone);
         self.count_good_replicas();
     }
 
@@ -414,6 +466,9 @@ impl Instance {
                 State::Receives if now_ms - replica.moved_ms > timeout_ms => {
                     "Disconnecting timedout replica (full sync)"
                 }
+                State::AwaitsChannel if now_ms - replica.moved_ms > timeout_ms && self.has_no_channel(replica.id) => {
+                    "Disconnecting timedout replica (full sync)"
+                }
                 _ => continue,
             };
             late.push((replica.conn, replica.id, why));
@@ -429,6 +484,7 @@ impl Instance {
     pub fn replication_cron(&mut self, host: &mut dyn Host) -> Vec<ConnId> {
         self.continue_failover(host);
         self.close_silent_replicas();
+        self.forget_awaited_streams();
         self.expire_own_keys();
         self.count_good_replicas();
         let config = &self.config.replication;
@@ -475,6 +531,7 @@ impl Instance {
     /// Takes over what configuration says of the feed.
     pub(in crate::exec) fn follow_backlog_size(&mut self) {
         let bytes = self.config.replication.repl_backlog_size;
+        self.replication.feed.set_spill(self.config.replication.repl_backlog_spill_size);
         if self.replication.feed.backlog() != bytes {
             self.replication.feed.set_backlog(bytes);
         }

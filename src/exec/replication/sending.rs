@@ -26,11 +26,16 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// while less than this waits to be sent.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
+/// Of the feed a replica is given so much, if it is there, while less than that waits to be sent.
+const WINDOW_BYTES: usize = 1 << 20;
+
 /// What two replicas must have in common to be sent the same copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Kind {
-    functions_only: bool,
+    without_keys: bool,
     is_streamed: bool,
+    /// On a connection of its own.
+    is_channel: bool,
     version: Option<u32>,
 }
 
@@ -64,8 +69,9 @@ impl SnapshotSource for Nothing {
 
 impl Instance {
     fn kind_for(&self, facts: &ReplicaFacts) -> Kind {
-        let is_streamed = facts.eof && (self.config.replication.repl_diskless_sync || facts.functions_only);
-        Kind { functions_only: facts.functions_only, is_streamed, version: facts.rdb_version }
+        let is_streamed = facts.eof && (self.config.replication.repl_diskless_sync || facts.without_keys);
+        let is_channel = is_streamed && facts.is_copy_channel;
+        Kind { without_keys: facts.without_keys, is_streamed, is_channel, version: facts.rdb_version }
     }
 
     /// Begins the copy that replicas wait for, if it may begin now.
@@ -107,11 +113,15 @@ impl Instance {
     }
 
     fn start_copy(&mut self, kind: Kind, host: &mut dyn Host) -> Result<(), StartError> {
-        let target = if kind.is_streamed { "replicas sockets" } else { "disk" };
+        let target = match (kind.is_streamed, kind.is_channel) {
+            (true, true) => "replicas sockets (rdb-channel)",
+            (true, false) => "replicas sockets",
+            (false, _) => "disk",
+        };
         self.log.log(Level::Notice, &format!("Starting BGSAVE for SYNC with target: {target}"), &[]);
         let offset = self.replication.feed.end();
         let source: Box<dyn SnapshotSource> =
-            if kind.functions_only { Box::new(Nothing) } else { Box::new(self.source()) };
+            if kind.without_keys { Box::new(Nothing) } else { Box::new(self.source()) };
         let mut settings = self.copy_settings(offset);
         settings.version = settings.version.or(kind.version);
         let stream =
@@ -134,20 +144,20 @@ impl Instance {
 
     /// All who wait for a copy of this kind are told that it has begun, and what it stands for.
     fn begin_for(&mut self, kind: Kind, offset: u64, stream: Option<(Outgoing, Bytes)>) {
-        let answer = format!("+FULLRESYNC {} {offset}\r\n", self.replication.history.id());
         for at in 0..self.replication.replicas.len() {
             let replica = &self.replication.replicas[at];
             if replica.state != State::AwaitsStart || self.kind_for(&replica.facts) != kind {
                 continue;
             }
-            let hold = self.replication.feed.hold(offset);
+            // Who wants the copy alone reads nothing behind it.
+            let is_read = !replica.facts.rdb_only || (replica.facts.is_copy_channel && replica.is_plain);
+            let (head, main) = (self.head_of_copy(replica, offset), replica.facts.main_client);
+            let hold = is_read.then(|| self.replication.feed.hold(offset));
             let replica = &mut self.replication.replicas[at];
-            (replica.copy_offset, replica.hold, replica.moved_ms) = (offset, Some(hold), self.now_ms);
+            (replica.copy_offset, replica.hold, replica.moved_ms) = (offset, hold, self.now_ms);
             let Some(client) = self.clients.of_mut(replica.conn) else { continue };
             let out = client.session.reply.out.bytes_mut();
-            if !replica.is_plain {
-                out.extend_from_slice(answer.as_bytes());
-            }
+            out.extend_from_slice(head.as_bytes());
             replica.state = State::AwaitsFile;
             if let Some((copy, mark)) = &stream {
                 out.extend_from_slice(b"$EOF:");
@@ -158,6 +168,7 @@ impl Instance {
                 replica.state = State::Receives;
             }
             self.replication.to_flush.push(replica.conn);
+            self.stream_beside(main, offset);
         }
     }
 
@@ -246,11 +257,7 @@ impl Instance {
         self.start_copies(host);
         self.continue_failover(host);
         self.replication.ask_how_far();
-        // What is kept for a replica that is still being sent a copy counts as what it has not read.
-        let limit = self.config.limits.client_output_buffer_limit.replica;
-        for conn in self.replication.too_late(limit, self.now_ms) {
-            self.close_later(conn, CloseReason::OutputBufferFull);
-        }
+        self.close_slow_replicas();
         for at in 0..self.replication.replicas.len() {
             let replica = &self.replication.replicas[at];
             let conn = replica.conn;
@@ -259,10 +266,12 @@ impl Instance {
             }
             let Some(client) = self.clients.of_mut(conn) else { continue };
             let out = &mut client.session.reply.out;
-            if self.replication.read_for(at, |bytes| out.share(bytes)) {
+            let most = WINDOW_BYTES.saturating_sub(out.len());
+            if self.replication.read_for(at, most, |bytes| out.share(bytes)) {
                 self.replication.to_flush.push(conn);
             }
         }
+        self.use_disk(host);
         self.let_go_of_copies();
     }
 
@@ -332,6 +341,11 @@ impl Instance {
         let replica = &mut self.replication.replicas[at];
         let was_streamed = matches!(replica.transfer.take(), Some(Transfer::Stream { .. }));
         let conn = replica.conn;
+        replica.is_sent = true;
+        if replica.facts.is_copy_channel {
+            self.channel_is_done(at);
+        }
+        let replica = &mut self.replication.replicas[at];
         if replica.facts.rdb_only {
             if let Some(client) = self.clients.of_mut(conn) {
                 client.session.close_after_reply();
@@ -351,11 +365,7 @@ impl Instance {
     /// A replica has the copy, and follows.
     pub(super) fn follows_now(&mut self, conn: ConnId) {
         let Some(replica) = self.replication.of(conn) else { return };
-        let (id, since_ms) = (replica.id, replica.soft_limit_since_ms);
-        if let Some(client) = self.clients.of_mut(conn) {
-            // What was kept for it is its own now, and is unread for as long.
-            client.connection.soft_limit_since_ms = since_ms;
-        }
+        let id = replica.id;
         self.log.notice("Synchronization with replica succeeded", &[(keys::CLIENT, &id)]);
         self.count_good_replicas();
     }
@@ -403,11 +413,12 @@ impl Instance {
         }
     }
 
-    /// A copy could be read on, because all that was read of it is sent.
+    /// A copy, or the feed, could be read on, because all that was read of it is sent.
     pub fn has_idle_transfer(&self) -> bool {
+        let feed = &self.replication.feed;
         self.replication.replicas.iter().any(|replica| {
             let is_ready = match &replica.transfer {
-                None => false,
+                None => replica.reads_at().is_some_and(|at| at >= feed.memory_start() && at < feed.end()),
                 Some(Transfer::File { .. }) => true,
                 Some(Transfer::Stream { copy, at, total, .. }) => *total == Some(*at) || copy.written() > *at,
             };

@@ -7,7 +7,7 @@ use crate::replication::HistoryId;
 
 /// One line for each replica.
 pub(super) fn replicas(facts: &Facts<'_>, line: Line<'_>) {
-    for (at, replica) in facts.inst.replication.replicas.iter().enumerate() {
+    for (at, replica) in facts.inst.replication.counted().enumerate() {
         let ip = String::from_utf8_lossy(&replica.address(&facts.inst.clients)).into_owned();
         let lag = match replica.state {
             State::Follows { .. } => (facts.inst.now_ms - replica.acknowledged_ms).max(0) / 1000,
@@ -61,7 +61,7 @@ pub(super) static REPLICATION: &[Row] = &[
     gauge("slave_priority", |f| upstream(f, |_| f.inst.config.replication.replica_priority.into())),
     gauge("slave_read_only", |f| upstream(f, |_| f.inst.config.replication.replica_read_only.into())),
     gauge("replica_announced", |f| upstream(f, |_| f.inst.config.replication.replica_announced.into())),
-    gauge("connected_slaves", |f| f.inst.replication.replicas.len().into())
+    gauge("connected_slaves", |f| f.inst.replication.counted().count().into())
         .series("redis_connected_slaves", "Replicas, those that are still being sent a copy included"),
     gauge("min_slaves_good_slaves", |f| {
         let config = &f.inst.config.replication;
@@ -87,4 +87,8 @@ pub(super) static REPLICATION: &[Row] = &[
         false => Value::Count(0),
     }),
     gauge("repl_backlog_histlen", |f| (f.inst.replication.feed.end() - f.inst.replication.feed.start()).into()),
+    gauge("repl_backlog_spilled_bytes", |f| f.inst.replication.feed.spilled().into()).series(
+        "kvstash_repl_backlog_spilled_bytes",
+        "Bytes of the write stream that are on the disk, for slow replicas",
+    ),
 ];
