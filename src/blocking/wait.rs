@@ -23,6 +23,8 @@ pub enum WaitFor {
     Replicas,
     /// The same for disks, here and there.
     Disks,
+    /// The thread that writes the append-only file has done what the request asks for: no key has to do with it.
+    Backup,
     /// Another thread has read what the request asks for, or has time to: no key has to do with it either.
     Reader,
     /// Another instance has been sent what the request says, and has answered: nor has this.
@@ -38,13 +40,14 @@ impl WaitFor {
             WaitFor::Zset => now == Some(TypeName::Zset),
             WaitFor::Stream => now == Some(TypeName::Stream),
             WaitFor::StreamGroup => true,
-            WaitFor::Memory | WaitFor::Replicas | WaitFor::Disks | WaitFor::Reader | WaitFor::Target => false,
+            WaitFor::Memory | WaitFor::Replicas | WaitFor::Disks => false,
+            WaitFor::Backup | WaitFor::Reader | WaitFor::Target => false,
         }
     }
 
     /// The request is being carried out, by somebody else; nothing but the end of that ends the wait.
     pub fn is_elsewhere(self) -> bool {
-        matches!(self, WaitFor::Reader | WaitFor::Target)
+        matches!(self, WaitFor::Backup | WaitFor::Reader | WaitFor::Target)
     }
 
     /// Whether the end of a key concerns the client.

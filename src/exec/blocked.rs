@@ -19,7 +19,7 @@ use crate::blocking::{BlockedClient, Wait, WaitFor};
 use crate::client::{Attention, ClientId, Session};
 use crate::exec::call::{self, Origin, Outcome, Request};
 use crate::exec::ctx::Host;
-use crate::exec::error::CommandError;
+use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Ask, Instance};
 use crate::exec::readers;
@@ -120,6 +120,21 @@ impl Instance {
         unblock(self, &mut session, before);
         self.clients.put_back(session);
         true
+    }
+
+    /// What the request of a client asked somebody else to do is done, or has failed. The client may have gone.
+    pub(super) fn answer_waiting(&mut self, id: ClientId, what: WaitFor, result: CommandResult) {
+        let Some(blocked) = self.blocked.client(id).filter(|blocked| blocked.wait.what == what) else { return };
+        self.deliver(None);
+        let Some(mut session) = self.clients.take_by_id(id) else { return };
+        let before = session.reply.out.mark();
+        if result.is_ok() {
+            session.reply.ok();
+        }
+        let request = again_request(self, &blocked);
+        call::finish(self, &mut session, &request, Origin::Unblocked(&blocked), result, 0);
+        unblock(self, &mut session, before);
+        self.clients.put_back(session);
     }
 
     /// Takes a client out of the queues, without a word.

@@ -15,6 +15,7 @@ impl Instance {
     /// On how many disks everything up to this offset is: here, and on replicas.
     pub fn synced_copies(&self, offset: u64) -> (usize, usize) {
         let here = match self.aof.state {
+            _ if !self.aof.is_kept() => false,
             AofState::Off => false,
             // What was for replicas alone is in no file: then all of the file is enough.
             AofState::On => {

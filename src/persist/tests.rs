@@ -329,6 +329,10 @@ impl Disk for FailingDisk {
         step(&self.left)?;
         RealDisk.rename(from, to)
     }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        step(&self.left)?;
+        RealDisk.link(from, to)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove(path)
     }

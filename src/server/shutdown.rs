@@ -72,7 +72,7 @@ impl Server {
         facts::notify(&inst.config, &inst.log, Milestone::Stopping);
         let has_points = !inst.config.persistence.save.is_empty();
         inst.saver.abort_and_wait();
-        if inst.aof.state == AofState::AwaitsRewrite && !options.force && !options.now {
+        if inst.aof.is_kept() && inst.aof.state == AofState::AwaitsRewrite && !options.force && !options.now {
             inst.log.warning("Writing initial AOF, can't exit.", &[]);
             self.shutdown = Progress::default();
             self.tell_shutdown_failed(inst);

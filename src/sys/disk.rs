@@ -48,6 +48,9 @@ pub trait Disk: Send + Sync {
     fn edit(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Puts `from` at the place of `to`, in one step. Survives a power failure only after [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, on the same file system. It must not be taken. Survives a power failure only after
+    /// [`Disk::sync_dir`].
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory survive a power failure.
@@ -83,6 +86,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

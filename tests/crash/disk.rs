@@ -388,6 +388,20 @@ impl Disk for CrashDisk {
         result(outcome, EIO)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.file(from)?;
+        state.look_for_dir(to)?;
+        if state.file(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let outcome = state.begin("link", to)?;
+        if outcome != Outcome::Fails {
+            state.rename(NameChange::Added(to.to_owned(), Node::File(file)));
+        }
+        result(outcome, EIO)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.file(path)?;

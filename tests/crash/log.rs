@@ -32,6 +32,9 @@ const SECOND: u64 = 1_000_000_000;
 /// Where a rewrite puts the base.
 const BASE: &str = "temp-rewriteaof-bg-1.aof";
 
+/// Where backups are made.
+const BACKUP: &str = "backup";
+
 /// How the file is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeping {
@@ -117,7 +120,19 @@ pub fn save_settings(path: &str) -> SaveSettings {
 
 /// What was written, and what of it somebody was told is safe, through all starts on a disk.
 #[derive(Clone, Default)]
-pub struct Ledger(Rc<Cell<(u64, u64)>>);
+pub struct Ledger(Rc<Cell<(u64, u64)>>, Rc<Cell<Sealing>>);
+
+/// A backup, as far as somebody was told of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sealing {
+    /// Nobody has asked for its end.
+    #[default]
+    Open,
+    /// It is to end with this number.
+    Asked(u64),
+    /// It is said to be safe, with this number.
+    Done(u64),
+}
 
 impl Ledger {
     pub fn promised(&self) -> u64 {
@@ -126,6 +141,10 @@ impl Ledger {
 
     pub fn written(&self) -> u64 {
         self.0.get().1
+    }
+
+    pub fn sealing(&self) -> Sealing {
+        self.1.get()
     }
 
     pub fn promise(&self, number: u64) {
@@ -159,6 +178,8 @@ pub struct Log {
     ticket: u64,
     /// The next command names its database, as the first of a file does.
     begins: bool,
+    /// The log is nothing but a backup: no start reads it, so nothing of it is promised.
+    is_backup: bool,
     /// Reports, for who has to find out what went wrong.
     pub told: Vec<String>,
 }
@@ -191,6 +212,7 @@ impl Log {
             rewrite: None,
             ticket: 0,
             begins: true,
+            is_backup: false,
             told: Vec::new(),
         }
     }
@@ -285,6 +307,7 @@ impl Log {
         self.give(Job::Settle(sender));
         if let Ok(Ok(())) = receiver.try_recv()
             && self.is_on
+            && !self.is_backup
             && !self.awaits_rewrite
         {
             self.ledger.promise(self.number);
@@ -309,6 +332,9 @@ impl Log {
         if saved.is_err() || !has_switched {
             self.told.push(format!("no base: {saved:?}"));
             self.rewrite = None;
+            if self.is_backup {
+                self.give_up_backup();
+            }
             return;
         }
         let install = Job::Install { ticket, temp: BASE.into(), is_rdb: true, start_offset };
@@ -337,6 +363,40 @@ impl Log {
     pub fn enable(&mut self) {
         self.give(Job::Open(Arc::new(self.disk.clone()), Box::new(self.keeping.settings())));
         (self.is_on, self.awaits_rewrite) = (true, true);
+    }
+
+    /// A backup that begins with the base that was installed last.
+    pub fn pin(&mut self) {
+        self.give(Job::Pin(BACKUP.into()));
+    }
+
+    /// A backup where there is no log: one of its own.
+    pub fn open_backup(&mut self) {
+        let settings = AofSettings { dir: BACKUP.into(), annotations: true, ..self.keeping.settings() };
+        self.give(Job::Open(Arc::new(self.disk.clone()), Box::new(settings)));
+        (self.is_on, self.awaits_rewrite, self.is_backup) = (true, true, true);
+    }
+
+    pub fn seal(&mut self) {
+        self.ledger.1.set(Sealing::Asked(self.number));
+        self.give(Job::Seal { into: BACKUP.into(), offset: self.end });
+        self.begins = true;
+        self.is_on &= !self.is_backup;
+    }
+
+    pub fn discard(&mut self) {
+        self.ledger.1.set(Sealing::Open);
+        let names = self.keeping.settings().names;
+        self.give(Job::Discard { disk: Arc::new(self.disk.clone()), dir: BACKUP.into(), names });
+    }
+
+    fn give_up_backup(&mut self) {
+        if self.is_backup {
+            self.rewrite = None;
+            (self.is_on, self.awaits_rewrite) = (false, false);
+            self.give(Job::Close(None));
+        }
+        self.discard();
     }
 
     pub fn disable(&mut self) {
@@ -411,7 +471,7 @@ impl Log {
 
     fn promise(&mut self) {
         // A crash is the end of promises: what could be reported is not heard any more.
-        if self.is_over() {
+        if self.is_over() || self.is_backup {
             return;
         }
         let safe = self.writer.synced().end;
@@ -421,27 +481,63 @@ impl Log {
 
     fn hear(&mut self, report: &Report) {
         match report {
+            Report::SyncFailed(_) | Report::WriteFailed(_) | Report::Opened(_) if self.is_backup && self.is_on => {
+                self.give_up_backup();
+            }
+            Report::Pinned(Err(_)) | Report::Sealed(Err(_)) => self.give_up_backup(),
+            Report::Sealed(Ok(_)) if !self.is_over() => {
+                if let Sealing::Asked(number) = self.ledger.sealing() {
+                    self.ledger.1.set(Sealing::Done(number));
+                }
+            }
             Report::SyncFailed(_) if self.is_on => (self.awaits_rewrite, self.rewrite) = (true, None),
             Report::Switched(ticket, result) => {
                 if let Some(rewrite) = self.rewrite.as_mut().filter(|it| it.ticket == *ticket) {
                     rewrite.has_switched = result.is_ok();
                     if result.is_err() {
                         self.rewrite = None;
+                        if self.is_backup {
+                            self.give_up_backup();
+                        }
                     }
                 }
             }
+            Report::Installed(_, Err(_)) if self.is_backup => self.give_up_backup(),
             Report::Installed(ticket, result) => {
                 if let Some(rewrite) = self.rewrite.take_if(|it| it.ticket == *ticket)
                     && result.is_ok()
                     && !self.is_over()
                 {
-                    self.ledger.promise(rewrite.number);
+                    if !self.is_backup {
+                        self.ledger.promise(rewrite.number);
+                    }
                     self.awaits_rewrite = false;
                 }
             }
             _ => {}
         }
     }
+}
+
+/// What a crash has left of a backup: nothing, if nobody was told that it is complete; or all of it. One that has its own
+/// log is one from its base on, and ends somewhere before it is sealed.
+pub fn check_backup(disk: &CrashDisk, keeping: Keeping, ledger: &Ledger, has_own_log: bool) -> Result<(), String> {
+    let settings = AofSettings { dir: BACKUP.into(), ..keeping.settings() };
+    let manifest = read_manifest(disk, &settings).map_err(|error| format!("the backup: {error}"))?;
+    let sealing = ledger.sealing();
+    let Some(manifest) = manifest else {
+        return match sealing {
+            Sealing::Done(_) => Err("the sealed backup has no manifest".into()),
+            _ => Ok(()),
+        };
+    };
+    let number = read(disk, &settings, &manifest).map_err(|error| format!("the backup: {error}"))?.number;
+    let is_right = match sealing {
+        Sealing::Done(sealed) => number == sealed,
+        Sealing::Asked(sealed) if !has_own_log => number == sealed,
+        _ => number <= ledger.written(),
+    };
+    if is_right { Ok(()) } else { Err(format!("the backup holds {number}, {sealing:?}")) }
 }
 
 /// What was found.

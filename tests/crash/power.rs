@@ -7,7 +7,7 @@
 //! `KVSTASH_CRASH_SEEDS` is how many outcomes of each crash are looked at.
 
 use crate::disk::CrashDisk;
-use crate::log::{Keeping, Ledger, Log, Number, number_of, save_settings};
+use crate::log::{Keeping, Ledger, Log, Number, check_backup, number_of, save_settings};
 use kvstash::persist::aof::SyncPolicy::{self, *};
 use kvstash::persist::{SaveControl, save_file};
 use kvstash::util::rng::Rng;
@@ -67,6 +67,13 @@ fn look(name: &str, disk: &CrashDisk, log: Option<&Log>, ledger: &Ledger, first_
         let what = |problem: String| -> ! {
             panic!("{name}: {}seed {seed}: {problem}\n{}\nfiles:\n{before}", disk.log(), told())
         };
+        for has_own_log in [true, false] {
+            if name.starts_with(if has_own_log { OWN } else { SHARED })
+                && let Err(problem) = check_backup(&found, keeping(Always, true), ledger, has_own_log)
+            {
+                what(problem);
+            }
+        }
         let later = Ledger::default();
         later.promise(ledger.promised());
         later.write(ledger.written());
@@ -82,6 +89,11 @@ fn look(name: &str, disk: &CrashDisk, log: Option<&Log>, ledger: &Ledger, first_
         }
     }
 }
+
+/// The names of scenarios with a backup that has a log of its own,
+const OWN: &str = "a backup alone";
+/// and one that shares files with the log.
+const SHARED: &str = "a backup beside a log";
 
 /// A file of before there were manifests holds so many.
 const OLD: u64 = 5;
@@ -244,6 +256,62 @@ fn an_old_file_is_taken_over() {
         log.write(2);
         log.rewrite();
         log.write(1);
+        Some(log)
+    });
+}
+
+/// Before it is sealed there is no backup; then there is all of it, and it stays, whatever becomes of the log.
+#[test]
+fn backups_beside_a_log() {
+    each_way(SHARED, |disk, keeping, ledger| {
+        let mut log = Log::start(disk, keeping, ledger).ok()?;
+        log.write(3);
+        log.rewrite();
+        log.pin();
+        log.write(2);
+        log.pass(1000);
+        log.seal();
+        log.write(1);
+        log.rewrite();
+        log.write(2);
+        Some(log)
+    });
+}
+
+#[test]
+fn backups_without_a_log() {
+    each_way(OWN, |disk, keeping, ledger| {
+        let mut log = Log::off(disk, keeping, ledger);
+        log.write(3);
+        log.open_backup();
+        log.begin_rewrite();
+        log.write(2);
+        log.end_rewrite();
+        log.write(2);
+        log.pass(1000);
+        log.write(1);
+        log.seal();
+        log.write(2);
+        Some(log)
+    });
+}
+
+/// Removed, there is nothing, or all that there was.
+#[test]
+fn backups_that_are_removed() {
+    each_way(SHARED, |disk, keeping, ledger| {
+        let mut log = Log::start(disk, keeping, ledger).ok()?;
+        log.write(3);
+        log.rewrite();
+        log.pin();
+        log.write(2);
+        log.seal();
+        log.discard();
+        log.write(1);
+        log.rewrite();
+        log.pin();
+        log.write(1);
+        log.seal();
         Some(log)
     });
 }

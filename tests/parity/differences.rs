@@ -5,6 +5,7 @@
 /// Commands: `name: lacks fact`, `name: has fact`, `name: missing`, `name: is extra`.
 pub const COMMANDS: &[(&str, &str)] = &[
     ("msetex: lacks since 9.1.0", "Valkey's number; the command is Redis's"),
+    ("backup: is extra", "a command of 8.10"),
     ("msetex: has since 8.4.0", "Valkey's number; the command is Redis's"),
 ];
 

@@ -7,6 +7,7 @@
 mod support;
 
 mod aof; // the append-only file: BGREWRITEAOF WAIT WAITAOF
+mod backup; // BACKUP
 mod bitmap; // GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO
 mod blocking; // commands that wait, in general
 mod check_aof; // check-aof, redis-check-aof

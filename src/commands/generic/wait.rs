@@ -65,7 +65,7 @@ fn waitaof(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> Result<Progress, CommandEr
     let local = count(&args[1], 1, "ERR value is out of range, must be between 0 and 1")?;
     let remote = replicas(&args[2])?;
     let timeout = timeout_millis(&args[3], ctx.inst.now_ms)?;
-    if local > 0 && !ctx.inst.aof.is_on() {
+    if local > 0 && !ctx.inst.aof.is_kept() {
         return Err(CommandError::fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
     let (have_local, have_remote) = ctx.inst.synced_copies(ctx.session.about.wrote_offset);

@@ -2,6 +2,7 @@
 //!
 //! | file | commands |
 //! | --- | --- |
+//! | `backup.rs` | BACKUP |
 //! | `command.rs` | COMMAND |
 //! | `config.rs` | CONFIG |
 //! | `dataset.rs` | DBSIZE FLUSHALL FLUSHDB SWAPDB TIME |
@@ -17,6 +18,7 @@
 //! | `replication.rs` | SYNC PSYNC REPLCONF |
 //! | `role.rs` | ROLE |
 
+mod backup;
 mod command;
 mod config;
 mod dataset;
@@ -35,6 +37,7 @@ mod role;
 use crate::exec::spec::CommandSpec;
 
 pub(super) static COMMANDS: &[&CommandSpec] = &[
+    &backup::BACKUP,
     &command::COMMAND,
     &config::CONFIG,
     &dataset::DBSIZE,

@@ -129,7 +129,8 @@ fn bgrewriteaof(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     if ctx.inst.aof.is_rewriting() {
         return Err(CommandError::fixed("ERR Background append only file rewriting already in progress"));
     }
-    if ctx.inst.saver.is_running() || ctx.origin.is_exec() {
+    // A backup goes on from its base in one increment, so nothing is rewritten until it is over.
+    if ctx.inst.saver.is_running() || ctx.inst.aof.backup.is_running() || ctx.origin.is_exec() {
         ctx.inst.aof.schedule_rewrite();
         ctx.reply().simple("Background append only file rewriting scheduled");
         return Ok(());

@@ -18,6 +18,10 @@ fn append_file_name(text: &[u8]) -> Result<(), String> {
     names::within(text, "appendfilename", "filename", AOF_NAME_BYTES_ADDED)
 }
 
+fn backup_directory_name(text: &[u8]) -> Result<(), String> {
+    names::within(text, "backupdirname", "dirname", 0)
+}
+
 fn append_directory_name(text: &[u8]) -> Result<(), String> {
     names::within(text, "appenddirname", "dirname", 0)
 }
@@ -101,6 +105,13 @@ group! {
         /// The directory of the append-only files.
         appenddirname: Text = Text::from("appendonlydir")
             => Spec::checked_text("appenddirname", append_directory_name).at_start();
+
+        /// The directory, within `dir`, that BACKUP makes its files in.
+        backupdirname: Text = Text::from("backupdir")
+            => Spec::checked_text("backupdirname", backup_directory_name).at_start();
+
+        /// Remove a sealed backup after so many seconds, as BACKUP CLEANUP does. 0 keeps it.
+        backup_sealed_ttl: i32 = 0 => Spec::int("backup-sealed-ttl", 0, I32);
 
         /// When the append-only file is forced to the disk.
         appendfsync: AppendFsync = AppendFsync::Everysec

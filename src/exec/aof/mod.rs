@@ -13,6 +13,7 @@
 //! While the log cannot be continued on the disk (it was just switched on, or a sync has failed), the new increment is a
 //! temporary one, which the base makes a part of the log: [`AofState::AwaitsRewrite`].
 
+mod backup;
 pub mod load;
 mod rewrite;
 
@@ -27,6 +28,7 @@ use crate::observe::keys;
 use crate::persist::aof::{AofSettings, AofSizes, AofThread, Job, Names, Position, Report, SyncPolicy, WriterFacts};
 use crate::persist::{SaveStatus, Saver};
 use crate::stream::AppendBuffer;
+pub use backup::{Backup, BackupState};
 use rewrite::Rewrite;
 
 /// Whether there is a log.
@@ -79,6 +81,8 @@ pub struct Aof {
     is_full: bool,
     /// Sizes of a log that is not being written to.
     sizes_at_rest: AofSizes,
+    /// The backup that is being made, or was.
+    pub backup: Backup,
 }
 
 /// What INFO says of the log.
@@ -105,6 +109,12 @@ pub struct AofStatus {
     pub buffer_bytes: u64,
     /// How far the log is on the disk, in the replication stream.
     pub synced_offset: u64,
+    /// A backup is being made.
+    pub backup_runs: bool,
+    /// The last one has not failed.
+    pub backup_ok: bool,
+    /// When one was last completed, ms since 1970.
+    pub backup_sealed_ms: i64,
 }
 
 impl Aof {
@@ -131,13 +141,19 @@ impl Aof {
             annotates: false,
             is_full: false,
             sizes_at_rest: AofSizes::default(),
+            backup: Backup::default(),
         }
     }
 
-    /// Whether writes are kept.
+    /// Whether writes go into a log.
     #[inline]
     pub fn is_on(&self) -> bool {
         self.state != AofState::Off
+    }
+
+    /// Whether it is one that a start reads, rather than a part of a backup.
+    pub fn is_kept(&self) -> bool {
+        self.is_on() && !self.backup.owns_log()
     }
 
     /// Whether a rewrite goes on.
@@ -183,7 +199,7 @@ impl Aof {
 
     /// Why writes are refused, in the words that follow `MISCONF`.
     fn fault(&self) -> Option<&str> {
-        if !self.is_on() {
+        if !self.is_kept() {
             return None;
         }
         let fault = self.write_error.as_deref().or(self.sync_error.as_deref());
@@ -229,7 +245,10 @@ impl Instance {
         let limit = self.config.persistence.aof_buffer_limit;
         let waiting = thread.waiting_bytes();
         if limit > 0 && waiting > limit && !*is_full {
-            *is_full = true;
+            if self.aof.backup.owns_log() {
+                return self.fail_backup("the disk does not keep up, aof-buffer-limit is reached");
+            }
+            self.aof.is_full = true;
             self.log.warning(
                 "The append-only file does not keep up with the writes: they are refused until it does",
                 &[(keys::BYTES, &waiting)],
@@ -248,7 +267,8 @@ impl Instance {
     fn barrier(&self) -> Option<u64> {
         // The writes of the first moments are not safe before the base is there; who switches it on knows.
         let awaits_first = self.aof.state == AofState::AwaitsRewrite && self.aof.sync_error.is_none();
-        let holds = self.config.persistence.appendfsync == AppendFsync::Always && !awaits_first;
+        let is_always = self.config.persistence.appendfsync == AppendFsync::Always;
+        let holds = is_always && !awaits_first && self.aof.is_kept();
         let end = self.aof.buffer.end();
         (holds && !self.syncs_are_held_back() && end > self.aof.synced().end).then_some(end)
     }
@@ -279,26 +299,26 @@ impl Instance {
 
     /// Takes over what configuration says of the log.
     pub(super) fn aof_config_changed(&mut self) {
+        let owns = self.aof.backup.owns_log();
         let policy = match self.config.persistence.appendfsync {
+            AppendFsync::Always if owns => SyncPolicy::EverySecond, // nobody waits for it
             AppendFsync::Always => SyncPolicy::Always,
             AppendFsync::Everysec => SyncPolicy::EverySecond,
             AppendFsync::No => SyncPolicy::Never,
         };
         let is_held_back = self.syncs_are_held_back();
-        if self.config.persistence.aof_annotations != self.aof.annotates {
-            self.aof.annotates = !self.aof.annotates;
+        // A backup's own log has its checksums, whatever is left out elsewhere.
+        let annotations = self.config.persistence.aof_annotations || owns;
+        if annotations != self.aof.annotates {
+            self.aof.annotates = annotations;
             // What has no lines is known by its beginning from a group that was cut off before its line.
             self.hand_over_to_aof();
             self.aof.buffer.begin_file();
         }
         if let Some(thread) = &self.aof.thread {
             thread.set_policy(policy, is_held_back);
-            let persistence = &self.config.persistence;
-            let configured = Job::Configure {
-                annotations: persistence.aof_annotations,
-                keeps_history: persistence.aof_disable_auto_gc,
-            };
-            thread.ask(configured);
+            let keeps_history = self.config.persistence.aof_disable_auto_gc;
+            thread.ask(Job::Configure { annotations, keeps_history });
         }
         self.follow_syncs();
     }
@@ -338,7 +358,10 @@ impl Instance {
         if self.alert.has(Alert::LOADING) {
             return Ok(());
         }
-        match (self.config.persistence.appendonly, self.aof.is_on()) {
+        if self.config.persistence.appendonly && self.aof.backup.owns_log() {
+            self.fail_backup("appendonly is started");
+        }
+        match (self.config.persistence.appendonly, self.aof.is_kept()) {
             (true, false) => self.begin_aof(host),
             (false, true) => {
                 self.end_aof();
@@ -386,6 +409,9 @@ impl Instance {
 
     /// The data set is about to be replaced: what is in the log is of the old one.
     pub(in crate::exec) fn suspend_aof(&mut self) {
+        if self.aof.backup.needs_log() {
+            self.fail_backup("the data set is replaced");
+        }
         if self.aof.is_on() {
             self.end_aof();
         }
@@ -400,6 +426,9 @@ impl Instance {
     }
 
     fn end_aof(&mut self) {
+        if self.aof.backup.needs_log() {
+            self.fail_backup("appendonly is stopped");
+        }
         self.hand_over_to_aof();
         self.stop_rewrite();
         if let Some(thread) = &self.aof.thread {
@@ -420,6 +449,12 @@ impl Instance {
     pub fn aof_reports(&mut self, report: Report, host: &mut dyn Host) {
         match report {
             Report::Synced => self.serve_copies(host),
+            Report::Pinned(_) | Report::Sealed(_) | Report::Discarded(_) => self.backup_reports(report),
+            Report::WriteFailed(error) | Report::SyncFailed(error) | Report::Opened(error)
+                if self.aof.backup.owns_log() =>
+            {
+                self.fail_backup(&reason(&error));
+            }
             Report::Opened(error) => {
                 self.log.warning("Can't read the append-only file's manifest", &[(keys::ERROR, &error.to_string())]);
                 if self.aof.is_on() {
@@ -445,6 +480,9 @@ impl Instance {
                 );
                 self.aof.sync_error = Some(reason(&error));
                 if self.aof.is_on() {
+                    if self.aof.backup.needs_log() {
+                        self.fail_backup("a sync of the append-only file has failed");
+                    }
                     self.stop_rewrite();
                     self.aof.state = AofState::AwaitsRewrite;
                     (self.aof.is_scheduled, self.aof.next_needed_ms) = (true, self.now_ms);
@@ -487,7 +525,11 @@ impl Instance {
                 self.check_aof();
             }
         }
-        if self.alert.has(Alert::LOADING) || self.aof.is_rewriting() || self.has_other_snapshot() {
+        if self.alert.has(Alert::LOADING) {
+            return;
+        }
+        self.look_after_backup(host);
+        if self.aof.is_rewriting() || self.has_other_snapshot() || self.aof.backup.is_running() {
             return;
         }
         let needed = self.aof.state == AofState::AwaitsRewrite && self.now_ms >= self.aof.next_needed_ms;
@@ -513,6 +555,9 @@ impl Instance {
 
     /// The last act: the log is complete, says where it ends, and is closed.
     pub fn close_aof(&mut self) {
+        if self.aof.backup.needs_log() {
+            self.fail_backup("the server has stopped");
+        }
         self.stop_rewrite();
         match self.settle_aof() {
             // What clients are owed may be sent.
@@ -530,12 +575,12 @@ impl Instance {
     pub fn aof_status(&self) -> AofStatus {
         let aof = &self.aof;
         let mut writer = aof.thread.as_ref().map_or(WriterFacts::default(), AofThread::facts);
-        if !aof.is_on() {
+        if !aof.is_kept() {
             writer.sizes = aof.sizes_at_rest;
         }
         writer.delayed_syncs = writer.delayed_syncs.saturating_sub(aof.delayed_syncs_forgotten);
         AofStatus {
-            is_on: aof.is_on(),
+            is_on: aof.is_kept(),
             rewrites_now: aof.is_rewriting(),
             is_scheduled: aof.is_scheduled,
             last_rewrite_ok: aof.last_rewrite_ok,
@@ -546,6 +591,9 @@ impl Instance {
             buffer_bytes: writer.waiting_bytes + aof.buffer.memory() as u64,
             writer,
             synced_offset: aof.synced().replication,
+            backup_runs: aof.backup.is_running(),
+            backup_ok: aof.backup.error().is_empty(),
+            backup_sealed_ms: aof.backup.sealed_ms(),
         }
     }
 }

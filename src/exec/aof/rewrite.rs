@@ -179,7 +179,7 @@ impl Instance {
         self.aof.last_rewrite_ok = false;
         self.aof.failures += 1;
         self.log.warning("Background AOF rewrite failed", &[(keys::ERROR, &why)]);
-        if self.aof.state == AofState::AwaitsRewrite {
+        if self.aof.state == AofState::AwaitsRewrite && self.aof.is_kept() {
             self.aof.next_needed_ms = self.now_ms + NEEDED_RETRY_MS;
             self.aof.is_scheduled = true;
         }
@@ -199,6 +199,9 @@ impl Instance {
         if rewrite.is_saved {
             let _ = self.saver.disk().remove(&rewrite.temp); // nobody reads it
         }
+        if self.aof.backup.awaits_base() {
+            self.fail_backup(&format!("the base could not be written: {why}"));
+        }
     }
 
     pub(super) fn installed(&mut self, installed: std::io::Result<AofSizes>) {
@@ -212,12 +215,15 @@ impl Instance {
         self.aof.rewrite = None;
         self.aof.last_rewrite_ok = true;
         (self.aof.failures, self.aof.next_automatic_ms) = (0, 0);
-        self.aof.sizes_at_rest = sizes;
+        if self.aof.is_kept() || !self.aof.is_on() {
+            self.aof.sizes_at_rest = sizes;
+        }
         if self.aof.state == AofState::AwaitsRewrite {
             self.aof.state = AofState::On;
             self.aof.sync_error = None;
         }
         self.log.notice("Background AOF rewrite finished successfully", &[(keys::BYTES, &sizes.total)]);
+        self.pin_base();
     }
 
     /// The log has become so large that it is rewritten by itself.

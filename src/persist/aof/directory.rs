@@ -13,7 +13,7 @@
 //! the old set is loaded, as if the temporary one had never been.
 
 use super::annotation::GroupWriter;
-use super::manifest::Manifest;
+use super::manifest::{Entry, Manifest};
 use super::names::{Names, as_path};
 use crate::sys::disk::{Disk, DiskFile};
 use std::io::{self, Read, Write};
@@ -192,11 +192,7 @@ impl AofDirectory {
             false => manifest.add_increment(&self.settings.names, i64::try_from(start_offset).ok()).name.clone(),
         };
         let path = self.path(&name);
-        let had_dir = self.disk.exists(&self.settings.dir);
-        if !had_dir {
-            self.disk.create_dir(&self.settings.dir)?;
-            self.disk.sync_dir(self.settings.dir.parent().unwrap_or(Path::new("")))?;
-        }
+        make_dir(&*self.disk, &self.settings.dir)?;
         // An empty file of this name would be one that a failed attempt has left.
         let mut file = self.disk.append(&path)?;
         let begun = file.set_len(0).and_then(|()| file.sync()).and_then(|()| match is_temporary {
@@ -221,10 +217,7 @@ impl AofDirectory {
         let mut manifest = self.manifest.clone();
         let names = &self.settings.names;
         let path = self.path(&manifest.next_base_name(names, is_rdb));
-        if !self.disk.exists(&self.settings.dir) {
-            self.disk.create_dir(&self.settings.dir)?;
-            self.disk.sync_dir(self.settings.dir.parent().unwrap_or(Path::new("")))?;
-        }
+        make_dir(&*self.disk, &self.settings.dir)?;
         self.disk.rename(temp, &path)?;
         let temporary = self.increment.as_ref().filter(|increment| increment.is_temporary).map(|it| it.path.clone());
         let mut becomes = None;
@@ -291,6 +284,55 @@ impl AofDirectory {
         self.persist(manifest)
     }
 
+    /// Gives the base a name in the directory `into`, too, where it stays whatever becomes of this set. The increment that
+    /// is written to continues it.
+    pub fn pin_base(&self, into: &Path) -> io::Result<PathBuf> {
+        let (base, _) = self.continued_base()?;
+        let path = into.join(base.path());
+        if !self.is_in(into) {
+            make_dir(&*self.disk, into)?;
+            self.disk.link(&self.path(&base.name), &path)?;
+            self.disk.sync_dir(into)?;
+        }
+        Ok(path)
+    }
+
+    /// Ends a backup, at this offset of the replication stream: the increment, which is synced, is joined to the base that
+    /// was pinned in `into`, and a manifest says that they belong together. Writing goes on in a new increment, unless the
+    /// whole set is in `into`. The files of the backup come back, none of which changes any more.
+    pub fn seal(&mut self, into: &Path, offset: u64) -> io::Result<Vec<PathBuf>> {
+        let (base, increment) = self.continued_base()?;
+        let (base, increment) = (into.join(base.path()), increment.clone());
+        let pinned = into.join(increment.path());
+        if !self.disk.exists(&base) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("{} is gone", base.display())));
+        }
+        if !self.is_in(into) {
+            let manifest = self.manifest.of_first(2);
+            let path = self.path(&increment.name);
+            self.switch(offset, false)?;
+            self.disk.link(&path, &pinned)?;
+            self.disk.sync_dir(into)?;
+            // Only what is complete has a manifest.
+            write_manifest(&*self.disk, into, &self.settings.names, &manifest)?;
+            self.disk.sync_dir(into)?;
+        }
+        Ok(vec![base, pinned, into.join(as_path(&self.settings.names.manifest()))])
+    }
+
+    /// Whether the set is in this directory.
+    pub fn is_in(&self, dir: &Path) -> bool {
+        self.settings.dir == dir
+    }
+
+    /// The base, and the only increment since then.
+    fn continued_base(&self) -> io::Result<(&Entry, &Entry)> {
+        match (self.manifest.base(), self.manifest.increments()) {
+            (Some(base), [increment]) => Ok((base, increment)),
+            _ => Err(io::Error::other("the append-only file was begun anew since the base was written")),
+        }
+    }
+
     /// Writes a manifest for a set that is taken over from before there was one, and moves the old file `from` into it.
     pub fn upgrade(&mut self, manifest: Manifest, from: &Path) -> io::Result<()> {
         self.disk.create_dir(&self.settings.dir)?;
@@ -304,13 +346,7 @@ impl AofDirectory {
 
     /// Replaces the manifest, in one step.
     fn persist(&mut self, manifest: Manifest) -> io::Result<()> {
-        let temp = self.path(&self.settings.names.temp_manifest());
-        let path = self.path(&self.settings.names.manifest());
-        let mut file = self.disk.create(&temp)?;
-        file.write_all(&manifest.to_bytes())?;
-        file.sync()?;
-        drop(file);
-        self.disk.rename(&temp, &path)?;
+        write_manifest(&*self.disk, &self.settings.dir, &self.settings.names, &manifest)?;
         (self.manifest, self.is_unsure) = (manifest, true);
         self.disk.sync_dir(&self.settings.dir)?;
         self.is_unsure = false;
@@ -343,6 +379,46 @@ pub fn read_manifest(disk: &dyn Disk, settings: &AofSettings) -> io::Result<Opti
     let mut bytes = Vec::new();
     file.take(MANIFEST_BYTES_MAX).read_to_end(&mut bytes)?;
     Manifest::parse(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Replaces the manifest of a directory. It survives a power failure once the directory is synced.
+fn write_manifest(disk: &dyn Disk, dir: &Path, names: &Names, manifest: &Manifest) -> io::Result<()> {
+    let temp = dir.join(as_path(&names.temp_manifest()));
+    let mut file = disk.create(&temp)?;
+    file.write_all(&manifest.to_bytes())?;
+    file.sync()?;
+    drop(file);
+    disk.rename(&temp, &dir.join(as_path(&names.manifest())))
+}
+
+fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if disk.exists(dir) {
+        return Ok(());
+    }
+    disk.create_dir(dir)?;
+    disk.sync_dir(dir.parent().unwrap_or(Path::new("")))
+}
+
+/// Removes the files of a backup, its manifest first: what has one is whole. Files with other names stay.
+pub fn discard(disk: &dyn Disk, dir: &Path, names: &Names) -> io::Result<()> {
+    let mut found = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    found.retain(|name| names.are_of(name.as_bytes()));
+    if found.is_empty() {
+        return Ok(());
+    }
+    let manifest = names.manifest();
+    found.sort_by_key(|name| name.as_bytes() != manifest);
+    for name in found {
+        let is_manifest = name.as_bytes() == manifest;
+        disk.remove(&dir.join(name))?;
+        if is_manifest {
+            disk.sync_dir(dir)?;
+        }
+    }
+    disk.sync_dir(dir)
 }
 
 fn not_open() -> io::Error {

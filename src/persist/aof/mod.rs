@@ -21,7 +21,7 @@
 //! | `annotation.rs` | [`GroupWriter`]: the lines behind groups |
 //! | `cut.rs` | cutting a file off |
 //! | `scan/` | [`Scanner`]: a file as batches of commands, and how it ends |
-//! | `directory.rs` | [`AofDirectory`]: the files as they are written, and the steps from one set of them to the next |
+//! | `directory.rs` | [`AofDirectory`]: the files as they are written, the steps from one set of them to the next, backups |
 //! | `writer.rs` | what the loop asks for, when to sync, what follows from a failure |
 //! | `thread.rs` | [`AofThread`]: the thread around the writer |
 //!

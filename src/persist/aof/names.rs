@@ -46,6 +46,12 @@ impl Names {
     pub fn temp_increment(&self) -> Vec<u8> {
         [b"temp-", &self.stem[..], b".incr"].concat()
     }
+
+    /// Whether a file of this name is one of them, or was about to become one.
+    pub fn are_of(&self, name: &[u8]) -> bool {
+        let name = name.strip_prefix(b"temp-").unwrap_or(name);
+        name.strip_prefix(&self.stem[..]).is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
+    }
 }
 
 /// A name as a path within its directory.

@@ -11,7 +11,8 @@
 //!   nothing. The increment is not trusted any more: what comes for it is dropped, until a rewrite has begun a temporary
 //!   increment. The base that the rewrite writes from memory holds all that was dropped.
 
-use super::directory::{AofDirectory, AofSettings, AofSizes};
+use super::directory::{AofDirectory, AofSettings, AofSizes, discard};
+use super::names::Names;
 use crate::sys::disk::Disk;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,24 @@ pub enum Job {
         /// See [`super::AofSettings`].
         keeps_history: bool,
     },
+    /// The base has to stay, in this directory, too: a backup begins with it.
+    Pin(PathBuf),
+    /// The backup in this directory ends here: see [`AofDirectory::seal`]. A set that is nothing but the backup is closed.
+    Seal {
+        /// The directory.
+        into: PathBuf,
+        /// Where, in the replication stream.
+        offset: u64,
+    },
+    /// Remove the files of a backup.
+    Discard {
+        /// Where the directory is.
+        disk: Arc<dyn Disk>,
+        /// The directory.
+        dir: PathBuf,
+        /// What its files are called.
+        names: Names,
+    },
     /// Sync what was written, whatever the policy, and say so.
     Settle(Sender<io::Result<()>>),
     /// The log ends here in good order, at this offset of the replication stream; none: it may go on elsewhere.
@@ -104,6 +123,12 @@ pub enum Report {
     Switched(u64, io::Result<()>),
     /// A base was installed, or was not: for the rewrite with this ticket.
     Installed(u64, io::Result<AofSizes>),
+    /// The base of a backup is where it stays.
+    Pinned(io::Result<PathBuf>),
+    /// A backup is complete; its files.
+    Sealed(io::Result<Vec<PathBuf>>),
+    /// The files of a backup are gone.
+    Discarded(io::Result<()>),
     /// The log is closed.
     Closed(io::Result<()>),
 }
@@ -196,6 +221,15 @@ impl Writer {
                     directory.collect();
                 }
             }
+            Job::Pin(into) => {
+                let pinned = self.directory.as_ref().ok_or_else(not_open).and_then(|it| it.pin_base(&into));
+                reports.push(Report::Pinned(pinned));
+            }
+            Job::Seal { into, offset } => {
+                let sealed = self.seal(&into, offset, reports);
+                reports.push(Report::Sealed(sealed));
+            }
+            Job::Discard { disk, dir, names } => reports.push(Report::Discarded(discard(&*disk, &dir, &names))),
             Job::Settle(answer) => {
                 let settled = match self.stuck {
                     Some(_) => Err(writes_fail()),
@@ -223,7 +257,7 @@ impl Writer {
         if !is_temporary {
             // Whoever asked may not have heard of the failure yet.
             if self.is_broken || self.is_temporary {
-                return Err(io::Error::other("the log has to be begun anew"));
+                return Err(begins_anew());
             }
             // What the new increment continues is on the disk before there is one.
             self.sync_or_tell(reports)?;
@@ -259,6 +293,22 @@ impl Writer {
             self.all_is_synced();
         }
         Ok(())
+    }
+
+    fn seal(&mut self, into: &Path, offset: u64, reports: &mut Vec<Report>) -> io::Result<Vec<PathBuf>> {
+        if self.stuck.is_some() {
+            return Err(writes_fail());
+        }
+        if self.is_broken || self.is_temporary {
+            return Err(begins_anew());
+        }
+        self.sync_or_tell(reports)?;
+        let directory = self.directory.as_mut().ok_or_else(not_open)?;
+        let files = directory.seal(into, offset)?;
+        if directory.is_in(into) {
+            self.close(Some(offset))?;
+        }
+        Ok(files)
     }
 
     fn close(&mut self, end_offset: Option<u64>) -> io::Result<()> {
@@ -365,6 +415,10 @@ fn same(error: &io::Error) -> io::Error {
 
 fn writes_fail() -> io::Error {
     io::Error::other("writes are failing")
+}
+
+fn begins_anew() -> io::Error {
+    io::Error::other("the log has to be begun anew")
 }
 
 fn broken() -> io::Error {

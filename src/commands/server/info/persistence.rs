@@ -68,6 +68,14 @@ pub(super) static PERSISTENCE: &[Row] = &[
         .series("redis_aof_groups_total", "Groups of writes, each written at once"),
     gauge("aof_synced_offset", |f| of_aof(f, |aof| aof.synced_offset.into()))
         .series("redis_aof_synced_offset", "Replication offset up to which the file is on the disk"),
+    gauge("backup_in_progress", |f| f.aof.backup_runs.into())
+        .series("redis_backup_in_progress", "1 between BACKUP START and the end of that backup"),
+    gauge("backup_last_status", |f| Value::Outcome(f.aof.backup_ok))
+        .series("redis_backup_last_status", "0 after a backup has failed or was given up, until the next one"),
+    gauge("backup_last_seal_time", |f| (f.aof.backup_sealed_ms / 1000).into()).series(
+        "redis_backup_last_sealed_timestamp_seconds",
+        "When a backup was last completed; 0 before there was one",
+    ),
     gauge("loading_start_time", |f| of_load(f, |load| (load.started_ms / 1000).into())),
     gauge("loading_total_bytes", |f| of_load(f, |load| load.progress.total_bytes.into())),
     gauge("loading_rdb_used_mem", |f| of_load(f, |load| load.progress.used_memory.into())),
