@@ -76,6 +76,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("tikv_jemalloc_ctl", &["sys"]),
     ("tikv_jemalloc_sys", &["sys"]),
     ("clap", &["server"]),
+    ("mlua", &["script"]),
     ("toml", &["config"]),
     ("toml_edit", &["config"]),
     ("serde", &["config"]),
