@@ -20,7 +20,7 @@ impl Client<'_> {
         // A large argument is received in a buffer of its own, which in Redis is the query buffer.
         let (large, large_room) = connection.parser.large_buffer();
         let free = room - received + large_room - large;
-        let owed = session.reply.out.len();
+        let owed = session.reply.out.len() + session.held_bytes();
         let _ = write!(
             out,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={multi} \
@@ -46,9 +46,9 @@ impl Client<'_> {
             owed,
             owed.min(16 * 1024),
             usize::from(owed > 16 * 1024),
-            if owed > 16 * 1024 { session.reply.out.memory() } else { 0 },
+            if owed > 16 * 1024 { session.reply.out.memory() + session.held_memory() } else { 0 },
             self.memory(),
-            if session.reply.out.is_empty() { "r" } else { "rw" },
+            if owed == 0 { "r" } else { "rw" },
             text(&about.user),
             session.redirect(),
             session.reply.proto.number(),
@@ -58,6 +58,12 @@ impl Client<'_> {
             connection.output_bytes,
             session.commands,
         );
+        // Behind all of Redis's fields, and only where it was asked for.
+        if let Some(demand) = &about.demand {
+            let (acks, timeout_ms) = (demand.acks, demand.timeout_ms);
+            let fsync = if demand.fsync { "yes" } else { "no" };
+            let _ = write!(out, " write-acks={acks} write-acks-fsync={fsync} write-acks-timeout={timeout_ms}");
+        }
     }
 
     /// The letters of the `flags` field.

@@ -20,6 +20,7 @@
 //! | `connection.rs` | `Connection`: the query buffer, readiness, where it comes from |
 //! | `clients.rs` | all of them |
 //! | `address.rs` | which addresses are of this machine |
+//! | `held.rs` | replies that wait for replicas |
 //! | `line.rs` | the line of CLIENT LIST |
 //! | `outbox.rs` | what clients are sent without having asked just now |
 //! | `pool.rs` | buffers between uses |
@@ -34,6 +35,7 @@
 mod address;
 mod clients;
 mod connection;
+mod held;
 mod line;
 mod outbox;
 mod pool;
@@ -45,6 +47,7 @@ mod transaction;
 pub use address::is_loopback;
 pub use clients::{Client, ClientMut, Clients};
 pub use connection::{ClientFlags, Connection, Endpoint};
+pub use held::{Condition, Demand, Held, Released, What};
 pub use outbox::{INVALIDATE, Outbox, PushCounts, PushKind};
 pub use pool::{BUFFER_BYTES, BufferPools};
 pub use recent::RecentBuffers;

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use super::{ClientId, ReplicaFacts, Transaction};
+use super::{ClientId, Demand, Held, ReplicaFacts, Transaction};
 use crate::pubsub::{Kind, Subscriptions};
 use crate::reactor::ConnId;
 use crate::resp::{Proto, Reply};
@@ -55,6 +55,8 @@ bit_set! {
         CACHING = 16;
         /// It is our primary.
         PRIMARY = 17;
+        /// CLIENT WRITEACKS: replies to its writes wait for replicas.
+        WRITE_ACKS = 18;
     }
 }
 
@@ -113,6 +115,10 @@ pub struct About {
     pub late: OutputBuffer,
     /// Where the last of its writes ends in the replication stream, at the latest: 0 if it has written nothing.
     pub wrote_offset: u64,
+    /// CLIENT WRITEACKS, if it has said that.
+    pub demand: Option<Demand>,
+    /// What it is owed and cannot be sent before replicas have what it speaks of; `None` until something first waits.
+    pub held: Option<Box<Held>>,
     /// What it said by REPLCONF, if it said anything.
     pub replica: Option<Box<ReplicaFacts>>,
 }
@@ -163,9 +169,20 @@ impl Session {
         self.attention.put(Attention::CLOSING, true);
     }
 
+    /// Bytes that it is owed, and cannot be sent before replicas have what they speak of.
+    pub fn held_bytes(&self) -> usize {
+        self.about.held.as_ref().map_or(0, |held| held.len())
+    }
+
+    /// The memory of that.
+    pub fn held_memory(&self) -> usize {
+        self.about.held.as_ref().map_or(0, |held| size_of::<Held>() + held.memory())
+    }
+
     /// Memory of what it is owed, without pieces of long strings.
     pub(super) fn owed_memory(&self) -> usize {
-        self.reply.out.buffer_memory() + self.about.late.buffer_memory()
+        let held = self.about.held.as_ref().map_or(0, |held| held.buffer_memory());
+        self.reply.out.buffer_memory() + self.about.late.buffer_memory() + held
     }
 
     /// Memory held for it, in bytes: its own state, what it is owed, what it has queued.
@@ -174,6 +191,7 @@ impl Session {
             + size_of::<About>()
             + self.reply.out.memory()
             + self.about.late.memory()
+            + self.held_memory()
             + self.transaction.as_ref().map_or(0, |t| t.memory())
             + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.memory())
             + self.tracker.as_ref().map_or(0, |tracker| tracker.memory())

@@ -252,6 +252,32 @@ impl OutputBuffer {
         self.buf.extend_from_slice(&other.buf[at..]);
     }
 
+    /// Moves the first `n` unsent bytes to the end of `to`; blobs are not copied.
+    pub fn give(&mut self, n: usize, to: &mut OutputBuffer) {
+        if n == self.len() {
+            return to.append(std::mem::take(self));
+        }
+        let (mut at, mut left) = (self.head, n);
+        for splice in self.splices.iter().flat_map(|splices| &splices.list) {
+            let plain = (splice.at - at).min(left);
+            to.buf.extend_from_slice(&self.buf[at..at + plain]);
+            (at, left) = (at + plain, left - plain);
+            if left == 0 {
+                break;
+            }
+            match splice.own {
+                own if own > 0 && left >= splice.blob.len() => {
+                    let (at, blob) = (to.buf.len(), splice.blob.clone());
+                    to.splices.get_or_insert_default().push(Splice { at, blob, own });
+                }
+                _ => to.share(splice.blob.slice(..left.min(splice.blob.len()))),
+            }
+            left -= left.min(splice.blob.len());
+        }
+        to.buf.extend_from_slice(&self.buf[at..at + left]);
+        self.advance(n);
+    }
+
     /// The unsent bytes, copied.
     pub fn to_vec(&self) -> Vec<u8> {
         self.chunks().fold(Vec::with_capacity(self.len()), |mut out, chunk| {
@@ -519,6 +545,30 @@ mod tests {
         let mut empty = OutputBuffer::new();
         empty.append(a);
         assert_eq!(empty.len(), 1102);
+    }
+
+    #[test]
+    fn given_in_any_steps_the_bytes_are_the_same() {
+        for step in [1, 3, 1023, 1024, 2500, 100_000] {
+            let mut from = OutputBuffer::new();
+            from.bytes_mut().extend_from_slice(b"gone");
+            for i in 0..4u8 {
+                from.bytes_mut().extend_from_slice(&vec![i; 700 * usize::from(i % 3)]);
+                from.share(blob(100 + i, 1024 + usize::from(i)));
+                from.bytes_mut().extend_from_slice(&[i; 1500]);
+            }
+            from.advance(4);
+            from.seal(from.mark().buf - 1000);
+            from.bytes_mut().extend_from_slice(b"tail");
+            let want = from.to_vec();
+            let mut to = OutputBuffer::new();
+            while !from.is_empty() {
+                let n = step.min(from.len());
+                from.give(n, &mut to);
+                assert_eq!(to.len() + from.len(), want.len(), "step {step}");
+            }
+            assert_eq!(to.to_vec(), want, "step {step}");
+        }
     }
 
     #[test]
