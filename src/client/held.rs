@@ -4,7 +4,7 @@
 //! sent, everything from the first reply on that must wait is moved here, so that it stays in order. It is let go from the
 //! front. A reply that has waited for too long is dropped, and an error stands in its place.
 //!
-//! Here is no clock and no replica: somebody says which conditions are met, and what time it is.
+//! Here is no clock and no replica: somebody says which conditions are met, and which come too late.
 
 use std::collections::VecDeque;
 
@@ -58,6 +58,19 @@ pub struct Condition {
     pub is_common: bool,
     /// When it has waited for too long; `u64::MAX` for never.
     pub deadline_ns: u64,
+    /// Since this instance was last a replica, or is to end: what is left of earlier times waits in vain.
+    pub term: u32,
+}
+
+/// What is to become of something that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It may be sent.
+    Met,
+    /// It goes on waiting.
+    Waits,
+    /// It has waited for too long, or in vain.
+    Late,
 }
 
 impl Condition {
@@ -70,6 +83,7 @@ impl Condition {
         file: 0,
         is_common: false,
         deadline_ns: u64::MAX,
+        term: 0,
     };
 
     fn is_answer(&self) -> bool {
@@ -78,7 +92,8 @@ impl Condition {
 
     /// Whether two replies behind each other can wait as one.
     fn is_like(&self, other: &Condition) -> bool {
-        (self.what, self.acks, self.fsync, self.is_common) == (other.what, other.acks, other.fsync, other.is_common)
+        (self.what, self.acks, self.fsync) == (other.what, other.acks, other.fsync)
+            && (self.is_common, self.term) == (other.is_common, other.term)
     }
 }
 
@@ -135,6 +150,18 @@ impl Held {
         }
     }
 
+    /// Whether something waits.
+    pub fn waits(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
+    /// What was noted in an earlier term waits in vain: that is to be seen at once.
+    pub fn begin_term(&mut self, term: u32) {
+        for note in self.notes.iter_mut().filter(|note| note.until.term != term) {
+            note.until.deadline_ns = 0;
+        }
+    }
+
     /// Whether nothing waits, or will.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty() && self.notes.is_empty()
@@ -166,26 +193,17 @@ impl Held {
 
     /// Takes what must wait off what a client is owed. What was not noted waits for `rest`; all of it for the append-only
     /// file to be safe up to `file`.
-    pub fn take(
-        &mut self,
-        owed: &mut OutputBuffer,
-        rest: Condition,
-        file: u64,
-        is_met: impl Fn(&Condition) -> bool,
-    ) {
+    pub fn take(&mut self, owed: &mut OutputBuffer, rest: Condition, file: u64, fate: impl Fn(&Condition) -> Fate) {
         let all = owed.len();
-        let mut kept = 0;
-        let mut at = 0;
-        let mut add = |bytes: usize, replies: u32, until: Condition| {
-            let until = Condition { file: until.file.max(file), ..until };
-            // The file is waited for in another place, by those that wait for nothing else.
-            let is_free = is_met(&Condition { file: 0, ..until });
-            match self.pieces.back_mut() {
-                _ if bytes == 0 => {}
-                None if is_free => kept += bytes,
-                Some(last) if until.what == What::Rest && last.until == until => last.bytes += bytes,
-                _ => self.pieces.push_back(Piece { bytes, replies, until }),
+        let (mut kept, mut at) = (0, 0);
+        let mut add = |bytes: usize, replies: u32, until: Condition| match self.pieces.back_mut() {
+            _ if bytes == 0 => {}
+            // For the file alone it waits elsewhere.
+            None if fate(&until) == Fate::Met => kept += bytes,
+            Some(last) if until.what == What::Rest && last.until == (Condition { file, ..until }) => {
+                last.bytes += bytes
             }
+            _ => self.pieces.push_back(Piece { bytes, replies, until: Condition { file, ..until } }),
         };
         for note in self.notes.drain(..) {
             add(note.begin - at, 0, rest);
@@ -202,44 +220,39 @@ impl Held {
         }
     }
 
-    /// Appends to `to` what has waited long enough, or, by `refuse`, what is to be said instead.
+    /// Appends to `to` what may be sent now, and in the place of answers that come too late what `refuse` says.
     pub fn release(
         &mut self,
         to: &mut OutputBuffer,
-        now_ns: u64,
-        is_met: impl Fn(&Condition) -> bool,
-        mut refuse: impl FnMut(What, &mut OutputBuffer),
+        fate: impl Fn(&Condition) -> Fate,
+        mut refuse: impl FnMut(&Condition, &mut OutputBuffer),
     ) -> Released {
         let mut released = Released::default();
         let mut free = 0;
         while let Some(piece) = self.pieces.front() {
             let until = piece.until;
-            if is_met(&until) {
-                free += piece.bytes;
-                released.writes += if until.what == What::Write { piece.replies } else { 0 };
-            } else if until.is_answer() && until.deadline_ns <= now_ns {
-                self.out.give(std::mem::take(&mut free), to);
-                self.out.advance(piece.bytes);
-                (0..piece.replies).for_each(|_| refuse(until.what, to));
-                released.refused += piece.replies;
-            } else {
-                released.is_stuck = until.what == What::Push && self.deadline_ns() <= now_ns;
-                break;
+            match fate(&until) {
+                Fate::Met => {
+                    free += piece.bytes;
+                    released.writes += if until.what == What::Write { piece.replies } else { 0 };
+                }
+                Fate::Late if until.is_answer() => {
+                    self.out.give(std::mem::take(&mut free), to);
+                    self.out.advance(piece.bytes);
+                    (0..piece.replies).for_each(|_| refuse(&until, to));
+                    released.refused += piece.replies;
+                }
+                Fate::Late | Fate::Waits => {
+                    let mut all = self.pieces.iter().map(|piece| piece.until);
+                    released.is_stuck = until.what == What::Push && all.any(|until| fate(&until) == Fate::Late);
+                    break;
+                }
             }
             released.some = true;
             self.pieces.pop_front();
         }
         self.out.give(free, to);
         released
-    }
-
-    /// What waits for replicas waits in vain: answers are due, and pushes stay away.
-    pub fn give_up(&mut self) {
-        let notes = self.notes.iter_mut().map(|note| &mut note.until);
-        let all = notes.chain(self.pieces.iter_mut().map(|piece| &mut piece.until));
-        for until in all.filter(|until| until.acks > 0) {
-            (until.acks, until.is_common, until.deadline_ns) = (u32::MAX, false, 0);
-        }
     }
 }
 
@@ -255,6 +268,7 @@ mod tests {
         have: u64,
         synced: u64,
         now_ns: u64,
+        term: u32,
         released: Released,
     }
 
@@ -275,12 +289,18 @@ mod tests {
 
         /// What is sent at the end of a turn.
         fn sent(&mut self, rest: Condition, file: u64) -> String {
-            let (have, synced) = (self.have, self.synced);
-            let is_met = |c: &Condition| (c.acks == 0 || c.acks == 1 && c.offset <= have) && c.file <= synced;
-            let refuse = |what: What, to: &mut OutputBuffer| to.bytes_mut().extend(format!("<{what:?}>").bytes());
+            let (have, synced, now_ns, term) = (self.have, self.synced, self.now_ns, self.term);
+            let fate = |c: &Condition| match c.term == term || c.acks == 0 {
+                true if (c.acks == 0 || c.offset <= have) && c.file <= synced => Fate::Met,
+                true if c.deadline_ns > now_ns => Fate::Waits,
+                _ => Fate::Late,
+            };
+            let refuse = |until: &Condition, to: &mut OutputBuffer| {
+                to.bytes_mut().extend(format!("<{:?}>", until.what).bytes());
+            };
             let mut all = OutputBuffer::new();
-            self.released = self.held.release(&mut all, self.now_ns, is_met, refuse);
-            self.held.take(&mut self.owed, rest, file, is_met);
+            self.released = self.held.release(&mut all, fate, refuse);
+            self.held.take(&mut self.owed, rest, file, fate);
             all.append(std::mem::take(&mut self.owed));
             String::from_utf8(all.to_vec()).expect("text")
         }
@@ -373,10 +393,14 @@ mod tests {
         assert_eq!(w.turn(), "a");
         w.reply("C", until(What::Write, 11, u64::MAX));
         w.say("d");
-        w.held.give_up();
+        w.term += 1;
         w.have = 1000; // of another history
         assert_eq!(w.turn(), "<Write>");
         assert_eq!(w.turn(), "<Write>d");
         assert!(w.held.is_empty());
+        w.say("p");
+        assert_eq!(w.sent(until(What::Push, 2000, u64::MAX), 0), "");
+        w.turn();
+        assert!(w.released.is_stuck, "the client is closed");
     }
 }

@@ -47,7 +47,7 @@ mod transaction;
 pub use address::is_loopback;
 pub use clients::{Client, ClientMut, Clients};
 pub use connection::{ClientFlags, Connection, Endpoint};
-pub use held::{Condition, Demand, Held, Released, What};
+pub use held::{Condition, Demand, Fate, Held, Released, What};
 pub use outbox::{INVALIDATE, Outbox, PushCounts, PushKind};
 pub use pool::{BUFFER_BYTES, BufferPools};
 pub use recent::RecentBuffers;

@@ -23,6 +23,7 @@ use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::gate::{self, Verdict};
 use crate::exec::instance::{Ask, Instance};
 use crate::exec::readers;
+use crate::exec::replication::Told;
 use crate::util::output_buffer::Mark;
 
 /// What a client is told that CLIENT UNBLOCK ... ERROR woke.
@@ -83,6 +84,7 @@ impl Instance {
         self.deliver(None);
         let Some(mut session) = self.clients.take_by_id(id) else { return false };
         let before = session.reply.out.mark();
+        let told = self.tells(&session, self.table.by_id(blocked.command));
         let result = match end {
             WaitEnd::Timeout if blocked.wait.what == WaitFor::Memory => {
                 session.reply.ok();
@@ -117,7 +119,7 @@ impl Instance {
         };
         let request = again_request(self, &blocked);
         call::finish(self, &mut session, &request, Origin::Unblocked(&blocked), result, 0);
-        unblock(self, &mut session, before);
+        unblock(self, &mut session, before, told);
         self.clients.put_back(session);
         true
     }
@@ -132,8 +134,9 @@ impl Instance {
             session.reply.ok();
         }
         let request = again_request(self, &blocked);
+        let told = self.tells(&session, request.command);
         call::finish(self, &mut session, &request, Origin::Unblocked(&blocked), result, 0);
-        unblock(self, &mut session, before);
+        unblock(self, &mut session, before, told);
         self.clients.put_back(session);
     }
 
@@ -235,10 +238,11 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, session: &mut Session) {
     match gate::check(inst, session, host, &request, origin) {
         Verdict::Run => {
             let ready = inst.keyspace.blocking_keys().ready_len();
+            let told = inst.tells(session, request.command);
             match call::execute(inst, session, host, &request, origin) {
                 Outcome::Done => {
                     inst.end_unit();
-                    unblock(inst, session, before);
+                    unblock(inst, session, before, told);
                 }
                 Outcome::Blocked | Outcome::Postponed => {
                     inst.keyspace.with_blocking_keys(|keys| keys.truncate_ready(ready));
@@ -258,7 +262,7 @@ fn try_again(inst: &mut Instance, host: &mut dyn Host, session: &mut Session) {
         Verdict::Refuse(error) => {
             inst.metrics.commands[usize::from(request.command.id)].rejected.inc();
             call::finish(inst, session, &request, origin, Err(error), 0);
-            unblock(inst, session, before);
+            unblock(inst, session, before, None);
         }
         Verdict::Queue => {} // nobody blocks inside MULTI
     }
@@ -269,10 +273,13 @@ fn again_request<'w>(inst: &Instance, blocked: &'w BlockedClient) -> Request<'w>
     Request { command: inst.table.by_id(blocked.command), args: blocked.again().view(), first_key_hash: None }
 }
 
-/// A blocked client's request is over and answered: it goes on with what it sent meanwhile.
-pub(super) fn unblock(inst: &mut Instance, session: &mut Session, before: Mark) {
+/// A blocked client's request is over and answered: it goes on with what it sent meanwhile. `told`: what the answer tells.
+pub(super) fn unblock(inst: &mut Instance, session: &mut Session, before: Mark, told: Option<Told>) {
     inst.stop_waiting(session);
     call::apply_reply_rules(session, before);
+    if let Some(told) = told {
+        inst.note_reply(session, before, told);
+    }
     session.owe_late();
     session.attention.put(Attention::CACHING, false);
     session.commands += 1;

@@ -147,6 +147,7 @@ fn gated(
     let mut before = session.reply.out.mark();
     let was_replica = session.is_replica();
     let mut outcome = Outcome::Done;
+    let mut told = None;
     match found {
         Lookup::Unknown => unknown(inst, session, args),
         Lookup::UnknownSubcommand(container) => {
@@ -176,7 +177,10 @@ fn gated(
                     }
                     session.reply.simple("QUEUED");
                 }
-                Verdict::Run => outcome = execute(inst, session, host, &request, Origin::Client),
+                Verdict::Run => {
+                    told = inst.tells(session, command);
+                    outcome = execute(inst, session, host, &request, Origin::Client);
+                }
             }
         }
     }
@@ -190,6 +194,10 @@ fn gated(
     // is blocked now is sent, or not, when that is over.
     if outcome == Outcome::Done {
         apply_reply_rules(session, before);
+        if let Some(told) = told {
+            inst.end_unit();
+            inst.note_reply(session, before, told);
+        }
         if was_replica {
             let name = if let Lookup::Found(command) = found { &*command.full_name } else { "unknown" };
             inst.silence_replica(session, before, name);

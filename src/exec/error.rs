@@ -125,6 +125,16 @@ texts! {
                Redis logs for details about the RDB error.";
     /// There are fewer replicas than min-replicas-to-write.
     NO_REPLICAS = "NOREPLICAS Not enough good replicas to write.";
+    /// `primary-lease-ms`.
+    NO_LEASE = "NOREPLICAS Not enough replicas have answered within primary-lease-ms: there may be another primary.";
+    /// Quorum writes: too few replicas, or too late.
+    NO_QUORUM = "NOQUORUM Not enough replicas have acknowledged the write in time: it may be lost, the outcome is unknown.";
+    /// The same for a reply that shows what others have written.
+    NO_QUORUM_READ = "NOQUORUM Not enough replicas have acknowledged in time what the reply would show.";
+    /// A quorum write, of which this instance will not hear any more.
+    NO_QUORUM_ANY_MORE = "NOQUORUM This instance is no primary any more: the write may be lost, the outcome is unknown.";
+    /// The same for a reply that shows what others have written.
+    NO_QUORUM_ANY_MORE_READ = "NOQUORUM This instance is no primary any more: what the reply would show may be lost.";
     /// A write on a replica.
     READ_ONLY = "READONLY You can't write against a read only replica.";
     /// A replica without its primary, where replica-serve-stale-data is off.

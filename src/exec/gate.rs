@@ -27,13 +27,17 @@ pub enum Verdict {
     Refuse(CommandError),
 }
 
-/// Whether the instance's alerts are a reason to ask the gates about a request of such a command. The two that may last for
+/// Both of them are there where one is.
+const ACKS_AND_LEASE: Alert = Alert::WRITE_ACKS.or(Alert::LEASE);
+
+/// Whether the instance's alerts are a reason to ask the gates about a request of such a command. Those that may last for
 /// as long as the server runs are none for most.
 #[inline]
 pub(super) fn concerns(inst: &Instance, flags: Flags) -> bool {
     match inst.alert {
         Alert::LIMITED_MEMORY => !inst.is_within_memory(),
         Alert::READ_ONLY => flags.has(Flags::WRITE),
+        Alert::WRITE_ACKS | Alert::LEASE | ACKS_AND_LEASE => flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)),
         _ => true,
     }
 }
@@ -135,8 +139,13 @@ fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
 }
 
 fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
-    let refused = inst.alert.has(Alert::FEW_REPLICAS) && flags.has(Flags::WRITE);
-    refused.then_some(error::NO_REPLICAS)
+    if !flags.has(Flags::WRITE) {
+        return None;
+    }
+    if inst.alert.has(Alert::FEW_REPLICAS) {
+        return Some(error::NO_REPLICAS);
+    }
+    (inst.alert.has(Alert::LEASE) && !inst.has_lease()).then_some(error::NO_LEASE)
 }
 
 fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {

@@ -67,6 +67,12 @@ bit_set! {
         WRITABLE_REPLICA = 14;
         /// A primary's data set is loaded, and the old one served meanwhile.
         ASYNC_LOADING = 13;
+        /// `write-acks`: replies to writes wait for replicas.
+        WRITE_ACKS = 15;
+        /// `read-uncommitted no`: so do those to reads.
+        READS_HELD = 16;
+        /// `primary-lease-ms`: writes are refused when replicas have not answered lately.
+        LEASE = 17;
         /// This is a replica without its primary, and does not serve what may be old.
         STALE = 12;
     }
@@ -340,6 +346,7 @@ impl Instance {
         self.aof_config_changed();
         self.count_good_replicas();
         self.follow_backlog_size();
+        self.quorum_config_changed();
         self.upstream_config_changed();
         self.check_tracking_table();
         self.listen_for_events();
@@ -375,6 +382,7 @@ impl Instance {
         self.stop_waiting(session);
         self.set_monitor(session, false);
         self.forget_replica(session);
+        self.set_demand(session, None);
         let was_subscriber = session.is_subscriber();
         self.forget_subscriber(session);
         self.forget_tracker(session);

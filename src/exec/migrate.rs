@@ -388,8 +388,9 @@ fn conclude(inst: &mut Instance, host: &mut dyn Host, asker: Asker) {
     match waiting {
         Some((blocked, mut session)) => {
             let before = session.reply.out.mark();
+            let told = inst.tells(&session, command);
             run(inst, host, &mut session, &blocked);
-            blocked::unblock(inst, &mut session, before);
+            blocked::unblock(inst, &mut session, before, told);
             let conn = session.conn;
             inst.clients.put_back(session);
             conn.into_iter().for_each(|conn| inst.clients.count(conn.index));

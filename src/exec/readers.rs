@@ -166,7 +166,8 @@ impl Instance {
         }
         let (command, args) = (self.table.by_id(blocked.command), blocked.request.view());
         self.account_read(&session, command, args, (blocked.spent_ns.get() + duration_ns, duration_ns), failed);
-        blocked::unblock(self, &mut session, before);
+        let told = self.tells(&session, command);
+        blocked::unblock(self, &mut session, before, told);
         let conn = session.conn;
         self.clients.put_back(session);
         if let Some(conn) = conn {

@@ -58,7 +58,7 @@ impl Instance {
             now_ns + left_ms * 1_000_000
         });
         let waits = self.blocked.next_deadline_ns().unwrap_or(u64::MAX);
-        keys.min(waits).min(self.defragmenter.next_ns())
+        keys.min(waits).min(self.defragmenter.next_ns()).min(self.replication.quorum.next_deadline_ns())
     }
 
     /// True while keys are due: the next turn does not wait.

@@ -46,6 +46,10 @@ pub const PID: &str = "pid";
 pub const PORT: &str = "port";
 /// Why something was decided.
 pub const REASON: &str = "reason";
+/// A number of replicas.
+pub const REPLICAS: &str = "replicas";
+/// A number of replies.
+pub const REPLIES: &str = "replies";
 /// What part a process plays: server, sentinel.
 pub const ROLE: &str = "role";
 /// A signal's name or number.

@@ -47,14 +47,29 @@ impl Barriers {
             self.held.resize(index + 1, Held::default());
         }
         let held = &mut self.held[index];
-        if held.conn != Some(conn) || held.pending == 0 {
+        if held.conn != Some(conn) {
             *held = Held { conn: Some(conn), pending: 0, allowed: sent, guarded: sent };
+        } else if held.pending == 0 {
+            held.guarded = held.guarded.max(sent);
+            held.allowed = held.guarded;
         }
         if output > held.guarded {
             held.guarded = output;
             held.pending += 1;
             self.barriers.push_back(Barrier { at, conn, output });
         }
+    }
+
+    /// The output of a client up to `output` has waited for what it speaks of, in another place.
+    pub(super) fn set_free(&mut self, conn: ConnId, output: u64) {
+        if self.held.len() <= conn.index as usize {
+            self.held.resize(conn.index as usize + 1, Held::default());
+        }
+        let held = &mut self.held[conn.index as usize];
+        if held.conn != Some(conn) || held.pending == 0 {
+            *held = Held { conn: Some(conn), pending: 0, allowed: output, guarded: output };
+        }
+        held.guarded = output;
     }
 
     /// Up to where the output of a client may be sent; none: all of it.
@@ -117,6 +132,23 @@ mod tests {
         assert_eq!(passed(&mut b, 20), [1]);
         assert_eq!(b.allowed(conn(1, 0)), None);
         assert!(b.is_empty());
+    }
+
+    #[test]
+    fn what_has_waited_elsewhere_does_not_wait_again() {
+        let mut b = Barriers::default();
+        b.set_free(conn(1, 0), 50);
+        b.hold(conn(1, 0), 20, 50, 10);
+        assert_eq!(b.allowed(conn(1, 0)), None);
+        b.hold(conn(1, 0), 20, 60, 10);
+        assert_eq!(b.allowed(conn(1, 0)), Some(50));
+        b.set_free(conn(1, 0), 70);
+        b.hold(conn(1, 0), 20, 70, 20);
+        assert_eq!(b.allowed(conn(1, 0)), Some(50), "but it comes behind what waits");
+        assert_eq!(passed(&mut b, 10), [1]);
+        assert_eq!(b.allowed(conn(1, 0)), None);
+        b.hold(conn(1, 0), 70, 80, 30);
+        assert_eq!(b.allowed(conn(1, 0)), Some(70));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::peer::Peer;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
 use crate::config::{Config, OutputLimit};
 use crate::exec::instance::{CloseReason, Instance};
+use crate::exec::replication::Replication;
 use crate::reactor::{ConnId, WriteOutcome};
 
 /// What a client that has not said who it is may leave unread, beyond what the socket took: a few errors.
@@ -18,6 +19,15 @@ const REPLY_BYTES_FREE: usize = 16 * 1024;
 
 /// A client gets so much of its replies in one turn: the kernel copies it meanwhile, a quarter of a millisecond long.
 const WRITE_BYTES_MAX: usize = 512 * 1024;
+
+/// Whether what is owed may be sent.
+#[derive(Clone, Copy)]
+enum Barrier {
+    /// Nobody waits for anything.
+    None,
+    /// Somebody does. What is owed from now on must not be sent before the append-only file is safe up to here, if anywhere.
+    Look { file: Option<u64> },
+}
 
 /// Lists a connection for flushing, unless it is listed already.
 #[inline]
@@ -57,15 +67,19 @@ impl Server {
     }
 
     fn flush_up_to(&mut self, inst: &mut Instance, most: usize) {
-        let barrier = inst.aof_barrier();
+        let file = inst.aof_barrier();
         self.pass_barriers(inst);
+        self.release_held(inst);
+        let is_free = file.is_none() && self.barriers.is_empty() && !inst.replication.quorum.is_active();
+        let barrier = if is_free { Barrier::None } else { Barrier::Look { file } };
         // Who is listed meanwhile is for the next turn. A turn within a command may have sent some of it already.
         for _ in 0..self.to_flush.len() {
             let Some(conn) = self.to_flush.pop_front() else { break };
             self.flush(inst, conn, most, barrier);
             let behind = inst.clients.of(conn).filter(|client| client.session.attention.has(Attention::BEHIND));
             if behind
-                .is_some_and(|client| client.session.reply.out.len() <= self.owed_bytes_max(inst, client.session) / 2)
+                .map(|client| (client.session, client.session.reply.out.len() + client.session.held_bytes()))
+                .is_some_and(|(session, owed)| owed <= self.owed_bytes_max(inst, session) / 2)
             {
                 self.resume(inst, conn.index);
             }
@@ -87,22 +101,57 @@ impl Server {
         });
     }
 
-    /// How much of what a client is owed may be sent now. `barrier`: where the append-only file must be safe before what
-    /// is owed from now on may be.
+    /// Has what waited for replicas go to the clients, if they have it, or errors in its place, if they have not in time.
+    fn release_held(&mut self, inst: &mut Instance) {
+        if !inst.replication.quorum.is_active() {
+            return;
+        }
+        let (now_ns, safe) = (self.now_ns(), inst.aof_safe_end());
+        let Server { barriers, to_flush, .. } = self;
+        inst.release_held(now_ns, safe, |client| {
+            let owed = client.session.reply.out.len() as u64;
+            barriers.set_free(client.connection.conn, client.connection.output_bytes + owed);
+            list_once(client.connection, to_flush);
+        });
+    }
+
+    /// What of a client's replies waits for replicas is put aside. One that leaves too much there is held back.
+    fn hold(&mut self, inst: &mut Instance, conn: ConnId, file: Option<u64>) {
+        let safe = inst.aof_safe_end();
+        let Some(ClientMut { session, .. }) = inst.clients.of_mut(conn) else { return };
+        let Replication { quorum, feed, .. } = &mut inst.replication;
+        quorum.hold(session, conn, feed.written(), file.unwrap_or(0), safe);
+        let owed = session.held_bytes();
+        if owed > 0
+            && let Some(client) = inst.clients.of(conn)
+            && owed > self.owed_bytes_max(inst, client.session)
+            && let Some(client) = inst.clients.of_mut(conn)
+        {
+            client.session.attention.put(Attention::BEHIND, true);
+        }
+    }
+
+    /// How much of what a client is owed may be sent now.
     #[inline]
-    fn sendable(&mut self, session: &Session, connection: &Connection, barrier: Option<u64>, most: usize) -> usize {
-        if barrier.is_none() && self.barriers.is_empty() {
+    fn sendable(&mut self, session: &Session, connection: &Connection, barrier: Barrier, most: usize) -> usize {
+        let Barrier::Look { file } = barrier else { return most };
+        if file.is_none() && self.barriers.is_empty() {
             return most;
         }
         let sent = connection.output_bytes;
-        if let Some(at) = barrier {
+        if let Some(at) = file {
             self.barriers.hold(connection.conn, sent, sent + session.reply.out.len() as u64, at);
         }
         let allowed = self.barriers.allowed(connection.conn);
         allowed.map_or(most, |allowed| most.min(usize::try_from(allowed - sent).unwrap_or(usize::MAX)))
     }
 
-    fn flush(&mut self, inst: &mut Instance, conn: ConnId, most: usize, barrier: Option<u64>) {
+    fn flush(&mut self, inst: &mut Instance, conn: ConnId, most: usize, barrier: Barrier) {
+        if let Barrier::Look { file } = barrier
+            && inst.replication.quorum.is_active()
+        {
+            self.hold(inst, conn, file);
+        }
         let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else {
             // In the middle of a command: listed again when that is over.
             if let Some(connection) = inst.clients.connection_mut(conn.index).filter(|c| c.conn == conn) {
@@ -141,8 +190,9 @@ impl Server {
             }
         }
         inst.pools.replies.put(session.reply.out.take_buffer());
-        if !session.about.late.is_empty() {
-            // It waits for a reply, and what it was sent since then waits behind that.
+        let is_held = matches!(barrier, Barrier::Look { .. }) && session.held_bytes() > 0;
+        if is_held || !session.about.late.is_empty() {
+            // It waits for a reply, or for replicas, and what it was sent since then waits behind that.
             return self.check_output(inst, conn);
         }
         connection.soft_limit_since_ms = 0;
@@ -159,7 +209,7 @@ impl Server {
         let now_ms = inst.now_ms;
         let Some(ClientMut { session, connection }) = inst.clients.of_mut(conn) else { return };
         let limit = output_limit(&inst.config, session);
-        let owed = (session.reply.out.memory() + session.about.late.memory()) as u64;
+        let owed = (session.reply.out.memory() + session.about.late.memory() + session.held_memory()) as u64;
         let over_limit = limit.is_exceeded(owed, &mut connection.soft_limit_since_ms, now_ms);
         let is_unknown = session.attention.has(Attention::UNAUTHENTICATED);
         if over_limit || (is_unknown && session.reply.out.len() > UNSENT_UNKNOWN_BYTES_MAX) {

@@ -92,6 +92,7 @@ impl Server {
             }
         }
         inst.close_aof();
+        inst.give_up_quorum();
         self.flush_all_now(inst);
         self.stop_listening();
         facts::remove_pidfile(&inst.config, &inst.log);

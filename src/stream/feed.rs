@@ -41,6 +41,8 @@ pub struct Feed {
     start: u64,
     /// The offset of the tail's first byte.
     frozen: u64,
+    /// The offset behind the last command that is one: what only keeps readers awake comes behind it.
+    written: u64,
     /// The database that the last command was for; none when the next one must name its own.
     db: Option<u32>,
     /// Somebody has read it once: from then on it advances.
@@ -61,6 +63,7 @@ impl Feed {
             tail: BytesMut::new(),
             start: 0,
             frozen: 0,
+            written: 0,
             db: None,
             is_active: false,
             backlog,
@@ -88,7 +91,7 @@ impl Feed {
     pub fn activate_at(&mut self, offset: u64) -> bool {
         let begins = !std::mem::replace(&mut self.is_active, true);
         if begins {
-            (self.start, self.frozen, self.db) = (offset, offset, None);
+            (self.start, self.frozen, self.written, self.db) = (offset, offset, offset, None);
         }
         begins
     }
@@ -106,6 +109,11 @@ impl Feed {
     /// The offset behind the last byte: `master_repl_offset`.
     pub fn end(&self) -> u64 {
         self.frozen + self.tail.len() as u64
+    }
+
+    /// The offset behind the last command, without the PINGs and questions to replicas that came after it.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// The offset of the oldest byte that is there.
@@ -145,12 +153,14 @@ impl Feed {
         let mut db = self.db;
         encode(ops.filter(|op| op.target != Target::File), &mut db, |bytes| self.append(bytes));
         self.db = db;
+        self.written = self.end();
         self.trim();
     }
 
     /// What a primary has sent is passed on as it came.
     pub fn pass_on(&mut self, bytes: &[u8]) {
         self.append(bytes);
+        self.written = self.end();
         self.trim();
     }
 
@@ -160,7 +170,8 @@ impl Feed {
         self.spill.clear();
         self.parts.clear();
         self.tail = BytesMut::new();
-        (self.start, self.frozen, self.is_active, self.db) = (offset, offset, true, None);
+        (self.start, self.frozen, self.written) = (offset, offset, offset);
+        (self.is_active, self.db) = (true, None);
     }
 
     /// The database that the last command was for, if the next one need not name its own.
@@ -171,14 +182,14 @@ impl Feed {
     /// The history goes on at this offset, of which nothing is known but that.
     pub fn begin_at(&mut self, offset: u64) {
         debug_assert!(!self.is_active && self.parts.is_empty(), "nobody has read anything yet");
-        (self.start, self.frozen) = (offset, offset);
+        (self.start, self.frozen, self.written) = (offset, offset, offset);
     }
 
     /// Nobody reads, but offsets advance: a file is written, and clients may ask how far it is. One for each unit.
     pub fn count_unit(&mut self) {
         debug_assert!(!self.is_active, "what is read is not skipped");
         self.frozen += 1;
-        self.start = self.frozen;
+        (self.start, self.written) = (self.frozen, self.end());
     }
 
     /// Appends a PING, which belongs to no database: readers see that the link lives.

@@ -131,6 +131,7 @@ fn reset(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     session.about.user = b"default".to_vec();
     ctx.inst.unsubscribe_all(session);
     ctx.inst.end_tracking(session);
+    ctx.inst.set_demand(session, None);
     session.set_protocol(Proto::Resp2);
     session.reply.simple("RESET");
     Ok(())

@@ -1,6 +1,6 @@
 //! CLIENT: the subcommands about the connection itself.
 
-use super::{clients, tracking};
+use super::{acks, clients, tracking};
 use crate::client::{Attention, ClientFlags};
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
@@ -35,6 +35,7 @@ pub(super) static CLIENT: CommandSpec = CommandSpec {
         &tracking::CLIENT_TRACKINGINFO,
         &clients::CLIENT_UNBLOCK,
         &clients::CLIENT_UNPAUSE,
+        &acks::CLIENT_WRITEACKS,
     ],
     ..CommandSpec::BASE
 };

@@ -6,8 +6,10 @@
 //! | `hello.rs` | HELLO AUTH |
 //! | `client.rs` | CLIENT and the subcommands about this connection |
 //! | `tracking.rs` | CLIENT TRACKING CACHING GETREDIR TRACKINGINFO |
+//! | `acks.rs` | CLIENT WRITEACKS |
 //! | `clients.rs` | CLIENT LIST KILL PAUSE UNPAUSE UNBLOCK: about other connections |
 
+mod acks;
 mod basic;
 mod client;
 mod clients;

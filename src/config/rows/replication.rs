@@ -69,6 +69,25 @@ group! {
         min_replicas_max_lag: u32 = 10
             => Spec::int("min-replicas-max-lag", 0, I32).alias(&["min-slaves-max-lag"]).protects();
 
+        /// How many replicas must have a write before it is answered. 0 answers at once. Where they do not have it in
+        /// time the answer is NOQUORUM: its outcome is unknown. A client can say for itself: CLIENT WRITEACKS.
+        write_acks: u32 = 0 => Spec::int("write-acks", 0, 1000).protects();
+
+        /// They must have it on their disks, which takes append-only files there.
+        write_acks_fsync: bool = false => Spec::bool("write-acks-fsync").protects();
+
+        /// For how many milliseconds a write waits for that. 0 waits for ever.
+        write_acks_timeout: u64 = 1000 => Spec::int("write-acks-timeout", 0, I32);
+
+        /// Answer reads, and tell subscribers and caches, of writes that are not yet on as many replicas as write-acks asks
+        /// for.
+        read_uncommitted: bool = true => Spec::bool("read-uncommitted");
+
+        /// Refuse writes when replicas, as many as write-acks asks for, at least one, have not answered for so many
+        /// milliseconds. 0 does not look. Who promotes a replica and waits for as long has never two primaries that take
+        /// writes.
+        primary_lease_ms: u32 = 0 => Spec::int("primary-lease-ms", 0, I32).protects();
+
         /// How much of the stream is kept for replicas that come back.
         repl_backlog_size: u64 = 1 << 20 => Spec::signed_memory("repl-backlog-size", 1);
 

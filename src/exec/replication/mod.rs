@@ -8,6 +8,8 @@
 //! | `replies.rs` | as a primary: replicas are not answered |
 //! | `spilling.rs` | as a primary: what replicas may leave unread, in memory and on the disk |
 //! | `failover.rs` | FAILOVER |
+//! | `lease.rs` | as a primary: whether replicas have answered lately |
+//! | `quorum.rs` | as a primary: replies that wait for replicas |
 //! | `own_keys.rs` | keys that were written on a replica |
 //! | `shutdown.rs` | a shutdown waits for replicas |
 //! | `role.rs` | from primary to replica, and back |
@@ -19,7 +21,9 @@ mod apply;
 mod channels;
 mod copy;
 mod failover;
+mod lease;
 mod own_keys;
+mod quorum;
 mod replicas;
 mod replies;
 mod role;
@@ -29,5 +33,6 @@ mod spilling;
 mod upstream;
 
 pub use failover::FailoverPlan;
+pub use quorum::{Quorum, Told};
 pub use replicas::{Replica, Replication, State, StreamMemory, SyncCounts};
 pub use upstream::Upstream;

@@ -18,7 +18,9 @@ use bytes::Bytes;
 
 use super::channels::Awaited;
 use super::failover::Failover;
+use super::lease::Lease;
 use super::own_keys::OwnKeys;
+use super::quorum::Quorum;
 use super::sending::{Copying, Transfer};
 use super::spilling::Spilling;
 use super::upstream::{LastPrimary, Upstream};
@@ -85,6 +87,10 @@ pub struct Replica {
     pub acknowledged: u64,
     /// When it said so, ms since 1970.
     pub acknowledged_ms: i64,
+    /// It has said how far it is.
+    pub(super) has_answered: bool,
+    /// It has answered what it was asked then, on the monotonic clock.
+    pub(super) heard_ns: Option<u64>,
     /// The offset up to which its own append-only file is on its disk, if it has one.
     pub synced: Option<u64>,
 }
@@ -175,6 +181,10 @@ pub struct Replication {
     next_newline_ms: i64,
     /// Somebody wants to know how far replicas are.
     pub asks_how_far: bool,
+    /// Replies that wait for replicas.
+    pub quorum: Quorum,
+    /// `primary-lease-ms`.
+    pub(super) lease: Lease,
     /// The primary that is followed; none while this instance is one.
     pub upstream: Option<Box<Upstream>>,
     /// What is left of the last primary.
@@ -206,6 +216,8 @@ impl Replication {
             next_ping_ms: 0,
             next_newline_ms: 0,
             asks_how_far: false,
+            quorum: Quorum::default(),
+            lease: Lease::default(),
             upstream: None,
             last_primary: LastPrimary::default(),
             failover: None,
@@ -213,14 +225,6 @@ impl Replication {
             own_keys: OwnKeys::new(),
             retired: Vec::new(),
             disk_error_noted_ms: 0,
-        }
-    }
-
-    /// Asks replicas how far they are, once for all who want to know.
-    pub fn ask_how_far(&mut self) {
-        // A replica passes its primary's stream on, and has nothing to add.
-        if std::mem::take(&mut self.asks_how_far) && self.upstream.is_none() {
-            self.feed.emit_getack();
         }
     }
 
@@ -388,6 +392,8 @@ impl Instance {
             moved_ms: acknowledged_ms,
             acknowledged: 0,
             acknowledged_ms,
+            has_answered: false,
+            heard_ns: None,
             synced: None,
         };
         self.replication.replicas.push(replica);
@@ -395,9 +401,10 @@ impl Instance {
 
     /// REPLCONF ACK, FACK.
     pub fn acknowledge(&mut self, conn: ConnId, offset: u64, synced: Option<u64>, host: &mut dyn Host) {
-        let now_ms = self.now_ms;
+        let (now_ms, heard_ns) = (self.now_ms, self.replication.lease.asked_before(offset));
         if let Some(replica) = self.replication.of(conn) {
             replica.acknowledged = replica.acknowledged.max(offset);
+            (replica.has_answered, replica.heard_ns) = (true, replica.heard_ns.max(heard_ns));
             replica.acknowledged_ms = now_ms;
             replica.synced = replica.synced.max(synced);
             if replica.state == State::AwaitsAck {
@@ -436,13 +443,15 @@ impl Instance {
         self.count_good_replicas();
     }
 
-    /// `min-replicas-to-write`: counts those that are there and have said so lately.
+    /// Something about replicas has changed: counts those that are there, for `min-replicas-to-write`, and what they have,
+    /// for those who wait for it.
     pub(in crate::exec) fn count_good_replicas(&mut self) {
         let config = &self.config.replication;
         let (wanted, lag_s) = (config.min_replicas_to_write, config.min_replicas_max_lag);
         let is_asked = wanted > 0 && lag_s > 0;
         let few = is_asked && self.good_replicas() < wanted as usize;
         self.alert.put(Alert::FEW_REPLICAS, few && !self.is_replica());
+        self.count_acknowledgements();
     }
 
     /// How many replicas follow, and have said so lately.
@@ -487,6 +496,7 @@ impl Instance {
         self.forget_awaited_streams();
         self.expire_own_keys();
         self.count_good_replicas();
+        self.ask_for_lease();
         let config = &self.config.replication;
         let (period_ms, ttl_ms) =
             (i64::from(config.repl_ping_replica_period) * 1000, config.repl_backlog_ttl.saturating_mul(1000));

@@ -39,6 +39,7 @@ impl Instance {
         self.config.replication.replicaof = Primary(Some((Text::from(&*primary.host), primary.port)));
         self.open_upstream(primary, host, has_history, stream_db.unwrap_or(0));
         self.follow_role();
+        self.quorum_config_changed();
         self.tell_identity(host);
         true
     }
@@ -56,6 +57,7 @@ impl Instance {
         for id in waiting {
             self.end_wait(id, WaitEnd::RoleChanged);
         }
+        self.give_up_quorum();
     }
 
     /// The server was started, and its data are loaded: it goes on from where the file says that they come from.
@@ -76,6 +78,7 @@ impl Instance {
         }
         self.open_upstream(primary, host, known.is_some(), lineage.stream_db);
         self.follow_role();
+        self.quorum_config_changed();
         self.tell_identity(host);
     }
 
@@ -121,7 +124,9 @@ impl Instance {
         self.drop_replicas();
         self.replication.feed.forget_db();
         self.replication.now_alone(self.now_ms);
+        self.replication.lease.forget();
         self.follow_role();
+        self.quorum_config_changed();
         // A copy that never came to its end has left it off.
         self.resume_aof(host);
         self.tell_identity(host);

@@ -256,7 +256,7 @@ impl Instance {
     pub fn feed_replicas(&mut self, host: &mut dyn Host) {
         self.start_copies(host);
         self.continue_failover(host);
-        self.replication.ask_how_far();
+        self.ask_how_far();
         self.close_slow_replicas();
         for at in 0..self.replication.replicas.len() {
             let replica = &self.replication.replicas[at];

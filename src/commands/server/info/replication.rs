@@ -1,6 +1,6 @@
 //! The section `Replication`.
 
-use super::row::{Row, Value, gauge};
+use super::row::{Row, Value, counter, gauge};
 use super::{Facts, Line};
 use crate::exec::replication::{State, Upstream};
 use crate::replication::HistoryId;
@@ -69,6 +69,20 @@ pub(super) static REPLICATION: &[Row] = &[
             true => f.inst.good_replicas().into(),
             false => Value::Nothing,
         }
+    }),
+    gauge("write_acks_waiting_clients", |f| f.inst.replication.quorum.waiting().into())
+        .series("kvstash_write_acks_waiting_clients", "Clients of whom replies wait for replicas"),
+    counter("write_acks_acknowledged", |f| f.inst.replication.quorum.acknowledged_writes.into()).series(
+        "kvstash_write_acks_acknowledged_total",
+        "Replies to writes that were sent once enough replicas had them",
+    ),
+    counter("write_acks_refused", |f| f.inst.replication.quorum.refused.into()).series(
+        "kvstash_write_acks_refused_total",
+        "Replies that were NOQUORUM, because too few replicas answered in time",
+    ),
+    gauge("primary_lease", |f| match f.inst.lease_is_held() {
+        Some(is_held) => if is_held { "held" } else { "lost" }.into(),
+        None => Value::Nothing,
     }),
     gauge("master_failover_state", |f| f.inst.failover_state().into()),
     gauge("master_replid", |f| f.inst.replication.history.id().to_string().into()),
