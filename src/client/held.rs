@@ -132,6 +132,8 @@ pub struct Held {
     notes: Vec<Note>,
     pieces: VecDeque<Piece>,
     out: OutputBuffer,
+    /// Of all that the client was ever owed, what comes before this may be sent.
+    passed: u64,
 }
 
 impl Held {
@@ -160,6 +162,11 @@ impl Held {
         for note in self.notes.iter_mut().filter(|note| note.until.term != term) {
             note.until.deadline_ns = 0;
         }
+    }
+
+    /// Whether something was noted that was not taken yet.
+    pub fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
     }
 
     /// Whether nothing waits, or will.
@@ -191,11 +198,20 @@ impl Held {
         self.pieces.iter().map(|piece| piece.until.deadline_ns).find(|at| *at < u64::MAX).unwrap_or(u64::MAX)
     }
 
-    /// Takes what must wait off what a client is owed. What was not noted waits for `rest`; all of it for the append-only
-    /// file to be safe up to `file`.
-    pub fn take(&mut self, owed: &mut OutputBuffer, rest: Condition, file: u64, fate: impl Fn(&Condition) -> Fate) {
+    /// Takes what must wait off what a client is owed, behind the `sent` bytes that it was ever sent. What was not noted
+    /// waits for `rest`; all of it for the append-only file to be safe up to `file`.
+    pub fn take(
+        &mut self,
+        owed: &mut OutputBuffer,
+        sent: u64,
+        rest: Condition,
+        file: u64,
+        fate: impl Fn(&Condition) -> Fate,
+    ) {
         let all = owed.len();
-        let (mut kept, mut at) = (0, 0);
+        // Once let go it does not wait again.
+        let passed = usize::try_from(self.passed.saturating_sub(sent)).map_or(all, |passed| passed.min(all));
+        let (mut kept, mut at) = (passed, passed);
         let mut add = |bytes: usize, replies: u32, until: Condition| match self.pieces.back_mut() {
             _ if bytes == 0 => {}
             // For the file alone it waits elsewhere.
@@ -218,12 +234,15 @@ impl Held {
             waits.give(kept, owed);
             self.out.append(waits);
         }
+        self.passed = sent + owed.len() as u64;
     }
 
-    /// Appends to `to` what may be sent now, and in the place of answers that come too late what `refuse` says.
+    /// Appends to `to`, of which everything else was taken, what may be sent now, and in the place of answers that come too
+    /// late what `refuse` says.
     pub fn release(
         &mut self,
         to: &mut OutputBuffer,
+        sent: u64,
         fate: impl Fn(&Condition) -> Fate,
         mut refuse: impl FnMut(&Condition, &mut OutputBuffer),
     ) -> Released {
@@ -252,6 +271,7 @@ impl Held {
             self.pieces.pop_front();
         }
         self.out.give(free, to);
+        self.passed = sent + to.len() as u64;
         released
     }
 }
@@ -261,8 +281,10 @@ mod tests {
     use super::*;
 
     /// One client, and replicas that have everything up to `have`.
-    #[derive(Default)]
     struct World {
+        sent: u64,
+        /// As many bytes are taken at once.
+        socket: usize,
         owed: OutputBuffer,
         held: Held,
         have: u64,
@@ -270,6 +292,22 @@ mod tests {
         now_ns: u64,
         term: u32,
         released: Released,
+    }
+
+    impl Default for World {
+        fn default() -> World {
+            World {
+                sent: 0,
+                socket: usize::MAX,
+                owed: OutputBuffer::new(),
+                held: Held::default(),
+                have: 0,
+                synced: 0,
+                now_ns: 0,
+                term: 0,
+                released: Released::default(),
+            }
+        }
     }
 
     fn until(what: What, offset: u64, deadline_ns: u64) -> Condition {
@@ -298,11 +336,13 @@ mod tests {
             let refuse = |until: &Condition, to: &mut OutputBuffer| {
                 to.bytes_mut().extend(format!("<{:?}>", until.what).bytes());
             };
-            let mut all = OutputBuffer::new();
-            self.released = self.held.release(&mut all, fate, refuse);
-            self.held.take(&mut self.owed, rest, file, fate);
-            all.append(std::mem::take(&mut self.owed));
-            String::from_utf8(all.to_vec()).expect("text")
+            self.held.take(&mut self.owed, self.sent, rest, file, fate);
+            self.released = self.held.release(&mut self.owed, self.sent, fate, refuse);
+            let text = String::from_utf8(self.owed.to_vec()).expect("text");
+            let n = text.len().min(self.socket);
+            self.sent += n as u64;
+            self.owed.advance(n);
+            text[..n].to_owned()
         }
 
         fn turn(&mut self) -> String {
@@ -322,14 +362,40 @@ mod tests {
         assert_eq!(w.turn(), "");
         assert_eq!((w.held.len(), w.held.deadline_ns()), (4, 100));
         w.have = 10;
+        w.say("f");
         assert_eq!(w.turn(), "Bcd");
         assert_eq!((w.released.writes, w.held.deadline_ns()), (1, 200));
-        w.say("f");
         w.have = 25;
         assert_eq!(w.turn(), "Ef");
         assert!(w.held.is_empty() && w.held.len() == 0);
         w.reply("G", until(What::Write, 25, 300));
         assert_eq!(w.turn(), "G", "they have it already");
+    }
+
+    #[test]
+    fn what_was_let_go_and_is_not_sent_yet_does_not_wait_again() {
+        let mut w = World { socket: 2, ..World::default() };
+        w.say("abcd");
+        w.reply("E", until(What::Write, 10, 100));
+        assert_eq!(w.turn(), "ab");
+        w.say("f");
+        w.reply("GH", until(What::Write, 20, 100));
+        assert_eq!(w.turn(), "cd");
+        w.have = 10;
+        w.socket = 1;
+        assert_eq!(w.turn(), "E");
+        w.say("i");
+        assert_eq!(w.turn(), "f");
+        w.have = 20;
+        let all = [w.turn(), w.turn(), w.turn(), w.turn()];
+        assert_eq!(all, ["G", "H", "i", ""]);
+        // The same for pushes, which are all that is not noted.
+        w.say("pq");
+        let rest = |offset| until(What::Push, offset, u64::MAX);
+        assert_eq!(w.sent(rest(20), 0), "p");
+        assert_eq!(w.sent(rest(30), 0), "q");
+        w.say("r");
+        assert_eq!(w.sent(rest(30), 0), "");
     }
 
     #[test]
@@ -395,12 +461,10 @@ mod tests {
         w.say("d");
         w.term += 1;
         w.have = 1000; // of another history
-        assert_eq!(w.turn(), "<Write>");
-        assert_eq!(w.turn(), "<Write>d");
+        assert_eq!(w.turn(), "<Write><Write>d");
         assert!(w.held.is_empty());
         w.say("p");
         assert_eq!(w.sent(until(What::Push, 2000, u64::MAX), 0), "");
-        w.turn();
         assert!(w.released.is_stuck, "the client is closed");
     }
 }

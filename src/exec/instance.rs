@@ -382,7 +382,7 @@ impl Instance {
         self.stop_waiting(session);
         self.set_monitor(session, false);
         self.forget_replica(session);
-        self.set_demand(session, None);
+        self.forget_demand(session);
         let was_subscriber = session.is_subscriber();
         self.forget_subscriber(session);
         self.forget_tracker(session);

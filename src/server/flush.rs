@@ -8,7 +8,6 @@ use super::peer::Peer;
 use crate::client::{Attention, Client, ClientFlags, ClientMut, Connection, Session};
 use crate::config::{Config, OutputLimit};
 use crate::exec::instance::{CloseReason, Instance};
-use crate::exec::replication::Replication;
 use crate::reactor::{ConnId, WriteOutcome};
 
 /// What a client that has not said who it is may leave unread, beyond what the socket took: a few errors.
@@ -69,7 +68,7 @@ impl Server {
     fn flush_up_to(&mut self, inst: &mut Instance, most: usize) {
         let file = inst.aof_barrier();
         self.pass_barriers(inst);
-        self.release_held(inst);
+        self.release_held(inst, file);
         let is_free = file.is_none() && self.barriers.is_empty() && !inst.replication.quorum.is_active();
         let barrier = if is_free { Barrier::None } else { Barrier::Look { file } };
         // Who is listed meanwhile is for the next turn. A turn within a command may have sent some of it already.
@@ -102,13 +101,13 @@ impl Server {
     }
 
     /// Has what waited for replicas go to the clients, if they have it, or errors in its place, if they have not in time.
-    fn release_held(&mut self, inst: &mut Instance) {
+    fn release_held(&mut self, inst: &mut Instance, file: Option<u64>) {
         if !inst.replication.quorum.is_active() {
             return;
         }
-        let (now_ns, safe) = (self.now_ns(), inst.aof_safe_end());
+        let (now_ns, ends) = (self.now_ns(), inst.ends(file));
         let Server { barriers, to_flush, .. } = self;
-        inst.release_held(now_ns, safe, |client| {
+        inst.release_held(now_ns, ends, |client| {
             let owed = client.session.reply.out.len() as u64;
             barriers.set_free(client.connection.conn, client.connection.output_bytes + owed);
             list_once(client.connection, to_flush);
@@ -117,17 +116,13 @@ impl Server {
 
     /// What of a client's replies waits for replicas is put aside. One that leaves too much there is held back.
     fn hold(&mut self, inst: &mut Instance, conn: ConnId, file: Option<u64>) {
-        let safe = inst.aof_safe_end();
-        let Some(ClientMut { session, .. }) = inst.clients.of_mut(conn) else { return };
-        let Replication { quorum, feed, .. } = &mut inst.replication;
-        quorum.hold(session, conn, feed.written(), file.unwrap_or(0), safe);
-        let owed = session.held_bytes();
-        if owed > 0
-            && let Some(client) = inst.clients.of(conn)
-            && owed > self.owed_bytes_max(inst, client.session)
-            && let Some(client) = inst.clients.of_mut(conn)
-        {
-            client.session.attention.put(Attention::BEHIND, true);
+        let ends = inst.ends(file);
+        let Some(client) = inst.clients.of_mut(conn) else { return };
+        inst.replication.quorum.hold(client, ends);
+        let Some(client) = inst.clients.of(conn) else { return };
+        let owed = client.session.held_bytes();
+        if owed > 0 && owed > self.owed_bytes_max(inst, client.session) {
+            inst.clients.of_mut(conn).expect("just now").session.attention.put(Attention::BEHIND, true);
         }
     }
 

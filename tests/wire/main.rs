@@ -38,6 +38,7 @@ mod propagation; // SYNC PSYNC REPLCONF, and what writes become in the stream th
 mod protocol; // requests cut, malformed, inline, pipelined
 mod pubsub; // SUBSCRIBE PUBLISH PUBSUB and the rest of the group
 mod push_order; // in which order pushes and replies come
+mod quorum; // write-acks, CLIENT WRITEACKS, read-uncommitted, primary-lease-ms
 mod rdb;
 mod rdb_exchange; // SAVE BGSAVE LASTSAVE, restarts, files exchanged with real Redis
 mod replay; // every write replayed elsewhere gives the same data

@@ -9,14 +9,14 @@ use crate::replicas::{fill, in_step, kvstash, start, write_on};
 use crate::support::{Conn, Server, real_servers, wait_for};
 
 /// A replica of which we take what we like, when we like.
-struct Puppet {
+pub struct Puppet {
     stream: TcpStream,
     got: Vec<u8>,
 }
 
 impl Puppet {
     /// Asks for a copy, and takes it.
-    fn attach(primary: &Server) -> Puppet {
+    pub fn attach(primary: &Server) -> Puppet {
         let mut stream = TcpStream::connect(("127.0.0.1", primary.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.write_all(b"REPLCONF capa eof capa psync2\r\n").unwrap();
@@ -33,7 +33,18 @@ impl Puppet {
         puppet
     }
 
-    fn until(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
+    /// Says that it has all before an offset, and on its disk.
+    pub fn acknowledge(&mut self, offset: &str, synced: Option<&str>) {
+        let synced = synced.map_or(String::new(), |synced| format!(" FACK {synced}"));
+        self.stream.write_all(format!("REPLCONF ACK {offset}{synced}\r\n").as_bytes()).unwrap();
+    }
+
+    /// What it was sent and has not looked at.
+    pub fn take(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.got)).into_owned()
+    }
+
+    pub fn until(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
         let mut buffer = vec![0; 1 << 18];
         while !is_enough(&self.got) {
             let n = self.stream.read(&mut buffer).expect("more");

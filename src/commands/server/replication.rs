@@ -96,7 +96,7 @@ fn may_follow(ctx: &AdminCtx<'_>) -> CommandResult {
     if ctx.inst.replication.upstream.as_ref().is_some_and(|upstream| !upstream.is_up()) {
         return Err(CommandError::fixed("NOMASTERLINK Can't SYNC while not connected with my master"));
     }
-    if !ctx.session.reply.out.is_empty() {
+    if !ctx.session.reply.out.is_empty() || ctx.session.held_bytes() > 0 {
         return Err(CommandError::fixed("ERR SYNC and PSYNC are invalid with pending output"));
     }
     let facts = ctx.session.replica_facts();

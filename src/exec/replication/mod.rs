@@ -33,6 +33,6 @@ mod spilling;
 mod upstream;
 
 pub use failover::FailoverPlan;
-pub use quorum::{Quorum, Told};
+pub use quorum::{Ends, Quorum, Told};
 pub use replicas::{Replica, Replication, State, StreamMemory, SyncCounts};
 pub use upstream::Upstream;

@@ -31,6 +31,17 @@ pub struct Told {
     wrote_offset: u64,
 }
 
+/// Where things end, before what clients are owed is sent.
+#[derive(Clone, Copy)]
+pub struct Ends {
+    /// The last command, in the stream.
+    pub written: u64,
+    /// What the append-only file must have before what is owed now may be sent, if anything.
+    pub file: Option<u64>,
+    /// What it has, as far as anybody waits for that.
+    pub safe: u64,
+}
+
 /// What replicas have, and who waits for that.
 #[derive(Default)]
 pub struct Quorum {
@@ -44,6 +55,8 @@ pub struct Quorum {
     demanding: usize,
     /// Something was noted since replicas were last asked.
     has_noted: bool,
+    /// Clients of whom something was noted that was not put aside yet.
+    noted: usize,
     /// Up to where they were asked.
     asked: u64,
     /// Clients of whom something waits.
@@ -69,7 +82,7 @@ impl Quorum {
     /// Whether what clients are owed has to be looked at.
     #[inline]
     pub fn is_active(&self) -> bool {
-        self.applies || !self.waiting.is_empty()
+        self.applies || self.noted > 0 || !self.waiting.is_empty()
     }
 
     /// Clients of whom something waits.
@@ -113,9 +126,9 @@ impl Quorum {
         }
     }
 
-    /// Before what a client is owed is sent: what must wait is put aside. `written`: where the last command ends in the
-    /// stream. `file`: the append-only file must be safe up to there, and is up to `safe`.
-    pub fn hold(&mut self, session: &mut Session, conn: ConnId, written: u64, file: u64, safe: u64) {
+    /// Before what a client is owed is sent: what must wait is put aside.
+    pub fn hold(&mut self, client: ClientMut<'_>, ends: Ends) {
+        let ClientMut { session, connection } = client;
         let is_told = self.applies && self.holds_reads && session.receives;
         let has_some = session.about.held.as_ref().is_some_and(|held| !held.is_empty());
         if session.is_replica() || !(is_told || has_some) {
@@ -126,7 +139,7 @@ impl Quorum {
                 what: What::Push,
                 acks: self.common.acks,
                 fsync: self.common.fsync,
-                offset: written,
+                offset: ends.written,
                 is_common: true,
                 term: self.term,
                 ..Condition::NONE
@@ -135,12 +148,14 @@ impl Quorum {
         };
         let mut held = session.about.held.take().unwrap_or_default();
         let was_waiting = held.waits();
+        self.noted -= usize::from(held.has_notes());
         held.begin_term(self.term);
-        held.take(&mut session.reply.out, rest, file, |until| self.fate(until, safe, 0));
+        let (file, safe) = (ends.file.unwrap_or(0), ends.safe);
+        held.take(&mut session.reply.out, connection.output_bytes, rest, file, |until| self.fate(until, safe, 0));
         if held.waits() {
             self.next_deadline_ns = Some(self.next_deadline_ns().min(held.deadline_ns()));
             if !was_waiting {
-                self.waiting.push(conn);
+                self.waiting.push(connection.conn);
             }
         }
         session.about.held = Some(held);
@@ -157,6 +172,18 @@ fn refusal(until: &Condition, term: u32) -> CommandError {
 }
 
 impl Instance {
+    /// Where things end now.
+    pub fn ends(&self, file: Option<u64>) -> Ends {
+        Ends { written: self.replication.feed.written(), file, safe: self.aof_safe_end() }
+    }
+
+    /// A client is gone.
+    pub(in crate::exec) fn forget_demand(&mut self, session: &mut Session) {
+        let noted = session.about.held.take().is_some_and(|held| held.has_notes());
+        self.replication.quorum.noted -= usize::from(noted);
+        self.set_demand(session, None);
+    }
+
     /// CLIENT WRITEACKS, and its end.
     pub fn set_demand(&mut self, session: &mut Session, demand: Option<Demand>) {
         let quorum = &mut self.replication.quorum;
@@ -254,7 +281,10 @@ impl Instance {
             term: quorum.term,
         };
         quorum.has_noted = true;
-        session.about.held.get_or_insert_default().note(&session.reply.out, before, until);
+        let held = session.about.held.get_or_insert_default();
+        let had_notes = held.has_notes();
+        held.note(&session.reply.out, before, until);
+        quorum.noted += usize::from(held.has_notes() && !had_notes);
     }
 
     /// Before sleep: replicas are asked how far they are, once for all who want to know.
@@ -274,7 +304,8 @@ impl Instance {
     }
 
     /// What has waited for long enough is owed to its clients, or an error in its place: `on` is told of them.
-    pub fn release_held(&mut self, now_ns: u64, safe: u64, mut on: impl FnMut(ClientMut<'_>)) {
+    pub fn release_held(&mut self, now_ns: u64, ends: Ends, mut on: impl FnMut(ClientMut<'_>)) {
+        let safe = ends.safe;
         let quorum = &mut self.replication.quorum;
         if !quorum.has_news && now_ns < quorum.next_deadline_ns() && safe == quorum.safe {
             return;
@@ -289,7 +320,10 @@ impl Instance {
                 quorum.has_news |= self.clients.is_out(*conn);
                 return self.clients.is_out(*conn);
             };
-            let Some(held) = &mut client.session.about.held else { return false };
+            // What it was answered since comes behind that.
+            let ClientMut { session, connection } = client;
+            quorum.hold(ClientMut { session, connection }, ends);
+            let Some(held) = &mut session.about.held else { return false };
             let refuse = |until: &Condition, out: &mut OutputBuffer| {
                 let error = refusal(until, term);
                 self.stats.errors.count(error.code());
@@ -297,8 +331,8 @@ impl Instance {
                 out.bytes_mut().extend_from_slice(error.as_bytes());
                 out.bytes_mut().extend_from_slice(b"\r\n");
             };
-            let released =
-                held.release(&mut client.session.reply.out, |until| quorum.fate(until, safe, now_ns), refuse);
+            let (to, sent) = (&mut session.reply.out, connection.output_bytes);
+            let released = held.release(to, sent, |until| quorum.fate(until, safe, now_ns), refuse);
             let (waits, deadline_ns) = (held.waits(), held.deadline_ns());
             quorum.acknowledged_writes += u64::from(released.writes);
             refused += u64::from(released.refused);
@@ -308,7 +342,7 @@ impl Instance {
                 next_ns = next_ns.min(deadline_ns);
             }
             if released.some {
-                on(client);
+                on(ClientMut { session, connection });
             }
             waits
         });
