@@ -9,6 +9,8 @@
 //! | `info` | the rows of INFO, and what CONFIG RESETSTAT does to them |
 //! | `long_reads` | replies that another thread makes, against those of the same moment |
 //! | `migrate` | keys that go to another instance over a bad network |
+//! | `quorum` | writes that replicas have acknowledged outlive their primary |
+//! | `replication` | replicas, over a bad network |
 //!
 //! A failing seed is printed with its last steps; `SIM_SEED=n` runs it alone, `SIM_SEEDS=n` runs more of them.
 
@@ -18,5 +20,6 @@ mod info;
 mod long_reads;
 mod migrate;
 mod model;
+mod quorum;
 mod replication;
 mod world;

@@ -15,18 +15,24 @@ use kvstash::util::rng::Rng;
 use crate::world::{World, seeds};
 
 /// Instances.
-const NODES: usize = 3;
+pub const NODES: usize = 3;
 
 /// The client that writes, at each of them; those after it are the others' links.
-const WRITER: u32 = 1;
+pub const WRITER: u32 = 1;
+
+/// And one that reads, and another one.
+pub const READER: u32 = 2 + NODES as u32;
+
+/// How many there are at each of them.
+const CLIENTS: u32 = READER + 1;
 
 /// The link of an instance to its primary, and the connection that it has.
-struct Wire {
+pub struct Wire {
     id: LinkId,
     link: Box<dyn Link>,
     /// To which instance it leads.
     to: usize,
-    is_open: bool,
+    pub is_open: bool,
     wants_open: bool,
     out: OutputBuffer,
     up: Vec<u8>,
@@ -34,12 +40,12 @@ struct Wire {
     parser: RequestParser,
 }
 
-struct Net {
-    rng: Rng,
-    nodes: Vec<World>,
-    wires: Vec<Option<Wire>>,
+pub struct Net {
+    pub rng: Rng,
+    pub nodes: Vec<World>,
+    pub wires: Vec<Option<Wire>>,
     /// Who is the primary.
-    primary: usize,
+    pub primary: usize,
     writes: u64,
 }
 
@@ -53,11 +59,11 @@ fn slot(node: usize) -> u32 {
 }
 
 impl Net {
-    fn new(seed: u64) -> Net {
+    pub fn new(seed: u64) -> Net {
         let mut rng = Rng::from_seed(seed);
         let nodes = (0..NODES)
             .map(|at| {
-                let mut world = World::new(seed * 10 + at as u64, 1 + NODES as u32);
+                let mut world = World::new(seed * 10 + at as u64, CLIENTS);
                 let config = &mut world.inst.config;
                 config.server.enable_debug_command = Allowed::Yes;
                 config.server.port = port(at);
@@ -79,14 +85,14 @@ impl Net {
     }
 
     /// The request of a client; what it is answered is thrown away, unless it is a link.
-    fn ask(&mut self, node: usize, id: u32, words: &[&str]) {
+    pub fn ask(&mut self, node: usize, id: u32, words: &[&str]) {
         self.nodes[node].ask(id, &OwnedArgs::from_parts(words));
         self.nodes[node].received(id);
         self.collect(node);
     }
 
     /// What the instance wants of its links is done.
-    fn collect(&mut self, node: usize) {
+    pub fn collect(&mut self, node: usize) {
         let host = &mut self.nodes[node].host;
         let (opened, links) = (host.opened, std::mem::take(&mut host.links));
         let (dropped, woken) = (std::mem::take(&mut host.dropped), std::mem::take(&mut host.woken));
@@ -159,7 +165,7 @@ impl Net {
     }
 
     /// The connection breaks.
-    fn lose(&mut self, node: usize) {
+    pub fn lose(&mut self, node: usize) {
         self.hang_up(node);
         let time = self.time(node);
         let step = self.wires[node].as_mut().expect("it has a link").link.on_close(time, Lost::Closed);
@@ -193,7 +199,7 @@ impl Net {
     }
 
     /// A turn of an instance's loop, as the server has it.
-    fn turn(&mut self, node: usize) {
+    pub fn turn(&mut self, node: usize) {
         let World { inst, host } = &mut self.nodes[node];
         inst.follow_primary(host);
         inst.expire_due(|| true);
@@ -258,7 +264,7 @@ impl Net {
     }
 
     /// Bytes move, one way or the other.
-    fn carry(&mut self, node: usize, all: bool) {
+    pub fn carry(&mut self, node: usize, all: bool) {
         let time = self.time(node);
         let Some(wire) = &mut self.wires[node] else { return };
         if wire.wants_open {
@@ -286,7 +292,7 @@ impl Net {
         self.serve(node);
     }
 
-    fn tick(&mut self, ms: i64) {
+    pub fn tick(&mut self, ms: i64) {
         for node in 0..NODES {
             self.nodes[node].pass(ms);
             let time = self.time(node);
@@ -297,7 +303,7 @@ impl Net {
         }
     }
 
-    fn follow(&mut self, node: usize, primary: usize) {
+    pub fn follow(&mut self, node: usize, primary: usize) {
         let World { inst, host } = &mut self.nodes[node];
         let address = Address { host: b"node".as_slice().into(), port: port(primary) };
         inst.replicate(address, "the test", host);
@@ -305,7 +311,7 @@ impl Net {
     }
 
     /// Nothing breaks any more, until all are in step.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         for round in 0.. {
             for node in 0..NODES {
                 self.turn(node);
@@ -341,6 +347,25 @@ impl Net {
                 );
             }
         }
+    }
+
+    /// An instance ends without a word, and begins anew, with nothing.
+    pub fn crash(&mut self, node: usize, begin: impl FnOnce(&mut World)) {
+        for other in 0..NODES {
+            if self.wires[other].as_ref().is_some_and(|wire| wire.is_open && wire.to == node) {
+                self.lose(other);
+            }
+        }
+        self.hang_up(node);
+        self.wires[node] = None;
+        let now_ms = self.nodes[node].host.now_ms();
+        let mut world = World::new(self.rng.next_u64(), CLIENTS);
+        world.pass(now_ms - world.host.now_ms());
+        world.inst.config = self.nodes[node].inst.config.clone();
+        world.inst.config.replication.replicaof = Default::default();
+        begin(&mut world);
+        world.inst.config_changed();
+        self.nodes[node] = world;
     }
 
     fn digest(&self, node: usize) -> String {
