@@ -24,6 +24,8 @@ enum Asked {
 struct Clients {
     net: Net,
     acks: u32,
+    /// Where the history of the primary begins.
+    began: u64,
     next: u64,
     /// By primary and client.
     asked: Vec<[VecDeque<Asked>; 2]>,
@@ -46,7 +48,7 @@ impl Clients {
             set(world, acks);
         }
         let asked = (0..NODES).map(|_| Default::default()).collect();
-        Clients { net, acks, next: 0, asked, acknowledged: Vec::new(), unknown: 0, shown: Vec::new() }
+        Clients { net, acks, began: 0, next: 0, asked, acknowledged: Vec::new(), unknown: 0, shown: Vec::new() }
     }
 
     /// One that a client of `node` has asked.
@@ -131,13 +133,26 @@ impl Clients {
         }
     }
 
-    /// The primary's history goes on at the one of its replicas that is furthest. False if none follows.
+    /// The primary's history goes on at one of its replicas: at the one that is furthest, or at any, where all of them have
+    /// to acknowledge. False if none could.
     fn take_over(&mut self) -> bool {
         let old = self.net.primary;
-        let id = self.net.nodes[old].inst.replication.history.id();
-        let follows = |node: &usize| *node != old && self.net.nodes[*node].inst.replication.history.id() == id;
-        let furthest = (0..NODES).filter(follows).max_by_key(|node| self.net.nodes[*node].inst.replication.feed.end());
-        let Some(next) = furthest else { return false };
+        let replication = |node: usize| &self.net.nodes[node].inst.replication;
+        let id = replication(old).history.id();
+        // What was acknowledged before the last time must be there, too: as many may be lost as have acknowledged, until
+        // the others have it.
+        let may = |node: &usize| {
+            let (history, end) = (&replication(*node).history, replication(*node).feed.end());
+            *node != old && history.id() == id && end >= self.began
+        };
+        let mut others: Vec<usize> = (0..NODES).filter(may).collect();
+        others.sort_by_key(|node| replication(*node).feed.end());
+        if self.acks as usize == others.len() && others.len() == NODES - 1 {
+            let at = self.net.rng.index(others.len());
+            others.truncate(at + 1);
+        }
+        let Some(next) = others.pop() else { return false };
+        self.began = self.net.nodes[next].inst.replication.feed.end();
         let is_cut_off = self.net.rng.index(2) == 0;
         if !is_cut_off {
             self.net.crash(old, |_| ());
