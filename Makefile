@@ -103,6 +103,11 @@ crash-aof: ## kill -9 under appendfsync always: no acknowledged write is lost (R
 	KVSTASH_CRASH_ROUNDS=$(or $(ROUNDS),1000) KVSTASH_CRASH_SEED=$(or $(SEED),1) \
 		$(CARGO) test --test crash aof::kill_9_under_always -- --nocapture
 
+.PHONY: quorum
+quorum: ## kill -9 of a primary, promotion of a replica: no acknowledged quorum write is lost (ROUNDS=1000, SEED=1)
+	KVSTASH_QUORUM_ROUNDS=$(or $(ROUNDS),1000) KVSTASH_CRASH_SEED=$(or $(SEED),1) \
+		$(CARGO) test --test crash quorum::what_was_acknowledged -- --nocapture
+
 .PHONY: damage
 damage: ## append-only and RDB files with flipped bits: noticed, never a crash (FLIPS=10000)
 	KVSTASH_FLIPS=$(or $(FLIPS),10000) $(CARGO) test --test crash damage:: -- --nocapture

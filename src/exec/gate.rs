@@ -139,13 +139,13 @@ fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
 }
 
 fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
-    if !flags.has(Flags::WRITE) {
-        return None;
-    }
-    if inst.alert.has(Alert::FEW_REPLICAS) {
+    let writes = flags.has(Flags::WRITE);
+    if writes && inst.alert.has(Alert::FEW_REPLICAS) {
         return Some(error::NO_REPLICAS);
     }
-    (inst.alert.has(Alert::LEASE) && !inst.has_lease()).then_some(error::NO_LEASE)
+    // Where reads show what is acknowledged, another primary may have acknowledged more.
+    let reads = flags.has(Flags::READONLY.or(Flags::MAY_REPLICATE)) && inst.alert.has(Alert::READS_HELD);
+    ((writes || reads) && inst.alert.has(Alert::LEASE) && !inst.has_lease()).then_some(error::NO_LEASE)
 }
 
 fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {

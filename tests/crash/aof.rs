@@ -16,7 +16,7 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-fn from_env(name: &str, or: u64) -> u64 {
+pub fn from_env(name: &str, or: u64) -> u64 {
     std::env::var(name).map_or(or, |text| text.parse().expect("a number"))
 }
 

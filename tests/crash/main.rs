@@ -8,12 +8,14 @@
 mod support;
 
 mod aof; // kill -9 of a server that keeps an append-only file
+mod appends; // whether what clients saw of growing lists can have happened
 mod damage; // truncated files, flipped bits
 mod disk; // a disk that loses power
 mod faults; // a disk that is full
 mod log; // an append-only file on it
 mod memory; // what fits in memory can be loaded again
 mod power; // the append-only file, and a save, at every operation
+mod quorum; // kill -9 of a primary whose replicas have acknowledged
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -84,7 +84,7 @@ group! {
         read_uncommitted: bool = true => Spec::bool("read-uncommitted");
 
         /// Refuse writes when replicas, as many as write-acks asks for, at least one, have not answered for so many
-        /// milliseconds. 0 does not look. Who promotes a replica and waits for as long has never two primaries that take
+        /// milliseconds; with `read-uncommitted no` refuse reads, too. 0 does not look. Who promotes a replica and waits for as long has never two primaries that take
         /// writes.
         primary_lease_ms: u32 = 0 => Spec::int("primary-lease-ms", 0, I32).protects();
 
