@@ -367,7 +367,7 @@ mod tests {
         assert_eq!((w.released.writes, w.held.deadline_ns()), (1, 200));
         w.have = 25;
         assert_eq!(w.turn(), "Ef");
-        assert!(w.held.is_empty() && w.held.len() == 0);
+        assert_eq!((w.held.is_empty(), w.held.len()), (true, 0));
         w.reply("G", until(What::Write, 25, 300));
         assert_eq!(w.turn(), "G", "they have it already");
     }

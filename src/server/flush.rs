@@ -68,9 +68,12 @@ impl Server {
     fn flush_up_to(&mut self, inst: &mut Instance, most: usize) {
         let file = inst.aof_barrier();
         self.pass_barriers(inst);
-        self.release_held(inst, file);
-        let is_free = file.is_none() && self.barriers.is_empty() && !inst.replication.quorum.is_active();
-        let barrier = if is_free { Barrier::None } else { Barrier::Look { file } };
+        let mut barrier = Barrier::Look { file };
+        if inst.replication.quorum.is_active() {
+            self.release_held(inst, file);
+        } else if file.is_none() && self.barriers.is_empty() {
+            barrier = Barrier::None;
+        }
         // Who is listed meanwhile is for the next turn. A turn within a command may have sent some of it already.
         for _ in 0..self.to_flush.len() {
             let Some(conn) = self.to_flush.pop_front() else { break };
@@ -102,9 +105,6 @@ impl Server {
 
     /// Has what waited for replicas go to the clients, if they have it, or errors in its place, if they have not in time.
     fn release_held(&mut self, inst: &mut Instance, file: Option<u64>) {
-        if !inst.replication.quorum.is_active() {
-            return;
-        }
         let (now_ns, ends) = (self.now_ns(), inst.ends(file));
         let Server { barriers, to_flush, .. } = self;
         inst.release_held(now_ns, ends, |client| {

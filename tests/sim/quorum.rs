@@ -119,7 +119,7 @@ impl Clients {
         // One that waits for nothing.
         world.inst.config.replication.write_acks = 0;
         world.inst.config_changed();
-        world.ask(LOOKS, &OwnedArgs::from_parts(&["LRANGE", "list", "0", "-1"]));
+        world.ask(LOOKS, &OwnedArgs::from_parts(["LRANGE", "list", "0", "-1"]));
         let text = world.received(LOOKS);
         set(world, self.acks);
         let list: Vec<&str> = text.split_terminator("\r\n").skip(2).step_by(2).collect();

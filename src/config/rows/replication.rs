@@ -79,13 +79,12 @@ group! {
         /// For how many milliseconds a write waits for that. 0 waits for ever.
         write_acks_timeout: u64 = 1000 => Spec::int("write-acks-timeout", 0, I32);
 
-        /// Answer reads, and tell subscribers and caches, of writes that are not yet on as many replicas as write-acks asks
-        /// for.
+        /// Show readers, subscribers and caches what is not on so many replicas yet.
         read_uncommitted: bool = true => Spec::bool("read-uncommitted");
 
-        /// Refuse writes when replicas, as many as write-acks asks for, at least one, have not answered for so many
-        /// milliseconds; with `read-uncommitted no` refuse reads, too. 0 does not look. Who promotes a replica and waits for as long has never two primaries that take
-        /// writes.
+        /// Refuse writes when replicas have not answered for so many milliseconds. 0 does not look. As many must have answered
+        /// as write-acks asks for, at least one; with read-uncommitted no reads are refused, too. Who turns away the replicas
+        /// and waits for as long before promoting one has never two primaries that take writes.
         primary_lease_ms: u32 = 0 => Spec::int("primary-lease-ms", 0, I32).protects();
 
         /// How much of the stream is kept for replicas that come back.

@@ -99,3 +99,36 @@ impl Instance {
         self.stamp_ns < self.replication.lease.until_ns
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_replica_is_heard_when_it_has_read_the_question() {
+        let mut lease = Lease::default();
+        assert_eq!(lease.asked_before(1000), None);
+        lease.asked(100, 10 * MS, 1000);
+        lease.asked(200, 200 * MS, 1000);
+        lease.asked(300, 400 * MS, 1000);
+        assert_eq!(lease.asked_before(99), None, "words from before the question");
+        assert_eq!(lease.asked_before(100), Some(10 * MS));
+        assert_eq!(lease.asked_before(299), Some(200 * MS));
+        assert_eq!(lease.asked_before(5000), Some(400 * MS));
+        // What is older than a lease helps nobody.
+        lease.asked(400, 1300 * MS, 1000);
+        assert_eq!((lease.questions.len(), lease.asked_before(250)), (2, None));
+    }
+
+    #[test]
+    fn of_many_questions_some_are_remembered() {
+        let mut lease = Lease::default();
+        (0..100_000).for_each(|at| lease.asked(at, at * MS / 50, 1000));
+        assert!((32..80).contains(&lease.questions.len()), "{}", lease.questions.len());
+        let none = &mut Lease::default();
+        none.asked(1, MS, 0);
+        assert!(none.questions.is_empty());
+    }
+}

@@ -65,6 +65,8 @@ pub struct Quorum {
     acknowledged: Vec<u64>,
     /// The same on their disks.
     synced: Vec<u64>,
+    /// Room to count in.
+    counted: Vec<u64>,
     /// Something has changed since it was last looked who has waited for long enough.
     has_news: bool,
     /// Up to where the append-only file was safe then.
@@ -222,11 +224,13 @@ impl Instance {
         }
         let replicas = &self.replication.replicas;
         let follow = || replicas.iter().filter(|replica| replica.follows() && replica.has_answered);
-        let changed = |all: &mut Vec<u64>, of: fn(&Replica) -> Option<u64>| {
-            let before = mem::take(all);
-            all.extend(follow().filter_map(of));
-            all.sort_unstable_by(|a, b| b.cmp(a));
-            *all != before
+        let counted = &mut quorum.counted;
+        let mut changed = |all: &mut Vec<u64>, of: fn(&Replica) -> Option<u64>| {
+            counted.clear();
+            counted.extend(follow().filter_map(of));
+            counted.sort_unstable_by(|a, b| b.cmp(a));
+            mem::swap(all, counted);
+            all != counted
         };
         quorum.has_news |= changed(&mut quorum.acknowledged, |replica| Some(replica.acknowledged));
         quorum.has_news |= changed(&mut quorum.synced, |replica| replica.synced);
@@ -259,7 +263,7 @@ impl Instance {
         let quorum = &mut self.replication.quorum;
         let is_write = told.flags.has(Flags::WRITE) || session.about.wrote_offset != told.wrote_offset;
         let shows = Flags::READONLY.or(Flags::MAY_REPLICATE).or(Flags::RUNS_QUEUE);
-        if !is_write && !(quorum.holds_reads && told.flags.has(shows)) {
+        if !(is_write || quorum.holds_reads && told.flags.has(shows)) {
             return;
         }
         let (demand, is_common) = quorum.demand_on(session, is_write);
