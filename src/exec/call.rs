@@ -54,6 +54,8 @@ pub enum Origin<'a> {
     File,
     /// The stream of our primary.
     Primary,
+    /// A script: what it calls has gates of its own.
+    Script,
     /// A blocked client, one of whose keys has changed. The client keeps what it asked for and what earlier tries cost.
     Unblocked(&'a BlockedClient),
 }
@@ -65,15 +67,20 @@ impl Origin<'_> {
         matches!(self, Origin::Client | Origin::Unblocked(_))
     }
 
+    /// It repeats what has happened elsewhere, and is not refused.
+    pub fn must_be_obeyed(self) -> bool {
+        matches!(self, Origin::Primary | Origin::File)
+    }
+
     /// The primary decides what time it is: what has expired here is there until it says otherwise.
     #[inline(always)]
     fn is_timeless(self) -> bool {
         matches!(self, Origin::Primary)
     }
 
-    /// The command is one of a transaction: what must not happen in the middle of one has to wait.
+    /// The command is one of a transaction, or of a script: what must not happen in the middle of one has to wait.
     pub fn is_exec(self) -> bool {
-        matches!(self, Origin::Exec)
+        matches!(self, Origin::Exec | Origin::Script)
     }
 }
 
@@ -254,7 +261,7 @@ fn execute_here(
     if inst.alert.has(Alert::MONITORED.or(Alert::WRITABLE_REPLICA)) {
         if inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
             // One that waits is shown when it is first tried.
-            monitor::feed(inst, session, request.command, request.args, host.wall_us());
+            monitor::feed(inst, session, request, origin, host.wall_us());
         }
         if inst.alert.has(Alert::WRITABLE_REPLICA) && !matches!(origin, Origin::Primary) {
             inst.remember_own_deadlines(request, session.db);
@@ -308,7 +315,7 @@ pub(super) fn finish(
 #[inline(never)]
 fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db: u32) {
     if inst.keyspace.trace().propagates() {
-        if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
+        if request.command.flags.is_repeated() {
             inst.keyspace.end_command(db as usize, request.args);
             if inst.keyspace.trace().ops().len() > 0 {
                 // Units are synced and acknowledged as a whole: more than what was there before is all of this one.

@@ -71,6 +71,7 @@ pub fn check(
         .or_else(|| stale(inst, common))
         .or_else(|| loaded(inst, common, flags))
         .or_else(|| away_from_keys(session, flags));
+    let refusal = refusal.or_else(|| busy(inst, common));
     if let Some(error) = refusal {
         return Verdict::Refuse(error);
     }
@@ -126,7 +127,7 @@ fn memory(
     (full && may_store).then_some(error::OOM)
 }
 
-fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
+pub(super) fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let concerned = flags.has(Flags::WRITE.or(Flags::REPORTS_DISK_ERROR));
     if concerned && inst.alert.has(Alert::AOF_ERROR) {
         return Some(inst.aof_refusal());
@@ -134,12 +135,12 @@ fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
     (inst.alert.has(Alert::DISK_ERROR) && concerned).then_some(error::MISCONF)
 }
 
-fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
+pub(super) fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let refused = inst.alert.has(Alert::FEW_REPLICAS) && flags.has(Flags::WRITE);
     refused.then_some(error::NO_REPLICAS)
 }
 
-fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {
+pub(super) fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let refused = inst.alert.has(Alert::READ_ONLY) && flags.has(Flags::WRITE);
     refused.then_some(error::READ_ONLY)
 }
@@ -165,6 +166,12 @@ fn loaded(inst: &Instance, common: Flags, flags: Flags) -> Option<CommandError> 
 fn away_from_keys(session: &Session, flags: Flags) -> Option<CommandError> {
     let refused = session.attention.has(Attention::MONITOR) && (flags.has(Flags::WRITE) || flags.has(Flags::READONLY));
     refused.then_some(error::MONITOR_AND_KEYS)
+}
+
+/// A script runs, and others have a turn in the middle of it.
+fn busy(inst: &Instance, common: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::BUSY_SCRIPT) && !common.has(Flags::ALLOW_BUSY);
+    refused.then(|| inst.busy_error())
 }
 
 fn paused(inst: &Instance, session: &Session, flags: Flags) -> bool {

@@ -88,6 +88,7 @@ pub mod rates;
 pub mod readers;
 pub mod replication;
 pub mod room;
+pub mod script;
 pub mod slowlog;
 pub mod spec;
 pub mod stats;

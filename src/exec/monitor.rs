@@ -3,21 +3,22 @@
 use std::fmt::Write;
 
 use crate::client::{PushKind, Session};
+use crate::exec::call::{Origin, Request};
 use crate::exec::instance::Instance;
 use crate::exec::spec::Flags;
-use crate::exec::table::Command;
-use crate::resp::Args;
 use crate::util::quote;
 
 /// Sends `args`, just executed for `session`, to all monitors. Commands for operators are not shown, and of the others
 /// not the passwords. Being shown after they ran puts EXEC behind what it ran, and shows the database SELECT went to.
 #[cold]
-pub fn feed(inst: &mut Instance, session: &Session, command: &Command, args: Args<'_>, wall_us: i64) {
+pub fn feed(inst: &mut Instance, session: &Session, request: &Request<'_>, origin: Origin<'_>, wall_us: i64) {
+    let Request { command, args, .. } = *request;
     if command.flags.has(Flags::SKIP_MONITOR.or(Flags::ADMIN)) {
         return;
     }
     let mut head = String::new();
-    let (db, addr) = (session.db, inst.clients.addr_of(session));
+    let addr = if matches!(origin, Origin::Script) { "lua" } else { inst.clients.addr_of(session) };
+    let db = session.db;
     let _ = write!(head, "+{}.{:06} [{db} {addr}]", wall_us / 1_000_000, wall_us % 1_000_000);
     let mut line = head.into_bytes();
     for i in 0..args.len() {

@@ -214,6 +214,8 @@ pub enum Group {
     Geo,
     /// Publish/subscribe.
     PubSub,
+    /// Scripts and functions.
+    Scripting,
 }
 
 impl Group {
@@ -234,6 +236,7 @@ impl Group {
             Group::Hyperloglog => "hyperloglog",
             Group::Geo => "geo",
             Group::PubSub => "pubsub",
+            Group::Scripting => "scripting",
         }
     }
 
@@ -254,6 +257,7 @@ impl Group {
             Group::Geo => Categories::GEO,
             // The flag says it: HELP is not of it.
             Group::PubSub => Categories::NONE,
+            Group::Scripting => Categories::SCRIPTING,
         }
     }
 }
@@ -273,6 +277,8 @@ named_bit_set! {
         PUBSUB = 5, "pubsub";
         /// Not from scripts.
         NOSCRIPT = 6, "noscript";
+        /// Where keys are expected there may be none.
+        NO_MANDATORY_KEYS = 19, "no_mandatory_keys";
         /// May block the client.
         BLOCKING = 8, "blocking";
         /// Allowed while the data set is loading.
@@ -322,6 +328,14 @@ impl Flags {
     /// Changes nothing, and yet comes in the stream of a primary: it says which database is meant, that the primary lives,
     /// what it asks.
     pub const FROM_PRIMARY: Flags = Flags(1 << 20);
+    /// Runs a script: what that calls is repeated elsewhere, and not the command itself.
+    pub const RUNS_SCRIPT: Flags = Flags(1 << 16);
+    /// Whether a command with these is repeated elsewhere, if it has changed something.
+    #[inline]
+    pub const fn is_repeated(self) -> bool {
+        self.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) && !self.has(Flags::RUNS_SCRIPT)
+    }
+
     /// Begins a transaction.
     pub const BEGINS_QUEUE: Flags = Flags(1 << 22);
     /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.

@@ -73,6 +73,14 @@ pub struct ErrorCounts {
 const ERROR_CODES_MAX: usize = 128;
 
 impl ErrorCounts {
+    /// An error reply that was counted will be counted again by whoever passes it on.
+    pub fn uncount(&mut self, code: &str) {
+        self.total = self.total.saturating_sub(1);
+        if let Some(count) = self.by_code.get_mut(code) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// Counts one error reply.
     pub fn count(&mut self, code: &str) {
         self.total += 1;

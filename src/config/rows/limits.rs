@@ -55,6 +55,10 @@ group! {
 
         /// After so many milliseconds a script is called slow, and other clients are told BUSY.
         busy_reply_threshold: i64 = 5000
-            => Spec::int("busy-reply-threshold", 0, I64).alias(&["lua-time-limit"]).waits(Needs::Scripting);
+            => Spec::int("busy-reply-threshold", 0, I64).alias(&["lua-time-limit"]);
+
+        /// How much memory the state of Lua of all scripts may take, and that of all functions. A script that wants more
+        /// fails. 0 sets no limit.
+        lua_memory_limit: u64 = 1 << 30 => Spec::memory("lua-memory-limit", 0).protects();
     }
 }

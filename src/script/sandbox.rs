@@ -1,0 +1,427 @@
+//! What a script finds: its globals, and functions of Lua that Redis has changed.
+//!
+//! Redis has changed Lua itself so that a table can be read-only. Here a read-only table is an empty one (a *proxy*) whose
+//! metatable leads to the one that it stands for. Functions that look at tables without metamethods (`next`, `rawget`, ...)
+//! know the mark in that metatable, and look at the table behind it.
+
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
+use std::sync::OnceLock;
+
+use mlua::ffi::{self, lua_CFunction};
+use mlua::{Function, LightUserData, Lua, Table, Value};
+
+use super::errors;
+use super::stack::{State, bytes, push, raise_here};
+
+/// What is left of Lua's own globals.
+const GLOBALS: [&str; 27] = [
+    "_VERSION",
+    "assert",
+    "collectgarbage",
+    "coroutine",
+    "error",
+    "gcinfo",
+    "getmetatable",
+    "ipairs",
+    "load",
+    "loadstring",
+    "math",
+    "next",
+    "pairs",
+    "pcall",
+    "rawequal",
+    "rawget",
+    "rawset",
+    "select",
+    "setmetatable",
+    "string",
+    "table",
+    "tonumber",
+    "tostring",
+    "type",
+    "unpack",
+    "xpcall",
+    "os",
+];
+
+const READ_ONLY: &[u8] = b"Attempt to modify a readonly table";
+
+/// An address that no script can name.
+struct Address(UnsafeCell<u8>);
+// SAFETY: nobody looks at what is there.
+unsafe impl Sync for Address {}
+
+static MARK: Address = Address(UnsafeCell::new(0));
+static STRING_META: Address = Address(UnsafeCell::new(1));
+static GLOBAL_META: Address = Address(UnsafeCell::new(2));
+
+impl Address {
+    fn pointer(&self) -> *mut c_void {
+        self.0.get().cast()
+    }
+
+    fn key(&self) -> LightUserData {
+        LightUserData(self.pointer())
+    }
+}
+
+/// Functions of Lua that ours call, the same in every state.
+pub(super) struct Originals {
+    getmetatable: lua_CFunction,
+    setmetatable: lua_CFunction,
+    insert: lua_CFunction,
+    load: lua_CFunction,
+    loadstring: lua_CFunction,
+    pub resume: lua_CFunction,
+}
+
+static ORIGINALS: OnceLock<Originals> = OnceLock::new();
+
+/// See [`Originals`].
+pub(super) fn originals() -> &'static Originals {
+    ORIGINALS.get().expect("a sandbox was built before anything ran in it")
+}
+
+/// The globals of a state.
+pub(super) struct Sandbox {
+    /// What is behind them: KEYS and ARGV are put here.
+    pub globals: Table,
+    /// What scripts see.
+    pub proxy: Table,
+}
+
+/// Builds the globals, of Lua's own and of these tables.
+pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Result<Sandbox> {
+    let all = lua.globals();
+    let original = |table: &Table, name: &str| -> mlua::Result<lua_CFunction> {
+        let function: Function = table.raw_get(name)?;
+        // SAFETY: looks at its argument.
+        let address = unsafe {
+            let mut address = None;
+            lua.exec_raw::<()>(function, |state| {
+                address = ffi::lua_tocfunction(state, -1);
+                ffi::lua_settop(state, 0);
+            })?;
+            address
+        };
+        address.ok_or_else(|| mlua::Error::runtime(format!("{name} is no function of C")))
+    };
+    let table: Table = all.raw_get("table")?;
+    let coroutine: Table = all.raw_get("coroutine")?;
+    if ORIGINALS.get().is_none() {
+        let originals = Originals {
+            getmetatable: original(&all, "getmetatable")?,
+            setmetatable: original(&all, "setmetatable")?,
+            insert: original(&table, "insert")?,
+            load: original(&all, "load")?,
+            loadstring: original(&all, "loadstring")?,
+            resume: original(&coroutine, "resume")?,
+        };
+        // Another thread may have been faster, with the same.
+        let _ = ORIGINALS.set(originals);
+    }
+    let globals = lua.create_table()?;
+    for name in GLOBALS {
+        globals.raw_set(name, all.raw_get::<Value>(name)?)?;
+    }
+    let clock: Value = all.raw_get::<Table>("os")?.raw_get("clock")?;
+    let os = lua.create_table_from([("clock", clock)])?;
+    globals.raw_set("os", os)?;
+    for (name, table) in tables {
+        globals.raw_set(name, table)?;
+    }
+    coroutine.raw_set("resume", c_function(lua, errors::resume)?)?;
+    let ours: [(&str, lua_CFunction); 10] = [
+        ("getmetatable", getmetatable),
+        ("setmetatable", setmetatable),
+        ("next", next),
+        ("pairs", pairs),
+        ("rawget", rawget),
+        ("rawset", rawset),
+        ("load", load),
+        ("loadstring", loadstring),
+        ("pcall", errors::pcall),
+        ("xpcall", errors::xpcall),
+    ];
+    for (name, function) in ours {
+        globals.raw_set(name, c_function(lua, function)?)?;
+    }
+    table.raw_set("insert", c_function(lua, insert)?)?;
+    for pair in globals.pairs::<String, Value>() {
+        let (name, value) = pair?;
+        if let Value::Table(table) = value {
+            globals.raw_set(name, read_only(lua, &table)?)?;
+        }
+    }
+    let missing = c_function(lua, missing_global)?;
+    globals.set_metatable(Some(lua.create_table_from([("__index", missing.clone())])?))?;
+    let proxy = read_only(lua, &globals)?;
+    globals.raw_set("_G", &proxy)?;
+    let string: Table = globals.raw_get("string")?;
+    let metas = [
+        (&STRING_META, lua.create_table_from([("__index", Value::Table(string))])?),
+        (&GLOBAL_META, lua.create_table_from([("__index", missing)])?),
+    ];
+    for (address, meta) in metas {
+        let meta = read_only(lua, &meta)?;
+        // SAFETY: two values are taken off, and the registry is a table.
+        unsafe {
+            lua.exec_raw::<()>((address.key(), meta), |state| ffi::lua_rawset(state, ffi::LUA_REGISTRYINDEX))?;
+        }
+    }
+    // SAFETY: the globals of the main thread are replaced by a table; coroutines take over theirs.
+    unsafe { lua.exec_raw::<()>(&proxy, |state| ffi::lua_replace(state, ffi::LUA_GLOBALSINDEX))? };
+    Ok(Sandbox { globals, proxy })
+}
+
+/// A function of C as a value.
+pub(super) fn c_function(lua: &Lua, function: lua_CFunction) -> mlua::Result<Function> {
+    // SAFETY: all of ours keep the rules of this room.
+    unsafe { lua.create_c_function(function) }
+}
+
+/// A table that shows another one, and cannot be changed.
+pub(super) fn read_only(lua: &Lua, table: &Table) -> mlua::Result<Table> {
+    let meta = lua.create_table()?;
+    meta.raw_set("__index", table)?;
+    meta.raw_set("__newindex", c_function(lua, refuse_change)?)?;
+    meta.raw_set(MARK.key(), table)?;
+    let proxy = lua.create_table()?;
+    proxy.set_metatable(Some(meta))?;
+    Ok(proxy)
+}
+
+/// A read-only table of which nothing else can be asked: what is not there is an error.
+pub(super) fn strict(lua: &Lua, table: Table) -> mlua::Result<Table> {
+    let missing = c_function(lua, missing_global)?;
+    table.set_metatable(Some(lua.create_table_from([("__index", missing)])?))?;
+    read_only(lua, &table)
+}
+
+/// Has a read-only table show another one.
+pub(super) fn show(proxy: &Table, table: &Table) -> mlua::Result<()> {
+    match proxy.metatable() {
+        Some(meta) => meta.raw_set("__index", table).and_then(|()| meta.raw_set(MARK.key(), table)),
+        None => Ok(()),
+    }
+}
+
+/// Pushes the table that the one at `at` stands for, if it is a read-only one.
+///
+/// # Safety
+/// Room for two values. May raise no error.
+#[inline]
+unsafe fn push_real(state: State, at: c_int) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if ffi::lua_type(state, at) != ffi::LUA_TTABLE || ffi::lua_getmetatable(state, at) == 0 {
+            return false;
+        }
+        ffi::lua_pushlightuserdata(state, MARK.pointer());
+        ffi::lua_rawget_(state, -2);
+        if ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
+            ffi::lua_remove(state, -2);
+            return true;
+        }
+        ffi::lua_settop(state, -3);
+        false
+    }
+}
+
+/// Whether the value at `at` is a read-only table.
+///
+/// # Safety
+/// As [`push_real`].
+#[inline]
+unsafe fn is_read_only(state: State, at: c_int) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let is = push_real(state, at);
+        if is {
+            ffi::lua_settop(state, -2);
+        }
+        is
+    }
+}
+
+// Each of these is called by Lua with its arguments on the stack and room for 20 more values; none has a destructor.
+
+unsafe extern "C-unwind" fn refuse_change(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe { raise_here(state, READ_ONLY) }
+}
+
+unsafe extern "C-unwind" fn missing_global(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        ffi::luaL_where(state, 1);
+        push(state, b"Script attempted to access nonexistent global variable '");
+        errors::push_text(state, 2);
+        push(state, b"'");
+        ffi::lua_concat(state, 4);
+        ffi::lua_error(state)
+    }
+}
+
+unsafe extern "C-unwind" fn getmetatable(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        if ffi::lua_type(state, 1) == ffi::LUA_TSTRING {
+            ffi::lua_pushlightuserdata(state, STRING_META.pointer());
+            ffi::lua_rawget_(state, ffi::LUA_REGISTRYINDEX);
+            return 1;
+        }
+        if !is_read_only(state, 1) {
+            return (originals().getmetatable)(state);
+        }
+        // Of the read-only ones, the globals alone have one that scripts know of.
+        ffi::lua_pushvalue(state, ffi::LUA_GLOBALSINDEX);
+        if ffi::lua_rawequal(state, 1, -1) != 0 {
+            ffi::lua_pushlightuserdata(state, GLOBAL_META.pointer());
+            ffi::lua_rawget_(state, ffi::LUA_REGISTRYINDEX);
+        } else {
+            ffi::lua_pushnil(state);
+        }
+        1
+    }
+}
+
+unsafe extern "C-unwind" fn setmetatable(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        if is_read_only(state, 1) {
+            push(state, READ_ONLY);
+            ffi::lua_error(state);
+        }
+        (originals().setmetatable)(state)
+    }
+}
+
+unsafe extern "C-unwind" fn next(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::lua_settop(state, 2);
+        if push_real(state, 1) {
+            ffi::lua_replace(state, 1);
+        }
+        if ffi::lua_next(state, 1) != 0 {
+            return 2;
+        }
+        ffi::lua_pushnil(state);
+        1
+    }
+}
+
+unsafe extern "C-unwind" fn pairs(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::lua_pushcclosure(state, next, 0);
+        ffi::lua_pushvalue(state, 1);
+        ffi::lua_pushnil(state);
+        3
+    }
+}
+
+unsafe extern "C-unwind" fn rawget(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checkany(state, 2);
+        ffi::lua_settop(state, 2);
+        if push_real(state, 1) {
+            ffi::lua_replace(state, 1);
+        }
+        ffi::lua_rawget_(state, 1);
+        1
+    }
+}
+
+unsafe extern "C-unwind" fn rawset(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checkany(state, 2);
+        ffi::luaL_checkany(state, 3);
+        ffi::lua_settop(state, 3);
+        if is_read_only(state, 1) {
+            push(state, READ_ONLY);
+            ffi::lua_error(state);
+        }
+        ffi::lua_rawset(state, 1);
+        1
+    }
+}
+
+unsafe extern "C-unwind" fn insert(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        if is_read_only(state, 1) {
+            push(state, READ_ONLY);
+            ffi::lua_error(state);
+        }
+        (originals().insert)(state)
+    }
+}
+
+/// How byte code begins. It can do what no source can, so it is never loaded.
+const BYTE_CODE: u8 = ffi::LUA_SIGNATURE[0];
+
+/// # Safety
+/// In a function that Lua has called.
+unsafe fn refuse_byte_code(state: State) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_pushnil(state);
+        push(state, b"attempt to load chunk with wrong mode");
+        2
+    }
+}
+
+unsafe extern "C-unwind" fn loadstring(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        if bytes(state, 1).is_some_and(|source| source.first() == Some(&BYTE_CODE)) {
+            return refuse_byte_code(state);
+        }
+        (originals().loadstring)(state)
+    }
+}
+
+/// Lua asks the given function for a piece after another: one of ours stands in between.
+unsafe extern "C-unwind" fn load(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TFUNCTION);
+        ffi::lua_pushvalue(state, 1);
+        ffi::lua_pushboolean(state, 0);
+        ffi::lua_pushcclosure(state, next_piece, 2);
+        ffi::lua_replace(state, 1);
+        (originals().load)(state)
+    }
+}
+
+unsafe extern "C-unwind" fn next_piece(state: State) -> c_int {
+    // The pseudo-indexes of its upvalues: the script's function, whether something has come.
+    let (function, has_begun) = (ffi::LUA_GLOBALSINDEX - 1, ffi::LUA_GLOBALSINDEX - 2);
+    // SAFETY: see above.
+    unsafe {
+        ffi::lua_settop(state, 0);
+        ffi::lua_pushvalue(state, function);
+        ffi::lua_call(state, 0, 1);
+        if let Some(piece) = bytes(state, -1)
+            && ffi::lua_toboolean(state, has_begun) == 0
+            && !piece.is_empty()
+        {
+            if piece[0] == BYTE_CODE {
+                push(state, b"attempt to load chunk with wrong mode");
+                ffi::lua_error(state);
+            }
+            ffi::lua_pushboolean(state, 1);
+            ffi::lua_replace(state, has_begun);
+        }
+        1
+    }
+}
