@@ -341,6 +341,11 @@ impl Keyspace {
         self.side.lazy.free(Garbage::Buffer(buffer));
     }
 
+    /// Has it drop what another room has no use for: so many objects, and about so many bytes.
+    pub fn free_other_elsewhere(&mut self, thing: Box<dyn Send>, objects: u64, bytes: u64) {
+        self.side.lazy.free(Garbage::Other { thing, objects, bytes });
+    }
+
     /// The allocator's count is about to be read anew: it will know of everything freed until now.
     pub fn memory_is_counted(&mut self) {
         self.side.lazy.see_freed();

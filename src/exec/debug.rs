@@ -77,6 +77,7 @@ impl Instance {
         }
         if !options.noflush {
             self.keyspace.flush_all(FlushMode::Sync, self.now_ms);
+            self.flush_functions();
         }
         let result = self.load_within(&self.rdb_path(), options.merge, host);
         let failed = match result {

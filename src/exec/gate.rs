@@ -33,7 +33,7 @@ pub enum Verdict {
 pub(super) fn concerns(inst: &Instance, flags: Flags) -> bool {
     match inst.alert {
         Alert::LIMITED_MEMORY => !inst.is_within_memory(),
-        Alert::READ_ONLY => flags.has(Flags::WRITE),
+        Alert::READ_ONLY => flags.has(Flags::WRITE.or(Flags::RUNS_SCRIPT)),
         _ => true,
     }
 }
@@ -48,14 +48,14 @@ pub fn check(
     origin: Origin<'_>,
 ) -> Verdict {
     let command = request.command;
+    let mut flags = inst.flags_of(command, request.args);
+    let mut common = flags;
     // What a transaction would run counts when it is about to run.
-    let mut flags = command.flags;
-    let mut common = command.flags;
     if flags.has(Flags::RUNS_QUEUE)
         && let Some(transaction) = &session.transaction
     {
         for queued in transaction.queue() {
-            let queued = inst.table.by_id(queued.command).flags;
+            let queued = inst.flags_of(inst.table.by_id(queued.command), queued.args.view());
             flags = flags.or(queued);
             common = common.and(queued);
         }

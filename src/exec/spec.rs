@@ -318,6 +318,11 @@ impl Flags {
     pub const NOT_QUEUED: Flags = Flags(1 << 29);
     /// Runs what MULTI has queued: the gates look at the queue's flags, and being refused ends the transaction.
     pub const RUNS_QUEUE: Flags = Flags(1 << 28);
+    /// What is left without those of another set.
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+
     /// What both have.
     pub const fn and(self, other: Flags) -> Flags {
         Flags(self.0 & other.0)

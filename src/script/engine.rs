@@ -269,6 +269,20 @@ impl Engine {
     }
 }
 
+/// An engine that runs nothing any more: another thread may drop it.
+pub struct Retired(#[expect(dead_code, reason = "kept to be dropped")] Box<Engine>);
+
+// SAFETY: all that is counted without atomics within an engine (the state, and tables of it) is reached by its fields and by
+// nothing else, so that it moves as a whole; nobody uses it after that.
+unsafe impl Send for Retired {}
+
+impl Retired {
+    /// See the type.
+    pub fn new(engine: Box<Engine>) -> Retired {
+        Retired(engine)
+    }
+}
+
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("kind", &self.kind).field("memory", &self.memory()).finish_non_exhaustive()

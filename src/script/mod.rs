@@ -59,7 +59,7 @@ mod shebang;
 mod stack;
 
 pub use api::{digest, hex};
-pub use engine::{Ended, Engine, Kind, LoadError, Script};
+pub use engine::{Ended, Engine, Kind, LoadError, Retired, Script};
 pub use register::{BAD_NAME, Registered, is_name};
 pub use server::{Answer, LogLevel, Server};
 pub use shebang::{ScriptFlags, Shebang};

@@ -1,7 +1,7 @@
 //! FUNCTION: libraries of functions.
 
 use crate::exec::ctx::AdminCtx;
-use crate::exec::error::{CommandError, CommandResult};
+use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::help;
 use crate::exec::script::{Policy, flush_lazily};
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
@@ -151,8 +151,9 @@ fn dump(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 fn flush(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     const REFUSED: CommandError = CommandError::fixed("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
     let lazily = flush_lazily(ctx.inst, args, REFUSED)?;
+    let count = ctx.inst.scripts.libraries.functions();
     let engine = ctx.inst.scripts.flush_functions();
-    ctx.inst.drop_engine(engine, lazily);
+    ctx.inst.drop_engine(engine, count, lazily);
     ctx.inst.functions_changed();
     ctx.reply().ok();
     Ok(())
@@ -229,10 +230,7 @@ fn load(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 
 fn restore(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 4 {
-        return Err(CommandError::text(format!(
-            "ERR wrong number of arguments for '{}' command",
-            ctx.command.full_name
-        )));
+        return Err(error::wrong_subcommand(&args[0], &args[1]));
     }
     let policy = match args.get(3).map(<[u8]>::to_ascii_lowercase).as_deref() {
         None | Some(b"append") => Policy::Append,

@@ -130,8 +130,9 @@ fn exists(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 fn flush(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     const REFUSED: CommandError = CommandError::fixed("ERR SCRIPT FLUSH only support SYNC|ASYNC option");
     let lazily = flush_lazily(ctx.inst, args, REFUSED)?;
+    let count = ctx.inst.scripts.cache.len();
     let engine = ctx.inst.scripts.flush_scripts();
-    ctx.inst.drop_engine(engine, lazily);
+    ctx.inst.drop_engine(engine, count, lazily);
     ctx.reply().ok();
     Ok(())
 }

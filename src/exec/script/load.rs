@@ -75,7 +75,7 @@ impl Instance {
         let loaded = self.add_library(&mut libraries, code, replaces, is_limited);
         self.scripts.libraries = libraries;
         let (name, old) = loaded?;
-        self.forget_libraries(old);
+        self.forget_each(old);
         Ok(name)
     }
 
@@ -133,7 +133,7 @@ impl Instance {
     }
 
     /// These will not be called any more.
-    fn forget_libraries(&mut self, libraries: impl IntoIterator<Item = Library>) {
+    fn forget_each(&mut self, libraries: impl IntoIterator<Item = Library>) {
         for library in libraries {
             let mut engine = self.scripts.take_engine(Kind::Functions, &self.config);
             library.functions.iter().for_each(|function| engine.forget(function.script));
@@ -145,7 +145,7 @@ impl Instance {
     pub fn delete_library(&mut self, name: &[u8]) -> bool {
         let removed = self.scripts.libraries.remove(name);
         let was_there = removed.is_some();
-        self.forget_libraries(removed);
+        self.forget_each(removed);
         was_there
     }
 
@@ -164,13 +164,13 @@ impl Instance {
         let mut new = Libraries::default();
         for code in &codes {
             if let Err(error) = self.add_library(&mut new, code, false, false) {
-                self.forget_all(new);
+                self.forget_libraries(new);
                 return Err(error);
             }
         }
         if policy == Policy::Flush {
             let old = std::mem::replace(&mut self.scripts.libraries, new);
-            self.forget_all(old);
+            self.forget_libraries(old);
             return Ok(());
         }
         let mut all = self.scripts.libraries.clone();
@@ -189,20 +189,21 @@ impl Instance {
             .find(|function| all.function(&function.name).is_some());
         let taken = taken.map(|function| CommandError::quoting("ERR Function ", &function.name, " already exists"));
         if let Some(error) = collision.or(taken) {
-            self.forget_all(new);
+            self.forget_libraries(new);
             return Err(error);
         }
         for (name, library) in new.iter() {
             all.insert(name.to_vec(), library.clone());
         }
         self.scripts.libraries = all;
-        self.forget_libraries(replaced);
+        self.forget_each(replaced);
         Ok(())
     }
 
-    fn forget_all(&mut self, libraries: Libraries) {
+    /// All of these will not be called any more.
+    pub fn forget_libraries(&mut self, libraries: Libraries) {
         let libraries: Vec<Library> = libraries.iter().map(|(_, library)| library.clone()).collect();
-        self.forget_libraries(libraries);
+        self.forget_each(libraries);
     }
 }
 

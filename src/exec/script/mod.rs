@@ -30,10 +30,10 @@ pub use load::Policy;
 
 use crate::client::Session;
 use crate::config::Config;
-use crate::exec::error::CommandError;
+use crate::exec::error::{self, CommandError};
 use crate::exec::instance::Instance;
 use crate::resp::Args;
-use crate::script::{Engine, Kind};
+use crate::script::{Engine, Kind, Retired};
 
 /// Everything about scripts.
 #[derive(Default)]
@@ -45,7 +45,7 @@ pub struct Scripts {
     /// The states of Lua, from the first script and the first function on; one that runs something is not here.
     eval: Option<Box<Engine>>,
     functions: Option<Box<Engine>>,
-    /// What they took when they were last looked at, bytes.
+    /// What they took when something was last run in them, bytes.
     eval_bytes: usize,
     functions_bytes: usize,
     /// The session that scripts run their commands with, between two runs.
@@ -57,10 +57,13 @@ pub struct Scripts {
 impl Scripts {
     /// Takes a state of Lua, to run something in it; it has to be given back.
     fn take_engine(&mut self, kind: Kind, config: &Config) -> Box<Engine> {
-        let place = match kind {
-            Kind::Scripts => &mut self.eval,
-            Kind::Functions => &mut self.functions,
+        let (place, bytes) = match kind {
+            Kind::Scripts => (&mut self.eval, &mut self.eval_bytes),
+            Kind::Functions => (&mut self.functions, &mut self.functions_bytes),
         };
+        if let Some(engine) = &place {
+            *bytes = engine.memory();
+        }
         place.take().unwrap_or_else(|| {
             let version = config.server.redis_version.to_lossy();
             let engine = Engine::new(kind, (&version, number_of(&version)));
@@ -84,14 +87,15 @@ impl Scripts {
     }
 
     /// Bytes of the states of Lua: of scripts, of functions.
-    pub fn engine_memory(&mut self) -> (usize, usize) {
-        if let Some(engine) = &self.eval {
-            self.eval_bytes = engine.memory();
-        }
-        if let Some(engine) = &self.functions {
-            self.functions_bytes = engine.memory();
-        }
-        (self.eval_bytes, self.functions_bytes)
+    pub fn engine_memory(&self) -> (usize, usize) {
+        let bytes = |engine: &Option<Box<Engine>>, last| engine.as_ref().map_or(last, |engine| engine.memory());
+        (bytes(&self.eval, self.eval_bytes), bytes(&self.functions, self.functions_bytes))
+    }
+
+    /// Bytes of everything that scripts and functions take.
+    pub fn memory(&self) -> usize {
+        let (eval, functions) = self.engine_memory();
+        eval + functions + self.cache.memory() + self.libraries.memory()
     }
 
     /// SCRIPT FLUSH: every script is forgotten, and the state of Lua with them. What is to be freed comes back.
@@ -122,16 +126,26 @@ fn number_of(version: &str) -> i64 {
 pub fn flush_lazily(inst: &Instance, args: Args<'_>, refused: CommandError) -> Result<bool, CommandError> {
     match args.get(2).map(<[u8]>::to_ascii_lowercase).as_deref() {
         None => Ok(inst.config.storage.lazyfree_lazy_user_flush),
-        Some(b"sync") if args.len() == 3 => Ok(false),
-        Some(b"async") if args.len() == 3 => Ok(true),
+        Some(_) if args.len() > 3 => Err(error::wrong_subcommand(&args[0], &args[1])),
+        Some(b"sync") => Ok(false),
+        Some(b"async") => Ok(true),
         Some(_) => Err(refused),
     }
 }
 
 impl Instance {
-    /// A state of Lua is not needed any more.
-    pub fn drop_engine(&mut self, engine: Option<Box<Engine>>, _lazily: bool) {
-        drop(engine);
+    /// A state of Lua is not needed any more, and with it so many scripts or functions.
+    pub fn drop_engine(&mut self, engine: Option<Box<Engine>>, objects: usize, lazily: bool) {
+        let Some(engine) = engine.filter(|_| lazily) else { return };
+        let bytes = engine.memory() as u64;
+        self.keyspace.free_other_elsewhere(Box::new(Retired::new(engine)), objects as u64 + 1, bytes);
+    }
+
+    /// All functions go.
+    pub fn flush_functions(&mut self) {
+        let count = self.scripts.libraries.functions();
+        let engine = self.scripts.flush_functions();
+        self.drop_engine(engine, count, true);
     }
 
     /// There are other functions than before: that is a change of the data set.

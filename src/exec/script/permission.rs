@@ -2,11 +2,14 @@
 //!
 //! The order is Redis's: whoever breaks two rules is told of the first.
 
+use super::eval::parse_digest;
 use crate::exec::error::{self, CommandError};
 use crate::exec::gate;
 use crate::exec::instance::{Alert, Instance};
-use crate::exec::spec::Flags;
-use crate::script::ScriptFlags;
+use crate::exec::spec::{Flags, Group};
+use crate::exec::table::Command;
+use crate::resp::Args;
+use crate::script::{ScriptFlags, Shebang};
 
 const STALE: CommandError = CommandError::fixed(
     "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on \
@@ -34,6 +37,49 @@ pub(super) struct Permission {
 }
 
 impl Instance {
+    /// The flags of a request: those of the command, and of one that runs a script what the script says of itself.
+    #[inline]
+    pub fn flags_of(&self, command: &Command, args: Args<'_>) -> Flags {
+        match command.flags.has(Flags::RUNS_SCRIPT) {
+            true => self.flags_of_script(command, args),
+            false => command.flags,
+        }
+    }
+
+    #[cold]
+    fn flags_of_script(&self, command: &Command, args: Args<'_>) -> Flags {
+        let Some(said) = self.script_flags_of(command, args) else { return command.flags };
+        let writes = !said.has(ScriptFlags::NO_WRITES);
+        let mut flags =
+            command.flags.without(Flags::STALE.or(Flags::DENYOOM).or(Flags::WRITE).or(Flags::MAY_REPLICATE));
+        if writes && !said.has(ScriptFlags::ALLOW_OOM) {
+            flags = flags.or(Flags::DENYOOM);
+        }
+        if writes {
+            flags = flags.or(Flags::WRITE);
+        }
+        if said.has(ScriptFlags::ALLOW_STALE) {
+            flags = flags.or(Flags::STALE);
+        }
+        flags
+    }
+
+    /// What the script that a request would run says of itself, if it says anything.
+    fn script_flags_of(&self, command: &Command, args: Args<'_>) -> Option<ScriptFlags> {
+        let name = args.get(1)?;
+        if command.spec.name.starts_with("fcall") {
+            return Some(self.scripts.libraries.function(name)?.flags);
+        }
+        let cache = &self.scripts.cache;
+        if command.spec.name.starts_with("evalsha") {
+            return cache.get(cache.by_digest(&parse_digest(name)?)?).flags;
+        }
+        match cache.by_body(name) {
+            Some(at) => cache.get(at).flags,
+            None => Shebang::of_script(name).ok().flatten().map(|shebang| shebang.flags),
+        }
+    }
+
     /// Whether a script may run. `flags`: what it says of itself, none if it says nothing. `must_not_write`: it was called
     /// by one of the commands that only read.
     pub(super) fn may_run(
@@ -79,11 +125,18 @@ impl Instance {
         })
     }
 
-    /// Whether a script may call a command with these flags. `has_written`: then what could change for the worse in the
+    /// Whether a script may call a command. `has_written`: then what could change for the worse in the
     /// middle of a script does not matter any more.
     #[inline]
-    pub(super) fn may_call(&self, flags: Flags, permission: Permission, has_written: bool) -> Result<(), CommandError> {
-        if flags.has(Flags::NOSCRIPT) && !self.debug.scripts_may_call_anything {
+    pub(super) fn may_call(
+        &self,
+        command: &Command,
+        permission: Permission,
+        has_written: bool,
+    ) -> Result<(), CommandError> {
+        let flags = command.flags;
+        let is_tested = self.debug.scripts_may_call_anything && command.spec.group != Group::Scripting;
+        if flags.has(Flags::NOSCRIPT) && !is_tested {
             return Err(CommandError::fixed("ERR This Redis command is not allowed from script"));
         }
         let is_trouble = !self.alert.is_empty() && self.alert != Alert::LIMITED_MEMORY;

@@ -123,7 +123,7 @@ impl Run<'_> {
             }
         };
         let allowed = match command.arity.accepts(args.len()) {
-            true => inst.may_call(command.flags, *permission, self.has_written),
+            true => inst.may_call(command, *permission, self.has_written),
             false => Err(CommandError::fixed("ERR Wrong number of args calling Redis command from script")),
         };
         if let Err(error) = allowed {

@@ -96,6 +96,13 @@ static SUBCOMMANDS: &[Subcommand] = &[
     row("LOG", "<text>", 3..=3, "Write the text to the log.", process::log),
     row("OBJECT", "<key> [fast]", 3..=4, "Low-level facts about a key and its value.", data::object),
     row("PANIC", "", 2..=2, "Crash by a panic.", process::panic),
+    row(
+        "SET-DISABLE-DENY-SCRIPTS",
+        "<0|1>",
+        3..=3,
+        "Let scripts call what they must not.",
+        process::allow_all_in_scripts,
+    ),
     row("PAUSE-CRON", "<0|1>", 3..=3, "Stop what is done periodically.", process::pause_cron),
     row(
         "POPULATE",
@@ -166,15 +173,13 @@ static MEANINGLESS: &[(&str, &str)] = &[
     ("OOM", "PANIC crashes the same way"),
     ("REPL-PAUSE", NO_REPLICATION),
     ("RESTART", "restarting is the service manager's affair"),
-    ("SCRIPT", NO_SCRIPTS),
+    ("SCRIPT", "INFO memory and MEMORY STATS say what scripts take"),
     ("SDSLEN", "strings have no header of their own"),
-    ("SET-DISABLE-DENY-SCRIPTS", NO_SCRIPTS),
     ("STRUCTSIZE", "there are no C structures"),
 ];
 
 const NO_CLUSTER: &str = "there is no cluster mode yet";
 const NO_REPLICATION: &str = "there is no replication yet";
-const NO_SCRIPTS: &str = "there are no scripts yet";
 
 fn debug(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> ReadResult {
     if let Some(refusal) = gate::permitted(ctx.inst, ctx.session, ctx.command) {

@@ -57,6 +57,13 @@ pub(super) fn assert_sizes(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandRes
     done(ctx)
 }
 
+/// SET-DISABLE-DENY-SCRIPTS
+pub(super) fn allow_all_in_scripts(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    ctx.inst.debug.scripts_may_call_anything = on(&args[2])?;
+    ctx.reply().ok();
+    Ok(())
+}
+
 pub(super) fn pause_cron(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     ctx.inst.debug.cron_paused = on(&args[2])?;
     done(ctx)
