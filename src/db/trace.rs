@@ -278,6 +278,9 @@ pub struct Trace {
     is_replaced: bool,
     /// Nobody is to repeat the commands of a script, or only these: redis.set_repl.
     narrowed: Option<Option<Target>>,
+    /// Who listened before nobody was to be told.
+    muted: Option<Listeners>,
+    muted_classes: KeyspaceEvents,
     /// What `dirty` was when the command at hand began.
     dirty: u64,
     events: Events,
@@ -388,6 +391,29 @@ impl Trace {
     pub fn give_back_touched(&mut self, mut touched: TouchedKeys) {
         touched.clear();
         self.touched = touched;
+    }
+
+    /// Nobody hears of what is done until [`Trace::unmute`].
+    pub(super) fn mute(&mut self) {
+        debug_assert!(self.muted.is_none(), "it is done once");
+        self.muted = Some(std::mem::take(&mut self.listeners));
+        self.muted_classes = std::mem::replace(&mut self.classes, KeyspaceEvents::NONE);
+    }
+
+    /// Whether nobody is told.
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted.is_some()
+    }
+
+    /// Everybody hears again. Of what was noted, the first `ops` commands are left, and no event and no key.
+    pub(super) fn unmute(&mut self, ops: usize, dirty: u64) {
+        self.listeners = self.muted.take().unwrap_or_default();
+        self.classes = self.muted_classes;
+        self.ops.truncate(ops);
+        self.requests.truncate(self.ops.last().map_or(0, |(_, end, _)| *end));
+        self.events.clear();
+        self.touched.clear();
+        (self.dirty, self.is_replaced) = (dirty, false);
     }
 
     /// Who is to repeat what follows: bit 0 for files, bit 1 for replicas.
