@@ -429,7 +429,11 @@ impl Side {
     /// A command changed a key, or deleted it: watchers, blocked clients and caches hear of it.
     #[inline]
     pub fn touch(&mut self, db: usize, key: &[u8], exists: bool) {
-        debug_assert!(self.trace.is_muted() || self.trace.has_listeners() || (self.watch.is_idle() && self.blocking_keys.is_idle()));
+        debug_assert!(
+            self.trace.is_muted()
+                || self.trace.has_listeners()
+                || (self.watch.is_idle() && self.blocking_keys.is_idle())
+        );
         if self.trace.has_listeners() {
             self.touch_now(db, key, exists);
             self.trace.touch(key);

@@ -12,7 +12,7 @@
 //! Watchers and blocked clients hear of a unit's changes when it is kept: see [`WatchTable::hold`](super::watch::WatchTable).
 
 use super::Object;
-use super::entry::{EntryRef, Key};
+use super::entry::Key;
 use super::keyspace::{Cause, Keyspace, REPLAYED_MS, Stats};
 use super::slot::KeySlot;
 use super::snapshot::KeyspaceSnapshot;

@@ -70,7 +70,7 @@ unsafe fn run(state: State) -> bool {
         let text = &*text;
         match text.first() {
             Some(b'-') if has_run => {
-                push_counted_error(state, &text[..text.len() - 2]);
+                push_counted_error(state, &text[1..text.len() - 2]);
                 true
             }
             _ if has_run => {
@@ -90,7 +90,9 @@ unsafe fn run(state: State) -> bool {
 unsafe fn push_counted_error(state: State, text: &[u8]) {
     // SAFETY: the caller's promise.
     unsafe {
-        push_error(state, text);
+        ffi::lua_createtable(state, 0, 2);
+        push(state, text);
+        ffi::lua_setfield(state, -2, c"err".as_ptr());
         ffi::lua_pushboolean(state, 1);
         ffi::lua_setfield(state, -2, c"ignore_error_stats_update".as_ptr());
     }
@@ -168,7 +170,7 @@ pub(super) unsafe fn push_reply(state: State, reply: &[u8]) -> usize {
             }
             b':' => ffi::lua_pushnumber(state, num::parse_i64(line).unwrap_or_default() as f64),
             b'+' => push_in_table(state, c"ok", |state| push(state, line)),
-            b'-' => push_counted_error(state, &reply[..line_end]),
+            b'-' => push_counted_error(state, line),
             b'*' if line == b"-1" => ffi::lua_pushboolean(state, 0),
             b'*' | b'>' => {
                 let count = length(line);

@@ -18,7 +18,7 @@ impl Server for Fake {
     fn call(&mut self, args: Args<'_>) -> Answer<'_> {
         self.seen.push(args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect());
         match &args[0] {
-            b"unknown" => Answer::Refused(b"Unknown Redis command called from script"),
+            b"unknown" => Answer::Refused(b"ERR Unknown Redis command called from script"),
             b"raw" => {
                 self.reply = args[1].to_vec();
                 Answer::Reply(&self.reply)

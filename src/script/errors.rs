@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 
 use mlua::ffi;
 
-use super::sandbox::originals;
+use super::sandbox::{PLAIN, originals};
 use super::server::is_stopped;
 use super::stack::{State, push};
 
@@ -66,9 +66,40 @@ pub(super) unsafe fn push_text(state: State, at: c_int) {
             ffi::LUA_TBOOLEAN => push(state, b"false"),
             ffi::LUA_TNIL => push(state, b"nil"),
             // What the libraries raise.
-            ffi::LUA_TUSERDATA if ffi::luaL_callmeta(state, at, c"__tostring".as_ptr()) != 0 => {}
+            ffi::LUA_TUSERDATA => {
+                ffi::lua_pushvalue(state, at);
+                make_plain(state);
+            }
             _ => ffi::lua_pushstring_(state, ffi::lua_typename(state, ffi::lua_type(state, at))),
         }
+    }
+}
+
+/// Makes a text of the value on top of the stack, if it is what a library has raised.
+///
+/// # Safety
+/// In a function that Lua has called, with room for two values. May raise an error.
+unsafe fn make_plain(state: State) {
+    // SAFETY: the caller's promise; the function in the registry takes one value and returns one.
+    unsafe {
+        if ffi::lua_type(state, -1) == ffi::LUA_TUSERDATA {
+            PLAIN.push(state);
+            ffi::lua_insert(state, -2);
+            ffi::lua_call(state, 1, 1);
+        }
+    }
+}
+
+/// The handler of a script, which is not given what a library has raised, but the text.
+unsafe extern "C-unwind" fn plain_handler(state: State) -> c_int {
+    // SAFETY: one argument, and the script's handler as the upvalue.
+    unsafe {
+        ffi::lua_settop(state, 1);
+        make_plain(state);
+        ffi::lua_pushvalue(state, ffi::LUA_GLOBALSINDEX - 1);
+        ffi::lua_insert(state, 1);
+        ffi::lua_call(state, 1, 1);
+        1
     }
 }
 
@@ -96,8 +127,7 @@ pub(super) unsafe extern "C-unwind" fn pcall(state: State) -> c_int {
                     ffi::lua_settop(state, -2);
                 }
             }
-            ffi::LUA_TUSERDATA => push_text(state, -1),
-            _ => {}
+            _ => make_plain(state),
         }
         ffi::lua_pushboolean(state, 0);
         ffi::lua_insert(state, -2);
@@ -114,6 +144,7 @@ pub(super) unsafe extern "C-unwind" fn xpcall(state: State) -> c_int {
     unsafe {
         ffi::luaL_checkany(state, 2);
         ffi::lua_settop(state, 2);
+        ffi::lua_pushcclosure(state, plain_handler, 1);
         // The handler comes to lie below the function.
         ffi::lua_insert(state, 1);
         let status = ffi::lua_pcall(state, 0, ffi::LUA_MULTRET, 1);
@@ -137,6 +168,7 @@ pub(super) unsafe extern "C-unwind" fn resume(state: State) -> c_int {
         if is_stopped() {
             ffi::lua_error(state);
         }
+        make_plain(state);
         results
     }
 }

@@ -6,7 +6,7 @@ use mlua::ffi;
 
 use super::server;
 use super::stack::{State, bytes, push_error, raw_field};
-use crate::resp::{Proto, Reply};
+use crate::resp::{Proto, Reply, push_bulk_header};
 
 /// So deep may tables be nested: no client reads more.
 const DEPTH_MAX: usize = 1000;
@@ -101,8 +101,11 @@ unsafe fn encode_table(state: State, proto: Proto, reply: &mut Reply, depth: usi
         } else if field_is(state, c"big_number", ffi::LUA_TSTRING) {
             let digits = bytes(state, -1).unwrap_or_default();
             match reply.proto {
-                Proto::Resp2 => reply.bulk(digits),
                 Proto::Resp3 => push_line(reply, b'(', digits),
+                Proto::Resp2 => {
+                    push_bulk_header(reply.out.bytes_mut(), digits.len());
+                    extend_line(reply.out.bytes_mut(), digits);
+                }
             }
             ffi::lua_settop(state, -2);
         } else if field_is(state, c"verbatim_string", ffi::LUA_TTABLE) && encode_verbatim(state, reply) {
@@ -199,6 +202,10 @@ unsafe fn encode_array(state: State, proto: Proto, reply: &mut Reply, depth: usi
 fn push_line(reply: &mut Reply, kind: u8, text: &[u8]) {
     let out = reply.out.bytes_mut();
     out.push(kind);
+    extend_line(out, text);
+}
+
+fn extend_line(out: &mut Vec<u8>, text: &[u8]) {
     out.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
     out.extend_from_slice(b"\r\n");
 }

@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 use mlua::ffi::{self, lua_CFunction};
 use mlua::{Function, LightUserData, Lua, Table, Value};
 
-use super::errors;
 use super::stack::{State, bytes, push, raise_here};
+use super::{errors, libs};
 
 /// What is left of Lua's own globals.
 const GLOBALS: [&str; 27] = [
@@ -48,13 +48,16 @@ const GLOBALS: [&str; 27] = [
 const READ_ONLY: &[u8] = b"Attempt to modify a readonly table";
 
 /// An address that no script can name.
-struct Address(UnsafeCell<u8>);
+/// Something is kept under it in the registry of a state.
+pub(super) struct Address(UnsafeCell<u8>);
 // SAFETY: nobody looks at what is there.
 unsafe impl Sync for Address {}
 
 static MARK: Address = Address(UnsafeCell::new(0));
 static STRING_META: Address = Address(UnsafeCell::new(1));
 static GLOBAL_META: Address = Address(UnsafeCell::new(2));
+/// The function that makes texts of what libraries raise.
+pub(super) static PLAIN: Address = Address(UnsafeCell::new(3));
 
 impl Address {
     fn pointer(&self) -> *mut c_void {
@@ -63,6 +66,18 @@ impl Address {
 
     fn key(&self) -> LightUserData {
         LightUserData(self.pointer())
+    }
+
+    /// Pushes what the registry has under it.
+    ///
+    /// # Safety
+    /// Room for one value.
+    pub unsafe fn push(&self, state: State) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            ffi::lua_pushlightuserdata(state, self.pointer());
+            ffi::lua_rawget_(state, ffi::LUA_REGISTRYINDEX);
+        }
     }
 }
 
@@ -159,15 +174,17 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
     let proxy = read_only(lua, &globals)?;
     globals.raw_set("_G", &proxy)?;
     let string: Table = globals.raw_get("string")?;
-    let metas = [
-        (&STRING_META, lua.create_table_from([("__index", Value::Table(string))])?),
-        (&GLOBAL_META, lua.create_table_from([("__index", missing)])?),
+    let string_meta = read_only(lua, &lua.create_table_from([("__index", Value::Table(string))])?)?;
+    let global_meta = read_only(lua, &lua.create_table_from([("__index", missing)])?)?;
+    let kept = [
+        (&STRING_META, Value::Table(string_meta)),
+        (&GLOBAL_META, Value::Table(global_meta)),
+        (&PLAIN, Value::Function(libs::plain(lua)?)),
     ];
-    for (address, meta) in metas {
-        let meta = read_only(lua, &meta)?;
+    for (address, value) in kept {
         // SAFETY: two values are taken off, and the registry is a table.
         unsafe {
-            lua.exec_raw::<()>((address.key(), meta), |state| ffi::lua_rawset(state, ffi::LUA_REGISTRYINDEX))?;
+            lua.exec_raw::<()>((address.key(), value), |state| ffi::lua_rawset(state, ffi::LUA_REGISTRYINDEX))?;
         }
     }
     // SAFETY: the globals of the main thread are replaced by a table; coroutines take over theirs.
@@ -268,8 +285,7 @@ unsafe extern "C-unwind" fn getmetatable(state: State) -> c_int {
     // SAFETY: see above.
     unsafe {
         if ffi::lua_type(state, 1) == ffi::LUA_TSTRING {
-            ffi::lua_pushlightuserdata(state, STRING_META.pointer());
-            ffi::lua_rawget_(state, ffi::LUA_REGISTRYINDEX);
+            STRING_META.push(state);
             return 1;
         }
         if !is_read_only(state, 1) {
@@ -278,8 +294,7 @@ unsafe extern "C-unwind" fn getmetatable(state: State) -> c_int {
         // Of the read-only ones, the globals alone have one that scripts know of.
         ffi::lua_pushvalue(state, ffi::LUA_GLOBALSINDEX);
         if ffi::lua_rawequal(state, 1, -1) != 0 {
-            ffi::lua_pushlightuserdata(state, GLOBAL_META.pointer());
-            ffi::lua_rawget_(state, ffi::LUA_REGISTRYINDEX);
+            GLOBAL_META.push(state);
         } else {
             ffi::lua_pushnil(state);
         }

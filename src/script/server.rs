@@ -23,7 +23,7 @@ pub enum LogLevel {
 pub enum Answer<'a> {
     /// It ran: its reply, encoded in the protocol that was set.
     Reply(&'a [u8]),
-    /// It was not run: why, with or without a `-` and a code.
+    /// It was not run: why, with a code.
     Refused(&'a [u8]),
 }
 

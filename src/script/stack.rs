@@ -61,7 +61,7 @@ pub(super) unsafe fn push_error(state: State, text: &[u8]) {
     let text = text.strip_prefix(b" ").unwrap_or(text).trim_ascii_line();
     // SAFETY: the caller's promise.
     unsafe {
-        ffi::lua_createtable(state, 0, 1);
+        ffi::lua_createtable(state, 0, 2);
         push(state, code);
         push(state, b" ");
         push(state, text);
