@@ -55,6 +55,8 @@ bit_set! {
         CACHING = 16;
         /// It is our primary.
         PRIMARY = 17;
+        /// It runs what a script calls.
+        SCRIPT = 18;
     }
 }
 

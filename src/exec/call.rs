@@ -254,7 +254,7 @@ fn execute_here(
         Err(error) => (Err(error), None),
     };
     if is_followed && wait.is_none() {
-        follow(inst, session, request, db);
+        follow(inst, session, request, origin, db);
     }
     inst.stamp_ns = host.now_ns();
     session.last_command = request.command.id;
@@ -313,7 +313,7 @@ pub(super) fn finish(
 /// handler says; and what it did is told. `db` is the one that was selected when it began.
 #[cold]
 #[inline(never)]
-fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db: u32) {
+fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, origin: Origin<'_>, db: u32) {
     if inst.keyspace.trace().propagates() {
         if request.command.flags.is_repeated() {
             inst.keyspace.end_command(db as usize, request.args);
@@ -324,6 +324,13 @@ fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db:
         } else {
             inst.keyspace.end_silent_command();
         }
+    }
+    if matches!(origin, Origin::Script) {
+        // What a script does is told when it is certain that it stays.
+        if inst.keyspace.trace().tracks() {
+            inst.track(session, request);
+        }
+        return;
     }
     tell(inst, session, request);
     if request.command.flags.has(Flags::EXPIRES_APART) && !inst.runs_transaction {
@@ -405,7 +412,9 @@ fn data_ctx<'a>(
     if session.attention.has(Attention::NO_TOUCH) && !command.flags.has(Flags::ALWAYS_TOUCHES) {
         db.set_touch(false);
     }
-    DataCtx { db, reply: &mut session.reply, config: &inst.config, log: &inst.log, command, pace, first_key_hash }
+    let in_script = session.attention.has(Attention::SCRIPT);
+    let (reply, config, log) = (&mut session.reply, &inst.config, &inst.log);
+    DataCtx { db, reply, config, log, command, in_script, pace, first_key_hash }
 }
 
 /// CLIENT CACHING is about one command, or one transaction, other subcommands of CLIENT in between not counted.

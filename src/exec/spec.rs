@@ -341,6 +341,8 @@ impl Flags {
         self.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) && !self.has(Flags::RUNS_SCRIPT)
     }
 
+    /// May write to other databases than the selected one.
+    pub const OTHER_DBS: Flags = Flags(1 << 7);
     /// Begins a transaction.
     pub const BEGINS_QUEUE: Flags = Flags(1 << 22);
     /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.

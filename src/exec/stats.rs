@@ -52,6 +52,8 @@ pub struct Stats {
     pub pushes: PushCounts,
     /// Subscribers closed because of client-output-buffer-limit.
     pub subscribers_closed: u64,
+    /// Scripts whose writes were taken back.
+    pub rollbacks: u64,
     /// Error replies.
     pub errors: ErrorCounts,
     /// Rates of the recent past.

@@ -24,7 +24,8 @@ pub(super) fn build(lua: &Lua, kind: Kind, version: (&str, i64)) -> mlua::Result
     for (name, value) in TARGETS {
         table.raw_set(name, value)?;
     }
-    let functions: [(&str, lua_CFunction); 9] = [
+    let functions: [(&str, lua_CFunction); 10] = [
+        ("abort", abort),
         ("call", calls::call),
         ("pcall", calls::pcall),
         ("acl_check_cmd", calls::acl_check_cmd),
@@ -99,6 +100,23 @@ unsafe extern "C-unwind" fn log(state: State) -> c_int {
         let text = bytes(state, -1).unwrap_or_default();
         server::with(|lent| lent.server.log(level, text));
         0
+    }
+}
+
+unsafe extern "C-unwind" fn abort(state: State) -> c_int {
+    // SAFETY: see above; the text stays on the stack.
+    unsafe {
+        let Some(text) = bytes(state, 1).filter(|_| ffi::lua_gettop(state) == 1) else {
+            raise(state, b"redis.abort() requires one argument, a text.");
+        };
+        let may = server::with(|lent| {
+            lent.is_stopped = lent.server.abort();
+            lent.is_stopped
+        });
+        match may {
+            Some(true) => raise(state, text),
+            _ => raise(state, b"redis.abort() needs lua-rollback-on-kill yes, or the flag atomic."),
+        }
     }
 }
 

@@ -319,6 +319,8 @@ unsafe extern "C-unwind" fn compile(state: State) -> c_int {
             ffi::lua_error(state);
         }
         job.compiled = ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX);
+        // Compiling leaves garbage, which Lua would let lie until there is as much of it as of everything else.
+        ffi::lua_gc(state, ffi::LUA_GCSTEP, (job.body.len() / 256 + 4) as c_int);
         0
     }
 }

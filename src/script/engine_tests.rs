@@ -36,6 +36,10 @@ impl Server for Fake {
         (self.patience == 0).then_some("Script killed by user with SCRIPT KILL.")
     }
 
+    fn abort(&mut self) -> bool {
+        true
+    }
+
     fn log(&mut self, level: LogLevel, text: &[u8]) {
         self.logged.push(format!("{level:?} {}", String::from_utf8_lossy(text)));
     }

@@ -35,6 +35,9 @@ pub trait Server {
     /// Called every hundred thousand instructions or so: why the script has to end, here and now, if it has.
     fn must_stop(&mut self) -> Option<&'static str>;
 
+    /// redis.abort: the script ends, and what it has written is taken back. False: that cannot be done.
+    fn abort(&mut self) -> bool;
+
     /// redis.log.
     fn log(&mut self, level: LogLevel, text: &[u8]);
 

@@ -54,6 +54,7 @@ fn busy_world() -> World {
         published_shard: 2,
         pushes: PushCounts { delivered: [3, 4, 5, 6, 7, 8, 9], dropped: [8, 9, 10, 11, 12, 13, 14] },
         subscribers_closed: 13,
+        rollbacks: 14,
         errors: Default::default(),
         rates: Default::default(),
         turns: Turns {

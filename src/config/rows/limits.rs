@@ -60,5 +60,12 @@ group! {
         /// How much memory the state of Lua of all scripts may take, and that of all functions. A script that wants more
         /// fails. 0 sets no limit.
         lua_memory_limit: u64 = 1 << 30 => Spec::memory("lua-memory-limit", 0).protects();
+
+        /// After so many milliseconds a script is stopped, and what it has written is taken back. 0 lets it run.
+        lua_timeout_kill: i64 = 0 => Spec::int("lua-timeout-kill", 0, I64).protects();
+
+        /// Keep what a script overwrites until it ends, so that one that has written can be stopped, too: what it has
+        /// written is taken back. With no, such a script cannot be stopped.
+        lua_rollback_on_kill: bool = true => Spec::bool("lua-rollback-on-kill");
     }
 }

@@ -20,8 +20,8 @@ pub struct Running {
     pub request: OwnedArgs,
     /// When it began, monotonic ns.
     pub began_ns: u64,
-    /// It has written: Redis would let nobody stop it.
-    pub has_written: bool,
+    /// It has written, and that cannot be taken back.
+    pub is_unkillable: bool,
     /// Somebody wants it to be stopped.
     is_to_stop: bool,
 }
@@ -43,9 +43,15 @@ impl<'a> Busy<'a> {
     }
 
     /// Looks at the time, and lets others have a turn if it is theirs. Why the run has to end, if it has.
-    pub fn look(&mut self, inst: &mut Instance, host: &mut dyn Host, has_written: bool) -> Option<&'static str> {
+    pub fn look(&mut self, inst: &mut Instance, host: &mut dyn Host, is_unkillable: bool) -> Option<&'static str> {
         let spent_ms = host.now_ns().saturating_sub(self.began_ns) / 1_000_000;
-        let threshold_ms = inst.config.limits.busy_reply_threshold as u64;
+        let (threshold_ms, limit_ms) = (inst.config.limits.busy_reply_threshold, inst.config.limits.lua_timeout_kill);
+        let (threshold_ms, limit_ms) = (threshold_ms as u64, limit_ms as u64);
+        if limit_ms > 0 && spent_ms >= limit_ms && !is_unkillable {
+            let name = self.name.to_string();
+            inst.log.warning("Script stopped after lua-timeout-kill", &[(keys::SCRIPT, &name)]);
+            return Some("Script killed: it ran for longer than lua-timeout-kill allows.");
+        }
         if spent_ms < threshold_ms {
             return None;
         }
@@ -70,14 +76,18 @@ impl<'a> Busy<'a> {
                 name: self.name.to_string(),
                 request: self.request.into(),
                 began_ns: self.began_ns,
-                has_written,
+                is_unkillable,
                 is_to_stop: false,
             });
         }
         if let Some(running) = &mut inst.scripts.running {
-            running.has_written = has_written;
+            running.is_unkillable = is_unkillable;
         }
+        // What it sends is not certain yet.
+        let outbox = std::mem::take(&mut inst.outbox);
         host.serve_others(inst);
+        inst.deliver(None);
+        inst.outbox.take_back(outbox);
         let is_to_stop = inst.scripts.running.as_ref().is_some_and(|running| running.is_to_stop);
         if !is_to_stop {
             return None;
@@ -127,7 +137,7 @@ impl Instance {
         if running.kind != kind {
             return Err(busy);
         }
-        if running.has_written {
+        if running.is_unkillable {
             return Err(UNKILLABLE);
         }
         running.is_to_stop = true;

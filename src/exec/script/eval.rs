@@ -8,7 +8,7 @@ use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::instance::Instance;
 use crate::resp::Args;
-use crate::script::{Kind, Shebang, digest, hex};
+use crate::script::{Kind, ScriptFlags, Shebang, digest, hex};
 
 const NO_SCRIPT: CommandError = CommandError::fixed("NOSCRIPT No matching script. Please use EVAL.");
 
@@ -63,7 +63,8 @@ pub fn eval(ctx: &mut AdminCtx<'_>, request: Args<'_>, by_digest: bool, must_not
     let cached = ctx.inst.scripts.cache.get(at);
     let (script, flags, name) = (cached.script, cached.flags, Hex(cached.digest));
     let permission = ctx.inst.may_run(flags, must_not_write)?;
-    run::run(ctx, &Task { kind: Kind::Scripts, script, name: &name, permission, keys, args, request })
+    let is_atomic = flags.is_some_and(|flags| flags.has(ScriptFlags::ATOMIC));
+    run::run(ctx, &Task { kind: Kind::Scripts, script, name: &name, permission, is_atomic, keys, args, request })
 }
 
 impl Instance {

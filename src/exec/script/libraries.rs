@@ -137,5 +137,6 @@ pub fn fcall(ctx: &mut AdminCtx<'_>, request: Args<'_>, must_not_write: bool) ->
     })?;
     let permission = ctx.inst.may_run(Some(flags), must_not_write)?;
     let name = String::from_utf8_lossy(&name);
-    run::run(ctx, &Task { kind: Kind::Functions, script, name: &name, permission, keys, args, request })
+    let is_atomic = flags.has(ScriptFlags::ATOMIC);
+    run::run(ctx, &Task { kind: Kind::Functions, script, name: &name, permission, is_atomic, keys, args, request })
 }

@@ -42,6 +42,10 @@ impl Server for Loading<'_> {
         (self.is_limited && self.began.elapsed().as_millis() > LOAD_MS).then_some("FUNCTION LOAD timeout")
     }
 
+    fn abort(&mut self) -> bool {
+        false
+    }
+
     fn log(&mut self, level: LogLevel, text: &[u8]) {
         self.inst.log_script(level, text);
     }

@@ -50,6 +50,8 @@ pub struct Scripts {
     functions_bytes: usize,
     /// The session that scripts run their commands with, between two runs.
     session: Option<Box<Session>>,
+    /// When what runs just now began, wall clock, µs: to a script no time passes.
+    pub began_us: Option<i64>,
     /// What runs for longer than others want to wait.
     pub running: Option<Running>,
 }

@@ -2,13 +2,15 @@
 
 use super::busy::Busy;
 use super::permission::Permission;
-use crate::client::{Attention, ClientId, Session};
+use crate::client::{Attention, ClientId, OutboxMark, Session};
 use crate::exec::call::{self, Origin, Request};
 use crate::exec::ctx::{AdminCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::instance::Instance;
+use crate::exec::keys as command_keys;
 use crate::exec::spec::Flags;
-use crate::exec::table::Lookup;
+use crate::exec::table::{Command, Lookup};
+use crate::observe::keys;
 use crate::resp::{Args, Proto, Reply};
 use crate::script::{Answer, Ended, Kind, LogLevel, Script, Server};
 
@@ -25,6 +27,8 @@ pub(super) struct Task<'a> {
     /// How errors name it: a digest, or the name of a function.
     pub name: &'a dyn std::fmt::Display,
     pub permission: Permission,
+    /// What it writes is taken back if it fails.
+    pub is_atomic: bool,
     pub keys: Args<'a>,
     pub args: Args<'a>,
     /// The request that runs it, for FUNCTION STATS.
@@ -39,6 +43,12 @@ struct Run<'a> {
     session: Box<Session>,
     permission: Permission,
     has_written: bool,
+    /// What it writes can be taken back.
+    is_undoable: bool,
+    /// It was stopped: what it has written goes.
+    is_stopped: bool,
+    /// What had been sent before its first write.
+    sent: OutboxMark,
     busy: Busy<'a>,
     /// A reply that does not lie in one piece.
     whole: Vec<u8>,
@@ -51,16 +61,41 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
     let AdminCtx { inst, session: caller, host, .. } = ctx;
     let inst = &mut **inst;
     let mut engine = inst.scripts.take_engine(task.kind, &inst.config);
+    inst.scripts.began_us.get_or_insert(host.wall_us());
     let session = stand_in(inst.scripts.session.take(), caller);
     let (began_ns, was_in_transaction) = (inst.stamp_ns, std::mem::replace(&mut inst.runs_transaction, true));
     let Task { permission, script, keys, args, .. } = *task;
     let busy = Busy::new(task, host.now_ns());
     let refused = CommandError::fixed("");
-    let mut run =
-        Run { inst, host: &mut **host, session, permission, has_written: false, busy, whole: Vec::new(), refused };
+    let mut run = Run {
+        is_undoable: inst.config.limits.lua_rollback_on_kill || task.is_atomic,
+        inst,
+        host: &mut **host,
+        session,
+        permission,
+        has_written: false,
+        is_stopped: false,
+        sent: OutboxMark::default(),
+        busy,
+        whole: Vec::new(),
+        refused,
+    };
     let ended = engine.run(&mut run, script, keys, args, &mut caller.reply);
-    let Run { inst, mut session, busy, .. } = run;
+    let Run { inst, mut session, busy, is_stopped, sent, .. } = run;
     busy.end(inst);
+    let is_taken_back = is_stopped || (task.is_atomic && matches!(ended, Ended::Failed { .. }));
+    if inst.keyspace.has_undo() {
+        if is_taken_back {
+            inst.keyspace.take_changes_back();
+            inst.outbox.truncate_to(&sent);
+            session.about.wrote_offset = 0;
+            inst.stats.rollbacks += 1;
+            inst.log.notice("What a script has written was taken back", &[(keys::SCRIPT, &task.name.to_string())]);
+        } else {
+            inst.keyspace.keep_changes();
+        }
+    }
+    inst.tell(caller.conn);
     inst.runs_transaction = was_in_transaction;
     inst.keyspace.trace_mut().set_targets(ALL_TARGETS);
     inst.stats.turns.nested_ns += inst.stamp_ns.saturating_sub(began_ns);
@@ -69,6 +104,7 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
         session.reply = Reply::new();
     }
     session.tracker = None;
+    inst.scripts.began_us = None;
     inst.scripts.session = Some(session);
     inst.scripts.give_back(task.kind, engine);
     match ended {
@@ -98,7 +134,7 @@ fn error_of(inst: &mut Instance, text: Vec<u8>, is_counted: bool) -> CommandErro
 fn stand_in(kept: Option<Box<Session>>, caller: &Session) -> Box<Session> {
     let mut session = kept.unwrap_or_else(|| Box::new(Session::new(ClientId::default(), None, true)));
     (session.id, session.conn, session.db) = (caller.id, caller.conn, caller.db);
-    session.attention = Attention::NONE;
+    session.attention = Attention::SCRIPT;
     for kept in [Attention::NO_TOUCH, Attention::CACHING] {
         session.attention.put(kept, caller.attention.has(kept));
     }
@@ -132,11 +168,50 @@ impl Run<'_> {
             self.refused = error;
             return false;
         }
-        self.has_written |= command.flags.has(Flags::WRITE);
+        let mut first_key_hash = None;
+        if command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
+            self.has_written |= command.flags.has(Flags::WRITE);
+            if self.is_undoable {
+                if !inst.keyspace.has_undo() {
+                    inst.keyspace.begin_undo();
+                    self.sent = inst.outbox.mark();
+                }
+                first_key_hash = inst.before_write(command, args, session.db as usize);
+            }
+            if command.flags.has(Flags::MAY_REPLICATE) {
+                // Messages and what was done before them are told in the order in which they came.
+                inst.tell(session.conn);
+            }
+        }
         session.reply.out.clear();
-        let request = Request { command, args, first_key_hash: None };
+        let request = Request { command, args, first_key_hash };
         call::execute(inst, session, *host, &request, Origin::Script);
         true
+    }
+}
+
+impl Instance {
+    /// A command is about to write within something that may be taken back: the hash of its first key, if it was needed.
+    pub fn before_write(&mut self, command: &Command, args: Args<'_>, db: usize) -> Option<u64> {
+        let (mut first_hash, mut has_keys) = (None, false);
+        let is_first =
+            |key: &[u8]| args.get(usize::from(command.first_key)).is_some_and(|first| std::ptr::eq(first, key));
+        command_keys::each(command, args, |key| {
+            let key = self.keyspace.key(key);
+            if command.first_key > 0 && is_first(key.bytes) {
+                first_hash = Some(key.hash);
+            }
+            has_keys = true;
+            if command.flags.has(Flags::OTHER_DBS) {
+                (0..self.keyspace.databases()).for_each(|db| self.keyspace.before_write(db, key));
+            } else {
+                self.keyspace.before_write(db, key);
+            }
+        });
+        if !has_keys && command.flags.has(Flags::WRITE) {
+            self.keyspace.before_all();
+        }
+        first_hash
     }
 }
 
@@ -155,7 +230,15 @@ impl Server for Run<'_> {
     }
 
     fn must_stop(&mut self) -> Option<&'static str> {
-        self.busy.look(self.inst, self.host, self.has_written)
+        let is_unkillable = self.has_written && !self.is_undoable;
+        let why = self.busy.look(self.inst, self.host, is_unkillable);
+        self.is_stopped |= why.is_some();
+        why
+    }
+
+    fn abort(&mut self) -> bool {
+        self.is_stopped = self.is_undoable;
+        self.is_stopped
     }
 
     fn log(&mut self, level: LogLevel, text: &[u8]) {
