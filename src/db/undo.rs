@@ -19,10 +19,10 @@ use super::snapshot::KeyspaceSnapshot;
 use super::whole::FlushMode;
 use crate::dict::{self, Payload, PayloadRef};
 
-/// A value up to this size is copied, bytes.
-const COPIED_BYTES: usize = 256;
+/// A value up to this size is copied, bytes: that is cheaper than what a snapshot has copied.
+const COPIED_BYTES: usize = 4096;
 
-/// After so many keys a snapshot is cheaper.
+/// After so many keys names are enough.
 const COPIED_KEYS: usize = 1000;
 
 /// What a key held.

@@ -87,8 +87,9 @@ pub struct Engine {
     kind: Kind,
     state: State,
     handler: c_int,
-    /// The table behind the globals.
-    globals: c_int,
+    /// KEYS and ARGV of scripts, and how long they are.
+    keys: List,
+    argv: List,
     sandbox: Sandbox,
     /// The globals while a library is loaded.
     loading: Option<Table>,
@@ -114,18 +115,27 @@ impl Engine {
             Kind::Scripts => None,
             Kind::Functions => Some(api::build_for_loading(&lua, version)?),
         };
-        let (mut state, mut handler, mut globals) = (std::ptr::null_mut(), 0, 0);
+        let (keys, argv) = (lua.create_table()?, lua.create_table()?);
+        if kind == Kind::Scripts {
+            sandbox.globals.raw_set("KEYS", &keys)?;
+            sandbox.globals.raw_set("ARGV", &argv)?;
+        }
+        let (mut state, mut handler) = (std::ptr::null_mut(), 0);
+        let (mut keys_at, mut argv_at) = (0, 0);
         // SAFETY: the stack is left as it was; the state lives as long as `lua`.
         unsafe {
-            lua.exec_raw::<()>(&sandbox.globals, |running| {
-                globals = ffi::luaL_ref(running, ffi::LUA_REGISTRYINDEX);
+            lua.exec_raw::<()>((keys, argv), |running| {
+                argv_at = ffi::luaL_ref(running, ffi::LUA_REGISTRYINDEX);
+                keys_at = ffi::luaL_ref(running, ffi::LUA_REGISTRYINDEX);
                 ffi::lua_pushcclosure(running, errors::handler, 0);
                 handler = ffi::luaL_ref(running, ffi::LUA_REGISTRYINDEX);
                 ffi::lua_sethook(running, Some(hook), ffi::LUA_MASKCOUNT, INSTRUCTIONS);
                 state = running;
             })?;
         }
-        Ok(Engine { lua, kind, state, handler, globals, sandbox, loading, args: OwnedArgs::new() })
+        let keys = List { name: c"KEYS", reference: keys_at, len: 0 };
+        let argv = List { name: c"ARGV", reference: argv_at, len: 0 };
+        Ok(Engine { lua, kind, state, handler, keys, argv, sandbox, loading, args: OwnedArgs::new() })
     }
 
     /// Bytes that the state takes.
@@ -171,9 +181,9 @@ impl Engine {
     ) -> Ended {
         let mut lent = self.lent(server);
         let before = reply.out.mark();
-        let (handler, globals) = (self.handler, self.globals);
-        let globals = (self.kind == Kind::Scripts).then_some(globals);
-        let mut run = Run { handler, globals, script: script.0, keys, args, reply, outcome: None };
+        let handler = self.handler;
+        let lists = (self.kind == Kind::Scripts).then(|| [&raw mut self.keys, &raw mut self.argv]);
+        let mut run = Run { handler, lists, script: script.0, keys, args, reply, outcome: None };
         // SAFETY: `enter` is given what it expects; the stack is left as it was.
         let status = unsafe {
             let run = (&raw mut run).cast::<c_void>();
@@ -217,7 +227,7 @@ impl Engine {
         lent.registered = Some(Vec::new());
         let mut run = Run {
             handler: self.handler,
-            globals: None,
+            lists: None,
             script: script.0,
             keys: none.view(),
             args: none.view(),
@@ -327,8 +337,8 @@ unsafe extern "C-unwind" fn compile(state: State) -> c_int {
 
 struct Run<'a> {
     handler: c_int,
-    /// KEYS and ARGV are put here; a function is given them as arguments.
-    globals: Option<c_int>,
+    /// What becomes KEYS and ARGV; a function is given them as arguments.
+    lists: Option<[*mut List; 2]>,
     script: c_int,
     keys: Args<'a>,
     args: Args<'a>,
@@ -350,15 +360,9 @@ unsafe extern "C-unwind" fn enter(state: State) -> c_int {
         ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, run.handler);
         ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, run.script);
         let mut args = 0;
-        if let Some(globals) = run.globals {
-            ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, globals);
-            push(state, b"KEYS");
-            push_list(state, run.keys);
-            ffi::lua_rawset(state, 4);
-            push(state, b"ARGV");
-            push_list(state, run.args);
-            ffi::lua_rawset(state, 4);
-            ffi::lua_settop(state, 3);
+        if let Some([keys, argv]) = run.lists {
+            fill(state, &mut *keys, run.keys);
+            fill(state, &mut *argv, run.args);
         } else {
             push_list(state, run.keys);
             push_list(state, run.args);
@@ -371,6 +375,83 @@ unsafe extern "C-unwind" fn enter(state: State) -> c_int {
         let proto = server::with(|lent| lent.proto).unwrap_or_default();
         run.outcome = returned::encode_returned(state, proto, run.reply).map(Outcome::Returned);
         0
+    }
+}
+
+/// A global list whose table is used again.
+struct List {
+    name: &'static CStr,
+    /// Where the registry has it.
+    reference: c_int,
+    /// How many elements the last script was given.
+    len: c_int,
+}
+
+/// Tables of more elements are made anew.
+const LIST_KEPT: c_int = 32;
+
+/// Gives a script its list. The table of the last one is taken if it is as that was given it.
+///
+/// # Safety
+/// In a function that Lua has called; room for four values. May raise an error.
+unsafe fn fill(state: State, list: &mut List, values: Args<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let len = values.len() as c_int;
+        ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, list.reference);
+        if len <= LIST_KEPT && is_untouched(state, list.len) {
+            for at in 0..values.len() {
+                push(state, &values[at]);
+                ffi::lua_rawseti_(state, -2, at as c_int + 1);
+            }
+            for at in len..list.len {
+                ffi::lua_pushnil(state);
+                ffi::lua_rawseti_(state, -2, at + 1);
+            }
+            ffi::lua_settop(state, -2);
+            list.len = len;
+            return;
+        }
+        ffi::lua_settop(state, -2);
+        push_list(state, values);
+        ffi::lua_pushvalue(state, -1);
+        ffi::lua_rawseti_(state, ffi::LUA_REGISTRYINDEX, list.reference);
+        // The globals that scripts see lead to the table in which it is.
+        ffi::lua_getmetatable(state, ffi::LUA_GLOBALSINDEX);
+        super::stack::raw_field(state, -1, c"__index");
+        push(state, list.name.to_bytes());
+        ffi::lua_pushvalue(state, -4);
+        ffi::lua_rawset(state, -3);
+        ffi::lua_settop(state, -4);
+        list.len = len;
+    }
+}
+
+/// Whether the table on top of the stack has no metatable, and no elements but those from 1 to `len`.
+///
+/// # Safety
+/// As above.
+unsafe fn is_untouched(state: State, len: c_int) -> bool {
+    // SAFETY: the caller's promise; each key that `lua_next` is given is the one that it gave.
+    unsafe {
+        if ffi::lua_getmetatable(state, -1) != 0 {
+            ffi::lua_settop(state, -2);
+            return false;
+        }
+        ffi::lua_pushnil(state);
+        let mut count = 0;
+        while ffi::lua_next(state, -2) != 0 {
+            count += 1;
+            ffi::lua_settop(state, -2);
+            if count > len
+                || ffi::lua_type(state, -1) != ffi::LUA_TNUMBER
+                || ffi::lua_tonumber(state, -1) != f64::from(count)
+            {
+                ffi::lua_settop(state, -2);
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -6,7 +6,7 @@ use crate::exec::help;
 use crate::exec::script::flush_lazily;
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
-use crate::script::{Kind, hex};
+use crate::script::Kind;
 
 pub(super) static SCRIPT: CommandSpec = CommandSpec {
     name: "script",
@@ -145,7 +145,7 @@ fn kill(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
 
 fn load(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     let digest = ctx.inst.load_script(&args[2])?;
-    ctx.reply().bulk(&hex(&digest));
+    ctx.reply().bulk(&digest);
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub struct Running {
 /// The time of a run.
 pub(super) struct Busy<'a> {
     kind: Kind,
-    name: &'a dyn std::fmt::Display,
+    name: &'a [u8],
     request: Args<'a>,
     began_ns: u64,
     /// Others have had a turn.
@@ -48,7 +48,7 @@ impl<'a> Busy<'a> {
         let (threshold_ms, limit_ms) = (inst.config.limits.busy_reply_threshold, inst.config.limits.lua_timeout_kill);
         let (threshold_ms, limit_ms) = (threshold_ms as u64, limit_ms as u64);
         if limit_ms > 0 && spent_ms >= limit_ms && !is_unkillable {
-            let name = self.name.to_string();
+            let name = String::from_utf8_lossy(self.name).into_owned();
             inst.log.warning("Script stopped after lua-timeout-kill", &[(keys::SCRIPT, &name)]);
             return Some("Script killed: it ran for longer than lua-timeout-kill allows.");
         }
@@ -66,14 +66,14 @@ impl<'a> Busy<'a> {
                 &format!(
                     "Slow script detected: still in execution after {spent_ms} milliseconds. You can try killing the \
                      script using the {command} command. Script name is: {}.",
-                    self.name
+                    String::from_utf8_lossy(self.name)
                 ),
                 &[],
             );
             inst.alert.put(Alert::BUSY_SCRIPT, true);
             inst.scripts.running = Some(Running {
                 kind: self.kind,
-                name: self.name.to_string(),
+                name: String::from_utf8_lossy(self.name).into_owned(),
                 request: self.request.into(),
                 began_ns: self.began_ns,
                 is_unkillable,
@@ -96,7 +96,7 @@ impl<'a> Busy<'a> {
             Kind::Scripts => "Script killed by user with SCRIPT KILL.",
             Kind::Functions => "Script killed by user with FUNCTION KILL.",
         };
-        inst.log.notice(why, &[(keys::SCRIPT, &self.name.to_string())]);
+        inst.log.notice(why, &[(keys::SCRIPT, &String::from_utf8_lossy(self.name).into_owned())]);
         Some(why)
     }
 

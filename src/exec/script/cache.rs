@@ -13,10 +13,13 @@ const EVAL_SCRIPTS_MAX: usize = 500;
 
 const NONE: u32 = u32::MAX;
 
+/// The SHA1 of a text as clients write it, in small letters.
+pub type Digest = [u8; 40];
+
 /// A script.
 pub struct CachedScript {
-    /// The SHA1 of its text.
-    pub digest: [u8; 20],
+    /// The SHA1 of its text, in hexadecimal.
+    pub digest: Digest,
     /// Its text.
     pub body: Box<[u8]>,
     /// Compiled.
@@ -35,7 +38,7 @@ pub struct CachedScript {
 pub struct ScriptCache {
     scripts: Vec<Option<CachedScript>>,
     free: Vec<u32>,
-    by_digest: HashMap<[u8; 20], u32, RandomState>,
+    by_digest: HashMap<Digest, u32, RandomState>,
     by_body: HashMap<Box<[u8]>, u32, RandomState>,
     /// Those that may go: who was run last, and who was not for longest.
     last: Option<u32>,
@@ -63,7 +66,7 @@ impl ScriptCache {
     }
 
     /// The script with this digest.
-    pub fn by_digest(&self, digest: &[u8; 20]) -> Option<u32> {
+    pub fn by_digest(&self, digest: &Digest) -> Option<u32> {
         self.by_digest.get(digest).copied()
     }
 
@@ -98,7 +101,7 @@ impl ScriptCache {
     /// Adds a script that is not there. If another had to go for it, that comes back, to be forgotten by the engine.
     pub fn insert(
         &mut self,
-        digest: [u8; 20],
+        digest: Digest,
         body: &[u8],
         script: Script,
         flags: Option<ScriptFlags>,
@@ -136,7 +139,7 @@ impl ScriptCache {
 
     /// What a script takes: its text is there twice.
     fn cost(cached: &CachedScript) -> usize {
-        2 * cached.body.len() + size_of::<Option<CachedScript>>() + size_of::<([u8; 20], u32)>() + 32
+        2 * cached.body.len() + size_of::<Option<CachedScript>>() + size_of::<(Digest, u32)>() + 32
     }
 
     fn get_mut(&mut self, at: u32) -> &mut CachedScript {
@@ -170,7 +173,7 @@ impl ScriptCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::{Engine, Kind, digest};
+    use crate::script::{Engine, Kind, digest, hex};
 
     #[test]
     fn those_that_were_run_last_are_kept() {
@@ -179,7 +182,7 @@ mod tests {
         let mut cache = ScriptCache::default();
         let body = |n: usize| format!("return {n}").into_bytes();
         let insert = |cache: &mut ScriptCache, n: usize, pinned: bool| {
-            cache.insert(digest(&body(n)), &body(n), script, None, pinned).1.is_some()
+            cache.insert(hex(&digest(&body(n))), &body(n), script, None, pinned).1.is_some()
         };
         assert!(!insert(&mut cache, 0, true));
         for n in 1..=EVAL_SCRIPTS_MAX {
@@ -187,7 +190,7 @@ mod tests {
         }
         let first = cache.by_body(&body(1)).unwrap();
         cache.touch(first);
-        let third = cache.by_digest(&digest(&body(3))).unwrap();
+        let third = cache.by_digest(&hex(&digest(&body(3)))).unwrap();
         cache.pin(third);
         assert!(!insert(&mut cache, 1001, false), "there is room for one more");
         assert!(insert(&mut cache, 1002, false));

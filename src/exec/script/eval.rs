@@ -1,7 +1,6 @@
 //! EVAL and its kin: from the request to the script.
 
-use std::fmt;
-
+use super::cache::Digest;
 use super::run::{self, Task};
 use crate::exec::args;
 use crate::exec::ctx::AdminCtx;
@@ -12,25 +11,10 @@ use crate::script::{Kind, ScriptFlags, Shebang, digest, hex};
 
 const NO_SCRIPT: CommandError = CommandError::fixed("NOSCRIPT No matching script. Please use EVAL.");
 
-/// A digest, as clients write it.
-pub(super) struct Hex(pub [u8; 20]);
-
-impl fmt::Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&hex(&self.0)))
-    }
-}
-
-/// The digest that a client means.
-pub(super) fn parse_digest(text: &[u8]) -> Option<[u8; 20]> {
-    let mut digest = [0; 20];
-    if text.len() != 40 {
-        return None;
-    }
-    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
-        let value = |digit: u8| (digit as char).to_digit(16).map(|value| value as u8);
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
-    }
+/// The digest that a client means, in small letters.
+pub(super) fn parse_digest(text: &[u8]) -> Option<Digest> {
+    let mut digest: Digest = text.try_into().ok()?;
+    digest.make_ascii_lowercase();
     Some(digest)
 }
 
@@ -61,10 +45,10 @@ pub fn eval(ctx: &mut AdminCtx<'_>, request: Args<'_>, by_digest: bool, must_not
         None => ctx.inst.add_script(&request[1], false)?,
     };
     let cached = ctx.inst.scripts.cache.get(at);
-    let (script, flags, name) = (cached.script, cached.flags, Hex(cached.digest));
+    let (script, flags, name) = (cached.script, cached.flags, cached.digest);
     let permission = ctx.inst.may_run(flags, must_not_write)?;
     let is_atomic = flags.is_some_and(|flags| flags.has(ScriptFlags::ATOMIC));
-    run::run(ctx, &Task { kind: Kind::Scripts, script, name: &name, permission, is_atomic, keys, args, request })
+    run::run(ctx, &Task { kind: Kind::Scripts, script, name: &name[..], permission, is_atomic, keys, args, request })
 }
 
 impl Instance {
@@ -77,7 +61,7 @@ impl Instance {
         let result = match engine.compile(code) {
             Ok(script) => {
                 let flags = shebang.map(|shebang| shebang.flags);
-                let (at, evicted) = self.scripts.cache.insert(digest(body), body, script, flags, is_pinned);
+                let (at, evicted) = self.scripts.cache.insert(hex(&digest(body)), body, script, flags, is_pinned);
                 if let Some(evicted) = evicted {
                     engine.forget(evicted);
                 }
@@ -90,7 +74,7 @@ impl Instance {
     }
 
     /// SCRIPT LOAD.
-    pub fn load_script(&mut self, body: &[u8]) -> Result<[u8; 20], CommandError> {
+    pub fn load_script(&mut self, body: &[u8]) -> Result<Digest, CommandError> {
         let at = match self.scripts.cache.by_body(body) {
             Some(at) => at,
             None => self.add_script(body, true)?,

@@ -1,6 +1,7 @@
 //! Functions and their libraries.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -19,7 +20,7 @@ const SHORT_NAME: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Function {
     /// As its library spells it; FCALL does not tell capital letters from small ones.
-    pub name: Arc<[u8]>,
+    pub name: Rc<[u8]>,
     /// What it is for.
     pub description: Option<Vec<u8>>,
     /// What it says of itself.
@@ -136,7 +137,6 @@ pub fn fcall(ctx: &mut AdminCtx<'_>, request: Args<'_>, must_not_write: bool) ->
         false => error,
     })?;
     let permission = ctx.inst.may_run(Some(flags), must_not_write)?;
-    let name = String::from_utf8_lossy(&name);
     let is_atomic = flags.has(ScriptFlags::ATOMIC);
     run::run(ctx, &Task { kind: Kind::Functions, script, name: &name, permission, is_atomic, keys, args, request })
 }

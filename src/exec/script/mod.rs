@@ -23,7 +23,7 @@ mod permission;
 mod run;
 
 pub use busy::Running;
-pub use cache::{CachedScript, ScriptCache};
+pub use cache::{CachedScript, Digest, ScriptCache};
 pub use eval::eval;
 pub use libraries::{Function, Libraries, Library, fcall};
 pub use load::Policy;

@@ -25,7 +25,7 @@ pub(super) struct Task<'a> {
     pub kind: Kind,
     pub script: Script,
     /// How errors name it: a digest, or the name of a function.
-    pub name: &'a dyn std::fmt::Display,
+    pub name: &'a [u8],
     pub permission: Permission,
     /// What it writes is taken back if it fails.
     pub is_atomic: bool,
@@ -90,7 +90,10 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
             inst.outbox.truncate_to(&sent);
             session.about.wrote_offset = 0;
             inst.stats.rollbacks += 1;
-            inst.log.notice("What a script has written was taken back", &[(keys::SCRIPT, &task.name.to_string())]);
+            inst.log.notice(
+                "What a script has written was taken back",
+                &[(keys::SCRIPT, &String::from_utf8_lossy(task.name))],
+            );
         } else {
             inst.keyspace.keep_changes();
         }
@@ -112,7 +115,9 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
         Ended::Error { text, is_counted } => Err(error_of(inst, text, is_counted)),
         Ended::Failed { mut text, place, is_counted } => {
             if let Some((source, line)) = place {
-                text.extend_from_slice(format!(" script: {}, on ", task.name).as_bytes());
+                text.extend_from_slice(b" script: ");
+                text.extend_from_slice(task.name);
+                text.extend_from_slice(b", on ");
                 text.extend_from_slice(&source);
                 text.extend_from_slice(format!(":{line}.").as_bytes());
             }
