@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mlua::{BorrowedBytes, Error, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Value};
+use mlua::{BorrowedBytes, Either, Error, Function, IntoLua, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Value};
 
 /// How many values Lua 5.1 lets a C function have on its stack at most. Redis's libraries keep on that stack what they
 /// have not finished, so this is what limits the depth of data and the number of results.
@@ -187,6 +187,15 @@ fn string_of(lua: &Lua, value: &Value) -> Result<Option<LuaString>> {
         Value::String(string) => Ok(Some(string.clone())),
         Value::Integer(_) | Value::Number(_) => lua.coerce_string(value.clone()),
         _ => Ok(None),
+    }
+}
+
+/// Bytes on their way to Lua: what is UTF-8 takes a shorter one.
+#[inline]
+pub(super) fn text_of(text: &[u8]) -> Either<&str, impl IntoLua + '_> {
+    match std::str::from_utf8(text) {
+        Ok(text) => Either::Left(text),
+        Err(_) => Either::Right(LuaString::wrap(text)),
     }
 }
 

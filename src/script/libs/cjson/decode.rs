@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use mlua::{Either, IntoLua, Lua, LuaString, Table, Value};
+use mlua::{Either, IntoLua, Lua, Table, Value};
 
-use super::super::call::{DEPTH_MAX, STACK_SLOTS};
+use super::super::call::{DEPTH_MAX, STACK_SLOTS, text_of};
 use super::config::Config;
 use super::number::leading_number;
 use super::{ARRAY_MARK, Failure};
@@ -23,7 +23,8 @@ pub(super) fn decode(lua: &Lua, config: &Config, text: &[u8]) -> Result<Value, F
         }
         false => None,
     };
-    let mut decoder = Decoder { lua, config, text, at: 0, open: Vec::new(), slots: 1, mark };
+    let mut decoder =
+        Decoder { lua, config, text, at: 0, open: Vec::new(), elements: Vec::new(), pairs: Vec::new(), slots: 1, mark };
     let value = decoder.value()?;
     let (end, place) = decoder.token();
     match end {
@@ -68,18 +69,53 @@ impl Token<'_> {
     }
 }
 
-/// A table that is not finished.
+/// A table that is not finished. What it has up to the first table inside of it is gathered first, and becomes a table
+/// at once; what follows is put in one by one.
 enum Open<'a> {
     Array {
-        table: Table,
-        /// How many elements it has.
+        table: Option<Table>,
+        /// How many elements `table` has.
         count: i64,
     },
     Object {
-        table: Table,
+        table: Option<Table>,
         /// Of the pair whose value comes.
         key: Cow<'a, [u8]>,
     },
+}
+
+/// A value that is no table.
+enum Scalar<'a> {
+    Text(Cow<'a, [u8]>),
+    Number(f64),
+    Boolean(bool),
+    Null,
+}
+
+impl Scalar<'_> {
+    fn to_lua(&self) -> Either<Either<impl IntoLua + '_, f64>, Value> {
+        match self {
+            Scalar::Text(text) => Either::Left(Either::Left(text_of(text))),
+            Scalar::Number(n) => Either::Left(Either::Right(*n)),
+            Scalar::Boolean(yes) => Either::Right(Value::Boolean(*yes)),
+            Scalar::Null => Either::Right(Value::NULL),
+        }
+    }
+}
+
+/// How many values are gathered at most.
+const GATHERED_MAX: usize = 1 << 16;
+
+/// What was read.
+enum Item {
+    /// The one value there is.
+    Alone(Value),
+    /// A value, which is in the table that is open.
+    Stored,
+    /// A table without elements.
+    Empty(Table),
+    /// The beginning of a table, which is open now.
+    Opened,
 }
 
 struct Decoder<'a> {
@@ -89,6 +125,10 @@ struct Decoder<'a> {
     at: usize,
     /// The outermost first.
     open: Vec<Open<'a>>,
+    /// What was gathered of the innermost, if it is an array.
+    elements: Vec<Scalar<'a>>,
+    /// Likewise, if it is an object.
+    pairs: Vec<(Cow<'a, [u8]>, Scalar<'a>)>,
     /// How many slots of Lua's stack Redis would have in use.
     slots: usize,
     /// What marks arrays, if they are to be marked.
@@ -99,67 +139,74 @@ impl<'a> Decoder<'a> {
     /// The value that comes, whole.
     fn value(&mut self) -> Result<Value, Failure> {
         loop {
-            let (token, place) = self.token();
-            let mut done = match token {
-                Token::ArrayBegin => {
-                    let table = self.descend(2)?;
-                    if let Some(mark) = &self.mark {
-                        table.set_metatable(Some(mark.clone()))?;
-                    }
-                    // The token behind it decides; if it is not the end, it is read again.
-                    let before = self.at;
-                    if let (Token::ArrayEnd, _) = self.token() {
-                        Value::Table(table)
-                    } else {
-                        self.at = before;
-                        self.slots += 1;
-                        self.open.push(Open::Array { table, count: 0 });
-                        continue;
-                    }
-                }
-                Token::ObjectBegin => {
-                    let table = self.descend(3)?;
-                    match self.token() {
-                        (Token::ObjectEnd, _) => Value::Table(table),
-                        (key, place) => {
-                            let key = self.key(key, place)?;
-                            self.slots += 2;
-                            self.open.push(Open::Object { table, key });
-                            continue;
-                        }
-                    }
-                }
-                scalar => match self.open.last_mut() {
-                    None => return self.scalar(scalar, place),
-                    Some(_) => {
-                        self.store_scalar(scalar, place)?;
-                        match self.behind()? {
-                            None => continue,
-                            Some(closed) => closed,
-                        }
-                    }
-                },
+            let mut done = match self.item()? {
+                Item::Alone(value) => return Ok(value),
+                Item::Opened => continue,
+                Item::Stored => self.behind()?,
+                Item::Empty(table) => Some(table),
             };
             // A table is finished: it goes into the one around it, which may be finished by that.
-            loop {
+            while let Some(table) = done {
                 match self.open.last_mut() {
-                    None => return Ok(done),
-                    Some(Open::Array { table, count }) => {
+                    None => return Ok(Value::Table(table)),
+                    Some(Open::Array { table: Some(around), count }) => {
                         *count += 1;
-                        table.raw_set(*count, done)?;
+                        around.raw_set(*count, table)?;
                     }
-                    Some(Open::Object { table, key }) => table.raw_set(text_of(key), done)?,
+                    Some(Open::Object { table: Some(around), key }) => around.raw_set(text_of(key), table)?,
+                    Some(_) => unreachable!("a table is made before one inside of it"),
                 }
-                match self.behind()? {
-                    None => break,
-                    Some(closed) => done = closed,
-                }
+                done = self.behind()?;
             }
         }
     }
 
-    /// One level deeper: a table, if the depth and Lua's stack allow it.
-    fn descend(&mut self, slots: usize) -> Result<Table, Failure> {
+    /// Reads what is next up to where a table begins.
+    fn item(&mut self) -> Result<Item, Failure> {
+        // The usual case, without blanks and escapes.
+        if let Some([b'"', rest @ ..]) = self.text.get(self.at..)
+            && !self.open.is_empty()
+            && let Some(length) = plain_length(rest)
+        {
+            self.at += length + 2;
+            self.store(Scalar::Text(Cow::Borrowed(&rest[..length])))?;
+            return Ok(Item::Stored);
+        }
+        let (token, place) = self.token();
+        match token {
+            Token::ArrayBegin => {
+                self.descend(2)?;
+                // The token behind it decides; if it is not the end, it is read again.
+                let before = self.at;
+                if let (Token::ArrayEnd, _) = self.token() {
+                    return Ok(Item::Empty(self.array()?));
+                }
+                self.at = before;
+                self.slots += 1;
+                self.open.push(Open::Array { table: None, count: 0 });
+                Ok(Item::Opened)
+            }
+            Token::ObjectBegin => {
+                self.descend(3)?;
+                let (token, place) = self.token();
+                if let Token::ObjectEnd = token {
+                    return Ok(Item::Empty(self.lua.create_table()?));
+                }
+                let key = self.key(token, place)?;
+                self.slots += 2;
+                self.open.push(Open::Object { table: None, key });
+                Ok(Item::Opened)
+            }
+            Token::String(text) => self.scalar(Scalar::Text(text)),
+            Token::Number(n) => self.scalar(Scalar::Number(n)),
+            Token::Boolean(yes) => self.scalar(Scalar::Boolean(yes)),
+            Token::Null => self.scalar(Scalar::Null),
+            other => Err(other.unexpected("value", place)),
+        }
+    }
+
+    /// One level deeper, if the depth and Lua's stack allow it.
+    fn descend(&mut self, slots: usize) -> Result<(), Failure> {
         let depth = self.open.len() + 1;
         if depth as i64 > i64::from(self.config.decode_depth_max)
             || self.slots + slots > STACK_SLOTS
@@ -168,11 +215,57 @@ impl<'a> Decoder<'a> {
             let place = self.at;
             return Err(Failure::Text(format!("Found too many nested data structures ({depth}) at character {place}")));
         }
-        Ok(self.lua.create_table()?)
+        self.settle()
+    }
+
+    /// Makes a table of what was gathered.
+    fn settle(&mut self) -> Result<(), Failure> {
+        match self.open.last() {
+            Some(Open::Array { table: None, .. }) => {
+                let made = self.array()?;
+                if let Some(Open::Array { table, .. }) = self.open.last_mut() {
+                    *table = Some(made);
+                }
+            }
+            Some(Open::Object { table: None, .. }) => {
+                // Without a number in advance, the table grows as it does in Redis; the order of its pairs depends on it.
+                let pairs = self.pairs.iter().filter(|_| true);
+                let made = self.lua.create_table_from(pairs.map(|(key, value)| (text_of(key), value.to_lua())))?;
+                self.pairs.clear();
+                if let Some(Open::Object { table, .. }) = self.open.last_mut() {
+                    *table = Some(made);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The elements that were gathered as a table.
+    fn array(&mut self) -> Result<Table, Failure> {
+        let table = self.lua.create_sequence_from(self.elements.iter().map(Scalar::to_lua))?;
+        if let Some(mark) = &self.mark {
+            table.set_metatable(Some(mark.clone()))?;
+        }
+        if let Some(Open::Array { count, table: None }) = self.open.last_mut() {
+            *count = self.elements.len() as i64;
+        }
+        self.elements.clear();
+        Ok(table)
     }
 
     /// What is behind a value in a table: a comma, and in an object the next key; or the end, which gives the table.
-    fn behind(&mut self) -> Result<Option<Value>, Failure> {
+    fn behind(&mut self) -> Result<Option<Table>, Failure> {
+        // The usual case, without blanks and escapes.
+        if let Some(Open::Object { key, .. }) = self.open.last_mut()
+            && let Some([b',', b'"', rest @ ..]) = self.text.get(self.at..)
+            && let Some(length) = plain_length(rest)
+            && rest.get(length..length + 2) == Some(b"\":")
+        {
+            *key = Cow::Borrowed(&rest[..length]);
+            self.at += length + 4;
+            return Ok(None);
+        }
         let (token, place) = self.token();
         let object = matches!(self.open.last(), Some(Open::Object { .. }));
         match (token, object) {
@@ -186,10 +279,12 @@ impl<'a> Decoder<'a> {
                 Ok(None)
             }
             (Token::ArrayEnd, false) | (Token::ObjectEnd, true) => {
-                let (Open::Array { table, .. } | Open::Object { table, .. }) =
-                    self.open.pop().expect("something is open");
+                self.settle()?;
                 self.slots -= if object { 2 } else { 1 };
-                Ok(Some(Value::Table(table)))
+                match self.open.pop() {
+                    Some(Open::Array { table, .. } | Open::Object { table, .. }) => Ok(table),
+                    None => Ok(None),
+                }
             }
             (other, true) => Err(other.unexpected("comma or object end", place)),
             (other, false) => Err(other.unexpected("comma or array end", place)),
@@ -205,27 +300,38 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The value that stands alone.
-    fn scalar(&self, token: Token<'a>, place: usize) -> Result<Value, Failure> {
-        Ok(match token {
-            Token::String(text) => Value::String(self.lua.create_string(text)?),
-            Token::Number(n) => Value::Number(n),
-            Token::Boolean(yes) => Value::Boolean(yes),
-            Token::Null => Value::NULL,
-            other => return Err(other.unexpected("value", place)),
-        })
+    /// A value that is no table: it is all there is, or goes into the table that is open.
+    fn scalar(&mut self, scalar: Scalar<'a>) -> Result<Item, Failure> {
+        if self.open.is_empty() {
+            return Ok(Item::Alone(scalar.to_lua().into_lua(self.lua)?));
+        }
+        self.store(scalar)?;
+        Ok(Item::Stored)
     }
 
-    /// Puts what is no table into the table that is open, without a reference to it in between.
-    fn store_scalar(&mut self, token: Token<'a>, place: usize) -> Result<(), Failure> {
-        let open = self.open.last_mut().expect("something is open");
-        match token {
-            Token::String(text) => store(open, text_of(&text)),
-            Token::Number(n) => store(open, n),
-            Token::Boolean(yes) => store(open, yes),
-            Token::Null => store(open, Value::NULL),
-            other => Err(other.unexpected("value", place)),
+    #[inline]
+    fn store(&mut self, scalar: Scalar<'a>) -> Result<(), Failure> {
+        match self.open.last_mut() {
+            Some(Open::Array { table: Some(table), count }) => {
+                *count += 1;
+                table.raw_set(*count, scalar.to_lua())?;
+            }
+            Some(Open::Array { table: None, .. }) => {
+                self.elements.push(scalar);
+                if self.elements.len() == GATHERED_MAX {
+                    self.settle()?;
+                }
+            }
+            Some(Open::Object { table: Some(table), key }) => table.raw_set(text_of(key), scalar.to_lua())?,
+            Some(Open::Object { table: None, key }) => {
+                self.pairs.push((std::mem::take(key), scalar));
+                if self.pairs.len() == GATHERED_MAX {
+                    self.settle()?;
+                }
+            }
+            None => {}
         }
+        Ok(())
     }
 
     /// The next token, and where it is, or where it went wrong.
@@ -314,24 +420,10 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Text for Lua: what is UTF-8 takes a shorter way.
-fn text_of(text: &[u8]) -> Either<&str, impl IntoLua + '_> {
-    match std::str::from_utf8(text) {
-        Ok(text) => Either::Left(text),
-        Err(_) => Either::Right(LuaString::wrap(text)),
-    }
-}
-
-#[inline]
-fn store(open: &mut Open<'_>, value: impl IntoLua) -> Result<(), Failure> {
-    match open {
-        Open::Array { table, count } => {
-            *count += 1;
-            table.raw_set(*count, value)?;
-        }
-        Open::Object { table, key } => table.raw_set(text_of(key), value)?,
-    }
-    Ok(())
+/// How long a string is that has no escapes in it.
+fn plain_length(text: &[u8]) -> Option<usize> {
+    let length = text.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0))?;
+    (text[length] == b'"').then_some(length)
 }
 
 /// What is no number in JSON, though C would read it.

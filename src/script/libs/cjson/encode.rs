@@ -4,7 +4,7 @@
 //! over a table counts as a call, and Lua allows 200 of them. So a table is walked over once, which writes all of it
 //! but the tables inside. Where those belong is remembered, and they are filled in afterwards, in order.
 
-use mlua::{Error, Function, Lua, Table, Value};
+use mlua::{BString, Error, FromLua, Function, Lua, Table, Value};
 
 use super::super::call::{DEPTH_MAX, STACK_SLOTS, type_name};
 use super::config::{Config, InvalidNumbers};
@@ -87,6 +87,71 @@ enum Shape {
     Unknown,
 }
 
+/// What came of walking over a table.
+struct Walked {
+    /// Where it begins in the text.
+    start: usize,
+    /// The tables inside, in order, and where they belong.
+    children: Vec<(usize, Table)>,
+    end: End,
+}
+
+enum End {
+    Done,
+    /// A key may be something else than it was taken for.
+    Unsure,
+    /// There are too many tables inside.
+    Large,
+    Failed(Failure),
+}
+
+/// A key of a table, in one of two forms.
+trait Key: FromLua {
+    /// Whether it may be an index of an array.
+    fn may_be_index(&self) -> bool;
+
+    /// Writes it, or says that it can not tell what to write.
+    fn push(self, config: &Config, out: &mut Vec<u8>) -> Result<bool, Failure>;
+
+    /// What it means if a key was not of this form.
+    fn mismatch(error: Error) -> End;
+}
+
+/// The form of names. A number would be taken for its text; what may be one is left to the other form.
+impl Key for BString {
+    fn may_be_index(&self) -> bool {
+        false
+    }
+
+    fn push(self, _: &Config, out: &mut Vec<u8>) -> Result<bool, Failure> {
+        if matches!(self.first(), Some(b'-' | b'0'..=b'9')) || self == "inf" || self == "nan" {
+            return Ok(false);
+        }
+        push_string(out, &self);
+        out.push(b':');
+        Ok(true)
+    }
+
+    fn mismatch(_: Error) -> End {
+        End::Unsure
+    }
+}
+
+impl Key for Value {
+    fn may_be_index(&self) -> bool {
+        matches!(self, Value::Integer(_) | Value::Number(_))
+    }
+
+    fn push(self, config: &Config, out: &mut Vec<u8>) -> Result<bool, Failure> {
+        push_key(config, out, &self)?;
+        Ok(true)
+    }
+
+    fn mismatch(error: Error) -> End {
+        End::Failed(Failure::Lua(error))
+    }
+}
+
 impl Encoder<'_> {
     /// Goes on with the tables that are open until none is.
     fn fill(&mut self) -> Result<(), Failure> {
@@ -159,58 +224,88 @@ impl Encoder<'_> {
 
     /// Writes a table as an object; `shape` says whether it was found to be one.
     fn object(&mut self, table: Table, shape: Shape) -> Result<(), Failure> {
-        let start = self.out.len();
-        self.out.push(b'{');
-        let mut children: Vec<(usize, Table)> = Vec::new();
-        let mut failure = None;
-        let (mut unsure, mut large) = (false, false);
-        let (config, out, room) = (self.config, &mut self.out, CHILDREN_MAX - self.children);
-        let walked = table.for_each(|key: Value, value: Value| {
-            if out.len() > start + 1 {
-                out.push(b',');
-            } else if shape == Shape::Unknown && matches!(key, Value::Integer(_) | Value::Number(_)) {
-                unsure = true;
-                return Err(STOP);
+        // Nearly all objects have names for keys. Taken as bytes right away they cost half.
+        let walked = match self.walk::<BString>(&table, shape) {
+            Walked { end: End::Unsure, .. } => self.walk::<Value>(&table, shape),
+            walked => walked,
+        };
+        let Walked { start, mut children, end } = walked;
+        let failure = match end {
+            End::Unsure => {
+                return match self.shape(&table)? {
+                    array @ Shape::Array(_) => self.begin_array(table, array),
+                    _ => self.object(table, Shape::Object),
+                };
             }
-            let pushed = push_key(config, out, &key).and_then(|()| match value {
-                Value::Table(child) => {
-                    children.push((out.len(), child));
-                    large = children.len() > room;
-                    Ok(())
-                }
-                scalar => push_scalar(config, out, &scalar),
-            });
-            failure = pushed.err();
-            if large || failure.is_some() { Err(STOP) } else { Ok(()) }
-        });
-        if unsure {
-            self.out.truncate(start);
-            return match self.shape(&table)? {
-                array @ Shape::Array(_) => self.begin_array(table, array),
-                _ => self.object(table, Shape::Object),
-            };
-        }
-        if large {
-            self.out.truncate(start + 1);
-            self.push(Open::Large { table, key: Value::Nil });
-            return Ok(());
-        }
-        if failure.is_none() {
-            walked?;
-            self.out.push(b'}');
-        }
+            End::Large => {
+                self.out.push(b'{');
+                self.push(Open::Large { table, key: Value::Nil });
+                return Ok(());
+            }
+            End::Failed(failure) => Some(failure),
+            End::Done => {
+                self.out.push(b'}');
+                None
+            }
+        };
         if children.is_empty() {
             return failure.map_or(Ok(()), Err);
         }
-        let mut text = self.out.split_off(start);
+        let text = self.out.split_off(start);
         for (place, _) in &mut children {
             *place -= start;
         }
         children.reverse();
-        text.shrink_to_fit();
         self.children += children.len();
         self.push(Open::Object { text, written: 0, children, failure });
         Ok(())
+    }
+
+    /// Writes all pairs but the tables inside. Nothing is written if another way has to be taken.
+    fn walk<K: Key>(&mut self, table: &Table, shape: Shape) -> Walked {
+        let start = self.out.len();
+        self.out.push(b'{');
+        let mut children: Vec<(usize, Table)> = Vec::new();
+        let mut end = End::Done;
+        let (config, out, room) = (self.config, &mut self.out, CHILDREN_MAX - self.children);
+        let walked = table.for_each(|key: K, value: Value| {
+            if out.len() > start + 1 {
+                out.push(b',');
+            } else if shape == Shape::Unknown && key.may_be_index() {
+                end = End::Unsure;
+                return Err(STOP);
+            }
+            let pushed = match key.push(config, out) {
+                Ok(true) => match value {
+                    Value::Table(child) => {
+                        children.push((out.len(), child));
+                        if children.len() <= room {
+                            return Ok(());
+                        }
+                        end = End::Large;
+                        return Err(STOP);
+                    }
+                    scalar => push_scalar(config, out, &scalar),
+                },
+                Ok(false) => {
+                    end = End::Unsure;
+                    return Err(STOP);
+                }
+                Err(failure) => Err(failure),
+            };
+            pushed.map_err(|failure| {
+                end = End::Failed(failure);
+                STOP
+            })
+        });
+        if let (Err(error), End::Done) = (walked, &end) {
+            end = K::mismatch(error);
+        }
+        if matches!(end, End::Unsure | End::Large) {
+            self.out.truncate(start);
+            children.clear();
+        }
+        Walked { start, children, end }
     }
 
     /// Whether the keys of a table are whole numbers from 1, and not too few for the highest.

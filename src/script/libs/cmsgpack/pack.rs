@@ -99,6 +99,16 @@ fn push_table(out: &mut Vec<u8>, table: &Table, nesting: usize) -> Result<()> {
         }
         Shape::Map(length) => {
             push_head(out, length, (0x80, 15), &[0xde, 0xdf]);
+            let mut begun = false;
+            let walked = table.for_each(|key: Value, value: Value| {
+                begun = true;
+                push_value(out, &key, nesting + 1)?;
+                push_value(out, &value, nesting + 1)
+            });
+            if begun || length == 0 {
+                return walked;
+            }
+            // That walk counts as a call, and a script that is deep in calls may have none left.
             for pair in table.pairs::<Value, Value>() {
                 let (key, value) = pair?;
                 push_value(out, &key, nesting + 1)?;

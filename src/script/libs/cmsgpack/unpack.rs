@@ -3,9 +3,9 @@
 //! Redis keeps unfinished tables on Lua's stack, whose size bounds how deep data may be nested and how many values one
 //! call returns. Here they lie on the heap, and the slots are counted.
 
-use mlua::{Error, Lua, MultiValue, Table, Value};
+use mlua::{Error, IntoLua, Lua, MultiValue, Table, Value};
 
-use super::super::call::{Call, DEPTH_MAX, RESULTS_MAX, STACK_SLOTS, raise, raise_bare};
+use super::super::call::{Call, DEPTH_MAX, RESULTS_MAX, STACK_SLOTS, raise, raise_bare, text_of};
 
 /// All values in a string.
 pub(super) fn unpack(call: &Call<'_>) -> mlua::Result<MultiValue> {
@@ -99,72 +99,87 @@ struct Reader<'a> {
     /// How many slots Redis would have in use.
     slots: usize,
     /// Tables that are not finished, the outermost first.
-    open: Vec<Open>,
+    open: Vec<Open<'a>>,
 }
 
-struct Open {
+struct Open<'a> {
     table: Table,
     /// Elements or pairs that are still to come.
     left: u32,
-    part: Part,
+    part: Part<'a>,
 }
 
-enum Part {
+enum Part<'a> {
     /// The element with this index is next.
     Element(i64),
     Key,
     /// The value of this key is next.
-    Pair(Value),
+    Pair(Item<'a>),
 }
 
 /// What one head says.
-enum Item {
+enum Item<'a> {
+    Text(&'a [u8]),
     Value(Value),
     Array(u32),
     Map(u32),
+}
+
+impl Item<'_> {
+    fn store(self, table: &Table, key: impl IntoLua) -> mlua::Result<()> {
+        match self {
+            Item::Text(text) => table.raw_set(key, text_of(text)),
+            Item::Value(value) => table.raw_set(key, value),
+            Item::Array(_) | Item::Map(_) => unreachable!("tables were begun"),
+        }
+    }
 }
 
 impl<'a> Reader<'a> {
     /// The next value, whole.
     fn value(&mut self) -> Result<Value, Failure> {
         loop {
-            let mut value = match self.item()? {
-                Item::Value(value) => value,
+            let mut item = match self.item()? {
                 Item::Array(length) => match self.begin(length, Part::Element(1))? {
-                    Some(empty) => empty,
+                    Some(empty) => Item::Value(empty),
                     None => continue,
                 },
                 Item::Map(length) => match self.begin(length, Part::Key)? {
-                    Some(empty) => empty,
+                    Some(empty) => Item::Value(empty),
                     None => continue,
                 },
+                scalar => scalar,
             };
             // The value goes into the table that is open, which may finish it, and so on outwards.
             loop {
-                let Some(open) = self.open.last_mut() else { return Ok(value) };
+                let Some(open) = self.open.last_mut() else {
+                    return Ok(match item {
+                        Item::Text(text) => Value::String(self.lua.create_string(text)?),
+                        Item::Value(value) => value,
+                        Item::Array(_) | Item::Map(_) => unreachable!("tables were begun"),
+                    });
+                };
                 match std::mem::replace(&mut open.part, Part::Key) {
-                    Part::Element(index) => {
-                        open.table.raw_set(index, value)?;
-                        open.part = Part::Element(index + 1);
-                        // The slot of the index.
-                        self.slots -= 1;
-                        open.left -= 1;
-                    }
                     Part::Key => {
-                        open.part = Part::Pair(value);
+                        open.part = Part::Pair(item);
                         self.slots += 1;
                         break;
                     }
-                    Part::Pair(key) => {
-                        match key {
-                            Value::Nil => return Err(Failure::Bare("table index is nil")),
-                            Value::Number(n) if n.is_nan() => return Err(Failure::Bare("table index is NaN")),
-                            key => open.table.raw_set(key, value)?,
-                        }
-                        self.slots -= 1;
-                        open.left -= 1;
+                    Part::Element(index) => {
+                        item.store(&open.table, index)?;
+                        open.part = Part::Element(index + 1);
                     }
+                    Part::Pair(Item::Value(Value::Nil)) => return Err(Failure::Bare("table index is nil")),
+                    Part::Pair(Item::Value(Value::Number(n))) if n.is_nan() => {
+                        return Err(Failure::Bare("table index is NaN"));
+                    }
+                    Part::Pair(Item::Text(key)) => item.store(&open.table, text_of(key))?,
+                    Part::Pair(Item::Value(key)) => item.store(&open.table, key)?,
+                    Part::Pair(_) => unreachable!("tables were begun"),
                 }
+                // The slot of the index or key.
+                self.slots -= 1;
+                open.left -= 1;
                 if open.left > 0 {
                     if let Part::Element(_) = open.part {
                         self.slots += 1;
@@ -173,13 +188,13 @@ impl<'a> Reader<'a> {
                 }
                 let closed = self.open.pop().expect("one is open");
                 self.slots -= 1;
-                value = Value::Table(closed.table);
+                item = Item::Value(Value::Table(closed.table));
             }
         }
     }
 
     /// Opens a table, unless it is empty: then it is finished.
-    fn begin(&mut self, length: u32, part: Part) -> Result<Option<Value>, Failure> {
+    fn begin(&mut self, length: u32, part: Part<'a>) -> Result<Option<Value>, Failure> {
         let array = matches!(part, Part::Element(_));
         if array && self.slots + 2 > STACK_SLOTS {
             return Err(Failure::Raise("stack overflow (in function mp_decode_to_lua_array)"));
@@ -193,7 +208,7 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    fn item(&mut self) -> Result<Item, Failure> {
+    fn item(&mut self) -> Result<Item<'a>, Failure> {
         let Some((&head, rest)) = self.rest.split_first() else { return Err(MISSING) };
         if self.slots + 1 > STACK_SLOTS || self.open.len() == DEPTH_MAX {
             return Err(TOO_MANY);
@@ -244,9 +259,9 @@ impl<'a> Reader<'a> {
         Ok(*bytes)
     }
 
-    fn string(&mut self, length: usize) -> Result<Item, Failure> {
+    fn string(&mut self, length: usize) -> Result<Item<'a>, Failure> {
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(MISSING)?;
         self.rest = rest;
-        Ok(Item::Value(Value::String(self.lua.create_string(bytes)?)))
+        Ok(Item::Text(bytes))
     }
 }
