@@ -94,6 +94,8 @@ pub struct Engine {
     /// The globals while a library is loaded.
     loading: Option<Table>,
     args: OwnedArgs,
+    /// `limit_memory`, for what is kept outside of the state.
+    text_limit: Option<usize>,
 }
 
 impl Engine {
@@ -135,7 +137,7 @@ impl Engine {
         }
         let keys = List { name: c"KEYS", reference: keys_at, len: 0 };
         let argv = List { name: c"ARGV", reference: argv_at, len: 0 };
-        Ok(Engine { lua, kind, state, handler, keys, argv, sandbox, loading, args: OwnedArgs::new() })
+        Ok(Engine { lua, kind, state, handler, keys, argv, sandbox, loading, args: OwnedArgs::new(), text_limit: None })
     }
 
     /// Bytes that the state takes.
@@ -144,7 +146,8 @@ impl Engine {
     }
 
     /// It may take so many bytes; 0: as many as it wants. What it has already it keeps.
-    pub fn limit_memory(&self, bytes: usize) {
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.text_limit = (bytes > 0).then_some(bytes);
         self.lua.set_memory_limit(bytes).expect("memory is counted by the allocator of every state");
     }
 
@@ -258,7 +261,15 @@ impl Engine {
     }
 
     fn lent<'s>(&mut self, server: &'s mut dyn Server) -> Lent<'s> {
-        Lent { server, args: std::mem::take(&mut self.args), proto: Proto::Resp2, registered: None, is_stopped: false }
+        Lent {
+            server,
+            args: std::mem::take(&mut self.args),
+            proto: Proto::Resp2,
+            registered: None,
+            texts: Vec::new(),
+            text_limit: self.text_limit,
+            is_stopped: false,
+        }
     }
 
     fn take_back(&mut self, lent: Lent<'_>) {

@@ -320,3 +320,103 @@ fn libraries_register_functions() {
     }
     assert!(matches!(engine.load(&mut fake, b"1 x"), Err(LoadError::Compiling(_))));
 }
+
+/// Our matcher and Lua's own, on anything that looks like a pattern.
+#[test]
+fn patterns_match_what_they_match_in_lua() {
+    let plain = mlua::Lua::new();
+    let (mut engine, mut fake) = (engine(), Fake { patience: usize::MAX, ..Fake::default() });
+    let body = r#"
+        local show = function(...)
+            local t = {}
+            for i = 1, select('#', ...) do t[i] = tostring((select(i, ...))) end
+            return table.concat(t, '|')
+        end
+        local out = {}
+        local try = function(f, ...)
+            local n = {pcall(f, ...)}
+            out[#out + 1] = show(unpack(n, 1, 6))
+        end
+        local text, pattern, init = ARGV[1], ARGV[2], tonumber(ARGV[3])
+        try(string.find, text, pattern, init)
+        try(string.find, text, pattern, init, true)
+        try(string.match, text, pattern, init)
+        try(string.gsub, text, pattern, '<%1%%%0>')
+        try(string.gsub, text, pattern, 'x', init)
+        try(string.gsub, text, pattern, {a = 'A', b = false, ab = 3})
+        try(string.gsub, text, pattern, function(a, b) if a == 'b' then return nil end return (b or a) .. '!' end)
+        try(function() local r = {} for a, b in string.gmatch(text, pattern) do r[#r + 1] = show(a, b) end return unpack(r, 1, 4) end)
+        return table.concat(out, '\n')"#;
+    let mut rng = crate::util::rng::Rng::from_seed(11);
+    let mut pick = |from: &[&str], most: u64| -> String {
+        (0..rng.below(most + 1)).map(|_| from[rng.below(from.len() as u64) as usize]).collect()
+    };
+    let script = engine.compile(body.as_bytes()).unwrap();
+    let function = plain.load(body).set_name("@user_script").into_function().unwrap();
+    let parts = [
+        "a", "b", "1", ".", "%a", "%d", "%s", "%W", "[ab]", "[^a]", "[a-b%d]", "*", "+", "-", "?", "(", ")", "()", "^",
+        "$", "%b()", "%f[%a]", "%1", "%", "[", "]", "%%",
+    ];
+    for round in 0..3000 {
+        let (text, pattern) = (pick(&["a", "b", "1", " ", "(", ")", "ab", "%"], 12), pick(&parts, 6));
+        let init = ["1", "0", "-1", "3", "99", "-99"][round % 6];
+        let argv = [&text[..], &pattern[..], init];
+        plain.globals().set("ARGV", argv.to_vec()).unwrap();
+        let expected: mlua::LuaString = function.call(()).unwrap();
+        let (none, args) = (OwnedArgs::new(), OwnedArgs::from_parts(argv));
+        let mut reply = Reply::new();
+        let ended = engine.run(&mut fake, script, none.view(), args.view(), &mut reply);
+        assert_eq!(ended, Ended::Returned, "{argv:?}");
+        let got = reply.out.to_vec();
+        let begin = got.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let (got, expected) = (String::from_utf8_lossy(&got[begin..got.len() - 2]), expected.to_string_lossy());
+        assert_eq!(got, expected, "{argv:?}");
+    }
+}
+
+/// What advisories about scripts were about, by their numbers: see docs/security.md.
+#[test]
+fn advisories() {
+    let huge = "2147483647";
+    let cases: Vec<(&str, String, &str)> = vec![
+        ("CVE-2015-4335", "return tostring(loadstring(string.dump(function() end)))".into(), "$3 nil"),
+        ("CVE-2015-4335", "local s return tostring(load(function() if s then return end s = 1 return '\\27Lua' end))".into(), "$3 nil"),
+        ("CVE-2015-8080", format!("return pcall(struct.unpack, 'i{huge}0', 'x')"), "$-1"),
+        ("CVE-2018-11218", "return #cmsgpack.pack(unpack({}, 1, 3000)) > 0".into(), ":1"),
+        ("CVE-2018-11219", format!("return pcall(struct.pack, '>I{huge}', 10)"), "$-1"),
+        ("CVE-2018-11219", "return pcall(struct.unpack, 'c2147483647', 'x')".into(), "$-1"),
+        ("CVE-2020-14147", "return pcall(struct.unpack, 'I99999999999999999999', 'x')".into(), "$-1"),
+        ("CVE-2021-32626", "local t = {} for i = 1, 300 do t = {t} end return #cjson.encode(t) > 0".into(), ":1"),
+        ("CVE-2022-24735", "local ok = pcall(function() getmetatable('').__index = 1 end) return ok".into(), "$-1"),
+        ("CVE-2022-24834", "return pcall(cjson.encode, {[1]=1, [1e9]=1})".into(), "$-1"),
+        ("CVE-2022-24834", "local t = {} t[1] = t return pcall(cjson.encode, t)".into(), "$-1"),
+        ("CVE-2022-24834", "return pcall(cmsgpack.unpack, '\\221\\255\\255\\255\\255')".into(), "$-1"),
+        ("CVE-2024-31449", "return bit.tohex(65535, -2147483648)".into(), "$8 0000FFFF"),
+        ("CVE-2025-46817", format!("return pcall(unpack, {{1}}, 0, {huge})"), "$-1"),
+        ("CVE-2025-46817", format!("return pcall(unpack, {{1}}, -{huge}, {huge})"), "$-1"),
+        ("CVE-2025-46818", "return pcall(function() getmetatable('').__add = 1 end)".into(), "$-1"),
+        ("CVE-2025-46818", "return tostring(getmetatable(nil)) .. tostring(getmetatable(1)) .. tostring(getmetatable(print == nil))".into(), "x"),
+        ("CVE-2025-46819", "return pcall(function() return #loadstring('return [' .. string.rep('=', 1e6) .. '[') end)".into(), "$-1"),
+        (
+            "CVE-2025-49844",
+            "local n = 0 local f = load(function() n = n + 1 collectgarbage() if n == 1 then return 'return ' elseif n == 2 \
+             then return '7' end end, string.rep('name', 100)) collectgarbage() return f()"
+                .into(),
+            ":7",
+        ),
+        ("string.format", "return pcall(string.format, '%99999999d', 1)".into(), "$-1"),
+        ("string.rep", "return pcall(string.rep, string.rep('x', 1e6), 1e6)".into(), "$-1"),
+        ("gsub", "return pcall(string.gsub, string.rep('a', 1e6), 'a', string.rep('b', 1e6))".into(), "$-1"),
+        ("patterns", "return pcall(string.find, string.rep('a', 1e6), string.rep('a?', 1e6))".into(), "$-1"),
+        ("coroutines", "return pcall(coroutine.wrap(function() coroutine.yield() end)) and 1".into(), ":1"),
+    ];
+    for (name, body, reply) in cases {
+        let (mut engine, mut fake) = (engine(), Fake { patience: usize::MAX, ..Fake::default() });
+        engine.limit_memory(64 << 20);
+        let got = eval_in(&mut engine, &mut fake, &body, &[], &[]);
+        if reply != "x" {
+            assert_eq!(got, reply, "{name}: {body}");
+        }
+        assert_eq!(eval_in(&mut engine, &mut fake, "return 1", &[], &[]), ":1", "{name}");
+    }
+}

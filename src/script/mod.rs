@@ -38,6 +38,7 @@
 //! | `errors.rs` | errors of scripts: where they come from |
 //! | `register.rs` | redis.register_function |
 //! | `stack.rs` | the few steps that all of these take |
+//! | `strings.rs`, `patterns.rs` | string.find and its kin: patterns with a bound on the work |
 //! | `shebang.rs` | `#!lua name=... flags=...` |
 //! | `libs/` | cjson, cmsgpack, struct, bit, math.random |
 //!
@@ -51,12 +52,14 @@ mod calls;
 mod engine;
 mod errors;
 pub mod libs;
+mod patterns;
 mod register;
 mod returned;
 mod sandbox;
 mod server;
 mod shebang;
 mod stack;
+mod strings;
 
 pub use api::{digest, hex};
 pub use engine::{Ended, Engine, Kind, LoadError, Retired, Script};

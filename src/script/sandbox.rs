@@ -12,7 +12,7 @@ use mlua::ffi::{self, lua_CFunction};
 use mlua::{Function, LightUserData, Lua, Table, Value};
 
 use super::stack::{State, bytes, push, raise_here};
-use super::{errors, libs};
+use super::{errors, libs, strings};
 
 /// What is left of Lua's own globals.
 const GLOBALS: [&str; 27] = [
@@ -86,7 +86,6 @@ pub(super) struct Originals {
     getmetatable: lua_CFunction,
     setmetatable: lua_CFunction,
     insert: lua_CFunction,
-    load: lua_CFunction,
     loadstring: lua_CFunction,
     pub resume: lua_CFunction,
 }
@@ -129,7 +128,6 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
             getmetatable: original(&all, "getmetatable")?,
             setmetatable: original(&all, "setmetatable")?,
             insert: original(&table, "insert")?,
-            load: original(&all, "load")?,
             loadstring: original(&all, "loadstring")?,
             resume: original(&coroutine, "resume")?,
         };
@@ -147,7 +145,8 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
         globals.raw_set(name, table)?;
     }
     coroutine.raw_set("resume", c_function(lua, errors::resume)?)?;
-    let ours: [(&str, lua_CFunction); 10] = [
+    let ours: [(&str, lua_CFunction); 11] = [
+        ("unpack", unpack),
         ("getmetatable", getmetatable),
         ("setmetatable", setmetatable),
         ("next", next),
@@ -163,6 +162,16 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
         globals.raw_set(name, c_function(lua, function)?)?;
     }
     table.raw_set("insert", c_function(lua, insert)?)?;
+    let string: Table = all.raw_get("string")?;
+    for (name, function) in [
+        ("find", strings::find as lua_CFunction),
+        ("match", strings::match_),
+        ("gmatch", strings::gmatch),
+        ("gfind", strings::gmatch),
+        ("gsub", strings::gsub),
+    ] {
+        string.raw_set(name, c_function(lua, function)?)?;
+    }
     for pair in globals.pairs::<String, Value>() {
         let (name, value) = pair?;
         if let Value::Table(table) = value {
@@ -381,6 +390,34 @@ unsafe extern "C-unwind" fn insert(state: State) -> c_int {
     }
 }
 
+/// Lua's own computes the number of results in 32 bits, and gets a small one for a large range.
+unsafe extern "C-unwind" fn unpack(state: State) -> c_int {
+    // SAFETY: see above; there is room for as many values as are pushed.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        let begin = ffi::luaL_optinteger(state, 2, 1) as c_int;
+        let end = match ffi::lua_type(state, 3) {
+            ffi::LUA_TNONE | ffi::LUA_TNIL => ffi::lua_objlen(state, 1) as c_int,
+            _ => ffi::luaL_checkinteger(state, 3) as c_int,
+        };
+        let count = i64::from(end) - i64::from(begin) + 1;
+        if count <= 0 {
+            return 0;
+        }
+        let count = c_int::try_from(count).unwrap_or(c_int::MAX);
+        if count >= RESULTS_MAX || ffi::lua_checkstack(state, count) == 0 {
+            raise_here(state, b"too many results to unpack");
+        }
+        for at in begin..=end {
+            ffi::lua_rawgeti_(state, 1, at);
+        }
+        count
+    }
+}
+
+/// More values than this a function cannot return.
+const RESULTS_MAX: c_int = 8000;
+
 /// How byte code begins. It can do what no source can, so it is never loaded.
 const BYTE_CODE: u8 = ffi::LUA_SIGNATURE[0];
 
@@ -405,37 +442,48 @@ unsafe extern "C-unwind" fn loadstring(state: State) -> c_int {
     }
 }
 
-/// Lua asks the given function for a piece after another: one of ours stands in between.
+/// The pieces are asked for before anything is compiled: within the compiler of Lua 5.1 a script must not run, because what it
+/// has in hand then is known to no collector.
 unsafe extern "C-unwind" fn load(state: State) -> c_int {
-    // SAFETY: see above.
+    // SAFETY: see above; each piece is joined to what there is, so that the stack does not grow.
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TFUNCTION);
-        ffi::lua_pushvalue(state, 1);
-        ffi::lua_pushboolean(state, 0);
-        ffi::lua_pushcclosure(state, next_piece, 2);
-        ffi::lua_replace(state, 1);
-        (originals().load)(state)
-    }
-}
-
-unsafe extern "C-unwind" fn next_piece(state: State) -> c_int {
-    // The pseudo-indexes of its upvalues: the script's function, whether something has come.
-    let (function, has_begun) = (ffi::LUA_GLOBALSINDEX - 1, ffi::LUA_GLOBALSINDEX - 2);
-    // SAFETY: see above.
-    unsafe {
-        ffi::lua_settop(state, 0);
-        ffi::lua_pushvalue(state, function);
-        ffi::lua_call(state, 0, 1);
-        if let Some(piece) = bytes(state, -1)
-            && ffi::lua_toboolean(state, has_begun) == 0
-            && !piece.is_empty()
-        {
-            if piece[0] == BYTE_CODE {
-                push(state, b"attempt to load chunk with wrong mode");
-                ffi::lua_error(state);
+        ffi::lua_settop(state, 2);
+        push(state, b"");
+        loop {
+            ffi::lua_pushvalue(state, 1);
+            if ffi::lua_pcall(state, 0, 1, 0) != ffi::LUA_OK {
+                if super::server::is_stopped() {
+                    ffi::lua_error(state);
+                }
+                ffi::lua_pushnil(state);
+                ffi::lua_insert(state, -2);
+                return 2;
             }
-            ffi::lua_pushboolean(state, 1);
-            ffi::lua_replace(state, has_begun);
+            match ffi::lua_type(state, -1) {
+                ffi::LUA_TNIL => break,
+                ffi::LUA_TSTRING if bytes(state, -1).is_none_or(<[u8]>::is_empty) => break,
+                ffi::LUA_TSTRING | ffi::LUA_TNUMBER => {
+                    ffi::lua_concat(state, 2);
+                    if bytes(state, 3).is_some_and(|source| source[0] == BYTE_CODE) {
+                        return refuse_byte_code(state);
+                    }
+                }
+                _ => {
+                    ffi::lua_pushnil(state);
+                    push(state, b"reader function must return a string");
+                    return 2;
+                }
+            }
+        }
+        ffi::lua_settop(state, -2);
+        let source = bytes(state, 3).unwrap_or_default();
+        let name = ffi::luaL_optlstring(state, 2, c"=(load)".as_ptr(), std::ptr::null_mut());
+        let status = ffi::luaL_loadbuffer(state, source.as_ptr().cast(), source.len(), name);
+        if status != ffi::LUA_OK {
+            ffi::lua_pushnil(state);
+            ffi::lua_insert(state, -2);
+            return 2;
         }
         1
     }

@@ -63,6 +63,10 @@ pub(super) struct Lent<'a> {
     pub proto: Proto,
     /// A library is being loaded: what it has registered so far.
     pub registered: Option<Vec<Registered>>,
+    /// What gsub puts together, one within the other.
+    pub texts: Vec<Vec<u8>>,
+    /// How long that may become.
+    pub text_limit: Option<usize>,
     /// The script is being stopped: nobody may catch that.
     pub is_stopped: bool,
 }

@@ -68,7 +68,7 @@ impl Scripts {
         }
         place.take().unwrap_or_else(|| {
             let version = config.server.redis_version.to_lossy();
-            let engine = Engine::new(kind, (&version, number_of(&version)));
+            let mut engine = Engine::new(kind, (&version, number_of(&version)));
             engine.limit_memory(usize::try_from(config.limits.lua_memory_limit).unwrap_or(0));
             Box::new(engine)
         })
@@ -83,7 +83,7 @@ impl Scripts {
 
     /// `lua-memory-limit` has changed.
     pub fn limit_memory(&mut self, bytes: u64) {
-        for engine in [&self.eval, &self.functions].into_iter().flatten() {
+        for engine in [&mut self.eval, &mut self.functions].into_iter().flatten() {
             engine.limit_memory(usize::try_from(bytes).unwrap_or(0));
         }
     }
