@@ -74,6 +74,8 @@ mod testing;
 pub mod trace;
 pub mod transfer;
 pub mod undo;
+#[cfg(test)]
+mod undo_tests;
 pub mod watch;
 pub mod whole;
 

@@ -23,7 +23,7 @@ use crate::dict::{self, Payload, PayloadRef};
 const COPIED_BYTES: usize = 4096;
 
 /// After so many keys names are enough.
-const COPIED_KEYS: usize = 1000;
+pub(super) const COPIED_KEYS: usize = 1000;
 
 /// What a key held.
 enum Before {
@@ -259,7 +259,3 @@ fn copy(entry: dict::EntryRef<'_, Object>, bytes: &mut Vec<u8>) -> Option<Before
         PayloadRef::Node(_) => None,
     }
 }
-
-#[cfg(test)]
-#[path = "undo_tests.rs"]
-mod tests;

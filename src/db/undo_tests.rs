@@ -1,8 +1,8 @@
 //! Whatever a unit does, taking it back leaves everything as it was.
 
-use super::super::testing::World;
-use super::super::{ExpiryUpdate, FlushMode};
-use super::COPIED_KEYS;
+use super::testing::World;
+use super::undo::COPIED_KEYS;
+use super::{DbMut, ExpiryUpdate, FlushMode, Key};
 use crate::config::KeyspaceEvents;
 use crate::util::hash::HashSeed;
 use crate::util::rng::Rng;
@@ -15,7 +15,7 @@ impl World {
     }
 
     /// As the commands of a script do: the keys are named before they are written.
-    fn write(&mut self, key: &str, f: impl FnOnce(&mut super::super::DbMut<'_>, super::Key<'_>)) {
+    fn write(&mut self, key: &str, f: impl FnOnce(&mut DbMut<'_>, Key<'_>)) {
         let named = self.ks.key(key.as_bytes());
         self.ks.before_write(self.db, named);
         f(&mut self.ks.db(self.db, self.now), named);

@@ -51,6 +51,8 @@ pub struct CommandSpec {
     pub allowed: Option<Permission>,
     /// Whether argument `i` of a request is a secret, which MONITOR and the slow log must not show; `None` where none is.
     pub secret: Option<fn(Args<'_>, usize) -> bool>,
+    /// Which script its first argument names; `None` where it names none.
+    pub script: Option<ScriptName>,
     /// What runs.
     pub handler: Handler,
     /// Subcommands, for a container.
@@ -76,6 +78,7 @@ impl CommandSpec {
         element: 0,
         allowed: None,
         secret: None,
+        script: None,
         handler: Handler::Container,
         subcommands: &[],
     };
@@ -122,6 +125,17 @@ impl CommandSpec {
     pub fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
     }
+}
+
+/// What names a script.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScriptName {
+    /// Its text.
+    Text,
+    /// The digest of its text.
+    Digest,
+    /// It is a function, and has a name.
+    Function,
 }
 
 /// A parameter that decides who may call a command.

@@ -153,6 +153,7 @@ impl Instance {
         self.snapshots = Snapshots::default();
         self.readers.counts = ReadCounts::default();
         self.eviction.reset();
+        self.scripts.cache.evicted = 0;
         self.defragmenter.reset(self.stamp_ns);
         self.keyspace.stats_mut().reset();
         self.replication.counts = SyncCounts::default();

@@ -496,7 +496,3 @@ unsafe extern "C-unwind" fn hook(state: State, _: *mut ffi::lua_Debug) {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "engine_tests.rs"]
-mod tests;

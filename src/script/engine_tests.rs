@@ -1,7 +1,7 @@
 //! Tests of the engine, with a server that knows a few commands.
 
-use super::*;
-use crate::script::{Answer, LogLevel};
+use super::{Answer, Ended, Engine, Kind, LoadError, LogLevel, Server};
+use crate::resp::{Args, OwnedArgs, Proto, Reply};
 
 /// A server that answers what it is told to.
 #[derive(Default)]

@@ -50,6 +50,8 @@
 mod api;
 mod calls;
 mod engine;
+#[cfg(test)]
+mod engine_tests;
 mod errors;
 pub mod libs;
 mod patterns;

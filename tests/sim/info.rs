@@ -69,6 +69,7 @@ fn busy_world() -> World {
     };
     stats.errors.count("ERR");
     w.inst.stats = stats;
+    w.inst.scripts.cache.evicted = 41;
     w.inst.readers.counts = ReadCounts { done: 35, cancelled: 36, reply_bytes: 37, time_ns: 8_000 };
     w.inst.replication.counts = SyncCounts { full: 38, partial: 39, refused: 40 };
     w.inst.snapshots = Snapshots { taken: 21, last_ns: 22_000 };

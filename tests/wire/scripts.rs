@@ -52,6 +52,35 @@ fn sha(text: &str) -> String {
 }
 
 #[test]
+fn functions_and_their_errors() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    let code = "#!lua name=lib\nredis.register_function{function_name='f', flags={'no-writes'}, callback=function(k) return k[1] end}";
+    assert_eq!(kv.cmd(&["FUNCTION", "LOAD", code]).text(), "\"lib\"");
+    kv.talk(
+        r##"
+        FCALL f 1 key => "key"
+        FCALL_RO F 1 key => "key"
+        FCALL g 0 => (error) ERR Function not found
+        FCALL f x => (error) ERR Bad number of keys provided
+        FUNCTION LIST => [["library_name" "lib" "engine" "LUA" "functions" [["name" "f" "description" (nil) "flags" [no-writes]]]]]
+        FUNCTION LIST LIBRARYNAME "x*" => []
+        FUNCTION STATS => ["running_script" (nil) "engines" ["LUA" ["libraries_count" 1 "functions_count" 1]]]
+        FUNCTION LOAD "return 1" => (error) ERR Missing library metadata
+        FUNCTION LOAD "#!lua name=x" => (error) ERR Invalid library metadata
+        FUNCTION KILL => (error) NOTBUSY No scripts in execution right now.
+        FUNCTION RESTORE x => (error) ERR DUMP payload version or checksum are wrong
+        FUNCTION DELETE none => (error) ERR Library not found
+        FUNCTION DELETE lib => OK
+        EVALSHA_RO none 0 => (error) NOSCRIPT No matching script. Please use EVAL.
+        EVAL_RO "return 1" 0 => 1
+        "##,
+    );
+    assert!(kv.cmd(&["FUNCTION", "LOAD", "#!lua name=x\nreturn 1"]).text().contains("No functions registered"));
+    assert!(kv.cmd(&["FUNCTION", "LOAD", "#!lua name=x\nwhile true do end"]).text().contains("FUNCTION LOAD timeout"));
+}
+
+#[test]
 fn an_error_is_counted_once() {
     let server = Server::start(&[]);
     let mut kv = server.connect();

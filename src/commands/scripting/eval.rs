@@ -3,7 +3,7 @@
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::CommandResult;
 use crate::exec::script::{eval, fcall};
-use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec, ScriptName};
 use crate::resp::Args;
 
 const WRITES: Flags = Flags::NOSCRIPT
@@ -49,6 +49,7 @@ pub(super) static EVAL: CommandSpec = CommandSpec {
     since: "2.6.0",
     keys: &[ANY_KEYS.note("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")],
     args: args!("script"),
+    script: Some(ScriptName::Text),
     handler: Handler::Admin(|ctx, args| eval(ctx, args, false, false)),
     ..RUNS
 };
@@ -60,6 +61,7 @@ pub(super) static EVAL_RO: CommandSpec = CommandSpec {
     flags: READS,
     keys: &[READ_KEYS.note("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS")],
     args: args!("script"),
+    script: Some(ScriptName::Text),
     handler: Handler::Admin(|ctx, args| eval(ctx, args, false, true)),
     ..RUNS
 };
@@ -70,6 +72,7 @@ pub(super) static EVALSHA: CommandSpec = CommandSpec {
     since: "2.6.0",
     keys: &[ANY_KEYS],
     args: args!("sha1"),
+    script: Some(ScriptName::Digest),
     handler: Handler::Admin(|ctx, args| eval(ctx, args, true, false)),
     ..RUNS
 };
@@ -81,6 +84,7 @@ pub(super) static EVALSHA_RO: CommandSpec = CommandSpec {
     flags: READS,
     keys: &[READ_KEYS],
     args: args!("sha1"),
+    script: Some(ScriptName::Digest),
     handler: Handler::Admin(|ctx, args| eval(ctx, args, true, true)),
     ..RUNS
 };
@@ -91,6 +95,7 @@ pub(super) static FCALL: CommandSpec = CommandSpec {
     since: "7.0.0",
     keys: &[ANY_KEYS.note("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")],
     args: args!("function"),
+    script: Some(ScriptName::Function),
     handler: Handler::Admin(run_function),
     ..RUNS
 };
@@ -102,6 +107,7 @@ pub(super) static FCALL_RO: CommandSpec = CommandSpec {
     flags: READS,
     keys: &[READ_KEYS.note("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS")],
     args: args!("function"),
+    script: Some(ScriptName::Function),
     handler: Handler::Admin(run_reading_function),
     ..RUNS
 };

@@ -1,9 +1,10 @@
 //! FUNCTION: libraries of functions.
 
+use super::flush_lazily;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::help;
-use crate::exec::script::{Policy, flush_lazily};
+use crate::exec::script::Policy;
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::script::Kind;

@@ -1,9 +1,9 @@
 //! SCRIPT: the scripts that are known.
 
+use super::flush_lazily;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{CommandError, CommandResult};
 use crate::exec::help;
-use crate::exec::script::flush_lazily;
 use crate::exec::spec::{ArgSpec, Arity, CommandSpec, Flags, Group, Handler};
 use crate::resp::Args;
 use crate::script::Kind;

@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
-
 use crate::script::{Script, ScriptFlags};
+use crate::util::hash::HashSeed;
 
 /// So many scripts of EVAL are kept.
 const EVAL_SCRIPTS_MAX: usize = 500;
@@ -34,12 +33,11 @@ pub struct CachedScript {
 }
 
 /// All of them.
-#[derive(Default)]
 pub struct ScriptCache {
     scripts: Vec<Option<CachedScript>>,
     free: Vec<u32>,
-    by_digest: HashMap<Digest, u32, RandomState>,
-    by_body: HashMap<Box<[u8]>, u32, RandomState>,
+    by_digest: HashMap<Digest, u32, HashSeed>,
+    by_body: HashMap<Box<[u8]>, u32, HashSeed>,
     /// Those that may go: who was run last, and who was not for longest.
     last: Option<u32>,
     first: Option<u32>,
@@ -47,6 +45,23 @@ pub struct ScriptCache {
     bytes: usize,
     /// How many had to go.
     pub evicted: u64,
+}
+
+impl Default for ScriptCache {
+    fn default() -> ScriptCache {
+        let seed = HashSeed::random();
+        ScriptCache {
+            scripts: Vec::new(),
+            free: Vec::new(),
+            by_digest: HashMap::with_hasher(seed),
+            by_body: HashMap::with_hasher(seed),
+            last: None,
+            first: None,
+            unpinned: 0,
+            bytes: 0,
+            evicted: 0,
+        }
+    }
 }
 
 impl ScriptCache {

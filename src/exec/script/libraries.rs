@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
 use super::eval::keys_and_args;
 use super::run::{self, Task};
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{CommandError, CommandResult};
 use crate::resp::Args;
 use crate::script::{Kind, Registered, Script, ScriptFlags};
+use crate::util::hash::HashSeed;
 
 /// The longest name of a function that is looked up without allocating.
 const SHORT_NAME: usize = 64;
@@ -53,11 +52,17 @@ impl Library {
 }
 
 /// All of them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Libraries {
     by_name: BTreeMap<Vec<u8>, Library>,
     /// By the name in small letters.
-    functions: HashMap<Box<[u8]>, Function, RandomState>,
+    functions: HashMap<Box<[u8]>, Function, HashSeed>,
+}
+
+impl Default for Libraries {
+    fn default() -> Libraries {
+        Libraries { by_name: BTreeMap::new(), functions: HashMap::with_hasher(HashSeed::random()) }
+    }
 }
 
 impl Libraries {

@@ -30,9 +30,7 @@ pub use load::Policy;
 
 use crate::client::Session;
 use crate::config::Config;
-use crate::exec::error::{self, CommandError};
 use crate::exec::instance::Instance;
-use crate::resp::Args;
 use crate::script::{Engine, Kind, Retired};
 
 /// Everything about scripts.
@@ -122,17 +120,6 @@ fn number_of(version: &str) -> i64 {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0_i64);
     next() << 16 | next() << 8 | next()
-}
-
-/// The option of SCRIPT FLUSH and FUNCTION FLUSH: whether what goes is freed on another thread.
-pub fn flush_lazily(inst: &Instance, args: Args<'_>, refused: CommandError) -> Result<bool, CommandError> {
-    match args.get(2).map(<[u8]>::to_ascii_lowercase).as_deref() {
-        None => Ok(inst.config.storage.lazyfree_lazy_user_flush),
-        Some(_) if args.len() > 3 => Err(error::wrong_subcommand(&args[0], &args[1])),
-        Some(b"sync") => Ok(false),
-        Some(b"async") => Ok(true),
-        Some(_) => Err(refused),
-    }
 }
 
 impl Instance {

@@ -6,7 +6,7 @@ use super::eval::parse_digest;
 use crate::exec::error::{self, CommandError};
 use crate::exec::gate;
 use crate::exec::instance::{Alert, Instance};
-use crate::exec::spec::{Flags, Group};
+use crate::exec::spec::{Flags, Group, ScriptName};
 use crate::exec::table::Command;
 use crate::resp::Args;
 use crate::script::{ScriptFlags, Shebang};
@@ -67,16 +67,14 @@ impl Instance {
     /// What the script that a request would run says of itself, if it says anything.
     fn script_flags_of(&self, command: &Command, args: Args<'_>) -> Option<ScriptFlags> {
         let name = args.get(1)?;
-        if command.spec.name.starts_with("fcall") {
-            return Some(self.scripts.libraries.function(name)?.flags);
-        }
         let cache = &self.scripts.cache;
-        if command.spec.name.starts_with("evalsha") {
-            return cache.get(cache.by_digest(&parse_digest(name)?)?).flags;
-        }
-        match cache.by_body(name) {
-            Some(at) => cache.get(at).flags,
-            None => Shebang::of_script(name).ok().flatten().map(|shebang| shebang.flags),
+        match command.spec.script? {
+            ScriptName::Function => Some(self.scripts.libraries.function(name)?.flags),
+            ScriptName::Digest => cache.get(cache.by_digest(&parse_digest(name)?)?).flags,
+            ScriptName::Text => match cache.by_body(name) {
+                Some(at) => cache.get(at).flags,
+                None => Shebang::of_script(name).ok().flatten().map(|shebang| shebang.flags),
+            },
         }
     }
 

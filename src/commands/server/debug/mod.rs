@@ -96,13 +96,6 @@ static SUBCOMMANDS: &[Subcommand] = &[
     row("LOG", "<text>", 3..=3, "Write the text to the log.", process::log),
     row("OBJECT", "<key> [fast]", 3..=4, "Low-level facts about a key and its value.", data::object),
     row("PANIC", "", 2..=2, "Crash by a panic.", process::panic),
-    row(
-        "SET-DISABLE-DENY-SCRIPTS",
-        "<0|1>",
-        3..=3,
-        "Let scripts call what they must not.",
-        process::allow_all_in_scripts,
-    ),
     row("PAUSE-CRON", "<0|1>", 3..=3, "Stop what is done periodically.", process::pause_cron),
     row(
         "POPULATE",
@@ -145,6 +138,13 @@ static SUBCOMMANDS: &[Subcommand] = &[
     row("REPLYBUFFER", "RESIZING <0|1>", 4..=4, "Whether unused reply buffers are freed.", process::replybuffer),
     row("SEGFAULT", "", 2..=2, "Crash by an access to memory that is not there.", process::segfault),
     row("SET-ACTIVE-EXPIRE", "<0|1>", 3..=3, "Whether keys expire before they are looked up.", process::active_expire),
+    row(
+        "SET-DISABLE-DENY-SCRIPTS",
+        "<0|1>",
+        3..=3,
+        "Let scripts call what they must not.",
+        process::allow_all_in_scripts,
+    ),
     row(
         "SET-SKIP-CHECKSUM-VALIDATION",
         "<0|1>",
