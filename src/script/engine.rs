@@ -185,7 +185,7 @@ impl Engine {
         let mut lent = self.lent(server);
         let before = reply.out.mark();
         let handler = self.handler;
-        let lists = (self.kind == Kind::Scripts).then(|| [&raw mut self.keys, &raw mut self.argv]);
+        let lists = (self.kind == Kind::Scripts).then_some([&raw mut self.keys, &raw mut self.argv]);
         let mut run = Run { handler, lists, script: script.0, keys, args, reply, outcome: None };
         // SAFETY: `enter` is given what it expects; the stack is left as it was.
         let status = unsafe {

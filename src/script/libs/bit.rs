@@ -2,16 +2,20 @@
 
 use mlua::{Lua, Result, Table, Value};
 
+/// Functions, and what scripts call them.
+type Unary = [(&'static str, fn(i32) -> i32); 3];
+type Folds = [(&'static str, fn(i32, i32) -> i32); 3];
+type Shifts = [(&'static str, fn(i32, u32) -> i32); 5];
+
 use super::call::{Call, function, number_of};
 
 pub(super) fn table(lua: &Lua) -> Result<Table> {
     let table = lua.create_table_with_capacity(0, 12)?;
-    let unary: [(&str, fn(i32) -> i32); 3] = [("tobit", |a| a), ("bnot", |a| !a), ("bswap", i32::swap_bytes)];
+    let unary: Unary = [("tobit", |a| a), ("bnot", |a| !a), ("bswap", i32::swap_bytes)];
     for (name, run) in unary {
         table.raw_set(name, function(lua, move |call| Ok(run(bits(call, 1)?)))?)?;
     }
-    let folds: [(&str, fn(i32, i32) -> i32); 3] =
-        [("band", |a, b| a & b), ("bor", |a, b| a | b), ("bxor", |a, b| a ^ b)];
+    let folds: Folds = [("band", |a, b| a & b), ("bor", |a, b| a | b), ("bxor", |a, b| a ^ b)];
     for (name, run) in folds {
         table.raw_set(
             name,
@@ -25,7 +29,7 @@ pub(super) fn table(lua: &Lua) -> Result<Table> {
         )?;
     }
     // Of the distance only the low five bits count.
-    let shifts: [(&str, fn(i32, u32) -> i32); 5] = [
+    let shifts: Shifts = [
         ("lshift", i32::wrapping_shl),
         ("rshift", |a, by| (a as u32).wrapping_shr(by) as i32),
         ("arshift", i32::wrapping_shr),
