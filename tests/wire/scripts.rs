@@ -99,7 +99,7 @@ fn an_error_is_counted_once() {
 fn a_script_is_one_unit() {
     let server = Server::start(&[]);
     let mut kv = server.connect();
-    let mut stream = Stream::attach(&mut kv);
+    let mut stream = Stream::attach(&kv);
     kv.talk("EVAL \"redis.call('SET', 'a', 1) redis.call('SET', 'b', 2) return 3\" 0 => 3");
     kv.talk("EVAL \"return redis.call('INCR', 'a')\" 0 => 2");
     kv.talk("EVAL \"return redis.call('GET', 'a')\" 0 => \"2\"");
@@ -173,7 +173,7 @@ fn a_script_that_is_stopped_leaves_nothing_behind() {
     blocked.raw(b"BLPOP new:list 0\r\n");
     let mut subscriber = server.connect();
     subscriber.line("SUBSCRIBE news");
-    let mut stream = Stream::attach(&mut kv);
+    let mut stream = Stream::attach(&kv);
     let script = "
         for i = 0, 199 do
             redis.call('SET', 's:' .. i, 'changed') redis.call('INCR', 'n:' .. i) redis.call('LPUSH', 'l:' .. i, 'more')
