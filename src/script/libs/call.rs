@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use mlua::{BorrowedBytes, Either, Error, Function, IntoLua, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Value};
+use mlua::{
+    BorrowedBytes, Either, Error, FromLua, Function, IntoLua, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Table,
+    Value,
+};
 
 /// How many values Lua 5.1 lets a C function have on its stack at most. Redis's libraries keep on that stack what they
 /// have not finished, so this is what limits the depth of data and the number of results.
@@ -156,6 +159,24 @@ pub(super) fn function<R: IntoLuaMulti>(
     run: impl Fn(&Call<'_>) -> Result<R> + mlua::MaybeSend + 'static,
 ) -> Result<Function> {
     lua.create_function(move |lua, args: MultiValue| run(&Call { lua, args }))
+}
+
+/// Hands all pairs of a table to `each`, metatables aside.
+pub(super) fn each_pair<K: FromLua, V: FromLua>(table: &Table, mut each: impl FnMut(K, V) -> Result<()>) -> Result<()> {
+    let mut begun = false;
+    let walked = table.for_each(|key, value| {
+        begun = true;
+        each(key, value)
+    });
+    if begun || walked.is_ok() {
+        return walked;
+    }
+    // That walk counts as a call, and a script that is deep in calls may have none left.
+    for pair in table.pairs() {
+        let (key, value) = pair?;
+        each(key, value)?;
+    }
+    Ok(())
 }
 
 /// The name of a value's type, as Lua knows types.

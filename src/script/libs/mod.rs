@@ -14,6 +14,7 @@
 //! | `cjson` | JSON |
 //! | `cmsgpack` | MessagePack |
 //! | `random.rs` | `math.random` and `math.randomseed` |
+//! | `recorded.rs` | all of them against answers of Redis |
 //! | `structs.rs` | C structures as strings |
 
 mod bit;
@@ -22,6 +23,8 @@ mod catch;
 mod cjson;
 mod cmsgpack;
 mod random;
+#[cfg(test)]
+mod recorded;
 mod structs;
 
 #[cfg(test)]

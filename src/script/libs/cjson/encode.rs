@@ -6,7 +6,7 @@
 
 use mlua::{BString, Error, FromLua, Function, Lua, Table, Value};
 
-use super::super::call::{DEPTH_MAX, STACK_SLOTS, type_name};
+use super::super::call::{DEPTH_MAX, STACK_SLOTS, each_pair, type_name};
 use super::config::{Config, InvalidNumbers};
 use super::number::push_number;
 use super::{ARRAY_MARK, Failure};
@@ -268,7 +268,7 @@ impl Encoder<'_> {
         let mut children: Vec<(usize, Table)> = Vec::new();
         let mut end = End::Done;
         let (config, out, room) = (self.config, &mut self.out, CHILDREN_MAX - self.children);
-        let walked = table.for_each(|key: K, value: Value| {
+        let walked = each_pair(table, |key: K, value: Value| {
             if out.len() > start + 1 {
                 out.push(b',');
             } else if shape == Shape::Unknown && key.may_be_index() {
@@ -312,7 +312,7 @@ impl Encoder<'_> {
     fn shape(&self, table: &Table) -> Result<Shape, Failure> {
         // In 32 bits, and with what becomes of numbers beyond, as in C.
         let (mut highest, mut count, mut other) = (0i32, 0i32, false);
-        let walked = table.for_each(|key: Value, _: bool| {
+        let walked = each_pair(table, |key: Value, _: bool| {
             let key = match key {
                 Value::Integer(n) => n as f64,
                 Value::Number(n) => n,

@@ -3,7 +3,7 @@
 
 use mlua::{LuaString, Result, Table, Value};
 
-use super::super::call::{Call, STACK_SLOTS};
+use super::super::call::{Call, STACK_SLOTS, each_pair};
 
 /// Tables inside of tables, at most; the next one is packed as nil.
 const NESTING_MAX: usize = 16;
@@ -99,21 +99,10 @@ fn push_table(out: &mut Vec<u8>, table: &Table, nesting: usize) -> Result<()> {
         }
         Shape::Map(length) => {
             push_head(out, length, (0x80, 15), &[0xde, 0xdf]);
-            let mut begun = false;
-            let walked = table.for_each(|key: Value, value: Value| {
-                begun = true;
+            each_pair(table, |key: Value, value: Value| {
                 push_value(out, &key, nesting + 1)?;
                 push_value(out, &value, nesting + 1)
-            });
-            if begun || length == 0 {
-                return walked;
-            }
-            // That walk counts as a call, and a script that is deep in calls may have none left.
-            for pair in table.pairs::<Value, Value>() {
-                let (key, value) = pair?;
-                push_value(out, &key, nesting + 1)?;
-                push_value(out, &value, nesting + 1)?;
-            }
+            })?;
         }
     }
     Ok(())
@@ -128,7 +117,7 @@ enum Shape {
 /// Whether the keys of `table` are 1, 2, 3 and so on, each once.
 fn shape(table: &Table) -> Result<Shape> {
     let (mut count, mut highest, mut other) = (0usize, 0i64, false);
-    table.for_each(|key: Value, _: bool| {
+    each_pair(table, |key: Value, _: bool| {
         count += 1;
         match key {
             Value::Integer(n) if n > 0 => highest = highest.max(n),
