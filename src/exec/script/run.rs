@@ -86,7 +86,9 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
     let is_taken_back = is_stopped || (task.is_atomic && matches!(ended, Ended::Failed { .. }));
     if inst.keyspace.has_undo() {
         if is_taken_back {
+            let began_ns = host.now_ns();
             inst.keyspace.take_changes_back();
+            let duration_us = host.now_ns().saturating_sub(began_ns) / 1000;
             inst.outbox.truncate_to(&sent);
             session.about.wrote_offset = 0;
             inst.stats.rollbacks += 1;
