@@ -81,7 +81,7 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
         refused,
     };
     let ended = engine.run(&mut run, script, keys, args, &mut caller.reply);
-    let Run { inst, mut session, busy, is_stopped, sent, .. } = run;
+    let Run { inst, host, mut session, busy, is_stopped, sent, .. } = run;
     busy.end(inst);
     let is_taken_back = is_stopped || (task.is_atomic && matches!(ended, Ended::Failed { .. }));
     if inst.keyspace.has_undo() {
@@ -94,7 +94,7 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
             inst.stats.rollbacks += 1;
             inst.log.notice(
                 "What a script has written was taken back",
-                &[(keys::SCRIPT, &String::from_utf8_lossy(task.name))],
+                &[(keys::SCRIPT, &String::from_utf8_lossy(task.name)), ("duration_us", &duration_us)],
             );
         } else {
             inst.keyspace.keep_changes();
