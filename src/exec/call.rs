@@ -254,7 +254,7 @@ fn execute_here(
         Err(error) => (Err(error), None),
     };
     if is_followed && wait.is_none() {
-        follow(inst, session, request, origin, db);
+        follow(inst, session, request, db);
     }
     inst.stamp_ns = host.now_ns();
     session.last_command = request.command.id;
@@ -313,7 +313,7 @@ pub(super) fn finish(
 /// handler says; and what it did is told. `db` is the one that was selected when it began.
 #[cold]
 #[inline(never)]
-fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, origin: Origin<'_>, db: u32) {
+fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db: u32) {
     if inst.keyspace.trace().propagates() {
         if request.command.flags.is_repeated() {
             inst.keyspace.end_command(db as usize, request.args);
@@ -325,8 +325,8 @@ fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, ori
             inst.keyspace.end_silent_command();
         }
     }
-    if matches!(origin, Origin::Script) {
-        // What a script does is told when it is certain that it stays.
+    if inst.keyspace.has_undo() {
+        // What may be taken back is told when it is certain that it stays.
         if inst.keyspace.trace().tracks() {
             inst.track(session, request);
         }

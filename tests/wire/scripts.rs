@@ -231,6 +231,25 @@ fn abort_and_atomic_take_back_what_was_written() {
 }
 
 #[test]
+fn transactions_can_be_taken_back_too() {
+    let server = Server::start(&["--transaction-rollback", "yes", "--notify-keyspace-events", "KEA"]);
+    let (mut kv, mut subscriber) = (server.connect(), server.connect());
+    kv.talk("SET s text\n RPUSH l a => 1");
+    subscriber.line("PSUBSCRIBE *");
+    let mut stream = Stream::attach(&kv);
+    kv.talk("MULTI\n SET a 1 => QUEUED\n RPUSH l b => QUEUED\n INCR s => QUEUED\n SET c 1 => QUEUED");
+    assert_eq!(kv.line("EXEC").text(), "(error) EXECABORT Transaction taken back because 'incr' failed");
+    kv.talk("EXISTS a c => 0\n LLEN l => 1");
+    assert!(subscriber.read_within(Duration::from_millis(30)).is_none());
+    kv.talk("MULTI\n SET a 1 => QUEUED");
+    assert_eq!(kv.cmd(&["EVAL", "redis.call('SET', 'b', 1) redis.abort('no')", "0"]).text(), "QUEUED");
+    assert_eq!(kv.line("EXEC").text(), "(error) EXECABORT Transaction taken back because 'eval' failed");
+    kv.talk("EXISTS a b => 0\n MULTI\n SET a 1 => QUEUED\n INCR a => QUEUED\n EXEC => [OK 2]");
+    assert_eq!(stream.so_far(&mut kv), ["MULTI", "SET a 1", "INCR a", "EXEC"]);
+    assert!(subscriber.read_within(Duration::from_secs(5)).is_some());
+}
+
+#[test]
 fn scripts_that_take_too_long_are_stopped_by_themselves() {
     let server = Server::start(&["--lua-timeout-kill", "30", "--lua-memory-limit", "16mb"]);
     let mut kv = server.connect();

@@ -67,5 +67,9 @@ group! {
         /// Keep what a script overwrites until it ends, so that one that has written can be stopped, too: what it has
         /// written is taken back. With no, such a script cannot be stopped.
         lua_rollback_on_kill: bool = true => Spec::bool("lua-rollback-on-kill");
+
+        /// Take back what a transaction has written when one of its commands fails: EXEC is an error then. Without it, as in
+        /// Redis, the others stay.
+        transaction_rollback: bool = false => Spec::bool("transaction-rollback");
     }
 }

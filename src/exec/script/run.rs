@@ -67,6 +67,8 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
     let Task { permission, script, keys, args, .. } = *task;
     let busy = Busy::new(task, host.now_ns());
     let refused = CommandError::fixed("");
+    // A transaction that is taken back as a whole takes back what is run in it.
+    let is_part = inst.keyspace.has_undo();
     let mut run = Run {
         is_undoable: inst.config.limits.lua_rollback_on_kill || task.is_atomic,
         inst,
@@ -84,7 +86,7 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
     let Run { inst, host, mut session, busy, is_stopped, sent, .. } = run;
     busy.end(inst);
     let is_taken_back = is_stopped || (task.is_atomic && matches!(ended, Ended::Failed { .. }));
-    if inst.keyspace.has_undo() {
+    if !is_part && inst.keyspace.has_undo() {
         if is_taken_back {
             let began_ns = host.now_ns();
             inst.keyspace.take_changes_back();
@@ -100,7 +102,9 @@ pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
             inst.keyspace.keep_changes();
         }
     }
-    inst.tell(caller.conn);
+    if !is_part {
+        inst.tell(caller.conn);
+    }
     inst.runs_transaction = was_in_transaction;
     inst.keyspace.trace_mut().set_targets(ALL_TARGETS);
     inst.stats.turns.nested_ns += inst.stamp_ns.saturating_sub(began_ns);

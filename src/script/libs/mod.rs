@@ -27,9 +27,9 @@ mod random;
 mod recorded;
 mod structs;
 
-#[cfg(test)]
-pub use catch::install_catch;
 pub use catch::plain;
+#[cfg(test)]
+pub use catch::{install_catch, text_of};
 pub use random::install_random;
 
 /// Makes the tables of the libraries, with the names under which scripts know them. They are plain tables: the caller
