@@ -2,43 +2,33 @@
 
 use mlua::{Lua, Result, Table, Value};
 
-/// Functions, and what scripts call them.
-type Unary = [(&'static str, fn(i32) -> i32); 3];
-type Folds = [(&'static str, fn(i32, i32) -> i32); 3];
-type Shifts = [(&'static str, fn(i32, u32) -> i32); 5];
-
 use super::call::{Call, function, number_of};
 
 pub(super) fn table(lua: &Lua) -> Result<Table> {
     let table = lua.create_table_with_capacity(0, 12)?;
-    let unary: Unary = [("tobit", |a| a), ("bnot", |a| !a), ("bswap", i32::swap_bytes)];
-    for (name, run) in unary {
-        table.raw_set(name, function(lua, move |call| Ok(run(bits(call, 1)?)))?)?;
-    }
-    let folds: Folds = [("band", |a, b| a & b), ("bor", |a, b| a | b), ("bxor", |a, b| a ^ b)];
-    for (name, run) in folds {
-        table.raw_set(
-            name,
-            function(lua, move |call| {
-                let mut all = bits(call, 1)?;
-                for position in 2..=call.count() {
-                    all = run(all, bits(call, position)?);
-                }
-                Ok(all)
-            })?,
-        )?;
-    }
+    let one =
+        |name: &str, run: fn(i32) -> i32| table.raw_set(name, function(lua, move |call| Ok(run(bits(call, 1)?)))?);
+    one("tobit", |a| a)?;
+    one("bnot", |a| !a)?;
+    one("bswap", i32::swap_bytes)?;
+    let all = |name: &str, run: fn(i32, i32) -> i32| {
+        let fold = function(lua, move |call| {
+            (2..=call.count()).try_fold(bits(call, 1)?, |all, position| Ok(run(all, bits(call, position)?)))
+        })?;
+        table.raw_set(name, fold)
+    };
+    all("band", |a, b| a & b)?;
+    all("bor", |a, b| a | b)?;
+    all("bxor", |a, b| a ^ b)?;
+    let shift = |name: &str, run: fn(i32, u32) -> i32| {
+        table.raw_set(name, function(lua, move |call| Ok(run(bits(call, 1)?, bits(call, 2)? as u32)))?)
+    };
     // Of the distance only the low five bits count.
-    let shifts: Shifts = [
-        ("lshift", i32::wrapping_shl),
-        ("rshift", |a, by| (a as u32).wrapping_shr(by) as i32),
-        ("arshift", i32::wrapping_shr),
-        ("rol", |a, by| a.rotate_left(by & 31)),
-        ("ror", |a, by| a.rotate_right(by & 31)),
-    ];
-    for (name, run) in shifts {
-        table.raw_set(name, function(lua, move |call| Ok(run(bits(call, 1)?, bits(call, 2)? as u32)))?)?;
-    }
+    shift("lshift", i32::wrapping_shl)?;
+    shift("rshift", |a, by| (a as u32).wrapping_shr(by) as i32)?;
+    shift("arshift", i32::wrapping_shr)?;
+    shift("rol", |a, by| a.rotate_left(by & 31))?;
+    shift("ror", |a, by| a.rotate_right(by & 31))?;
     table.raw_set("tohex", function(lua, to_hex)?)?;
     Ok(table)
 }

@@ -18,6 +18,16 @@ pub(super) const RESULTS_MAX: usize = 7950;
 /// Lua's own, with as many slots, and everybody else needs some.
 pub(super) const DEPTH_MAX: usize = 6000;
 
+/// How long a text may become. A table can have one other in many places, which is written in each: a small script can
+/// ask for more than there is.
+const TEXT_BYTES_MAX: usize = 4 << 30;
+
+/// Refuses to go on with a text that is longer.
+#[inline]
+pub(super) fn check_length(out: &[u8]) -> Result<()> {
+    if out.len() > TEXT_BYTES_MAX { Err(raise_bare("not enough memory")) } else { Ok(()) }
+}
+
 /// A string that was raised as an error: the text that a script sees when it catches it.
 #[derive(Debug)]
 pub(super) struct Raised(pub(super) Vec<u8>);

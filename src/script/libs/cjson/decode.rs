@@ -103,6 +103,9 @@ impl Scalar<'_> {
     }
 }
 
+/// For how many values there is room at first.
+const GATHERED_FIRST: usize = 16;
+
 /// How many values are gathered at most.
 const GATHERED_MAX: usize = 1 << 16;
 
@@ -317,6 +320,9 @@ impl<'a> Decoder<'a> {
                 table.raw_set(*count, scalar.to_lua())?;
             }
             Some(Open::Array { table: None, .. }) => {
+                if self.elements.capacity() == 0 {
+                    self.elements.reserve(GATHERED_FIRST);
+                }
                 self.elements.push(scalar);
                 if self.elements.len() == GATHERED_MAX {
                     self.settle()?;
@@ -324,6 +330,9 @@ impl<'a> Decoder<'a> {
             }
             Some(Open::Object { table: Some(table), key }) => table.raw_set(text_of(key), scalar.to_lua())?,
             Some(Open::Object { table: None, key }) => {
+                if self.pairs.capacity() == 0 {
+                    self.pairs.reserve(GATHERED_FIRST);
+                }
                 self.pairs.push((std::mem::take(key), scalar));
                 if self.pairs.len() == GATHERED_MAX {
                     self.settle()?;

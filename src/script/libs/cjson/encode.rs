@@ -4,9 +4,11 @@
 //! over a table counts as a call, and Lua allows 200 of them. So a table is walked over once, which writes all of it
 //! but the tables inside. Where those belong is remembered, and they are filled in afterwards, in order.
 
-use mlua::{BString, Error, FromLua, Function, Lua, Table, Value};
+use std::cell::Cell;
 
-use super::super::call::{DEPTH_MAX, STACK_SLOTS, each_pair, type_name};
+use mlua::{BString, Error, FromLua, Function, Lua, LuaString, Table, Value};
+
+use super::super::call::{DEPTH_MAX, STACK_SLOTS, check_length, each_pair, type_name};
 use super::config::{Config, InvalidNumbers};
 use super::number::push_number;
 use super::{ARRAY_MARK, Failure};
@@ -18,17 +20,30 @@ const CHILDREN_MAX: usize = 1000;
 /// What ends a walk early; nobody gets to see it.
 const STOP: Error = Error::CoroutineUnresumable;
 
-/// `value` as JSON. `next` is Lua's function of that name.
-pub(super) fn encode(lua: &Lua, config: &Config, next: &Function, value: &Value) -> Result<mlua::LuaString, Failure> {
-    let mut encoder = Encoder { config, next, out: Vec::with_capacity(256), open: Vec::new(), slots: 1, children: 0 };
-    match value {
-        Value::Table(table) => {
-            encoder.open(table.clone())?;
-            encoder.fill()?;
-        }
-        scalar => push_scalar(config, &mut encoder.out, scalar)?,
+/// A buffer larger than this is not kept.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// `value` as JSON. `next` is Lua's function of that name; `buffer` is kept from one call to the next.
+pub(super) fn encode(
+    lua: &Lua,
+    config: &Config,
+    next: &Function,
+    buffer: &Cell<Vec<u8>>,
+    value: &Value,
+) -> Result<LuaString, Failure> {
+    let mut out = buffer.take();
+    out.clear();
+    let mut encoder = Encoder { config, next, out, open: Vec::new(), slots: 1, children: 0 };
+    let encoded = match value {
+        Value::Table(table) => encoder.open(table.clone()).and_then(|()| encoder.fill()),
+        scalar => push_scalar(config, &mut encoder.out, scalar),
+    };
+    let out = encoder.out;
+    let text = encoded.and_then(|()| Ok(lua.create_string(&out)?));
+    if out.capacity() <= KEPT_BYTES_MAX {
+        buffer.set(out);
     }
-    Ok(lua.create_string(&encoder.out)?)
+    text
 }
 
 struct Encoder<'a> {
@@ -156,6 +171,7 @@ impl Encoder<'_> {
     /// Goes on with the tables that are open until none is.
     fn fill(&mut self) -> Result<(), Failure> {
         while let Some(open) = self.open.last_mut() {
+            check_length(&self.out)?;
             let child = match open {
                 Open::Array { table, next, last } => array(self.config, &mut self.out, table, next, *last)?,
                 Open::Large { table, key } => large(self.config, &mut self.out, self.next, table, key)?,
@@ -359,6 +375,7 @@ fn array(
         if *next > 1 {
             out.push(b',');
         }
+        check_length(out)?;
         let element: Value = table.raw_get(*next)?;
         *next = next.wrapping_add(1);
         match element {

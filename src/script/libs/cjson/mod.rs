@@ -29,6 +29,7 @@ pub(super) fn table(lua: &Lua) -> Result<Table> {
     let table = lua.create_table_with_capacity(0, 16)?;
     let config = Rc::new(Cell::new(Config::default()));
     let shared = Rc::clone(&config);
+    let buffer = Cell::new(Vec::new());
     let next: Function = lua.globals().raw_get("next")?;
     table.raw_set(
         "encode",
@@ -36,7 +37,7 @@ pub(super) fn table(lua: &Lua) -> Result<Table> {
             if call.count() != 1 {
                 return Err(call.refuse(1, "expected 1 argument"));
             }
-            let text = encode::encode(call.lua, &shared.get(), &next, call.value(1));
+            let text = encode::encode(call.lua, &shared.get(), &next, &buffer, call.value(1));
             text.map_err(|failure| failure.raise(call.lua))
         })?,
     )?;

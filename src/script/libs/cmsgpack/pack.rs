@@ -3,7 +3,7 @@
 
 use mlua::{LuaString, Result, Table, Value};
 
-use super::super::call::{Call, STACK_SLOTS, each_pair};
+use super::super::call::{Call, STACK_SLOTS, check_length, each_pair};
 
 /// Tables inside of tables, at most; the next one is packed as nil.
 const NESTING_MAX: usize = 16;
@@ -88,6 +88,7 @@ fn push_marked(out: &mut Vec<u8>, mark: u8, bytes: &[u8]) {
 }
 
 fn push_table(out: &mut Vec<u8>, table: &Table, nesting: usize) -> Result<()> {
+    check_length(out)?;
     match shape(table)? {
         Shape::Array => {
             let length = table.raw_len();
