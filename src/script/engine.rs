@@ -49,12 +49,16 @@ impl Kind {
 
 /// A compiled script, or a function of a library. It belongs to its engine, which has to be told to forget it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Script(c_int);
+pub struct Script {
+    reference: c_int,
+    /// How many of the two lists a function takes: it is not given what it would drop.
+    lists: u8,
+}
 
 impl Registered {
     /// What there is to be run.
     pub fn script(&self) -> Script {
-        Script(self.reference)
+        Script { reference: self.reference, lists: self.lists }
     }
 }
 
@@ -163,14 +167,14 @@ impl Engine {
         // SAFETY: `compile` is given what it expects; the stack is left as it was.
         unsafe {
             let status = ffi::lua_cpcall(self.state, compile, (&raw mut job).cast());
-            self.taken(status).map(|()| Script(job.compiled))
+            self.taken(status).map(|()| Script { reference: job.compiled, lists: 0 })
         }
     }
 
     /// It will not be run any more.
     pub fn forget(&mut self, script: Script) {
         // SAFETY: a reference of this state is given back; nothing is allocated, so nothing is raised.
-        unsafe { ffi::luaL_unref(self.state, ffi::LUA_REGISTRYINDEX, script.0) };
+        unsafe { ffi::luaL_unref(self.state, ffi::LUA_REGISTRYINDEX, script.reference) };
     }
 
     /// Runs what was compiled, or a function of a library. What it returns is encoded.
@@ -186,7 +190,7 @@ impl Engine {
         let before = reply.out.mark();
         let handler = self.handler;
         let lists = (self.kind == Kind::Scripts).then_some([&raw mut self.keys, &raw mut self.argv]);
-        let mut run = Run { handler, lists, script: script.0, keys, args, reply, outcome: None };
+        let mut run = Run { handler, lists, script, keys, args, reply, outcome: None };
         // SAFETY: `enter` is given what it expects; the stack is left as it was.
         let status = unsafe {
             let run = (&raw mut run).cast::<c_void>();
@@ -231,7 +235,7 @@ impl Engine {
         let mut run = Run {
             handler: self.handler,
             lists: None,
-            script: script.0,
+            script,
             keys: none.view(),
             args: none.view(),
             reply: &mut reply,
@@ -350,7 +354,7 @@ struct Run<'a> {
     handler: c_int,
     /// What becomes KEYS and ARGV; a function is given them as arguments.
     lists: Option<[*mut List; 2]>,
-    script: c_int,
+    script: Script,
     keys: Args<'a>,
     args: Args<'a>,
     reply: &'a mut Reply,
@@ -369,15 +373,19 @@ unsafe extern "C-unwind" fn enter(state: State) -> c_int {
     unsafe {
         let run = &mut *ffi::lua_touserdata(state, 1).cast::<Run<'_>>();
         ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, run.handler);
-        ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, run.script);
+        ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, run.script.reference);
         let mut args = 0;
         if let Some([keys, argv]) = run.lists {
             fill(state, &mut *keys, run.keys);
             fill(state, &mut *argv, run.args);
         } else {
-            push_list(state, run.keys);
-            push_list(state, run.args);
-            args = 2;
+            args = c_int::from(run.script.lists);
+            if args > 0 {
+                push_list(state, run.keys);
+            }
+            if args > 1 {
+                push_list(state, run.args);
+            }
         }
         if ffi::lua_pcall(state, args, 1, 2) != ffi::LUA_OK {
             run.outcome = Some(Outcome::Raised(returned::read_raised(state)));

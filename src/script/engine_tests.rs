@@ -292,6 +292,25 @@ fn libraries_register_functions() {
         (b"g", Some(b"does x"), crate::script::ScriptFlags::NO_WRITES),
     ];
     assert_eq!(shown, expected);
+    let taking = "redis.register_function('none', function() return 0 end)
+        redis.register_function('one', function(k) return k[1] end)
+        redis.register_function('two', function(k, a) return k[1] .. a[1] end)
+        redis.register_function('three', function(k, a, x) return k[1] .. a[1] .. tostring(x) end)
+        redis.register_function('any', function(...) return #select(1, ...) + #select(2, ...) end)
+        redis.register_function('c', redis.log)";
+    let taking = engine.load(&mut fake, taking.as_bytes()).unwrap();
+    let expected = [(0, ":0"), (1, "$1 k"), (2, "$2 ka"), (2, "$5 kanil"), (2, ":2"), (2, "-")];
+    for (function, (lists, text)) in taking.iter().zip(expected) {
+        let (keys, args) = (OwnedArgs::from_parts(["k"]), OwnedArgs::from_parts(["a"]));
+        let mut reply = Reply::new();
+        let ended = engine.run(&mut fake, function.script(), keys.view(), args.view(), &mut reply);
+        assert_eq!(function.lists, lists, "{}", String::from_utf8_lossy(&function.name));
+        if text == "-" {
+            assert!(matches!(ended, Ended::Failed { .. }));
+        } else {
+            assert_eq!(String::from_utf8(reply.out.to_vec()).unwrap().replace("\r\n", " ").trim_end(), text);
+        }
+    }
     for n in 1..3 {
         let (keys, args) = (OwnedArgs::from_parts(["k"]), OwnedArgs::from_parts(["a"]));
         let mut reply = Reply::new();

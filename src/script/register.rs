@@ -1,6 +1,6 @@
 //! redis.register_function: what a library offers.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 
 use mlua::ffi;
 
@@ -19,6 +19,8 @@ pub struct Registered {
     pub flags: ScriptFlags,
     /// Where its engine keeps it.
     pub(super) reference: c_int,
+    /// How many of the two lists, KEYS and ARGV, it takes.
+    pub(super) lists: u8,
 }
 
 /// Whether this can be the name of a library or of a function.
@@ -77,13 +79,47 @@ unsafe fn register(state: State) -> Result<(), &'static str> {
             Some(true) => return Err("Function already exists in the library"),
             Some(false) => {}
         }
+        let lists = lists_taken(state);
         let reference = ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX);
         server::with(|lent| {
             let description = bytes(state, 2).map(<[u8]>::to_vec);
-            let registered = Registered { name: name.to_vec(), description, flags, reference };
+            let registered = Registered { name: name.to_vec(), description, flags, reference, lists };
             lent.registered.get_or_insert_default().push(registered);
         });
         Ok(())
+    }
+}
+
+/// How many parameters the function on top of the stack has, at most two. Lua 5.1 tells nobody but in its byte code.
+///
+/// # Safety
+/// As [`register`].
+unsafe fn lists_taken(state: State) -> u8 {
+    /// Of what `lua_dump` writes, so much is looked at.
+    type Head = ([u8; 128], usize);
+
+    unsafe extern "C-unwind" fn write(_: State, bytes: *const c_void, len: usize, head: *mut c_void) -> c_int {
+        // SAFETY: Lua hands over its bytes, and the head that `lua_dump` was given.
+        let ((head, used), bytes) =
+            unsafe { (&mut *head.cast::<Head>(), std::slice::from_raw_parts(bytes.cast::<u8>(), len)) };
+        let fits = len.min(head.len() - *used);
+        head[*used..*used + fits].copy_from_slice(&bytes[..fits]);
+        *used += fits;
+        0
+    }
+
+    let mut head: Head = ([0; 128], 0);
+    // SAFETY: the caller's promise; nothing is pushed.
+    if unsafe { ffi::lua_dump_(state, write, (&raw mut head).cast()) } != 0 {
+        return 2; // a function of C
+    }
+    let (head, used) = head;
+    // The header; the name of the source behind its length; two numbers of lines; the number of upvalues.
+    let source = head[12..20].try_into().map_or(0, u64::from_le_bytes);
+    let at = usize::try_from(source).unwrap_or(usize::MAX).saturating_add(12 + 8 + 4 + 4 + 1);
+    match head[..used].get(at..at.saturating_add(2)) {
+        Some(&[parameters, 0]) => parameters.min(2),
+        _ => 2, // it takes any number
     }
 }
 
