@@ -164,6 +164,8 @@ fn errors_say_where() {
         ),
         ("local ok, e = pcall(redis.call, 'unknown') return e", "$44 ERR Unknown Redis command called from script"),
         ("local ok, e = pcall(error, {err='q'}) return e", "$1 q"),
+        ("return select('#', pcall(error, {1}))", ":3"),
+        ("return select('#', pcall(error, 'x'))", ":2"),
         ("local ok, e = pcall(function() error('abc') end) return e", "$18 user_script:1: abc"),
         ("return 1 +", "user_script:1: unexpected symbol near '<eof>'"),
         ("local function f() return f() + 1 end return f()", "ERR user_script:1: stack overflow on @user_script:1"),

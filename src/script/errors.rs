@@ -120,18 +120,19 @@ pub(super) unsafe extern "C-unwind" fn pcall(state: State) -> c_int {
         if is_stopped() {
             ffi::lua_error(state);
         }
-        match ffi::lua_type(state, -1) {
-            ffi::LUA_TTABLE => {
-                ffi::lua_getfield_(state, -1, c"err".as_ptr());
-                if ffi::lua_isstring(state, -1) == 0 {
-                    ffi::lua_settop(state, -2);
-                }
+        ffi::lua_remove(state, 1);
+        if ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
+            ffi::lua_getfield_(state, -1, c"err".as_ptr());
+            // As in Redis, what is no text stays behind the table.
+            if ffi::lua_isstring(state, -1) != 0 {
+                ffi::lua_replace(state, -2);
             }
-            _ => make_plain(state),
+        } else {
+            make_plain(state);
         }
         ffi::lua_pushboolean(state, 0);
-        ffi::lua_insert(state, -2);
-        2
+        ffi::lua_insert(state, 1);
+        ffi::lua_gettop(state)
     }
 }
 
