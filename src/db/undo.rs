@@ -66,6 +66,9 @@ pub struct Undo {
     pub(super) gone: Vec<(usize, Box<[u8]>)>,
 }
 
+/// So many records are restored at once, and what they need fetched before.
+const RESTORED_AT_ONCE: usize = 16;
+
 /// How large its room may be between two units, bytes.
 const ROOM_KEPT: usize = 64 << 10;
 
@@ -145,8 +148,9 @@ impl Keyspace {
         if undo.is_whole {
             self.restore_all(undo.past.as_ref().expect("it was taken before"));
         }
-        while let Some(record) = undo.records.pop() {
-            self.restore(&record, &undo);
+        for some in undo.records.rchunks(RESTORED_AT_ONCE) {
+            self.fetch_ahead(some, &undo);
+            some.iter().rev().for_each(|record| self.restore(record, &undo));
         }
         let Stats { expired_keys, expired_fields, .. } = self.side.stats;
         self.side.stats = Stats { expired_keys, expired_fields, ..undo.stats };
@@ -183,6 +187,17 @@ impl Keyspace {
                 self.put_entry_back(db.index(), key, entry.0);
             }
         }
+    }
+
+    /// What the next records need is on its way before the first of them is looked at.
+    fn fetch_ahead(&mut self, records: &[Record], undo: &Undo) {
+        let Some(first) = records.first() else { return };
+        let hashes = || records.iter().filter(|record| record.db == first.db).map(|record| record.hash);
+        let db = first.db as usize;
+        if let Some(past) = undo.past.as_ref().and_then(|past| past.dbs().iter().find(|past| past.index() == db)) {
+            past.prefetch(hashes());
+        }
+        self.db(db, REPLAYED_MS).prefetch(hashes());
     }
 
     fn restore(&mut self, record: &Record, undo: &Undo) {
