@@ -362,6 +362,9 @@ fn release(inst: &Instance, session: &Session, request: &Request<'_>, origin: Or
 pub(super) fn reply_error(inst: &mut Instance, session: &mut Session, error: &CommandError) {
     session.reply.error_bytes(error.as_bytes());
     inst.stats.errors.count(error.code());
+    if let Some(dropped) = inst.stats.errors.take_dropped() {
+        inst.drop_error_codes(dropped);
+    }
 }
 
 #[inline(always)]

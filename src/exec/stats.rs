@@ -68,6 +68,8 @@ pub struct ErrorCounts {
     total: u64,
     by_code: BTreeMap<String, u64>,
     disabled: bool,
+    /// What was told apart until there were too many codes.
+    dropped: Option<BTreeMap<String, u64>>,
 }
 
 /// Beyond so many codes nothing is told apart any more until CONFIG RESETSTAT: scripts can make up any number of
@@ -95,8 +97,15 @@ impl ErrorCounts {
             self.by_code.insert(code.to_owned(), 1);
         } else {
             self.disabled = true;
-            self.by_code = BTreeMap::from([("ERRORSTATS_DISABLED".to_owned(), 1)]);
+            let disabled = BTreeMap::from([("ERRORSTATS_DISABLED".to_owned(), 1)]);
+            self.dropped = Some(std::mem::replace(&mut self.by_code, disabled));
         }
+    }
+
+    /// The counts of all codes, once, when there have come to be too many.
+    #[inline]
+    pub fn take_dropped(&mut self) -> Option<BTreeMap<String, u64>> {
+        if self.disabled { self.dropped.take() } else { None }
     }
 
     /// All error replies.

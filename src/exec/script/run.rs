@@ -6,8 +6,9 @@ use crate::client::{Attention, ClientId, OutboxMark, Session};
 use crate::exec::call::{self, Origin, Request};
 use crate::exec::ctx::{AdminCtx, Host};
 use crate::exec::error::{CommandError, CommandResult};
-use crate::exec::instance::Instance;
+use crate::exec::instance::{Alert, Instance};
 use crate::exec::keys as command_keys;
+use crate::exec::monitor;
 use crate::exec::spec::Flags;
 use crate::exec::table::{Command, Lookup};
 use crate::observe::keys;
@@ -58,8 +59,11 @@ struct Run<'a> {
 
 /// Runs a script, and answers the client that called it.
 pub(super) fn run(ctx: &mut AdminCtx<'_>, task: &Task<'_>) -> CommandResult {
-    let AdminCtx { inst, session: caller, host, .. } = ctx;
+    let AdminCtx { inst, session: caller, host, command, origin } = ctx;
     let inst = &mut **inst;
+    if inst.alert.has(Alert::MONITORED) {
+        monitor::feed_now(inst, caller, command, task.request, *origin, host.wall_us());
+    }
     let mut engine = inst.scripts.take_engine(task.kind, &inst.config);
     inst.scripts.began_us.get_or_insert(host.wall_us());
     let session = stand_in(inst.scripts.session.take(), caller);

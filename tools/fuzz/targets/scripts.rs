@@ -169,7 +169,7 @@ fuzz_target!(|data: &[u8]| {
     ENGINE.with_borrow_mut(|kept| {
         let (engine, expected) = kept.get_or_insert_with(|| {
             let mut engine = Engine::new(Kind::Scripts, ("8.2.3", 0x80203));
-            engine.limit_memory(48 << 20);
+            engine.limit_memory(8 << 20);
             let expected = run(&mut engine, FINGERPRINT.as_bytes(), usize::MAX).expect("it compiles");
             (engine, expected)
         });

@@ -130,8 +130,8 @@ static SUBCOMMANDS: &[Subcommand] = &[
     ),
     row(
         "REPLICATE",
-        "<all|aof|repl> <command> [<arg> ...]",
-        4..=usize::MAX,
+        "[<all|aof|repl>] <command> [<arg> ...]",
+        3..=usize::MAX,
         "Send a command to replicas, to the append-only file or to both, without executing it.",
         process::replicate,
     ),
