@@ -65,7 +65,7 @@ fn engine() -> Engine {
 fn eval_in(engine: &mut Engine, fake: &mut Fake, body: &str, keys: &[&str], args: &[&str]) -> String {
     let script = match engine.compile(body.as_bytes()) {
         Ok(script) => script,
-        Err(text) => return String::from_utf8(text).unwrap(),
+        Err(text) => return String::from_utf8(text).expect("the tests know what comes"),
     };
     let (keys, args) = (OwnedArgs::from_parts(keys), OwnedArgs::from_parts(args));
     let mut reply = Reply::new();
@@ -73,10 +73,12 @@ fn eval_in(engine: &mut Engine, fake: &mut Fake, body: &str, keys: &[&str], args
     engine.forget(script);
     match ended {
         Ended::Returned => String::from_utf8_lossy(&reply.out.to_vec()).replace("\r\n", " ").trim_end().to_owned(),
-        Ended::Error { text, .. } => String::from_utf8(text).unwrap(),
+        Ended::Error { text, .. } => String::from_utf8(text).expect("the tests know what comes"),
         Ended::Failed { text, place, .. } => {
-            let place = place.map(|(source, line)| format!("{}:{line}", String::from_utf8(source).unwrap()));
-            format!("{} on {}", String::from_utf8(text).unwrap(), place.unwrap_or_default())
+            let place = place.map(|(source, line)| {
+                format!("{}:{line}", String::from_utf8(source).expect("the tests know what comes"))
+            });
+            format!("{} on {}", String::from_utf8(text).expect("the tests know what comes"), place.unwrap_or_default())
         }
     }
 }
@@ -287,7 +289,7 @@ fn libraries_register_functions() {
         redis.register_function('f', function(keys, args) n = n + 1 return {n, keys[1], args[1]} end)
         redis.register_function{function_name='g', callback=function() return redis.call('x') end,
             flags={'no-writes'}, description='does x'}";
-    let functions = engine.load(&mut fake, code.as_bytes()).unwrap();
+    let functions = engine.load(&mut fake, code.as_bytes()).expect("the tests know what comes");
     let shown: Vec<_> = functions.iter().map(|f| (&f.name[..], f.description.as_deref(), f.flags)).collect();
     let expected: [(&[u8], Option<&[u8]>, _); 2] = [
         (b"f", None, crate::script::ScriptFlags::NONE),
@@ -300,7 +302,7 @@ fn libraries_register_functions() {
         redis.register_function('three', function(k, a, x) return k[1] .. a[1] .. tostring(x) end)
         redis.register_function('any', function(...) return #select(1, ...) + #select(2, ...) end)
         redis.register_function('c', redis.log)";
-    let taking = engine.load(&mut fake, taking.as_bytes()).unwrap();
+    let taking = engine.load(&mut fake, taking.as_bytes()).expect("the tests know what comes");
     let expected = [(0, ":0"), (1, "$1 k"), (2, "$2 ka"), (2, "$5 kanil"), (2, ":2"), (2, "-")];
     for (function, (lists, text)) in taking.iter().zip(expected) {
         let (keys, args) = (OwnedArgs::from_parts(["k"]), OwnedArgs::from_parts(["a"]));
@@ -310,7 +312,13 @@ fn libraries_register_functions() {
         if text == "-" {
             assert!(matches!(ended, Ended::Failed { .. }));
         } else {
-            assert_eq!(String::from_utf8(reply.out.to_vec()).unwrap().replace("\r\n", " ").trim_end(), text);
+            assert_eq!(
+                String::from_utf8(reply.out.to_vec())
+                    .expect("the tests know what comes")
+                    .replace("\r\n", " ")
+                    .trim_end(),
+                text
+            );
         }
     }
     for n in 1..3 {
@@ -372,8 +380,8 @@ fn patterns_match_what_they_match_in_lua() {
     let mut pick = |from: &[&str], most: u64| -> String {
         (0..rng.below(most + 1)).map(|_| from[rng.below(from.len() as u64) as usize]).collect()
     };
-    let script = engine.compile(body.as_bytes()).unwrap();
-    let function = plain.load(body).set_name("@user_script").into_function().unwrap();
+    let script = engine.compile(body.as_bytes()).expect("the tests know what comes");
+    let function = plain.load(body).set_name("@user_script").into_function().expect("the tests know what comes");
     let parts = [
         "a", "b", "1", ".", "%a", "%d", "%s", "%W", "[ab]", "[^a]", "[a-b%d]", "*", "+", "-", "?", "(", ")", "()", "^",
         "$", "%b()", "%f[%a]", "%1", "%", "[", "]", "%%",
@@ -382,14 +390,14 @@ fn patterns_match_what_they_match_in_lua() {
         let (text, pattern) = (pick(&["a", "b", "1", " ", "(", ")", "ab", "%"], 12), pick(&parts, 6));
         let init = ["1", "0", "-1", "3", "99", "-99"][round % 6];
         let argv = [&text[..], &pattern[..], init];
-        plain.globals().set("ARGV", argv.to_vec()).unwrap();
-        let expected: mlua::LuaString = function.call(()).unwrap();
+        plain.globals().set("ARGV", argv.to_vec()).expect("the tests know what comes");
+        let expected: mlua::LuaString = function.call(()).expect("the tests know what comes");
         let (none, args) = (OwnedArgs::new(), OwnedArgs::from_parts(argv));
         let mut reply = Reply::new();
         let ended = engine.run(&mut fake, script, none.view(), args.view(), &mut reply);
         assert_eq!(ended, Ended::Returned, "{argv:?}");
         let got = reply.out.to_vec();
-        let begin = got.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let begin = got.iter().position(|byte| *byte == b'\n').expect("the tests know what comes") + 1;
         let (got, expected) = (String::from_utf8_lossy(&got[begin..got.len() - 2]), expected.to_string_lossy());
         assert_eq!(got, expected, "{argv:?}");
     }
