@@ -9,7 +9,7 @@
 //! | 0 ground | [`sys`] [`observe`] [`util`] |
 //! | 1 parts | [`reactor`] [`resp`] [`cow`] [`dict`] [`collections`] [`rdb`] |
 //! | 2 data | [`types`] [`config`] |
-//! | 3 keyspace and subsystems | [`db`] [`client`] [`blocking`] [`pubsub`] [`tracking`] [`persist`] [`http`] |
+//! | 3 keyspace and subsystems | [`db`] [`client`] [`blocking`] [`pubsub`] [`tracking`] [`script`] [`persist`] [`http`] |
 //! | 4 execution | [`exec`] |
 //! | 5 commands | [`commands`] |
 //! | 6 front desk | [`server`] |
@@ -43,6 +43,7 @@ pub mod rdb;
 pub mod reactor;
 pub mod replication;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod stream;
 pub mod sys;

@@ -132,11 +132,22 @@ def judged(client):
                 print(f"{name} {value} {text}")
 
 
+def libraries(client, path):
+    """The file's first line is a script with an @ in it, for which each line's expression stands, up to the first tab."""
+    script, *lines = open(path, encoding="ascii").read().splitlines()
+    print(script)
+    for line in lines:
+        expression = line.partition("\t")[0]
+        print(expression, client.cmd("EVAL", script.replace("@", expression), 0), sep="\t")
+
+
 def main():
     what, port, *names = sys.argv[1:]
     client = Client(int(port))
     if what == "commands":
         commands(client, names)
+    elif what == "libraries":
+        libraries(client, *names)
     else:
         {"info": info, "config": config, "judged": judged}[what](client)
 

@@ -48,7 +48,7 @@ pub use address::is_loopback;
 pub use clients::{Client, ClientMut, Clients};
 pub use connection::{ClientFlags, Connection, Endpoint};
 pub use held::{Condition, Demand, Fate, Held, Released, What};
-pub use outbox::{INVALIDATE, Outbox, PushCounts, PushKind};
+pub use outbox::{INVALIDATE, Outbox, OutboxMark, PushCounts, PushKind};
 pub use pool::{BUFFER_BYTES, BufferPools};
 pub use recent::RecentBuffers;
 pub use replica::ReplicaFacts;

@@ -130,6 +130,16 @@ pub struct Outbox {
     to_flush: Vec<ConnId>,
 }
 
+/// A moment in the life of an outbox.
+#[derive(Debug, Default)]
+pub struct OutboxMark {
+    groups: usize,
+    bytes: usize,
+    messages: usize,
+    receivers: usize,
+    body_bytes: usize,
+}
+
 impl Outbox {
     /// Whether nothing waits.
     #[inline]
@@ -155,6 +165,35 @@ impl Outbox {
             + self.messages.capacity() * size_of::<usize>()
             + self.receivers.capacity() * size_of::<ConnId>()
             + self.groups.capacity() * size_of::<Group>()
+    }
+
+    /// How much waits.
+    pub fn mark(&self) -> OutboxMark {
+        let Outbox { groups, bytes, messages, receivers, body_bytes, .. } = self;
+        OutboxMark {
+            groups: groups.len(),
+            bytes: bytes.len(),
+            messages: messages.len(),
+            receivers: receivers.len(),
+            body_bytes: *body_bytes,
+        }
+    }
+
+    /// Takes back what was sent since then, of which nothing was delivered.
+    pub fn truncate_to(&mut self, mark: &OutboxMark) {
+        self.groups.truncate(mark.groups);
+        self.bytes.truncate(mark.bytes);
+        self.messages.truncate(mark.messages);
+        self.receivers.truncate(mark.receivers);
+        self.body_bytes = mark.body_bytes;
+    }
+
+    /// What waited before others were served goes on waiting; what they were sent is delivered.
+    pub fn take_back(&mut self, aside: Outbox) {
+        debug_assert!(self.is_empty(), "it was delivered");
+        let to_flush = std::mem::take(&mut self.to_flush);
+        *self = aside;
+        self.to_flush.extend(to_flush);
     }
 
     /// Sends what `write` appends to all of `receivers`, in this order, behind whatever was sent before. `stamp` stands

@@ -55,8 +55,10 @@ bit_set! {
         CACHING = 16;
         /// It is our primary.
         PRIMARY = 17;
+        /// It runs what a script calls.
+        SCRIPT = 18;
         /// CLIENT WRITEACKS: replies to its writes wait for replicas.
-        WRITE_ACKS = 18;
+        WRITE_ACKS = 19;
     }
 }
 

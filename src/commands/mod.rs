@@ -23,6 +23,7 @@
 //! | `server/` | INFO, CONFIG, SAVE, DEBUG ... |
 //! | `transactions/` | MULTI and its kin |
 //! | `pubsub/` | SUBSCRIBE, PUBLISH, PUBSUB |
+//! | `scripting/` | EVAL, FUNCTION ... |
 //!
 //! # Read first
 //!
@@ -37,6 +38,7 @@ mod hash;
 mod hyperloglog;
 mod list;
 mod pubsub;
+mod scripting;
 mod server;
 mod set;
 mod sorted_set;
@@ -66,6 +68,7 @@ pub fn all() -> Vec<&'static CommandSpec> {
         server::COMMANDS,
         transactions::COMMANDS,
         pubsub::COMMANDS,
+        scripting::COMMANDS,
     ];
     families.into_iter().flatten().copied().collect()
 }

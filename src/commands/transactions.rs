@@ -7,7 +7,7 @@
 use crate::client::{Attention, Transaction};
 use crate::exec::call::{self, Origin, Request};
 use crate::exec::ctx::AdminCtx;
-use crate::exec::error::{self, CommandResult};
+use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Access, ArgSpec, Arity, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::resp::Args;
 
@@ -116,17 +116,41 @@ fn exec(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
         ctx.reply().null_array();
         return Ok(());
     }
+    let (replied, sent) = (ctx.reply().out.mark(), ctx.inst.outbox.mark());
     ctx.reply().array(transaction.len());
     let began_ns = ctx.inst.stamp_ns;
     ctx.inst.runs_transaction = true;
+    let is_whole = ctx.inst.config.limits.transaction_rollback;
+    if is_whole {
+        ctx.inst.keyspace.begin_undo();
+    }
+    let mut failed = None;
     for queued in transaction.queue() {
         let command = ctx.inst.table.by_id(queued.command);
         let request = Request { command, args: queued.args.view(), first_key_hash: None };
+        if is_whole && command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
+            ctx.inst.before_write(command, request.args, ctx.session.db as usize);
+        }
+        let errors = ctx.inst.stats.errors.total();
         call::execute(ctx.inst, ctx.session, ctx.host, &request, Origin::Exec);
+        if is_whole && ctx.inst.stats.errors.total() > errors {
+            failed = Some(command);
+            break;
+        }
     }
     ctx.inst.runs_transaction = false;
     ctx.inst.stats.turns.nested_ns += ctx.inst.stamp_ns.saturating_sub(began_ns);
-    Ok(())
+    let Some(failed) = failed else {
+        if is_whole {
+            ctx.inst.keyspace.keep_changes();
+        }
+        return Ok(());
+    };
+    ctx.inst.keyspace.take_changes_back();
+    ctx.inst.outbox.truncate_to(&sent);
+    ctx.reply().out.truncate_to(replied);
+    let name = &failed.full_name;
+    Err(CommandError::text(format!("EXECABORT Transaction taken back because '{name}' failed")))
 }
 
 fn discard(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {

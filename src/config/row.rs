@@ -134,16 +134,13 @@ pub enum Needs {
     Cluster,
     /// Primaries and replicas.
     Replication,
-    /// Lua and functions.
-    Scripting,
     /// Encrypted connections.
     Tls,
 }
 
 impl Needs {
     /// Every part, in alphabetic order of their names.
-    pub const ALL: [Needs; 6] =
-        [Needs::Acl, Needs::Cluster, Needs::Replication, Needs::Scripting, Needs::Aof, Needs::Tls];
+    pub const ALL: [Needs; 5] = [Needs::Acl, Needs::Cluster, Needs::Replication, Needs::Aof, Needs::Tls];
 
     /// What the documentation calls it.
     pub fn name(self) -> &'static str {
@@ -152,7 +149,6 @@ impl Needs {
             Needs::Aof => "the append-only file",
             Needs::Cluster => "cluster mode",
             Needs::Replication => "replication",
-            Needs::Scripting => "scripting",
             Needs::Tls => "TLS",
         }
     }

@@ -15,6 +15,7 @@ use super::expiry::ExpiryIndex;
 use super::lazyfree::{Garbage, LazyFree, goes_away};
 use super::sizes::SizeBook;
 use super::trace::Trace;
+use super::undo::Undo;
 use super::watch::WatchTable;
 use crate::cow::{Heap, HeapStats};
 use crate::dict::{self, Entry, Growth, Leftover, Table, TableStats};
@@ -77,6 +78,10 @@ pub(super) struct Side {
     pub moment: Moment,
     /// So many databases, from the first on, may have deadlines.
     pub dbs_with_deadlines: usize,
+    /// What is changed now can be taken back.
+    pub(super) undo: Option<Box<Undo>>,
+    /// Room for the next time.
+    pub(super) undo_room: Box<Undo>,
 }
 
 /// What the uses of one moment write, worked out once.
@@ -198,6 +203,8 @@ impl Keyspace {
                 density: Density::default(),
                 moment: Moment::NONE,
                 dbs_with_deadlines: 0,
+                undo: None,
+                undo_room: Box::default(),
             },
         }
     }
@@ -341,6 +348,11 @@ impl Keyspace {
         self.side.lazy.free(Garbage::Buffer(buffer));
     }
 
+    /// Has it drop what another room has no use for: so many objects, and about so many bytes.
+    pub fn free_other_elsewhere(&mut self, thing: Box<dyn Send>, objects: u64, bytes: u64) {
+        self.side.lazy.free(Garbage::Other { thing, objects, bytes });
+    }
+
     /// The allocator's count is about to be read anew: it will know of everything freed until now.
     pub fn memory_is_counted(&mut self) {
         self.side.lazy.see_freed();
@@ -417,7 +429,11 @@ impl Side {
     /// A command changed a key, or deleted it: watchers, blocked clients and caches hear of it.
     #[inline]
     pub fn touch(&mut self, db: usize, key: &[u8], exists: bool) {
-        debug_assert!(self.trace.has_listeners() || (self.watch.is_idle() && self.blocking_keys.is_idle()));
+        debug_assert!(
+            self.trace.is_muted()
+                || self.trace.has_listeners()
+                || (self.watch.is_idle() && self.blocking_keys.is_idle())
+        );
         if self.trace.has_listeners() {
             self.touch_now(db, key, exists);
             self.trace.touch(key);
@@ -492,11 +508,14 @@ impl Side {
 
     /// Somebody wants to know which keys go by themselves.
     pub fn must_name_gone(&self) -> bool {
-        self.trace.has_listeners()
+        self.trace.has_listeners() || self.undo.is_some()
     }
 
     /// A key was deleted without a command.
     pub fn note_gone(&mut self, db: usize, key: &[u8], cause: Cause) {
+        if let Some(undo) = &mut self.undo {
+            undo.gone.push((db, key.into()));
+        }
         self.touch_now(db, key, false);
         let lazily = match cause {
             Cause::Expired => self.options.lazy_expire,

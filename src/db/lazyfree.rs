@@ -60,6 +60,15 @@ pub enum Garbage {
     Deadlines(ExpiryIndex),
     /// What a client was owed.
     Buffer(OutputBuffer),
+    /// What another room has no use for any more.
+    Other {
+        /// That.
+        thing: Box<dyn Send>,
+        /// How many objects it is.
+        objects: u64,
+        /// About what freeing it frees.
+        bytes: u64,
+    },
     /// Nothing to free, but somebody waits until what came before is.
     Notice(Notice),
     /// Pages in which so many bytes were freed elsewhere: nothing to free any more, but to be given back to the system.
@@ -72,6 +81,7 @@ impl Garbage {
         match self {
             Garbage::Entry(_) | Garbage::Value(_) => 1,
             Garbage::Table(t) => t.len() as u64,
+            Garbage::Other { objects, .. } => *objects,
             Garbage::Nodes(_) | Garbage::Deadlines(_) | Garbage::Buffer(_) => 0,
             Garbage::Notice(_) | Garbage::Pages(_) => 0,
         }
@@ -86,6 +96,7 @@ impl Garbage {
             Garbage::Nodes(nodes) => nodes.bytes(),
             Garbage::Deadlines(index) => index.len() as u64 * 8,
             Garbage::Buffer(buffer) => buffer.buffer_memory() as u64,
+            Garbage::Other { bytes, .. } => *bytes,
             Garbage::Notice(_) | Garbage::Pages(_) => 0,
         }
     }

@@ -32,6 +32,7 @@
 //! | [`watch`] | who watches what |
 //! | [`trace`] | what a write leaves behind: commands to propagate, events, changed keys |
 //! | [`aside`] | a unit that others interrupt |
+//! | [`undo`] | taking back what a unit has changed |
 //! | [`blocking_keys`] | which keys blocked clients wait for |
 //! | [`defrag`] | moving what lies in sparse memory |
 //! | [`lazyfree`] | the thread that frees |
@@ -72,6 +73,9 @@ pub mod snapshot;
 mod testing;
 pub mod trace;
 pub mod transfer;
+pub mod undo;
+#[cfg(test)]
+mod undo_tests;
 pub mod watch;
 pub mod whole;
 

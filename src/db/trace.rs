@@ -276,6 +276,11 @@ pub struct Trace {
     ops: Vec<(u32, usize, Target)>,
     /// The command at hand has named what is to be propagated: not itself.
     is_replaced: bool,
+    /// Nobody is to repeat the commands of a script, or only these: redis.set_repl.
+    narrowed: Option<Option<Target>>,
+    /// Who listened before nobody was to be told.
+    muted: Option<Listeners>,
+    muted_classes: KeyspaceEvents,
     /// What `dirty` was when the command at hand began.
     dirty: u64,
     events: Events,
@@ -388,11 +393,56 @@ impl Trace {
         self.touched = touched;
     }
 
+    /// Nobody hears of what is done until [`Trace::unmute`].
+    pub(super) fn mute(&mut self) {
+        debug_assert!(self.muted.is_none(), "it is done once");
+        self.muted = Some(std::mem::take(&mut self.listeners));
+        self.muted_classes = std::mem::replace(&mut self.classes, KeyspaceEvents::NONE);
+    }
+
+    /// Whether nobody is told.
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted.is_some()
+    }
+
+    /// Everybody hears again. Of what was noted, the first `ops` commands are left, and no event and no key.
+    pub(super) fn unmute(&mut self, ops: usize, dirty: u64) {
+        self.listeners = self.muted.take().unwrap_or_default();
+        self.classes = self.muted_classes;
+        self.ops.truncate(ops);
+        self.requests.truncate(self.ops.last().map_or(0, |(_, end, _)| *end));
+        self.events.clear();
+        self.touched.clear();
+        (self.dirty, self.is_replaced) = (dirty, false);
+    }
+
+    /// Who is to repeat what follows: bit 0 for files, bit 1 for replicas.
+    pub fn set_targets(&mut self, targets: u8) {
+        self.narrowed = match targets {
+            0 => Some(None),
+            1 => Some(Some(Target::File)),
+            2 => Some(Some(Target::Replicas)),
+            _ => None,
+        };
+    }
+
+    /// Who is left of those whom a command is for; none: nobody.
+    #[inline]
+    fn narrow(&self, target: Target) -> Option<Target> {
+        match (self.narrowed, target) {
+            (None, target) => Some(target),
+            (Some(to), Target::All) => to,
+            (Some(Some(to)), target) if to == target => Some(to),
+            (Some(_), _) => None,
+        }
+    }
+
     pub(super) fn push<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
         self.push_for(Target::All, db, args);
     }
 
     fn push_for<'a>(&mut self, target: Target, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+        let Some(target) = self.narrow(target) else { return };
         push_command(&mut self.requests, args);
         self.ops.push((db as u32, self.requests.len(), target));
     }
@@ -504,9 +554,12 @@ impl Keyspace {
     /// something and has not named others in its place.
     pub fn end_command(&mut self, db: usize, args: Args<'_>) {
         let Side { trace, stats, .. } = &mut self.side;
-        if !std::mem::take(&mut trace.is_replaced) && stats.dirty != trace.dirty {
+        if !std::mem::take(&mut trace.is_replaced)
+            && stats.dirty != trace.dirty
+            && let Some(target) = trace.narrow(Target::All)
+        {
             push_request(&mut trace.requests, args);
-            trace.ops.push((db as u32, trace.requests.len(), Target::All));
+            trace.ops.push((db as u32, trace.requests.len(), target));
         }
         // EXEC comes here after the commands inside it, which have told of their own changes.
         trace.dirty = stats.dirty;

@@ -64,6 +64,8 @@ pub struct WatchTable {
     last_number: u64,
     /// Numbers that are nobody's any more, with the places where they are noted.
     gone: Vec<(u64, BTreeSet<Place>)>,
+    /// Numbers that have lost, if the changes stay that are made now.
+    held: Option<Vec<u64>>,
 }
 
 impl WatchTable {
@@ -157,7 +159,7 @@ impl WatchTable {
         let Some(watchers) = self.watchers.get_mut(db as usize).and_then(|all| all.get_mut(key)) else { return };
         let mut dirtied = vec![];
         for w in watchers {
-            if w.expired && !exists {
+            if w.expired && !exists && self.held.is_none() {
                 // What had run out of time is deleted now. From here on it is an ordinary missing key.
                 w.expired = false;
             } else {
@@ -169,6 +171,9 @@ impl WatchTable {
 
     /// Marks a client dirty; its watches have done their work and go.
     fn soil(&mut self, number: u64) {
+        if let Some(held) = &mut self.held {
+            return held.push(number);
+        }
         let Some(state) = self.by_number.get(&number).and_then(|client| self.clients.get_mut(client)) else { return };
         state.dirty = true;
         let places = std::mem::take(&mut state.places);
@@ -193,6 +198,24 @@ impl WatchTable {
             }
         }
         dirtied.into_iter().for_each(|number| self.soil(number));
+    }
+
+    /// Changes may be taken back from now on: who has lost by them is decided by [`Self::release`] or
+    /// [`Self::drop_held`].
+    pub fn hold(&mut self) {
+        if !self.is_idle() {
+            self.held = Some(Vec::new());
+        }
+    }
+
+    /// The changes stay.
+    pub fn release(&mut self) {
+        self.held.take().into_iter().flatten().for_each(|number| self.soil(number));
+    }
+
+    /// The changes were taken back.
+    pub fn drop_held(&mut self) {
+        self.held = None;
     }
 
     /// Keys this client watches: `watch=` of CLIENT LIST.

@@ -1,10 +1,13 @@
 //! What is noted of each command and each turn: statistics, the slow log, the latency monitor.
 
+use std::collections::BTreeMap;
+
 use crate::client::Session;
 use crate::config::Config;
 use crate::exec::instance::Instance;
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
+use crate::observe::log::Level;
 use crate::resp::Args;
 
 /// How long something takes that is noted: the configuration, in the units that the hot path compares with.
@@ -88,6 +91,18 @@ impl Instance {
             let who = (self.clients.addr_of(session), session.about.name.as_slice());
             self.slowlog.add(self.now_ms / 1000, duration_ns / 1000, request, who, len_max);
         }
+    }
+
+    /// There are too many codes of errors: none is told apart any more.
+    #[cold]
+    pub(super) fn drop_error_codes(&mut self, codes: BTreeMap<String, u64>) {
+        let count = codes.len();
+        let text =
+            format!("Errorstats stopped adding new errors because the number of errors reached the limit ({count})");
+        self.log.log(Level::Warning, &text, &[]);
+        let head: Vec<&str> = codes.keys().take(16).map(String::as_str).collect();
+        self.log.log(Level::Warning, &format!("Current errors code list (head): {}", head.join(", ")), &[]);
+        self.keyspace.free_other_elsewhere(Box::new(codes), count as u64, 0);
     }
 
     /// Tells the latency monitor how long something took; true if that was long enough to be noted.

@@ -54,6 +54,8 @@ pub enum Origin<'a> {
     File,
     /// The stream of our primary.
     Primary,
+    /// A script: what it calls has gates of its own.
+    Script,
     /// A blocked client, one of whose keys has changed. The client keeps what it asked for and what earlier tries cost.
     Unblocked(&'a BlockedClient),
 }
@@ -65,15 +67,20 @@ impl Origin<'_> {
         matches!(self, Origin::Client | Origin::Unblocked(_))
     }
 
+    /// It repeats what has happened elsewhere, and is not refused.
+    pub fn must_be_obeyed(self) -> bool {
+        matches!(self, Origin::Primary | Origin::File)
+    }
+
     /// The primary decides what time it is: what has expired here is there until it says otherwise.
     #[inline(always)]
     fn is_timeless(self) -> bool {
         matches!(self, Origin::Primary)
     }
 
-    /// The command is one of a transaction: what must not happen in the middle of one has to wait.
+    /// The command is one of a transaction, or of a script: what must not happen in the middle of one has to wait.
     pub fn is_exec(self) -> bool {
-        matches!(self, Origin::Exec)
+        matches!(self, Origin::Exec | Origin::Script)
     }
 }
 
@@ -262,7 +269,7 @@ fn execute_here(
     if inst.alert.has(Alert::MONITORED.or(Alert::WRITABLE_REPLICA)) {
         if inst.alert.has(Alert::MONITORED) && !matches!(origin, Origin::Unblocked(_)) {
             // One that waits is shown when it is first tried.
-            monitor::feed(inst, session, request.command, request.args, host.wall_us());
+            monitor::feed(inst, session, request, origin, host.wall_us());
         }
         if inst.alert.has(Alert::WRITABLE_REPLICA) && !matches!(origin, Origin::Primary) {
             inst.remember_own_deadlines(request, session.db);
@@ -316,7 +323,7 @@ pub(super) fn finish(
 #[inline(never)]
 fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db: u32) {
     if inst.keyspace.trace().propagates() {
-        if request.command.flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) {
+        if request.command.flags.is_repeated() {
             inst.keyspace.end_command(db as usize, request.args);
             if inst.keyspace.trace().ops().len() > 0 {
                 // Units are synced and acknowledged as a whole: more than what was there before is all of this one.
@@ -325,6 +332,13 @@ fn follow(inst: &mut Instance, session: &mut Session, request: &Request<'_>, db:
         } else {
             inst.keyspace.end_silent_command();
         }
+    }
+    if inst.keyspace.has_undo() {
+        // What may be taken back is told when it is certain that it stays.
+        if inst.keyspace.trace().tracks() {
+            inst.track(session, request);
+        }
+        return;
     }
     tell(inst, session, request);
     if request.command.flags.has(Flags::EXPIRES_APART) && !inst.runs_transaction {
@@ -356,6 +370,9 @@ fn release(inst: &Instance, session: &Session, request: &Request<'_>, origin: Or
 pub(super) fn reply_error(inst: &mut Instance, session: &mut Session, error: &CommandError) {
     session.reply.error_bytes(error.as_bytes());
     inst.stats.errors.count(error.code());
+    if let Some(dropped) = inst.stats.errors.take_dropped() {
+        inst.drop_error_codes(dropped);
+    }
 }
 
 #[inline(always)]
@@ -406,7 +423,9 @@ fn data_ctx<'a>(
     if session.attention.has(Attention::NO_TOUCH) && !command.flags.has(Flags::ALWAYS_TOUCHES) {
         db.set_touch(false);
     }
-    DataCtx { db, reply: &mut session.reply, config: &inst.config, log: &inst.log, command, pace, first_key_hash }
+    let in_script = session.attention.has(Attention::SCRIPT);
+    let (reply, config, log) = (&mut session.reply, &inst.config, &inst.log);
+    DataCtx { db, reply, config, log, command, in_script, pace, first_key_hash }
 }
 
 /// CLIENT CACHING is about one command, or one transaction, other subcommands of CLIENT in between not counted.

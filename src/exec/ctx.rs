@@ -45,6 +45,8 @@ pub struct Ctx<'a, W: When> {
     pub log: &'a Logger,
     /// The command being executed.
     pub command: &'static Command,
+    /// A script calls: what has no order of its own comes in one that does not depend on how it lies in memory.
+    pub in_script: bool,
     /// How much is too much, and whether to go on.
     pub pace: W::Pace<'a>,
     /// Hash of the first key, computed when the batch was prefetched.

@@ -17,6 +17,8 @@ pub struct DebugSwitches {
     pub cron_paused: bool,
     /// REPLYBUFFER RESIZING 0: pooled reply buffers are not given back to the allocator.
     pub buffers_kept: bool,
+    /// SET-DISABLE-DENY-SCRIPTS 1: scripts may call what they must not.
+    pub scripts_may_call_anything: bool,
 }
 
 /// DEBUG RELOAD's options.
@@ -75,6 +77,7 @@ impl Instance {
         }
         if !options.noflush {
             self.keyspace.flush_all(FlushMode::Sync, self.now_ms);
+            self.flush_functions();
         }
         let result = self.load_within(&self.rdb_path(), options.merge, host);
         let failed = match result {

@@ -188,6 +188,13 @@ pub fn unknown_subcommand(container: &str, given: &[u8]) -> CommandError {
     CommandError::quoting("ERR unknown subcommand '", &given[..given.len().min(128)], &after)
 }
 
+/// A subcommand with arguments that are none.
+pub fn wrong_subcommand(container: &[u8], given: &[u8]) -> CommandError {
+    let container = String::from_utf8_lossy(container).to_uppercase();
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::quoting(before, &given[..given.len().min(128)], &format!("'. Try {container} HELP."))
+}
+
 /// A command that the configuration keeps from this client.
 pub fn not_allowed(command: &str, parameter: &str) -> CommandError {
     let command = command.to_uppercase();

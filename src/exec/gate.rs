@@ -11,6 +11,7 @@ use crate::exec::debug;
 use crate::exec::error::{self, CommandError};
 use crate::exec::eviction::{Demand, Room};
 use crate::exec::instance::{Alert, Instance};
+use crate::exec::replication::quorum;
 use crate::exec::spec::Flags;
 use crate::exec::table::Command;
 use crate::resp::Args;
@@ -36,8 +37,10 @@ const ACKS_AND_LEASE: Alert = Alert::WRITE_ACKS.or(Alert::LEASE);
 pub(super) fn concerns(inst: &Instance, flags: Flags) -> bool {
     match inst.alert {
         Alert::LIMITED_MEMORY => !inst.is_within_memory(),
-        Alert::READ_ONLY => flags.has(Flags::WRITE),
-        Alert::WRITE_ACKS | Alert::LEASE | ACKS_AND_LEASE => flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE)),
+        Alert::READ_ONLY => flags.has(Flags::WRITE.or(Flags::RUNS_SCRIPT)),
+        Alert::WRITE_ACKS | Alert::LEASE | ACKS_AND_LEASE => {
+            flags.has(Flags::WRITE.or(Flags::MAY_REPLICATE).or(Flags::RUNS_SCRIPT))
+        }
         _ => true,
     }
 }
@@ -52,14 +55,14 @@ pub fn check(
     origin: Origin<'_>,
 ) -> Verdict {
     let command = request.command;
+    let mut flags = inst.flags_of(command, request.args);
+    let mut common = flags;
     // What a transaction would run counts when it is about to run.
-    let mut flags = command.flags;
-    let mut common = command.flags;
     if flags.has(Flags::RUNS_QUEUE)
         && let Some(transaction) = &session.transaction
     {
         for queued in transaction.queue() {
-            let queued = inst.table.by_id(queued.command).flags;
+            let queued = inst.flags_of(inst.table.by_id(queued.command), queued.args.view());
             flags = flags.or(queued);
             common = common.and(queued);
         }
@@ -75,6 +78,7 @@ pub fn check(
         .or_else(|| stale(inst, common))
         .or_else(|| loaded(inst, common, flags))
         .or_else(|| away_from_keys(session, flags));
+    let refusal = refusal.or_else(|| busy(inst, common));
     if let Some(error) = refusal {
         return Verdict::Refuse(error);
     }
@@ -130,7 +134,7 @@ fn memory(
     (full && may_store).then_some(error::OOM)
 }
 
-fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
+pub(super) fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let concerned = flags.has(Flags::WRITE.or(Flags::REPORTS_DISK_ERROR));
     if concerned && inst.alert.has(Alert::AOF_ERROR) {
         return Some(inst.aof_refusal());
@@ -138,17 +142,17 @@ fn disk(inst: &Instance, flags: Flags) -> Option<CommandError> {
     (inst.alert.has(Alert::DISK_ERROR) && concerned).then_some(error::MISCONF)
 }
 
-fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
+pub(super) fn replicas(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let writes = flags.has(Flags::WRITE);
     if writes && inst.alert.has(Alert::FEW_REPLICAS) {
         return Some(error::NO_REPLICAS);
     }
     // Where reads show what is acknowledged, another primary may have acknowledged more.
-    let reads = flags.has(Flags::READONLY.or(Flags::MAY_REPLICATE)) && inst.alert.has(Alert::READS_HELD);
+    let reads = flags.has(quorum::SHOWS) && inst.alert.has(Alert::READS_HELD);
     ((writes || reads) && inst.alert.has(Alert::LEASE) && !inst.has_lease()).then_some(error::NO_LEASE)
 }
 
-fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {
+pub(super) fn read_only(inst: &Instance, flags: Flags) -> Option<CommandError> {
     let refused = inst.alert.has(Alert::READ_ONLY) && flags.has(Flags::WRITE);
     refused.then_some(error::READ_ONLY)
 }
@@ -174,6 +178,12 @@ fn loaded(inst: &Instance, common: Flags, flags: Flags) -> Option<CommandError> 
 fn away_from_keys(session: &Session, flags: Flags) -> Option<CommandError> {
     let refused = session.attention.has(Attention::MONITOR) && (flags.has(Flags::WRITE) || flags.has(Flags::READONLY));
     refused.then_some(error::MONITOR_AND_KEYS)
+}
+
+/// A script runs, and others have a turn in the middle of it.
+fn busy(inst: &Instance, common: Flags) -> Option<CommandError> {
+    let refused = inst.alert.has(Alert::BUSY_SCRIPT) && !common.has(Flags::ALLOW_BUSY);
+    refused.then(|| inst.busy_error())
 }
 
 fn paused(inst: &Instance, session: &Session, flags: Flags) -> bool {

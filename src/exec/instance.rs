@@ -22,6 +22,7 @@ use crate::exec::migrate::Migrations;
 use crate::exec::persistence::{LoadState, Snapshots};
 use crate::exec::readers::Readers;
 use crate::exec::replication::Replication;
+use crate::exec::script::Scripts;
 use crate::exec::slowlog::SlowLog;
 use crate::exec::spec::Flags;
 use crate::exec::stats::Stats;
@@ -68,13 +69,15 @@ bit_set! {
         /// A primary's data set is loaded, and the old one served meanwhile.
         ASYNC_LOADING = 13;
         /// `write-acks`: replies to writes wait for replicas.
-        WRITE_ACKS = 15;
+        WRITE_ACKS = 16;
         /// `read-uncommitted no`: so do those to reads.
-        READS_HELD = 16;
+        READS_HELD = 17;
         /// `primary-lease-ms`: writes are refused when replicas have not answered lately.
-        LEASE = 17;
+        LEASE = 18;
         /// This is a replica without its primary, and does not serve what may be old.
         STALE = 12;
+        /// A script runs for longer than `busy-reply-threshold`: others have turns in the middle of it.
+        BUSY_SCRIPT = 15;
     }
 }
 
@@ -210,8 +213,10 @@ pub struct Instance {
     pub aof: Aof,
     /// Clients that wait until what they have written is on disks or replicas.
     pub copies_awaited: Vec<ClientId>,
-    /// EXEC has commands run just now.
+    /// EXEC or a script has commands run just now.
     pub runs_transaction: bool,
+    /// Scripts and functions.
+    pub scripts: Scripts,
     /// What other threads see.
     pub metrics: Arc<Metrics>,
     /// What is counted of requests, connections and turns.
@@ -306,6 +311,7 @@ impl Instance {
             aof: Aof::new(rewriter),
             copies_awaited: Vec::new(),
             runs_transaction: false,
+            scripts: Scripts::default(),
             metrics,
             stats: Stats::default(),
             log,
@@ -332,6 +338,7 @@ impl Instance {
     pub fn config_changed(&mut self) {
         self.thresholds.follow(&self.config);
         self.readers.config_changed();
+        self.scripts.limit_memory(self.config.limits.lua_memory_limit);
         // What DEBUG has switched stays as it is.
         let crate::db::Options { active_expire, keep_expired, payload_checksums, .. } = *self.keyspace.options();
         *self.keyspace.options_mut() = crate::db::Options {

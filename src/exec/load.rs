@@ -68,6 +68,11 @@ impl LoadSink for FileSink<'_> {
         false
     }
 
+    fn function(&mut self, source: &[u8]) -> Result<bool, String> {
+        let loaded = self.inst.load_library(source, self.replaces, false);
+        loaded.map(|_| true).map_err(|error| error.to_text().into_owned())
+    }
+
     fn expired(&mut self, db: u32, key: &[u8]) {
         // Who has the key yet must be told.
         if self.inst.load.lineage.id.is_some() {

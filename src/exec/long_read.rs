@@ -257,6 +257,7 @@ impl ReadJob {
             config: &self.config,
             log: &self.log,
             command,
+            in_script: false,
             pace: Away::new(&control, self.room),
             first_key_hash: None,
         };

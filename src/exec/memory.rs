@@ -89,6 +89,12 @@ pub struct MemoryReport {
     pub stream: StreamMemory,
     /// What waits to be written to the append-only file.
     pub aof: u64,
+    /// The scripts that are known.
+    pub scripts: u64,
+    /// The libraries of functions.
+    pub functions: u64,
+    /// The states of Lua.
+    pub engines: u64,
     /// The databases that hold keys.
     pub dbs: Vec<DbMemory>,
     /// All that is not data.
@@ -222,7 +228,19 @@ impl Instance {
             clients,
             stream,
             aof,
-            overhead: self.memory.startup_bytes + clients + stream.backlog + stream.beyond + aof + indexes as u64,
+            overhead: self.memory.startup_bytes
+                + clients
+                + stream.backlog
+                + stream.beyond
+                + aof
+                + self.scripts.memory() as u64
+                + indexes as u64,
+            scripts: self.scripts.cache.memory() as u64,
+            functions: self.scripts.libraries.memory() as u64,
+            engines: {
+                let (eval, functions) = self.scripts.engine_memory();
+                (eval + functions) as u64
+            },
             keys: (0..keyspace.databases()).map(|db| keyspace.size(db) as u64).sum(),
             dbs,
         }

@@ -44,6 +44,7 @@
 //! | `slowlog.rs`, `monitor.rs`, `rates.rs` | what operators see of calls |
 //! | `publish.rs` | messages from publisher to subscribers |
 //! | `invalidate.rs` | changed keys to clients that cache them |
+//! | `script/` | scripts and functions: who may run them, what they call, how they are stopped |
 //! | `room.rs` | how large a reply may grow whose size the client chooses |
 //! | `stats.rs` | what is counted, and CONFIG RESETSTAT |
 //! | `blocked.rs` | commands that wait |
@@ -88,6 +89,7 @@ pub mod rates;
 pub mod readers;
 pub mod replication;
 pub mod room;
+pub mod script;
 pub mod slowlog;
 pub mod spec;
 pub mod stats;

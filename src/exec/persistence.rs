@@ -116,6 +116,7 @@ impl Instance {
             .into_iter()
             .chain(lineage)
             .collect(),
+            functions: self.scripts.libraries.codes(),
             commands: None,
             stream: None,
         }

@@ -51,6 +51,8 @@ pub struct CommandSpec {
     pub allowed: Option<Permission>,
     /// Whether argument `i` of a request is a secret, which MONITOR and the slow log must not show; `None` where none is.
     pub secret: Option<fn(Args<'_>, usize) -> bool>,
+    /// Which script its first argument names; `None` where it names none.
+    pub script: Option<ScriptName>,
     /// What runs.
     pub handler: Handler,
     /// Subcommands, for a container.
@@ -76,6 +78,7 @@ impl CommandSpec {
         element: 0,
         allowed: None,
         secret: None,
+        script: None,
         handler: Handler::Container,
         subcommands: &[],
     };
@@ -122,6 +125,17 @@ impl CommandSpec {
     pub fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
     }
+}
+
+/// What names a script.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScriptName {
+    /// Its text.
+    Text,
+    /// The digest of its text.
+    Digest,
+    /// It is a function, and has a name.
+    Function,
 }
 
 /// A parameter that decides who may call a command.
@@ -214,6 +228,8 @@ pub enum Group {
     Geo,
     /// Publish/subscribe.
     PubSub,
+    /// Scripts and functions.
+    Scripting,
 }
 
 impl Group {
@@ -234,6 +250,7 @@ impl Group {
             Group::Hyperloglog => "hyperloglog",
             Group::Geo => "geo",
             Group::PubSub => "pubsub",
+            Group::Scripting => "scripting",
         }
     }
 
@@ -254,6 +271,7 @@ impl Group {
             Group::Geo => Categories::GEO,
             // The flag says it: HELP is not of it.
             Group::PubSub => Categories::NONE,
+            Group::Scripting => Categories::SCRIPTING,
         }
     }
 }
@@ -273,6 +291,8 @@ named_bit_set! {
         PUBSUB = 5, "pubsub";
         /// Not from scripts.
         NOSCRIPT = 6, "noscript";
+        /// Where keys are expected there may be none.
+        NO_MANDATORY_KEYS = 19, "no_mandatory_keys";
         /// May block the client.
         BLOCKING = 8, "blocking";
         /// Allowed while the data set is loading.
@@ -312,6 +332,11 @@ impl Flags {
     pub const NOT_QUEUED: Flags = Flags(1 << 29);
     /// Runs what MULTI has queued: the gates look at the queue's flags, and being refused ends the transaction.
     pub const RUNS_QUEUE: Flags = Flags(1 << 28);
+    /// What is left without those of another set.
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+
     /// What both have.
     pub const fn and(self, other: Flags) -> Flags {
         Flags(self.0 & other.0)
@@ -322,6 +347,16 @@ impl Flags {
     /// Changes nothing, and yet comes in the stream of a primary: it says which database is meant, that the primary lives,
     /// what it asks.
     pub const FROM_PRIMARY: Flags = Flags(1 << 20);
+    /// Runs a script: what that calls is repeated elsewhere, and not the command itself.
+    pub const RUNS_SCRIPT: Flags = Flags(1 << 16);
+    /// Whether a command with these is repeated elsewhere, if it has changed something.
+    #[inline]
+    pub const fn is_repeated(self) -> bool {
+        self.has(Flags::WRITE.or(Flags::MAY_REPLICATE)) && !self.has(Flags::RUNS_SCRIPT)
+    }
+
+    /// May write to other databases than the selected one.
+    pub const OTHER_DBS: Flags = Flags(1 << 7);
     /// Begins a transaction.
     pub const BEGINS_QUEUE: Flags = Flags(1 << 22);
     /// Refused with MISCONF as writes are, so that a client that only asks for health learns of the disk.

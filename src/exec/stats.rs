@@ -7,7 +7,7 @@ use crate::exec::instance::Instance;
 use crate::exec::persistence::Snapshots;
 use crate::exec::rates::Rates;
 use crate::exec::readers::ReadCounts;
-use crate::exec::replication::SyncCounts;
+use crate::exec::replication::{QuorumCounts, SyncCounts};
 
 /// Counts of the whole instance, all since the start or the last CONFIG RESETSTAT.
 #[derive(Default)]
@@ -52,6 +52,8 @@ pub struct Stats {
     pub pushes: PushCounts,
     /// Subscribers closed because of client-output-buffer-limit.
     pub subscribers_closed: u64,
+    /// Scripts whose writes were taken back.
+    pub rollbacks: u64,
     /// Error replies.
     pub errors: ErrorCounts,
     /// Rates of the recent past.
@@ -66,6 +68,8 @@ pub struct ErrorCounts {
     total: u64,
     by_code: BTreeMap<String, u64>,
     disabled: bool,
+    /// What was told apart until there were too many codes.
+    dropped: Option<BTreeMap<String, u64>>,
 }
 
 /// Beyond so many codes nothing is told apart any more until CONFIG RESETSTAT: scripts can make up any number of
@@ -73,6 +77,14 @@ pub struct ErrorCounts {
 const ERROR_CODES_MAX: usize = 128;
 
 impl ErrorCounts {
+    /// An error reply that was counted will be counted again by whoever passes it on.
+    pub fn uncount(&mut self, code: &str) {
+        self.total = self.total.saturating_sub(1);
+        if let Some(count) = self.by_code.get_mut(code) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// Counts one error reply.
     pub fn count(&mut self, code: &str) {
         self.total += 1;
@@ -85,8 +97,15 @@ impl ErrorCounts {
             self.by_code.insert(code.to_owned(), 1);
         } else {
             self.disabled = true;
-            self.by_code = BTreeMap::from([("ERRORSTATS_DISABLED".to_owned(), 1)]);
+            let disabled = BTreeMap::from([("ERRORSTATS_DISABLED".to_owned(), 1)]);
+            self.dropped = Some(std::mem::replace(&mut self.by_code, disabled));
         }
+    }
+
+    /// The counts of all codes, once, when there have come to be too many.
+    #[inline]
+    pub fn take_dropped(&mut self) -> Option<BTreeMap<String, u64>> {
+        if self.disabled { self.dropped.take() } else { None }
     }
 
     /// All error replies.
@@ -143,9 +162,11 @@ impl Instance {
         self.snapshots = Snapshots::default();
         self.readers.counts = ReadCounts::default();
         self.eviction.reset();
+        self.scripts.cache.evicted = 0;
         self.defragmenter.reset(self.stamp_ns);
         self.keyspace.stats_mut().reset();
         self.replication.counts = SyncCounts::default();
+        self.replication.quorum.counts = QuorumCounts::default();
         self.saver.reset_count();
         self.aof.reset_counts();
         self.keyspace.lazyfree().reset_freed_objects();

@@ -56,5 +56,7 @@ pub const ROLE: &str = "role";
 pub const SIGNAL: &str = "signal";
 /// A value, of a parameter for example.
 pub const VALUE: &str = "value";
+/// A script: its digest, or the name of a function.
+pub const SCRIPT: &str = "script";
 /// A version of a program or a format.
 pub const VERSION: &str = "version";

@@ -5,25 +5,29 @@
 
 use super::aof::GroupWriter;
 use super::control::SaveControl;
-use super::save::{CommandSettings, SaveError, write_failed};
+use super::save::{CommandSettings, SaveError, SaveSettings, write_failed};
 use super::source::SnapshotSource;
 use crate::types::rewrite::{CommandSink, CommandWriter};
 use std::io::{self, Write};
-use std::path::Path;
 
 /// Writes the commands that make what is in a snapshot, and nothing else. Errors of the sink become
-/// [`SaveError::Disk`] on `target`, a name for messages.
+/// [`SaveError::Disk`] on the temporary file.
 pub fn write_commands(
     source: &dyn SnapshotSource,
     out: &mut dyn Write,
-    settings: &CommandSettings,
-    target: &Path,
+    form: &CommandSettings,
+    settings: &SaveSettings,
     control: &SaveControl,
 ) -> Result<(), SaveError> {
-    let mut sink = Groups { out, writer: settings.annotated.then(|| GroupWriter::new(0, 0)) };
+    let mut sink = Groups { out, writer: form.annotated.then(|| GroupWriter::new(0, 0)) };
     let mut out = CommandWriter::new(&mut sink);
-    if let Some(seconds) = settings.timestamp {
+    if let Some(seconds) = form.timestamp {
         out.line(format!("#TS:{seconds}\r\n").as_bytes());
+    }
+    for code in &settings.functions {
+        out.begin("FUNCTION", 2);
+        out.arg(b"LOAD");
+        out.arg(code);
     }
     for db in source.databases().iter().filter(|db| db.keys > 0) {
         out.begin("SELECT", 1);
@@ -49,7 +53,7 @@ pub fn write_commands(
         }
         visited?;
     }
-    out.finish().map_err(|fault| write_failed(fault, target, control))?;
+    out.finish().map_err(|fault| write_failed(fault, &settings.temp, control))?;
     if control.aborted() { Err(SaveError::Aborted) } else { Ok(()) }
 }
 

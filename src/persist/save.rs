@@ -21,6 +21,7 @@ use crate::sys::disk::{Disk, DiskFile};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The most bytes handed to the system at once. A write of a long compressed string could keep its processor in the
 /// kernel for many milliseconds, and whoever wants that processor, the main thread perhaps, waiting.
@@ -46,6 +47,8 @@ pub struct SaveSettings {
     pub incremental_sync: bool,
     /// AUX fields, in order.
     pub aux: Vec<(String, String)>,
+    /// The texts of function libraries.
+    pub functions: Vec<Arc<[u8]>>,
     /// Not an RDB file, but the commands that make the data: a base of the append-only log.
     pub commands: Option<CommandSettings>,
     /// Not to a file at all, but to those who take it as it is written.
@@ -157,15 +160,18 @@ impl std::error::Error for SaveError {}
 pub fn write_snapshot(
     source: &dyn SnapshotSource,
     out: &mut RdbWriter<'_>,
-    aux: &[(String, String)],
+    settings: &SaveSettings,
     target: &Path,
     control: &SaveControl,
 ) -> Result<(), SaveError> {
     let failed = |fault| write_failed(fault, target, control);
     let databases = source.databases();
     out.write_header().map_err(failed)?;
-    for (name, value) in aux {
+    for (name, value) in &settings.aux {
         out.write_aux(name.as_bytes(), value.as_bytes()).map_err(failed)?;
+    }
+    for code in &settings.functions {
+        out.write_function(code).map_err(failed)?;
     }
     for db in databases.iter().filter(|db| db.keys > 0) {
         out.write_select_db(db.index).map_err(failed)?;
@@ -210,7 +216,7 @@ pub fn save_file(
         let mut sink = StreamSink { out: stream.writer(), written: 0, control };
         let options = WriteOptions { version, compression: settings.compression, checksum: settings.checksum };
         let mut out = RdbWriter::new(&mut sink, options);
-        write_snapshot(source, &mut out, &settings.aux, &settings.path, control)?;
+        write_snapshot(source, &mut out, settings, &settings.path, control)?;
         drop(out);
         sink.flush().map_err(|fault| write_failed(fault, &settings.path, control))?;
         return Ok(Saved { keys: control.keys(), bytes: sink.written, version });
@@ -258,11 +264,11 @@ fn write_temp(
     let file = disk.create(temp).map_err(|fault| on("create", temp, fault))?;
     let mut sink = Sink { file, written: 0, handed_over: 0, incremental: settings.incremental_sync, control };
     if let Some(commands) = &settings.commands {
-        write_commands(source, &mut sink, commands, temp, control)?;
+        write_commands(source, &mut sink, commands, settings, control)?;
     } else {
         let options = WriteOptions { version, compression: settings.compression, checksum: settings.checksum };
         let mut out = RdbWriter::new(&mut sink, options);
-        write_snapshot(source, &mut out, &settings.aux, temp, control)?;
+        write_snapshot(source, &mut out, settings, temp, control)?;
     }
     sink.file.sync().map_err(|fault| on("sync", temp, fault))?;
     Ok(sink.written)

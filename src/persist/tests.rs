@@ -119,6 +119,7 @@ impl Dir {
             checksum: true,
             incremental_sync: true,
             aux: vec![("redis-ver".to_owned(), "7.4.2".to_owned()), ("odd".to_owned(), "1".to_owned())],
+            functions: Vec::new(),
             commands: None,
             stream: None,
         }

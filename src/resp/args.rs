@@ -138,6 +138,12 @@ impl<'a> Args<'a> {
         Args { spans: self.spans.get(n..).unwrap_or(&[]), ..*self }
     }
 
+    /// The view of the first `n` arguments.
+    #[inline]
+    pub fn first(&self, n: usize) -> Args<'a> {
+        Args { spans: &self.spans[..n.min(self.spans.len())], ..*self }
+    }
+
     /// Argument `i`, when it lives outside the query buffer.
     #[inline]
     fn large(&self, i: usize) -> Option<&'a LargeArg> {
@@ -307,6 +313,13 @@ impl OwnedArgs {
     pub fn push_large(&mut self, arg: LargeArg) {
         self.spans.push(ArgSpan::outside(self.larges.len()));
         self.larges.push(arg);
+    }
+
+    /// No argument any more; the room is kept.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.larges.clear();
     }
 
     /// How many arguments.

@@ -61,6 +61,16 @@ impl Server {
         self.tell_shutdown_failed(inst);
     }
 
+    /// Whoever asks for a shutdown in the middle of a script need not wait for its end. Half of what it does is not saved.
+    pub(super) fn end_amid_script(&mut self, inst: &mut Instance) {
+        if let Some(options) = &mut self.shutdown.asked {
+            (options.save, options.nosave, options.now) = (false, true, true);
+            if let Some(code) = self.shutdown_step(inst) {
+                std::process::exit(code);
+            }
+        }
+    }
+
     /// Does what a shutdown asked for needs. `Some(code)` when the process is to end.
     pub(super) fn shutdown_step(&mut self, inst: &mut Instance) -> Option<i32> {
         let options = self.shutdown.asked?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::batch::Group;
 use super::{Server, notes};
-use crate::exec::instance::Instance;
+use crate::exec::instance::{Alert, Instance};
 
 impl Server {
     /// One turn without waiting, from within a command.
@@ -42,6 +42,10 @@ impl Server {
         self.settle(inst);
         self.flush_all(inst);
         self.settle(inst);
+
+        if inst.alert.has(Alert::BUSY_SCRIPT) {
+            self.end_amid_script(inst);
+        }
 
         self.executed = batch.len();
         (self.batch, self.group) = (batch, group);

@@ -113,6 +113,7 @@ pub fn save_settings(path: &str) -> SaveSettings {
         checksum: true,
         incremental_sync: false,
         aux: Vec::new(),
+        functions: Vec::new(),
         commands: None,
         stream: None,
     }

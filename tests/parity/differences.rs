@@ -7,6 +7,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("msetex: lacks since 9.1.0", "Valkey's number; the command is Redis's"),
     ("backup: is extra", "a command of 8.10"),
     ("client|writeacks: is extra", "quorum writes, which Redis does not have"),
+    ("script|show: is extra", "a command of Valkey 8"),
     ("msetex: has since 8.4.0", "Valkey's number; the command is Redis's"),
 ];
 

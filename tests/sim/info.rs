@@ -9,7 +9,7 @@ use kvstash::exec::defrag::DefragCounts;
 use kvstash::exec::eviction::Demand;
 use kvstash::exec::persistence::Snapshots;
 use kvstash::exec::readers::ReadCounts;
-use kvstash::exec::replication::SyncCounts;
+use kvstash::exec::replication::{QuorumCounts, SyncCounts};
 use kvstash::exec::stats::{Stats, Turns};
 
 use crate::world::World;
@@ -54,6 +54,7 @@ fn busy_world() -> World {
         published_shard: 2,
         pushes: PushCounts { delivered: [3, 4, 5, 6, 7, 8, 9], dropped: [8, 9, 10, 11, 12, 13, 14] },
         subscribers_closed: 13,
+        rollbacks: 14,
         errors: Default::default(),
         rates: Default::default(),
         turns: Turns {
@@ -68,8 +69,10 @@ fn busy_world() -> World {
     };
     stats.errors.count("ERR");
     w.inst.stats = stats;
+    w.inst.scripts.cache.evicted = 41;
     w.inst.readers.counts = ReadCounts { done: 35, cancelled: 36, reply_bytes: 37, time_ns: 8_000 };
     w.inst.replication.counts = SyncCounts { full: 38, partial: 39, refused: 40 };
+    w.inst.replication.quorum.counts = QuorumCounts { acknowledged: 42, refused: 43 };
     w.inst.snapshots = Snapshots { taken: 21, last_ns: 22_000 };
     *w.inst.keyspace.stats_mut() =
         db::Stats { hits: 23, misses: 24, expired_keys: 25, expired_fields: 26, evicted_keys: 27, dirty: 28 };

@@ -4,7 +4,7 @@ use crate::report;
 use crate::source::{self, files, line_of, read, words};
 
 /// Rooms with `unsafe` in them. Each block there says `// SAFETY:`.
-const UNSAFE_ROOMS: [&str; 4] = ["cow", "dict", "collections", "sys"];
+const UNSAFE_ROOMS: [&str; 5] = ["cow", "dict", "collections", "sys", "script"];
 
 /// Longer than this is for splitting.
 const LINES_MAX: usize = 900;
@@ -42,7 +42,7 @@ fn no_stubs() {
 }
 
 #[test]
-fn unsafe_stays_in_four_rooms_and_says_why() {
+fn unsafe_stays_in_five_rooms_and_says_why() {
     let mut findings = Vec::new();
     for file in source::sources() {
         let room = file.room().unwrap_or_default();
@@ -50,7 +50,7 @@ fn unsafe_stays_in_four_rooms_and_says_why() {
         for at in words(&file.bare, "unsafe") {
             let line = line_of(&file.bare, at);
             if !UNSAFE_ROOMS.contains(&room.as_str()) {
-                findings.push(file.at(line, "unsafe outside cow/ dict/ collections/ sys/"));
+                findings.push(file.at(line, "unsafe outside cow/ dict/ collections/ sys/ script/"));
                 continue;
             }
             // A block, or an impl of an unsafe trait, is explained just above; an unsafe fn has a # Safety section.

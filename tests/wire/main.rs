@@ -45,6 +45,7 @@ mod replay; // every write replayed elsewhere gives the same data
 mod replicas; // REPLICAOF SLAVEOF ROLE, from both ends
 mod restore; // kvstash restore
 mod rewrite; // data as the commands of a base
+mod scripts;
 mod sending; // SYNC PSYNC REPLCONF: what replicas are sent, slow ones and those with two connections
 mod server; // INFO TIME LOLWUT DBSIZE FLUSH SWAPDB DEBUG
 mod set; // SADD SPOP SINTER SSCAN and the rest of the set group

@@ -233,6 +233,34 @@ fn blocked_clients_that_are_served_wait_too() {
 }
 
 #[test]
+fn scripts_wait_as_the_commands_do_that_they_call() {
+    let server = primary(&["--write-acks", "1"]);
+    let mut replica = attach(&server);
+    let (mut kv, mut other) = (server.connect(), server.connect());
+    kv.expect("EVAL \"return redis.call('get', KEYS[1])\" 1 a", "(nil)");
+    for script in ["redis.call('set', KEYS[1], 1)", "#!lua\nredis.call('set', KEYS[1], 2)"] {
+        kv.send(&["EVAL", &format!("{script} return redis.call('setnx', KEYS[1], 3)"), "1", "a"]);
+        nothing_comes(&mut kv);
+        // One that finds what is not acknowledged, and changes nothing.
+        other.send(&["EVAL", "return redis.call('setnx', KEYS[1], 3)", "1", "a"]);
+        nothing_comes(&mut other);
+        replica.acknowledge(&end(&server), None);
+        comes(&mut kv, "0");
+        comes(&mut other, "0");
+    }
+    // Without replicas, and with a lease.
+    other.ok("CONFIG SET primary-lease-ms 500");
+    for script in ["return redis.call('set', KEYS[1], 1)", "#!lua\nreturn redis.call('set', KEYS[1], 2)"] {
+        let reply = kv.cmd(&["EVAL", script, "1", "a"]).text();
+        assert!(reply.contains("NOREPLICAS Not enough replicas have answered"), "{reply}");
+    }
+    kv.expect("EVAL \"return redis.call('get', KEYS[1])\" 1 a", "\"2\"");
+    kv.ok("CONFIG SET read-uncommitted no");
+    let reply = kv.cmd(&["EVAL", "return redis.call('get', KEYS[1])", "1", "a"]).text();
+    assert!(reply.contains("NOREPLICAS"), "{reply}");
+}
+
+#[test]
 fn nobody_reads_what_is_not_acknowledged() {
     let server = primary(&["--write-acks", "1", "--read-uncommitted", "no", "--notify-keyspace-events", "KA"]);
     let mut replica = attach(&server);

@@ -53,6 +53,7 @@ fn rewrite(rdb: &Path, to: &Path, commands: CommandSettings) -> Saved {
         checksum: true,
         incremental_sync: true,
         aux: Vec::new(),
+        functions: Vec::new(),
         commands: Some(commands),
         stream: None,
     };

@@ -8,7 +8,7 @@ UNKNOWN = "unexplained"
 # (reason, pattern in the text of the error); the first that matches.
 PATTERNS = [
     ("pubsub", r"unknown command '(?i:s?p?subscribe|s?unsubscribe|punsubscribe|publish|spublish|pubsub)|notify-keyspace"),
-    ("scripting", r"unknown command '(?i:eval\w*|script|function|fcall\w*)|unknown command (?i:`?eval)"),
+    ("debugger", r"debugger of scripts"),
     ("acl", r"unknown command '(?i:acl)|WRONGPASS|aclfile|NOPERM"),
     ("tracking", r"(?i:client (tracking|caching|getredir|trackinginfo))|unknown subcommand '(?i:tracking|caching|getredir)"),
     ("replication", r"unknown command '(?i:replicaof|slaveof|psync|sync|replconf|wait|waitaof|failover)|(?i:replication not started|replica)"),

@@ -54,8 +54,8 @@ sock55d0 => (SPAWNED SERVER) pid:17
 
 ABORTED = """\
 [ok]: first (1 ms)
-[exception]: Executing test client: ERR unknown command 'EVAL'.
-ERR unknown command 'EVAL'
+[exception]: Executing test client: ERR unknown command 'ACL'.
+ERR unknown command 'ACL'
     while executing
 """
 
@@ -100,7 +100,7 @@ class Output(unittest.TestCase):
     def test_a_file_that_ends_early(self):
         reading = output.read(ABORTED)
         self.assertFalse(reading.finished)
-        self.assertIn("unknown command 'EVAL'", reading.stopped)
+        self.assertIn("unknown command 'ACL'", reading.stopped)
 
     def test_names_that_vary(self):
         found = output.number([output.Test("PSYNC2: Set #3 to replicate from #4", "ok"), output.Test("x ~y", "ok")])
@@ -115,7 +115,7 @@ class Judgement(unittest.TestCase):
     real = Real(passed=["a", "b", "c", "d"], failed=["e"])
 
     def result(self, crashes=None, **tests):
-        return Result("unit/x", tests=tests, details={"b": "ERR unknown command 'EVAL'"}, crashes=crashes or {})
+        return Result("unit/x", tests=tests, details={"b": "ERR unknown command 'ACL'"}, crashes=crashes or {})
 
     def test_news_in_both_directions(self):
         expected = {"a": ("failed", "x"), "c": ("flaky", "x")}
@@ -137,13 +137,13 @@ class Judgement(unittest.TestCase):
     def test_updating_keeps_reasons_and_guesses_new_ones(self):
         expected = {"a": ("failed", "x"), "d": ("hangs", "y")}
         found = verdict.updated(self.result(a="ok", b="err", c="ok"), self.real, expected)
-        self.assertEqual(found["b"], ("failed", "scripting"))
+        self.assertEqual(found["b"], ("failed", "acl"))
         self.assertEqual(found["d"], ("unreached", "y"))
         self.assertEqual(found["e"], ("unreached", "real-fails-too"))
         self.assertNotIn("a", found)
 
     def test_guesses(self):
-        for command, reason in [("CLUSTER", "cluster"), ("subscribe", "pubsub"), ("script", "scripting")]:
+        for command, reason in [("CLUSTER", "cluster"), ("subscribe", "pubsub"), ("acl", "acl")]:
             text = f"ERR unknown command '{command}', with args"
             self.assertEqual(reasons.guess(Result("x", details={"t": text}), "t", "failed", False), reason)
 

@@ -45,7 +45,7 @@ pub(super) static MOVE: CommandSpec = CommandSpec {
     summary: "Moves a key to another database.",
     group: Group::Generic,
     arity: Arity::Exactly(3),
-    flags: Flags::WRITE.or(Flags::FAST),
+    flags: Flags::WRITE.or(Flags::FAST).or(Flags::OTHER_DBS),
     keys: &[KeySpec::at(1, Access::READ_WRITE.or(Access::ACCESS).or(Access::UPDATE))],
     args: &[ArgSpec::key("key"), ArgSpec::integer("db")],
     handler: Handler::Data(move_),
@@ -59,7 +59,7 @@ pub(super) static COPY: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Generic,
     arity: Arity::AtLeast(3),
-    flags: Flags::WRITE.or(Flags::DENYOOM),
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::OTHER_DBS),
     keys: &[KeySpec::at(1, Access::READ_ONLY.or(Access::ACCESS)), KeySpec::at(2, Access::OVERWRITE.or(Access::UPDATE))],
     args: &[
         ArgSpec::key("source"),

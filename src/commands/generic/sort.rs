@@ -99,7 +99,7 @@ fn store_key(args: Args<'_>) -> Option<usize> {
 }
 
 /// What is asked for.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Wish<'a> {
     by: Option<&'a [u8]>,
     gets: Vec<&'a [u8]>,
@@ -267,14 +267,19 @@ fn order<W: When>(
 fn show<W: When>(ctx: &mut Ctx<'_, W>, args: Args<'_>, wish: &Wish<'_>) -> ReadResult {
     let key = ctx.key(args, 1);
     let (mut elements, mut range) = (Texts::default(), 0..0);
+    let mut wish = wish.clone();
     if let Some(entry) = ctx.db.lookup_read(key) {
         let value = can_be_sorted(entry.value())?;
+        if ctx.in_script && wish.is_unsorted() && matches!(value, ValueRef::Set(_)) {
+            (wish.by, wish.alpha) = (None, true);
+        }
+        let wish = &wish;
         if ctx.pace.is_long(cost(value, wish)) {
             return Ok(Progress::long_read());
         }
         range = load(&mut elements, value, wish, wish.is_unsorted(), &mut ctx.pace);
     }
-    let chosen = order(ctx, &elements, range, wish)?;
+    let chosen = order(ctx, &elements, range, &wish)?;
     let gets: Vec<Pattern<'_>> = wish.gets.iter().map(|pattern| Pattern::of(pattern)).collect();
     reply(ctx, &elements, &chosen, &gets).map(|()| Progress::Done)
 }

@@ -465,7 +465,7 @@ fn keys_of(ctx: &AdminCtx<'_>, args: Args<'_>) -> Result<Vec<keys::FoundKey>, Co
         return Err(wrong);
     }
     match keys::find(command.spec, inner) {
-        Some(found) if !found.is_empty() => Ok(found),
+        Some(found) if !found.is_empty() || command.flags.has(Flags::NO_MANDATORY_KEYS) => Ok(found),
         _ => Err(CommandError::fixed("ERR Invalid arguments specified for command")),
     }
 }

@@ -152,7 +152,7 @@ fn swapdb(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn time(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
-    let us = ctx.host.wall_us();
+    let us = ctx.inst.scripts.began_us.unwrap_or_else(|| ctx.host.wall_us());
     let mut text = Vec::new();
     let reply = ctx.reply();
     reply.array(2);

@@ -134,9 +134,9 @@ fn memory_stats(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> CommandResult {
     int("clients.normal", report.clients);
     int("cluster.links", 0);
     int("aof.buffer", report.aof);
-    int("lua.caches", 0);
-    int("functions.caches", 0);
-    int("script.VMs", 0);
+    int("lua.caches", report.scripts);
+    int("functions.caches", report.functions);
+    int("script.VMs", report.engines);
     for db in &report.dbs {
         reply.bulk(format!("db.{}", db.index).as_bytes());
         reply.map(2);
@@ -280,6 +280,9 @@ mod tests {
             rss: resident,
             clients: 1000,
             stream: Default::default(),
+            scripts: 0,
+            functions: 0,
+            engines: 0,
             aof: 0,
             dbs,
             overhead: 110,

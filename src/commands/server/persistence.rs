@@ -7,7 +7,7 @@
 use crate::client::Attention;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
-use crate::exec::instance::{Ask, ShutdownOptions};
+use crate::exec::instance::{Alert, Ask, ShutdownOptions};
 use crate::exec::spec::{ArgSpec, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use crate::persist::StartError;
 use crate::resp::Args;
@@ -160,6 +160,9 @@ fn shutdown(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         ctx.inst.asks.push(Ask::AbortShutdown);
         ctx.reply().ok();
         return Ok(());
+    }
+    if ctx.inst.alert.has(Alert::BUSY_SCRIPT) && !options.nosave {
+        return Err(ctx.inst.busy_error());
     }
     ctx.session.attention.put(Attention::AWAITS_SHUTDOWN, true);
     ctx.inst.asks.push(Ask::Shutdown(options));

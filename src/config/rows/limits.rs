@@ -55,6 +55,21 @@ group! {
 
         /// After so many milliseconds a script is called slow, and other clients are told BUSY.
         busy_reply_threshold: i64 = 5000
-            => Spec::int("busy-reply-threshold", 0, I64).alias(&["lua-time-limit"]).waits(Needs::Scripting);
+            => Spec::int("busy-reply-threshold", 0, I64).alias(&["lua-time-limit"]);
+
+        /// How much memory the state of Lua of all scripts may take, and that of all functions. A script that wants more
+        /// fails. 0 sets no limit.
+        lua_memory_limit: u64 = 1 << 30 => Spec::memory("lua-memory-limit", 0).protects();
+
+        /// After so many milliseconds a script is stopped, and what it has written is taken back. 0 lets it run.
+        lua_timeout_kill: i64 = 0 => Spec::int("lua-timeout-kill", 0, I64).protects();
+
+        /// Keep what a script overwrites until it ends, so that one that has written can be stopped, too: what it has
+        /// written is taken back. With no, such a script cannot be stopped.
+        lua_rollback_on_kill: bool = true => Spec::bool("lua-rollback-on-kill");
+
+        /// Take back what a transaction has written when one of its commands fails: EXEC is an error then. Without it, as in
+        /// Redis, the others stay.
+        transaction_rollback: bool = false => Spec::bool("transaction-rollback");
     }
 }

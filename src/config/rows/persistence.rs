@@ -108,7 +108,7 @@ group! {
 
         /// The directory, within `dir`, that BACKUP makes its files in.
         backupdirname: Text = Text::from("backupdir")
-            => Spec::checked_text("backupdirname", backup_directory_name).at_start();
+            => Spec::checked_text("backupdirname", backup_directory_name);
 
         /// Remove a sealed backup after so many seconds, as BACKUP CLEANUP does. 0 keeps it.
         backup_sealed_ttl: i32 = 0 => Spec::int("backup-sealed-ttl", 0, I32);

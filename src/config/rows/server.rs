@@ -207,7 +207,10 @@ group! {
 
         /// Keep old functions that scripts may use.
         lua_enable_deprecated_api: bool = false
-            => Spec::bool("lua-enable-deprecated-api").at_start().hidden().waits(Needs::Scripting);
+            => Spec::bool("lua-enable-deprecated-api")
+                .at_start()
+                .hidden()
+                .no_effect("what it keeps (getfenv, setfenv, newproxy) leads out of the sandbox");
 
         /// Run the commands of the vector set on the main thread.
         vset_force_single_threaded_execution: bool = false

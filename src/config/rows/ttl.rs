@@ -1,7 +1,7 @@
 //! The group `ttl`: how keys expire.
 
 use super::group;
-use crate::config::row::{Needs, Spec};
+use crate::config::row::Spec;
 
 group! {
     /// How keys expire.
@@ -14,6 +14,8 @@ group! {
 
         /// Expire keys that a script or module reads without having declared them.
         lazyexpire_nested_arbitrary_keys: bool = true
-            => Spec::bool("lazyexpire-nested-arbitrary-keys").hidden().waits(Needs::Scripting);
+            => Spec::bool("lazyexpire-nested-arbitrary-keys")
+                .hidden()
+                .no_effect("keys that SCAN and RANDOMKEY meet expire in a transaction, too");
     }
 }

@@ -545,6 +545,7 @@ impl Instance {
         let files = manifest.files().map(|entry| (settings.dir.join(entry.path()), entry.kind == Kind::Increment));
         let load = AofLoad::open(disk, files, host.now_ns())?;
         self.keyspace.flush_all(FlushMode::Sync, self.now_ms);
+        self.flush_functions();
         if let Some(mut load) = load {
             self.begin_aof_load(&load);
             let loaded = loop {

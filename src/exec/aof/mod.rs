@@ -214,6 +214,15 @@ impl Instance {
         CommandError::text(format!("MISCONF Errors writing to the AOF file: {why}"))
     }
 
+    /// Why a script that may write is refused meanwhile.
+    pub fn aof_refusal_of_scripts(&self) -> CommandError {
+        let why = self.aof.fault().unwrap_or("unknown error");
+        CommandError::text(format!(
+            "MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist to disk. Writable \
+             scripts are blocked. Use 'no-writes' flag for read only scripts. AOF error: {why}"
+        ))
+    }
+
     /// How the log is kept.
     pub fn aof_settings(&self) -> AofSettings {
         let persistence = &self.config.persistence;

@@ -174,6 +174,8 @@ impl Instance {
         use PropagationErrorBehavior::{Ignore, Panic, PanicOnReplicas};
         match self.config.replication.propagation_error_behavior {
             Ignore => {}
+            // Where others write, too, nothing else is to be expected.
+            _ if !self.config.replication.replica_read_only => {}
             Panic | PanicOnReplicas => panic!(
                 "This replica panicked sending an error to its master after processing a command from its replication \
                  stream"

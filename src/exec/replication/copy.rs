@@ -19,6 +19,7 @@ use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::exec::load::FileSink;
 use crate::exec::persistence::Lineage;
+use crate::exec::script::Libraries;
 use crate::observe::keys;
 use crate::observe::log::Level;
 use crate::persist::{
@@ -68,7 +69,7 @@ pub(super) struct Load {
     of: Of,
     from: From,
     /// Where it goes, if the old data stays until it is complete.
-    beside: Option<Box<Keyspace>>,
+    beside: Option<Box<(Keyspace, Libraries)>>,
     keys: u64,
     began_ns: u64,
 }
@@ -262,7 +263,7 @@ impl Instance {
             self.config.replication.repl_diskless_load == DisklessLoad::Swapdb && matches!(from, From::Line(..));
         // It is what it was, only older.
         let is_served = is_beside && of.is_some_and(|(id, _)| id == self.replication.history.id());
-        let beside = is_beside.then(|| Box::new(self.keyspace.beside()));
+        let beside = is_beside.then(|| Box::new((self.keyspace.beside(), Libraries::default())));
         if !is_served {
             self.drop_replicas();
         }
@@ -298,11 +299,13 @@ impl Instance {
     fn with_data_of<R>(&mut self, load: &mut Load, f: impl FnOnce(&mut Instance, &mut Load) -> R) -> R {
         let mut beside = load.beside.take();
         if let Some(beside) = &mut beside {
-            std::mem::swap(&mut self.keyspace, beside);
+            std::mem::swap(&mut self.keyspace, &mut beside.0);
+            std::mem::swap(&mut self.scripts.libraries, &mut beside.1);
         }
         let result = f(self, load);
         if let Some(beside) = &mut beside {
-            std::mem::swap(&mut self.keyspace, beside);
+            std::mem::swap(&mut self.keyspace, &mut beside.0);
+            std::mem::swap(&mut self.scripts.libraries, &mut beside.1);
         }
         load.beside = beside;
         result
@@ -314,6 +317,7 @@ impl Instance {
         let mode = if self.config.replication.replica_lazy_flush { FlushMode::Async } else { FlushMode::Sync };
         self.keyspace.set_propagation(false);
         self.keyspace.flush_all(mode, self.now_ms);
+        self.flush_functions();
         self.end_unit();
     }
 
@@ -363,9 +367,14 @@ impl Instance {
         self.with_data_of(&mut load, |inst, _| inst.keyspace.end_load());
         self.end_alerts_of_load();
         match load.beside {
-            Some(beside) => self.retire(*beside),
+            Some(beside) => {
+                let (keyspace, libraries) = *beside;
+                self.retire(keyspace);
+                self.forget_libraries(libraries);
+            }
             None => {
                 self.keyspace.flush_all(FlushMode::Async, self.now_ms);
+                self.flush_functions();
             }
         }
         self.follow_role();
@@ -398,11 +407,14 @@ impl Instance {
         self.load.counts = loaded.counts;
         let duration_ms = host.now_ns().saturating_sub(load.began_ns) / 1_000_000;
         self.log.log(Level::Notice, &loaded.to_string(), &[(keys::DURATION_MS, &duration_ms)]);
-        if let Some(mut beside) = load.beside {
+        if let Some(beside) = load.beside {
+            let (mut keyspace, libraries) = *beside;
             self.log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB", &[]);
-            self.keyspace.exchange_data(&mut beside, self.now_ms);
+            self.keyspace.exchange_data(&mut keyspace, self.now_ms);
+            let libraries = std::mem::replace(&mut self.scripts.libraries, libraries);
             self.log.notice("MASTER <-> REPLICA sync: Discarding old DB in background", &[]);
-            self.retire(*beside);
+            self.retire(keyspace);
+            self.forget_libraries(libraries);
             self.end_unit();
         }
         self.drop_replicas();

@@ -23,7 +23,7 @@ mod copy;
 mod failover;
 mod lease;
 mod own_keys;
-mod quorum;
+pub(in crate::exec) mod quorum;
 mod replicas;
 mod replies;
 mod role;
@@ -33,6 +33,6 @@ mod spilling;
 mod upstream;
 
 pub use failover::FailoverPlan;
-pub use quorum::{Ends, Quorum, Told};
+pub use quorum::{Ends, Quorum, QuorumCounts, Told};
 pub use replicas::{Replica, Replication, State, StreamMemory, SyncCounts};
 pub use upstream::Upstream;

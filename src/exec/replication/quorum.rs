@@ -23,6 +23,10 @@ use crate::util::output_buffer::{Mark, OutputBuffer};
 /// Writes that are not acknowledged in time are noted in the log at most so often, ms.
 const NOTED_EVERY_MS: i64 = 1000;
 
+/// Commands with one of these may show what others have written.
+pub(in crate::exec) const SHOWS: Flags =
+    Flags::READONLY.or(Flags::MAY_REPLICATE).or(Flags::RUNS_QUEUE).or(Flags::RUNS_SCRIPT);
+
 /// What a reply tells, as far as it is known before the command runs.
 #[derive(Clone, Copy)]
 pub struct Told {
@@ -40,6 +44,15 @@ pub struct Ends {
     pub file: Option<u64>,
     /// What it has, as far as anybody waits for that.
     pub safe: u64,
+}
+
+/// What became of replies that waited.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct QuorumCounts {
+    /// Those to writes that were let go when replicas had them.
+    pub acknowledged: u64,
+    /// Those that stayed away, and were replaced by an error.
+    pub refused: u64,
 }
 
 /// What replicas have, and who waits for that.
@@ -74,10 +87,8 @@ pub struct Quorum {
     next_deadline_ns: Option<u64>,
     term: u32,
     noted_ms: i64,
-    /// Replies that were let go when replicas had what they speak of.
-    pub acknowledged_writes: u64,
-    /// Replies that stayed away, and were replaced by an error.
-    pub refused: u64,
+    /// What became of replies.
+    pub counts: QuorumCounts,
 }
 
 impl Quorum {
@@ -261,9 +272,11 @@ impl Instance {
     /// A command's unit is over, and what it was answered begins at `before`: notes what that has to wait for.
     pub(in crate::exec) fn note_reply(&mut self, session: &mut Session, before: Mark, told: Told) {
         let quorum = &mut self.replication.quorum;
-        let is_write = told.flags.has(Flags::WRITE) || session.about.wrote_offset != told.wrote_offset;
-        let shows = Flags::READONLY.or(Flags::MAY_REPLICATE).or(Flags::RUNS_QUEUE);
-        if !(is_write || quorum.holds_reads && told.flags.has(shows)) {
+        // What a script does is not known before, unless it is one of those that only read.
+        let is_script = told.flags.has(Flags::RUNS_SCRIPT) && told.flags.has(Flags::MAY_REPLICATE);
+        let may_write = told.flags.has(Flags::WRITE) || is_script;
+        let is_write = may_write || session.about.wrote_offset != told.wrote_offset;
+        if !(is_write || quorum.holds_reads && told.flags.has(SHOWS)) {
             return;
         }
         let (demand, is_common) = quorum.demand_on(session, is_write);
@@ -338,7 +351,7 @@ impl Instance {
             let (to, sent) = (&mut session.reply.out, connection.output_bytes);
             let released = held.release(to, sent, |until| quorum.fate(until, safe, now_ns), refuse);
             let (waits, deadline_ns) = (held.waits(), held.deadline_ns());
-            quorum.acknowledged_writes += u64::from(released.writes);
+            quorum.counts.acknowledged += u64::from(released.writes);
             refused += u64::from(released.refused);
             if released.is_stuck {
                 stuck.push(*conn);
@@ -352,7 +365,7 @@ impl Instance {
         });
         let quorum = &mut self.replication.quorum;
         (quorum.waiting, quorum.next_deadline_ns) = (waiting, Some(next_ns));
-        quorum.refused += refused;
+        quorum.counts.refused += refused;
         stuck.into_iter().for_each(|conn| self.close_later(conn, CloseReason::Killed));
         if refused > 0 && self.now_ms - self.replication.quorum.noted_ms >= NOTED_EVERY_MS {
             self.replication.quorum.noted_ms = self.now_ms;

@@ -352,6 +352,7 @@ fn every_command_that_writes_is_made() {
     writers(kv.line("COMMAND").items(), &mut wanted);
     assert!(wanted.len() > 100 && wanted.contains("xgroup|create"), "{wanted:?}");
     let made: BTreeSet<String> = commands::names().into_iter().collect();
-    let missing: Vec<&String> = wanted.difference(&made).collect();
+    // Functions have a test of their own: their texts are no words.
+    let missing: Vec<&String> = wanted.difference(&made).filter(|name| !name.starts_with("function|")).collect();
     assert!(missing.is_empty(), "tests/wire/replay/commands.rs never makes {missing:?}");
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::blocking::Progress;
 use crate::collections::quicklist::set_large_from;
-use crate::db::{AccessPolicy, EntryRef};
+use crate::db::{AccessPolicy, EntryRef, REPLAYED_MS};
 use crate::exec::args;
 use crate::exec::ctx::{AdminCtx, Ctx, ReadResult};
 use crate::exec::debug::{ReloadError, ReloadOptions};
@@ -52,7 +52,8 @@ pub(super) fn digest_value(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandRes
 
 /// The entry at argument 2, however old it is: looking is no access.
 fn with_entry<T>(ctx: &mut AdminCtx<'_>, args: Args<'_>, f: impl FnOnce(EntryRef<'_>) -> T) -> Result<T, CommandError> {
-    let db = ctx.db();
+    // One whose time is over is there as long as nobody has met it.
+    let db = ctx.inst.keyspace.db(ctx.session.db as usize, REPLAYED_MS);
     db.peek(db.key(&args[2])).map(f).ok_or(error::NO_SUCH_KEY)
 }
 

@@ -130,14 +130,21 @@ static SUBCOMMANDS: &[Subcommand] = &[
     ),
     row(
         "REPLICATE",
-        "<all|aof|repl> <command> [<arg> ...]",
-        4..=usize::MAX,
+        "[<all|aof|repl>] <command> [<arg> ...]",
+        3..=usize::MAX,
         "Send a command to replicas, to the append-only file or to both, without executing it.",
         process::replicate,
     ),
     row("REPLYBUFFER", "RESIZING <0|1>", 4..=4, "Whether unused reply buffers are freed.", process::replybuffer),
     row("SEGFAULT", "", 2..=2, "Crash by an access to memory that is not there.", process::segfault),
     row("SET-ACTIVE-EXPIRE", "<0|1>", 3..=3, "Whether keys expire before they are looked up.", process::active_expire),
+    row(
+        "SET-DISABLE-DENY-SCRIPTS",
+        "<0|1>",
+        3..=3,
+        "Let scripts call what they must not.",
+        process::allow_all_in_scripts,
+    ),
     row(
         "SET-SKIP-CHECKSUM-VALIDATION",
         "<0|1>",
@@ -166,15 +173,13 @@ static MEANINGLESS: &[(&str, &str)] = &[
     ("OOM", "PANIC crashes the same way"),
     ("REPL-PAUSE", NO_REPLICATION),
     ("RESTART", "restarting is the service manager's affair"),
-    ("SCRIPT", NO_SCRIPTS),
+    ("SCRIPT", "INFO memory and MEMORY STATS say what scripts take"),
     ("SDSLEN", "strings have no header of their own"),
-    ("SET-DISABLE-DENY-SCRIPTS", NO_SCRIPTS),
     ("STRUCTSIZE", "there are no C structures"),
 ];
 
 const NO_CLUSTER: &str = "there is no cluster mode yet";
 const NO_REPLICATION: &str = "there is no replication yet";
-const NO_SCRIPTS: &str = "there are no scripts yet";
 
 fn debug(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> ReadResult {
     if let Some(refusal) = gate::permitted(ctx.inst, ctx.session, ctx.command) {

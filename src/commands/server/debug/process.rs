@@ -57,6 +57,13 @@ pub(super) fn assert_sizes(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandRes
     done(ctx)
 }
 
+/// SET-DISABLE-DENY-SCRIPTS
+pub(super) fn allow_all_in_scripts(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
+    ctx.inst.debug.scripts_may_call_anything = on(&args[2])?;
+    ctx.reply().ok();
+    Ok(())
+}
+
 pub(super) fn pause_cron(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
     ctx.inst.debug.cron_paused = on(&args[2])?;
     done(ctx)
@@ -82,13 +89,17 @@ pub(super) fn change_repl_id(ctx: &mut AdminCtx<'_>, _args: Args<'_>) -> Command
 }
 
 pub(super) fn replicate(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
-    let target = match &args[2] {
-        word if word.eq_ignore_ascii_case(b"all") => Target::All,
-        word if word.eq_ignore_ascii_case(b"repl") => Target::Replicas,
-        word if word.eq_ignore_ascii_case(b"aof") => Target::File,
-        _ => return Err(error::SYNTAX),
+    let (target, request) = match &args[2] {
+        word if word.eq_ignore_ascii_case(b"all") => (Target::All, args.skip(3)),
+        word if word.eq_ignore_ascii_case(b"repl") => (Target::Replicas, args.skip(3)),
+        word if word.eq_ignore_ascii_case(b"aof") => (Target::File, args.skip(3)),
+        // As Redis 8.0 has it.
+        _ => (Target::Replicas, args.skip(2)),
     };
-    ctx.inst.keyspace.propagate_always(target, ctx.session.db as usize, args.skip(3).iter());
+    if request.is_empty() {
+        return Err(error::SYNTAX);
+    }
+    ctx.inst.keyspace.propagate_always(target, ctx.session.db as usize, request.iter());
     done(ctx)
 }
 

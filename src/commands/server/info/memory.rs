@@ -28,18 +28,28 @@ pub(super) static MEMORY: &[Row] = &[
         .series("redis_allocator_resident_bytes", "Bytes of the allocator's resident pages"),
     absent("allocator_muzzy"),
     gauge("total_system_memory", |f| f.host.process().machine_memory_bytes().into()).human(),
-    // What scripts take, of which there are none.
-    absent("used_memory_lua"),
-    absent("used_memory_vm_eval"),
-    absent("used_memory_lua_human").says(|_| Value::Size(0)),
-    absent("used_memory_scripts_eval"),
-    absent("number_of_cached_scripts"),
-    absent("number_of_functions"),
-    absent("number_of_libraries"),
-    absent("used_memory_vm_functions"),
-    absent("used_memory_vm_total").human(),
-    absent("used_memory_functions"),
-    absent("used_memory_scripts").human(),
+    gauge("used_memory_lua", |f| f.inst.scripts.engine_memory().0.into()),
+    gauge("used_memory_vm_eval", |f| f.inst.scripts.engine_memory().0.into())
+        .series("kvstash_script_engine_bytes", "Memory of the state of Lua that scripts run in"),
+    gauge("used_memory_lua_human", |f| Value::Size(f.inst.scripts.engine_memory().0 as u64)),
+    gauge("used_memory_scripts_eval", |f| f.inst.scripts.cache.memory().into())
+        .series("redis_used_memory_scripts_eval_bytes", "Memory of the scripts that are known"),
+    gauge("number_of_cached_scripts", |f| f.inst.scripts.cache.len().into())
+        .series("redis_number_of_cached_scripts", "Scripts that are known"),
+    gauge("number_of_functions", |f| f.inst.scripts.libraries.functions().into())
+        .series("redis_number_of_functions", "Functions of all libraries"),
+    gauge("number_of_libraries", |f| f.inst.scripts.libraries.len().into())
+        .series("redis_number_of_libraries", "Libraries of functions"),
+    gauge("used_memory_vm_functions", |f| f.inst.scripts.engine_memory().1.into())
+        .series("kvstash_function_engine_bytes", "Memory of the state of Lua that functions run in"),
+    gauge("used_memory_vm_total", |f| {
+        let (eval, functions) = f.inst.scripts.engine_memory();
+        (eval + functions).into()
+    })
+    .human(),
+    gauge("used_memory_functions", |f| f.inst.scripts.libraries.memory().into()),
+    gauge("used_memory_scripts", |f| (f.inst.scripts.cache.memory() + f.inst.scripts.libraries.memory()).into())
+        .human(),
     gauge("maxmemory", |f| f.inst.config.storage.maxmemory.into())
         .human()
         .series("redis_memory_max_bytes", "The bound maxmemory; 0 is none"),

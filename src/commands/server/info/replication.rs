@@ -72,11 +72,11 @@ pub(super) static REPLICATION: &[Row] = &[
     }),
     gauge("write_acks_waiting_clients", |f| f.inst.replication.quorum.waiting().into())
         .series("kvstash_write_acks_waiting_clients", "Clients of whom replies wait for replicas"),
-    counter("write_acks_acknowledged", |f| f.inst.replication.quorum.acknowledged_writes.into()).series(
+    counter("write_acks_acknowledged", |f| f.inst.replication.quorum.counts.acknowledged.into()).series(
         "kvstash_write_acks_acknowledged_total",
         "Replies to writes that were sent once enough replicas had them",
     ),
-    counter("write_acks_refused", |f| f.inst.replication.quorum.refused.into()).series(
+    counter("write_acks_refused", |f| f.inst.replication.quorum.counts.refused.into()).series(
         "kvstash_write_acks_refused_total",
         "Replies that were NOQUORUM, because too few replicas answered in time",
     ),

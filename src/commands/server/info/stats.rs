@@ -37,7 +37,10 @@ pub(super) static STATS: &[Row] = &[
         .series("redis_evicted_keys_total", "Keys removed because of maxmemory"),
     counter("evicted_clients", |f| f.inst.stats.evicted_clients.into())
         .series("redis_evicted_clients_total", "Clients closed because of maxmemory-clients"),
-    absent("evicted_scripts"),
+    counter("evicted_scripts", |f| f.inst.scripts.cache.evicted.into())
+        .series("redis_evicted_scripts_total", "Scripts of EVAL forgotten because there were more than 500"),
+    counter("scripts_rolled_back", |f| f.inst.stats.rollbacks.into())
+        .series("kvstash_scripts_rolled_back_total", "Scripts whose writes were taken back"),
     counter("total_eviction_exceeded_time", |f| f.inst.eviction.exceeded_total_ms(f.inst.stamp_ns).into()),
     measure("current_eviction_exceeded_time", |f| f.inst.eviction.exceeded_now_ms(f.inst.stamp_ns).into()),
     counter("keyspace_hits", |f| f.inst.keyspace.stats().hits.into())
