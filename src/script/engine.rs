@@ -15,12 +15,12 @@ use super::register::Registered;
 use super::returned::{self, Raised, ReturnedError};
 use super::sandbox::{self, Sandbox};
 use super::server::{self, Lent, Server};
-use super::stack::{State, bytes, push, raise};
+use super::stack::{State, bytes, push};
 use super::{api, errors, libs};
 use crate::resp::{Args, OwnedArgs, Proto, Reply};
 
-/// After so many instructions of Lua the server is asked whether to go on.
-const INSTRUCTIONS: c_int = 100_000;
+/// After so many instructions of Lua the server is asked whether to go on. Some work for a long time: it is not many.
+const INSTRUCTIONS: c_int = 1_000;
 
 /// What Lua says when it is refused memory.
 const OUT_OF_MEMORY: &[u8] = b"not enough memory";
@@ -492,15 +492,6 @@ unsafe fn push_list(state: State, list: Args<'_>) {
 /// # Safety
 /// For Lua to call.
 unsafe extern "C-unwind" fn hook(state: State, _: *mut ffi::lua_Debug) {
-    // SAFETY: nothing here has a destructor.
-    unsafe {
-        let stops = server::with(|lent| {
-            let why = lent.server.must_stop();
-            lent.is_stopped = why.is_some();
-            why
-        });
-        if let Some(why) = stops.flatten() {
-            raise(state, why.as_bytes());
-        }
-    }
+    // SAFETY: for Lua, which does not jump over anything here.
+    unsafe { errors::stop_if_must(state) }
 }

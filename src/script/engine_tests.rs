@@ -84,7 +84,7 @@ fn eval_in(engine: &mut Engine, fake: &mut Fake, body: &str, keys: &[&str], args
 }
 
 fn eval(body: &str) -> String {
-    eval_in(&mut engine(), &mut Fake { patience: 50, ..Fake::default() }, body, &[], &[])
+    eval_in(&mut engine(), &mut Fake { patience: 5000, ..Fake::default() }, body, &[], &[])
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn nothing_that_stays_can_be_changed() {
 
 #[test]
 fn keys_and_arguments_come_anew_with_each_run() {
-    let (mut engine, mut fake) = (engine(), Fake { patience: 50, ..Fake::default() });
+    let (mut engine, mut fake) = (engine(), Fake { patience: 5000, ..Fake::default() });
     let all = "return {#KEYS, #ARGV, KEYS[1], ARGV[2]}";
     assert_eq!(eval_in(&mut engine, &mut fake, all, &["k"], &["a", "b"]), "*4 :1 :2 $1 k $1 b");
     assert_eq!(eval_in(&mut engine, &mut fake, "KEYS.x = 1 ARGV[9] = 1 return KEYS.x", &[], &[]), ":1");
@@ -239,7 +239,7 @@ fn keys_and_arguments_come_anew_with_each_run() {
 
 #[test]
 fn arguments_are_spelled_as_redis_spells_them() {
-    let (mut engine, mut fake) = (engine(), Fake { patience: 50, ..Fake::default() });
+    let (mut engine, mut fake) = (engine(), Fake { patience: 5000, ..Fake::default() });
     let body = "return redis.call('x', 1, 1.5, 0.1, 1e100, 2^53, 0, 1/0, 9223372036854775807, 'text', -3)";
     assert_eq!(eval_in(&mut engine, &mut fake, body, &[], &[]), "+OK");
     let expected = "x 1 1.5 0.1 1e+100 9007199254740992 0 inf 9223372036854776000 text -3";
@@ -264,6 +264,22 @@ fn a_script_that_runs_wild_is_stopped() {
 }
 
 #[test]
+fn what_is_the_work_of_many_instructions_asks_on_its_own() {
+    for (body, asks) in [
+        ("for i = 1, 50 do collectgarbage() end return 1", 50),
+        ("local n = 0 load(function() n = n + 1 if n < 50 then return ' ' end end) return 1", 50),
+        ("for i = 1, 50 do string.rep('x', 1e5) end return 1", 50),
+        ("for i = 1, 50 do string.rep('x', 1e2) end return 1", 0),
+        ("for i = 1, 50000 do end return 1", 50),
+    ] {
+        let (mut engine, mut fake) = (engine(), Fake { patience: 5000, ..Fake::default() });
+        assert_eq!(eval_in(&mut engine, &mut fake, body, &[], &[]), ":1");
+        let asked = 5000 - fake.patience;
+        assert!((asks..asks + 2).contains(&asked), "{body}: asked {asked} times");
+    }
+}
+
+#[test]
 fn memory_has_a_limit() {
     let (mut engine, mut fake) = (engine(), Fake { patience: usize::MAX, ..Fake::default() });
     engine.limit_memory(32 << 20);
@@ -284,7 +300,7 @@ fn memory_has_a_limit() {
 #[test]
 fn libraries_register_functions() {
     let mut engine = Engine::new(Kind::Functions, ("8.2.3", 0x80203));
-    let mut fake = Fake { patience: 50, ..Fake::default() };
+    let mut fake = Fake { patience: 5000, ..Fake::default() };
     let code = "\nlocal n = 0
         redis.register_function('f', function(keys, args) n = n + 1 return {n, keys[1], args[1]} end)
         redis.register_function{function_name='g', callback=function() return redis.call('x') end,

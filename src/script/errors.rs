@@ -9,8 +9,8 @@ use std::mem::MaybeUninit;
 use mlua::ffi;
 
 use super::sandbox::{PLAIN, originals};
-use super::server::is_stopped;
-use super::stack::{State, push};
+use super::server::{is_stopped, must_stop};
+use super::stack::{State, push, raise};
 
 /// Called with whatever was raised, while the stack is as it was there: makes it a table with the fields `err`, `source` and
 /// `line`.
@@ -47,6 +47,17 @@ pub(super) unsafe extern "C-unwind" fn handler(state: State) -> c_int {
             break;
         }
         1
+    }
+}
+
+/// Ends the script if it has to, by an error that nobody may catch.
+///
+/// # Safety
+/// In a function that Lua has called, where nothing has a destructor.
+pub(super) unsafe fn stop_if_must(state: State) {
+    if let Some(why) = must_stop() {
+        // SAFETY: the caller's promise.
+        unsafe { raise(state, why.as_bytes()) };
     }
 }
 

@@ -83,10 +83,12 @@ impl Address {
 
 /// Functions of Lua that ours call, the same in every state.
 pub(super) struct Originals {
+    collectgarbage: lua_CFunction,
     getmetatable: lua_CFunction,
     setmetatable: lua_CFunction,
     insert: lua_CFunction,
     loadstring: lua_CFunction,
+    rep: lua_CFunction,
     pub resume: lua_CFunction,
 }
 
@@ -123,12 +125,15 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
     };
     let table: Table = all.raw_get("table")?;
     let coroutine: Table = all.raw_get("coroutine")?;
+    let string: Table = all.raw_get("string")?;
     if ORIGINALS.get().is_none() {
         let originals = Originals {
+            collectgarbage: original(&all, "collectgarbage")?,
             getmetatable: original(&all, "getmetatable")?,
             setmetatable: original(&all, "setmetatable")?,
             insert: original(&table, "insert")?,
             loadstring: original(&all, "loadstring")?,
+            rep: original(&string, "rep")?,
             resume: original(&coroutine, "resume")?,
         };
         // Another thread may have been faster, with the same.
@@ -145,7 +150,8 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
         globals.raw_set(name, table)?;
     }
     coroutine.raw_set("resume", c_function(lua, errors::resume)?)?;
-    let ours: [(&str, lua_CFunction); 11] = [
+    let ours: [(&str, lua_CFunction); 12] = [
+        ("collectgarbage", collectgarbage),
         ("unpack", unpack),
         ("getmetatable", getmetatable),
         ("setmetatable", setmetatable),
@@ -162,13 +168,13 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
         globals.raw_set(name, c_function(lua, function)?)?;
     }
     table.raw_set("insert", c_function(lua, insert)?)?;
-    let string: Table = all.raw_get("string")?;
     for (name, function) in [
         ("find", strings::find as lua_CFunction),
         ("match", strings::match_),
         ("gmatch", strings::gmatch),
         ("gfind", strings::gmatch),
         ("gsub", strings::gsub),
+        ("rep", rep),
     ] {
         string.raw_set(name, c_function(lua, function)?)?;
     }
@@ -390,6 +396,29 @@ unsafe extern "C-unwind" fn insert(state: State) -> c_int {
     }
 }
 
+/// The work of millions of instructions, by one.
+unsafe extern "C-unwind" fn collectgarbage(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        errors::stop_if_must(state);
+        (originals().collectgarbage)(state)
+    }
+}
+
+/// As above, if the text is a long one.
+unsafe extern "C-unwind" fn rep(state: State) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        if ffi::lua_tonumber(state, 2) > LONG_REP {
+            errors::stop_if_must(state);
+        }
+        (originals().rep)(state)
+    }
+}
+
+/// So many repetitions take a while.
+const LONG_REP: f64 = 65536.0;
+
 /// Lua's own computes the number of results in 32 bits, and gets a small one for a large range.
 unsafe extern "C-unwind" fn unpack(state: State) -> c_int {
     // SAFETY: see above; there is room for as many values as are pushed.
@@ -451,6 +480,8 @@ unsafe extern "C-unwind" fn load(state: State) -> c_int {
         ffi::lua_settop(state, 2);
         push(state, b"");
         loop {
+            // What there is of the text is copied for each piece.
+            errors::stop_if_must(state);
             ffi::lua_pushvalue(state, 1);
             if ffi::lua_pcall(state, 0, 1, 0) != ffi::LUA_OK {
                 if super::server::is_stopped() {

@@ -32,7 +32,7 @@ pub trait Server {
     /// redis.call and redis.pcall.
     fn call(&mut self, args: Args<'_>) -> Answer<'_>;
 
-    /// Called every hundred thousand instructions or so: why the script has to end, here and now, if it has.
+    /// Called every thousand instructions or so: why the script has to end, here and now, if it has.
     fn must_stop(&mut self) -> Option<&'static str>;
 
     /// redis.abort: the script ends, and what it has written is taken back. False: that cannot be done.
@@ -95,6 +95,16 @@ pub(super) fn with<R>(use_it: impl FnOnce(&mut Lent<'_>) -> R) -> Option<R> {
     let result = use_it(unsafe { &mut *lent.as_ptr().cast::<Lent<'_>>() });
     LENT.set(Some(lent));
     Some(result)
+}
+
+/// Asks the server whether what runs has to end: then why.
+pub(super) fn must_stop() -> Option<&'static str> {
+    with(|lent| {
+        let why = lent.server.must_stop();
+        lent.is_stopped |= why.is_some();
+        why
+    })
+    .flatten()
 }
 
 /// Whether what runs is being stopped.

@@ -13,15 +13,6 @@ use super::patterns::{Capture, Fault, Matcher, is_plain};
 use super::server;
 use super::stack::{State, bytes, push, raise, raise_here};
 
-fn must_stop() -> Option<&'static str> {
-    server::with(|lent| {
-        let why = lent.server.must_stop();
-        lent.is_stopped |= why.is_some();
-        why
-    })
-    .flatten()
-}
-
 /// # Safety
 /// As [`raise`].
 unsafe fn raise_fault(state: State, fault: Fault) -> ! {
@@ -118,7 +109,7 @@ unsafe fn search(state: State, finds: bool) -> c_int {
             };
         }
         let from = usize::from(pattern.first() == Some(&b'^'));
-        let mut matcher = Matcher::new(text, pattern, must_stop);
+        let mut matcher = Matcher::new(text, pattern, server::must_stop);
         let last = if from == 1 { begin } else { text.len() };
         for at in begin..=last {
             match matcher.match_at(at, from) {
@@ -162,7 +153,7 @@ unsafe extern "C-unwind" fn next_match(state: State) -> c_int {
         let text = bytes(state, upvalue(1)).unwrap_or_default();
         let pattern = bytes(state, upvalue(2)).unwrap_or_default();
         let begin = ffi::lua_tonumber(state, upvalue(3)) as usize;
-        let mut matcher = Matcher::new(text, pattern, must_stop);
+        let mut matcher = Matcher::new(text, pattern, server::must_stop);
         for at in begin..text.len() + 1 {
             match matcher.match_at(at, 0) {
                 Err(fault) => raise_fault(state, fault),
@@ -199,7 +190,7 @@ pub(super) unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
             lent.texts.len() - 1
         });
         let Some(place) = place else { raise_here(state, b"nothing runs") };
-        let mut matcher = Matcher::new(text, pattern, must_stop);
+        let mut matcher = Matcher::new(text, pattern, server::must_stop);
         let (mut at, mut count) = (0, 0);
         while count < most {
             match matcher.match_at(at, from) {

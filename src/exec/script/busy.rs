@@ -26,6 +26,9 @@ pub struct Running {
     is_to_stop: bool,
 }
 
+/// A busy script runs for so long between two turns of the others.
+const BETWEEN_TURNS_NS: u64 = 300_000;
+
 /// The time of a run.
 pub(super) struct Busy<'a> {
     kind: Kind,
@@ -34,17 +37,20 @@ pub(super) struct Busy<'a> {
     began_ns: u64,
     /// Others have had a turn.
     is_busy: bool,
+    /// When they had the last one.
+    served_ns: u64,
 }
 
 impl<'a> Busy<'a> {
     pub fn new(task: &Task<'a>, began_ns: u64) -> Busy<'a> {
         let Task { kind, name, request, .. } = *task;
-        Busy { kind, name, request, began_ns, is_busy: false }
+        Busy { kind, name, request, began_ns, is_busy: false, served_ns: 0 }
     }
 
     /// Looks at the time, and lets others have a turn if it is theirs. Why the run has to end, if it has.
     pub fn look(&mut self, inst: &mut Instance, host: &mut dyn Host, is_unkillable: bool) -> Option<&'static str> {
-        let spent_ms = host.now_ns().saturating_sub(self.began_ns) / 1_000_000;
+        let now_ns = host.now_ns();
+        let spent_ms = now_ns.saturating_sub(self.began_ns) / 1_000_000;
         let (threshold_ms, limit_ms) = (inst.config.limits.busy_reply_threshold, inst.config.limits.lua_timeout_kill);
         let (threshold_ms, limit_ms) = (threshold_ms as u64, limit_ms as u64);
         if limit_ms > 0 && spent_ms >= limit_ms && !is_unkillable {
@@ -52,7 +58,7 @@ impl<'a> Busy<'a> {
             inst.log.warning("Script stopped after lua-timeout-kill", &[(keys::SCRIPT, &name)]);
             return Some("Script killed: it ran for longer than lua-timeout-kill allows.");
         }
-        if spent_ms < threshold_ms {
+        if spent_ms < threshold_ms || now_ns.saturating_sub(self.served_ns) < BETWEEN_TURNS_NS {
             return None;
         }
         if !self.is_busy {
@@ -83,6 +89,7 @@ impl<'a> Busy<'a> {
         if let Some(running) = &mut inst.scripts.running {
             running.is_unkillable = is_unkillable;
         }
+        self.served_ns = now_ns;
         // What it sends is not certain yet.
         let outbox = std::mem::take(&mut inst.outbox);
         host.serve_others(inst);

@@ -7,6 +7,9 @@ use kvstash::resp::{Args, OwnedArgs, Proto, Reply};
 use kvstash::script::{Answer, Engine, Kind, LogLevel, Server};
 use libfuzzer_sys::fuzz_target;
 
+/// So often it is asked whether a script has to end until it has.
+const PATIENCE: usize = 100;
+
 /// A server that answers anything, and loses patience soon.
 struct Fake {
     reply: Vec<u8>,
@@ -174,8 +177,8 @@ fuzz_target!(|data: &[u8]| {
             (engine, expected)
         });
         match data.split_first() {
-            Some((0, source)) => _ = run(engine, source, 4),
-            Some((_, choices)) => _ = run(engine, program(choices).as_bytes(), 4),
+            Some((0, source)) => _ = run(engine, source, PATIENCE),
+            Some((_, choices)) => _ = run(engine, program(choices).as_bytes(), PATIENCE),
             None => return,
         }
         let left = run(engine, FINGERPRINT.as_bytes(), usize::MAX);
