@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::load::{LoadSettings, LoadSink, Loaded, Loader, Step};
 use super::status::LoadProgress;
-use crate::rdb::RdbError;
+use crate::rdb::{RdbError, Section, Why};
 
 /// The header, and something after it.
 const HEADER_BYTES: u64 = 16;
@@ -130,6 +130,13 @@ impl IncomingLoad {
     /// How far it is.
     pub fn progress(&self) -> LoadProgress {
         self.loader.as_ref().map_or_else(LoadProgress::default, |loader| *loader.progress())
+    }
+
+    /// What is wrong with it if nothing more comes.
+    pub fn cut_short(&self) -> RdbError {
+        let (section, why) =
+            (if self.loader.is_some() { Section::Opcode } else { Section::Header }, Why::UnexpectedEof);
+        RdbError { offset: self.received(), section, key: None, why }
     }
 
     /// Reads on, as far as there is something.

@@ -107,6 +107,8 @@ pub struct Line {
     queued: usize,
     /// Bytes of the stream that the instance has taken and not applied yet.
     taken: usize,
+    /// There was too much: whoever reads from the connection has stopped, and has to be told when to go on.
+    has_stopped: bool,
     /// What the instance wants said.
     to_say: Vec<u8>,
     wants_hang_up: bool,
@@ -131,6 +133,7 @@ impl Line {
             queue: VecDeque::new(),
             queued: 0,
             taken: 0,
+            has_stopped: false,
             to_say: Vec::new(),
             wants_hang_up: false,
             last_heard_ns: 0,
@@ -161,6 +164,7 @@ impl Line {
     /// How much of the stream the instance has taken and not applied.
     pub fn set_taken(&mut self, bytes: usize) {
         self.taken = bytes;
+        self.has_stopped |= !self.wants_bytes();
     }
 
     /// How far it is.
@@ -205,9 +209,17 @@ impl Line {
         self.queued + self.taken < UNFOLLOWED_BYTES_MAX
     }
 
+    /// Whether there was no room for more, and is again: said once.
+    pub fn has_room_again(&mut self) -> bool {
+        let is_so = self.has_stopped && self.wants_bytes();
+        self.has_stopped &= !is_so;
+        is_so
+    }
+
     fn push(&mut self, news: News) {
         if let News::Copy(bytes) | News::Stream(bytes) = &news {
             self.queued += bytes.len();
+            self.has_stopped |= !self.wants_bytes();
         }
         self.queue.push_back(news);
     }
@@ -444,11 +456,14 @@ mod tests {
         assert!(!line.wants_bytes());
         assert_eq!(line.next_deadline(), 2 * S, "silence is our own doing");
         assert_eq!(line.on_timer(100 * S, &mut out), Next::Wait);
+        assert!(!line.has_room_again());
         follow(&mut line);
+        assert!(line.has_room_again(), "what was in the queue has left it: nobody else would say so");
+        assert!(!line.has_room_again());
         line.set_taken(UNFOLLOWED_BYTES_MAX);
         assert!(!line.wants_bytes());
         line.set_taken(0);
-        assert!(line.wants_bytes());
+        assert!(line.wants_bytes() && line.has_room_again());
         line.hang_up();
         assert_eq!(line.on_wake(100 * S, &mut out), Next::HangUp);
     }

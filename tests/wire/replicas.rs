@@ -420,6 +420,11 @@ fn a_primary_that_lies_costs_nothing_but_the_link() {
             wait_for("the data", Duration::from_secs(5), || down.line("GET k").text() == "\"v\"");
         }
         assert_eq!(down.info("role"), "slave");
+        // In the words that people search for.
+        if load == "swapdb" {
+            let log = replica.log();
+            assert!(log.contains("Internal error in RDB reading offset 18, record type -> Unexpected EOF"), "{log}");
+        }
     }
 }
 

@@ -32,6 +32,9 @@ use crate::types::value::Vetting;
 /// So much waits for the disk before no more is taken in.
 const WAITING_BYTES_MAX: u64 = 4 << 20;
 
+/// What people look for in the log.
+const FAILED: &str = "Failed trying to load the MASTER synchronization DB, check server logs.";
+
 /// What a copy stands for; nothing is known of it where PSYNC is not.
 type Of = Option<(HistoryId, u64)>;
 
@@ -457,8 +460,7 @@ impl Instance {
     }
 
     fn copy_is_bad(&mut self, why: &str, host: &mut dyn Host) {
-        self.log
-            .warning("Failed trying to load the MASTER synchronization DB, check server logs.", &[(keys::ERROR, &why)]);
+        self.log.warning(FAILED, &[(keys::ERROR, &why)]);
         self.give_up_copy(host);
     }
 
@@ -478,8 +480,9 @@ impl Instance {
             Resync::None | Resync::Announced(_) | Resync::ToFile(_) => {}
             Resync::Loads(load) => match &load.from {
                 From::Line(incoming, _) if !incoming.is_whole() => {
-                    self.log.warning("Failed trying to load the MASTER synchronization DB, check server logs.", &[]);
+                    let why = incoming.cut_short().to_string();
                     self.undo_load(*load);
+                    self.log.warning(FAILED, &[(keys::ERROR, &why)]);
                     self.resume_aof(host);
                 }
                 _ => self.set_resync(Resync::Loads(load)),

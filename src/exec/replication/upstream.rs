@@ -444,10 +444,9 @@ impl Instance {
         let synced = self.aof.is_kept().then(|| self.aof.synced().replication);
         let Some(upstream) = &self.replication.upstream else { return };
         let mut line = upstream.line.borrow_mut();
-        let waited = !line.wants_bytes();
         line.set_progress(Progress { applied, synced, loads: upstream.sync.loads() });
         line.set_taken(upstream.taken());
-        if waited && line.wants_bytes() {
+        if line.has_room_again() {
             host.wake_link(upstream.link);
         }
     }
