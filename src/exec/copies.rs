@@ -1,7 +1,6 @@
 //! How many copies there are of what a client has written: on replicas, and on disks. WAIT and WAITAOF ask for it.
 
 use crate::client::ClientId;
-use crate::exec::aof::AofState;
 use crate::exec::blocked;
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
@@ -14,16 +13,7 @@ impl Instance {
 
     /// On how many disks everything up to this offset is: here, and on replicas.
     pub fn synced_copies(&self, offset: u64) -> (usize, usize) {
-        let here = match self.aof.state {
-            _ if !self.aof.is_kept() => false,
-            AofState::Off => false,
-            // What was for replicas alone is in no file: then all of the file is enough.
-            AofState::On => {
-                let synced = self.aof.synced();
-                synced.replication >= offset || synced.end >= self.aof.buffer.end()
-            }
-            AofState::AwaitsRewrite => offset == 0,
-        };
+        let here = self.aof.is_kept() && self.aof_synced_offset() >= offset;
         let replicas = &self.replication.replicas;
         let there = replicas.iter().filter(|replica| replica.follows() && replica.synced >= Some(offset)).count();
         (usize::from(here), there)

@@ -320,6 +320,34 @@ fn a_failover_that_nobody_follows_is_given_up() {
 }
 
 #[test]
+fn what_is_on_a_replicas_disk_is_of_the_primary_that_it_follows() {
+    let (first, second) = (kvstash(&[]), kvstash(&[]));
+    let replica = kvstash(&["--appendonly", "yes", "--appendfsync", "no"]);
+    let (mut one, mut two, mut down) = (first.connect(), second.connect(), replica.connect());
+    follow(&mut down, &first);
+    one.cmd(&["SET", "long", &"x".repeat(5000)]);
+    in_step(&mut one, &mut down);
+    // The base of the log has all that came with the copy.
+    two.ok("SET k 1");
+    follow(&mut down, &second);
+    wait_for("the new base", Duration::from_secs(10), || down.info("aof_rewrite_in_progress") == "0");
+    two.ok("SET k 2");
+    in_step(&mut two, &mut down);
+    two.expect("WAITAOF 0 1 1500", "[0 0]"); // what came since is not synced, though less than there was before
+    down.ok("CONFIG SET appendfsync always");
+    two.ok("SET k 3");
+    two.expect("WAITAOF 0 1 10000", "[0 1]");
+    // What is in no file, but in the stream, keeps nobody waiting.
+    two.expect("PUBLISH channel message", "0");
+    two.expect("WAITAOF 0 1 10000", "[0 1]");
+    // A copy is as good as the writes that are in it.
+    down.ok("CONFIG SET appendfsync no");
+    one.cmd(&["SET", "long", &"y".repeat(50_000)]);
+    follow(&mut down, &first);
+    one.expect("WAITAOF 0 1 10000", "[0 1]");
+}
+
+#[test]
 fn a_shutdown_waits_for_replicas() {
     let (mut primary, replica) = (kvstash(&[]), kvstash(&[]));
     let (mut up, mut down) = (primary.connect(), replica.connect());

@@ -156,6 +156,11 @@ impl Aof {
         self.is_on() && !self.backup.owns_log()
     }
 
+    /// Whether it was begun anew, and its first base is not there yet. After a failure there is one.
+    fn awaits_first_base(&self) -> bool {
+        self.state == AofState::AwaitsRewrite && self.sync_error.is_none()
+    }
+
     /// Whether a rewrite goes on.
     pub fn is_rewriting(&self) -> bool {
         self.rewrite.is_some()
@@ -275,11 +280,21 @@ impl Instance {
 
     fn barrier(&self) -> Option<u64> {
         // The writes of the first moments are not safe before the base is there; who switches it on knows.
-        let awaits_first = self.aof.state == AofState::AwaitsRewrite && self.aof.sync_error.is_none();
+        let awaits_first = self.aof.awaits_first_base();
         let is_always = self.config.persistence.appendfsync == AppendFsync::Always;
         let holds = is_always && !awaits_first && self.aof.is_kept();
         let end = self.aof.buffer.end();
         (holds && !self.syncs_are_held_back() && end > self.aof.synced().end).then_some(end)
+    }
+
+    /// Up to here, in the replication stream, the log is on the disk. Nothing is before there is a base.
+    pub fn aof_synced_offset(&self) -> u64 {
+        if !self.aof.is_on() || self.aof.awaits_first_base() {
+            return 0;
+        }
+        let synced = self.aof.synced();
+        // What was for replicas alone is in no file: then all of the file is enough.
+        if synced.end >= self.aof.buffer.end() { self.replication.feed.end() } else { synced.replication }
     }
 
     /// Up to here the log is on the disk, or nobody has to wait for that.
@@ -599,7 +614,7 @@ impl Instance {
             snapshot: aof.rewriter.status(self.moment(), self.keyspace.heap_stats().cloned_bytes),
             buffer_bytes: writer.waiting_bytes + aof.buffer.memory() as u64,
             writer,
-            synced_offset: aof.synced().replication,
+            synced_offset: self.aof_synced_offset(),
             backup_runs: aof.backup.is_running(),
             backup_ok: aof.backup.error().is_empty(),
             backup_sealed_ms: aof.backup.sealed_ms(),

@@ -441,7 +441,7 @@ impl Instance {
     /// What the line says of us, and whether it may take in more.
     pub(super) fn tell_progress(&mut self, host: &mut dyn Host) {
         let applied = self.replication.feed.end();
-        let synced = self.aof.is_kept().then(|| self.aof.synced().replication);
+        let synced = self.aof.is_kept().then(|| self.aof_synced_offset());
         let Some(upstream) = &self.replication.upstream else { return };
         let mut line = upstream.line.borrow_mut();
         line.set_progress(Progress { applied, synced, loads: upstream.sync.loads() });

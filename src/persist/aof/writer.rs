@@ -269,6 +269,8 @@ impl Writer {
         match switched {
             Ok(()) => {
                 (self.is_broken, self.is_temporary) = (false, is_temporary);
+                // The data set may be of another history than what was written before.
+                self.written.replication = start_offset;
                 self.flushed = self.written;
             }
             // There is none that could be continued.
