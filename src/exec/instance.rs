@@ -155,6 +155,8 @@ pub struct ShutdownOptions {
     pub now: bool,
     /// FORCE: stop even when saving fails.
     pub force: bool,
+    /// A signal asks for it, not the command.
+    pub by_signal: bool,
 }
 
 /// Redis without sockets.

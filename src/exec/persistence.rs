@@ -10,6 +10,7 @@ use crate::config::choice::MaxmemoryPolicy;
 use crate::exec::ctx::Host;
 use crate::exec::instance::{Alert, Instance};
 use crate::observe::keys;
+use crate::observe::log::Level;
 use crate::persist::{
     KeyspaceSource, LoadCounts, LoadProgress, Moment, SaveError, SaveOutcome, SaveSettings, SaveStatus, StartError,
     temp_path,
@@ -82,7 +83,22 @@ impl Instance {
 
     /// What INFO says about saving.
     pub fn save_status(&self) -> SaveStatus {
-        self.saver.status(self.moment(), self.keyspace.heap_stats().cloned_bytes)
+        let (at, preserved_bytes) = (self.moment(), self.keyspace.heap_stats().cloned_bytes);
+        let saved = self.saver.status(at, preserved_bytes);
+        if saved.bgsave_in_progress || !self.copier.is_running() {
+            return saved;
+        }
+        // A copy for replicas is in progress as a save is, though it changes nothing in what is known of the file.
+        let copy = self.copier.status(at, preserved_bytes);
+        SaveStatus {
+            changes_since_last_save: saved.changes_since_last_save,
+            last_save_time: saved.last_save_time,
+            last_bgsave_ok: saved.last_bgsave_ok,
+            last_bgsave_seconds: saved.last_bgsave_seconds,
+            saves: saved.saves,
+            last_cow_bytes: saved.last_cow_bytes,
+            ..copy
+        }
     }
 
     /// Remembers what the running snapshot costs in memory, before its end makes that 0.
@@ -169,16 +185,24 @@ impl Instance {
         let source = Box::new(self.source());
         let (settings, at) = (self.save_settings(""), self.moment());
         let result = self.saver.start(source, settings, at, host.when_saved());
-        self.snapshots.last_ns = host.now_ns().saturating_sub(began_ns);
-        self.snapshots.taken += 1;
-        self.note_latency("fork", self.snapshots.last_ns); // the name under which people look for it
         match &result {
-            Ok(()) => self.log.notice("Background saving started", &[("start_us", &(self.snapshots.last_ns / 1000))]),
+            Ok(()) => self.snapshot_is_taken("saving", began_ns, host),
             Err(error) => {
                 self.log.warning("Can't save in background", &[(keys::ERROR, &error.to_string())]);
             }
         }
         result
+    }
+
+    /// A snapshot is being read from now on, to become a file or a copy: what is said and counted of that.
+    pub(super) fn snapshot_is_taken(&mut self, what: &str, began_ns: u64, host: &dyn Host) {
+        let took_ns = host.now_ns().saturating_sub(began_ns);
+        self.snapshots.last_ns = took_ns;
+        self.snapshots.taken += 1;
+        self.note_latency("fork", took_ns); // the name under which people look for it
+        // Who searches the log looks for these words; there is no other process, so it is this one's.
+        let text = format!("Background {what} started by pid {}", host.process().pid());
+        self.log.log(Level::Notice, &text, &[("start_us", &(took_ns / 1000))]);
     }
 
     /// The snapshot thread has reported.

@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::blocking::WaitFor;
-use crate::client::{ClientId, Session};
+use crate::client::{Attention, ClientId, Session};
 use crate::config::Config;
 use crate::exec::blocked;
 use crate::exec::call::{self, Request};
@@ -117,9 +117,14 @@ impl Instance {
         }
     }
 
-    /// Clients that wait for a key, for memory, or until CLIENT PAUSE is over: those that only read are not among them.
+    /// Clients that wait for a key, for memory, for a shutdown, or until CLIENT PAUSE is over: those that only read are
+    /// not among them.
     pub fn blocked_clients(&self) -> usize {
-        self.blocked.len() - self.readers.clients() + self.held_back
+        let for_shutdown = match self.shutdown_deadline_ms {
+            0 => 0, // nobody can wait for what was not asked for
+            _ => self.clients.iter().filter(|c| c.session.attention.has(Attention::AWAITS_SHUTDOWN)).count(),
+        };
+        self.blocked.len() - self.readers.clients() + self.held_back + for_shutdown
     }
 
     /// What another thread was to read is read.

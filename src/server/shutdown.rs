@@ -47,6 +47,7 @@ impl Server {
             nosave: configured.nosave,
             now: configured.now,
             force: configured.force,
+            by_signal: true,
         });
     }
 

@@ -358,10 +358,13 @@ fn a_shutdown_waits_for_replicas() {
     let mut asks = primary.connect();
     asks.send(&["SHUTDOWN"]);
     wait_for("the shutdown", Duration::from_secs(5), || up.line("INFO server").string().contains("shutdown_in_milli"));
+    assert_eq!(up.info("blocked_clients"), "1");
     let mut writer = primary.connect();
     writer.send(&["SET", "k", "w"]);
     assert!(writer.read_within(Duration::from_millis(100)).is_none(), "writes wait");
+    assert_eq!(up.info("blocked_clients"), "2");
     up.ok("SHUTDOWN ABORT");
+    assert_eq!(up.info("blocked_clients"), "0");
     assert_eq!(asks.read().text(), "(error) ERR Errors trying to SHUTDOWN. Check logs.");
     assert_eq!(writer.read().text(), "OK");
     asks.send(&["SHUTDOWN"]);
@@ -370,6 +373,26 @@ fn a_shutdown_waits_for_replicas() {
     primary.wait_exit(Duration::from_secs(10));
     assert_eq!(down.line("GET k").string(), "w");
     assert!(primary.log().contains("1 of 1 replicas are in sync when shutting down."));
+}
+
+/// As Redis shows it: a copy is a save in progress, and who waits for its end waits for a save.
+#[test]
+fn a_copy_that_is_being_made_is_shown() {
+    for (how, target) in [("yes", "RDB transfer"), ("no", "saving")] {
+        let primary = kvstash(&["--repl-diskless-sync", how, "--rdb-key-save-delay", "20000000"]);
+        let replica = kvstash(&[]);
+        let (mut up, mut down) = (primary.connect(), replica.connect());
+        up.ok("DEBUG POPULATE 10");
+        assert_eq!((up.info("rdb_bgsave_in_progress"), up.info("total_forks")), ("0".to_owned(), "0".to_owned()));
+        down.ok(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+        wait_for("the copy", Duration::from_secs(5), || up.info("rdb_bgsave_in_progress") == "1");
+        assert_eq!((up.info("current_save_keys_total"), up.info("total_forks")), ("10".to_owned(), "1".to_owned()));
+        assert!(up.info("slave0").contains("state=wait_bgsave,"), "{}", up.info("slave0"));
+        let started = format!("Background {target} started by pid {}", primary.pid());
+        assert!(primary.log().contains(&started), "{}", primary.log());
+        down.ok("REPLICAOF NO ONE");
+        wait_for("its end", Duration::from_secs(5), || up.info("rdb_bgsave_in_progress") == "0");
+    }
 }
 
 #[test]

@@ -66,6 +66,22 @@ fn signals() {
     }
 }
 
+/// A signal is looked at by what is done periodically; until then it can be taken back.
+#[test]
+fn a_signal_can_be_taken_back() {
+    let mut server = Server::start(&["--save", "900 1", "--enable-debug-command", "yes"]);
+    let mut kv = server.connect();
+    kv.ok("DEBUG PAUSE-CRON 1");
+    server.signal("TERM");
+    wait_for("the signal", LIMIT, || server.log().contains("Received signal scheduling shutdown"));
+    kv.ok("SHUTDOWN ABORT");
+    kv.ok("DEBUG PAUSE-CRON 0");
+    kv.expect("PING", "PONG");
+    assert!(server.log().contains("Shutdown manually aborted"), "{}", server.log());
+    server.signal("TERM");
+    assert!(server.wait_exit(LIMIT).success());
+}
+
 /// What is loaded so far is not the data set, and must not replace it on disk.
 #[test]
 fn a_shutdown_while_loading_saves_nothing() {

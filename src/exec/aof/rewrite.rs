@@ -91,8 +91,6 @@ impl Instance {
             return Err(StartError::NoThread(error));
         }
         self.aof.rewriter.start(source, settings, at, host.when_rewritten())?;
-        self.snapshots.last_ns = host.now_ns().saturating_sub(began_ns);
-        self.snapshots.taken += 1;
         let is_temporary = self.aof.state == AofState::AwaitsRewrite;
         let has_switched = !self.aof.is_on();
         let reads_again = std::mem::take(&mut self.aof.is_unread).then(|| (self.saver.disk(), self.aof_settings()));
@@ -107,8 +105,7 @@ impl Instance {
         self.aof.rewrite =
             Some(Rewrite { ticket, start_offset, is_rdb, temp, has_switched, is_saved: false, installs: false });
         self.aof_config_changed();
-        self.log
-            .notice("Background append only file rewriting started", &[("start_us", &(self.snapshots.last_ns / 1000))]);
+        self.snapshot_is_taken("append only file rewriting", began_ns, host);
         Ok(())
     }
 

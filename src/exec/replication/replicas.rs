@@ -130,6 +130,8 @@ impl Replica {
     pub fn state_name(&self) -> &'static str {
         match self.state {
             State::AwaitsStart | State::AwaitsFile | State::AwaitsChannel => "wait_bgsave",
+            // What is sent while it is written waits for the writer.
+            State::Receives if matches!(self.transfer, Some(Transfer::Stream { total: None, .. })) => "wait_bgsave",
             State::Receives => "send_bulk",
             State::Streams { .. } => "send_bulk_and_stream",
             State::AwaitsAck | State::Follows { .. } => "online",

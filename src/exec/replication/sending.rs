@@ -119,7 +119,7 @@ impl Instance {
             (false, _) => "disk",
         };
         self.log.log(Level::Notice, &format!("Starting BGSAVE for SYNC with target: {target}"), &[]);
-        let offset = self.replication.feed.end();
+        let (offset, began_ns) = (self.replication.feed.end(), host.now_ns());
         let source: Box<dyn SnapshotSource> =
             if kind.without_keys { Box::new(Nothing) } else { Box::new(self.source()) };
         let mut settings = self.copy_settings(offset);
@@ -137,8 +137,7 @@ impl Instance {
         let mark: Vec<u8> = (0..40).map(|_| b"0123456789abcdef"[self.rng.below(16) as usize]).collect();
         self.begin_for(kind, offset, stream.clone().zip(Some(Bytes::from(mark))));
         self.replication.running = Some(Copying { offset, hold, kind, stream });
-        let started = if kind.is_streamed { "Background RDB transfer started" } else { "Background saving started" };
-        self.log.notice(started, &[(keys::OFFSET, &offset)]);
+        self.snapshot_is_taken(if kind.is_streamed { "RDB transfer" } else { "saving" }, began_ns, host);
         Ok(())
     }
 

@@ -16,13 +16,17 @@ impl Instance {
         let timeout_ms = i64::from(self.config.server.shutdown_timeout) * 1000;
         let waits = !options.now && timeout_ms > 0 && !self.is_replica();
         let lags = waits && replicas.iter().any(|replica| !self.is_in_step(replica));
-        if lags && self.shutdown_deadline_ms == 0 {
-            self.shutdown_deadline_ms = self.now_ms + timeout_ms;
+        // Looking at signals is among what DEBUG PAUSE-CRON stops, so that they can be taken back.
+        let is_held = options.by_signal && self.debug.cron_paused;
+        if (lags || is_held) && self.shutdown_deadline_ms == 0 {
+            self.shutdown_deadline_ms = self.now_ms + timeout_ms.max(1);
             self.pause.for_shutdown = true;
             self.refresh_pause();
-            self.log.notice("Waiting for replicas before shutting down.", &[]);
+            if lags {
+                self.log.notice("Waiting for replicas before shutting down.", &[]);
+            }
         }
-        if lags && self.now_ms < self.shutdown_deadline_ms {
+        if is_held || (lags && self.now_ms < self.shutdown_deadline_ms) {
             return false;
         }
         let all = replicas_count(self);
