@@ -133,11 +133,12 @@ impl Instance {
         }
     }
 
-    /// The score of the configuration. It counts from what the process had when it was first asked for one, and that
+    /// The score of the configuration, and of the role. It counts from what the process had when it was first asked for one, and that
     /// comes back when it no longer is.
-    fn set_oom_score(&mut self, host: &dyn Host) -> Result<(), String> {
+    pub(super) fn set_oom_score(&mut self, host: &dyn Host) -> Result<(), String> {
         const FAILED: &str = "Failed to set current oom_score_adj. Check server logs.";
-        let [primary, _replica, _child] = self.config.server.oom_score_adj_values.0;
+        let [primary, replica, _child] = self.config.server.oom_score_adj_values.0;
+        let own = if self.is_replica() { replica } else { primary };
         let wanted = self.config.server.oom_score_adj;
         let base = match (wanted, self.oom_score_base) {
             (OomScoreAdj::No, None) => return Ok(()),
@@ -149,8 +150,8 @@ impl Instance {
         };
         let score = match wanted {
             OomScoreAdj::No => base,
-            OomScoreAdj::Yes | OomScoreAdj::Relative => base + primary,
-            OomScoreAdj::Absolute => primary,
+            OomScoreAdj::Yes | OomScoreAdj::Relative => base + own,
+            OomScoreAdj::Absolute => own,
         };
         let score = score.clamp(-1000, 1000);
         host.process().set_oom_score(score).map_err(|error| {

@@ -324,6 +324,10 @@ fn pid_file_and_oom_score() {
     assert_eq!(score(), "500");
     kv.ok("CONFIG SET oom-score-adj-values \"600 700 800\"");
     assert_eq!(score(), "600");
+    kv.ok("REPLICAOF 127.0.0.1 1");
+    assert_eq!(score(), "700", "a replica's own");
+    kv.ok("REPLICAOF NO ONE");
+    assert_eq!(score(), "600");
     kv.ok("CONFIG SET oom-score-adj-values \"100 200 300\" oom-score-adj relative");
     kv.ok("CONFIG SET oom-score-adj no");
     let before = fs::read_to_string("/proc/self/oom_score_adj").unwrap();

@@ -188,12 +188,13 @@ fn lists_and_sets() {
     propagates(
         &mut kv,
         "
-        RPUSH l a b c d e f | RPUSH l a b c d e f
+        RPUSH l a b c d e f g | RPUSH l a b c d e f g
         BLPOP none l 0 | LPOP l
         BRPOP l 0 | RPOP l
         LMPOP 2 none l LEFT COUNT 2 | LPOP l 2
         BLMPOP 0 1 l RIGHT COUNT 1 | RPOP l 1
         BLMOVE l to LEFT RIGHT 0 | LMOVE l to LEFT RIGHT
+        BLMOVE l to right Left 0 | LMOVE l to right Left
         BRPOPLPUSH to l 0 | RPOPLPUSH to l
         LPUSHX none a |
         LTRIM l 1 0 | LTRIM l 1 0

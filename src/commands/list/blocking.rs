@@ -5,7 +5,7 @@
 
 use super::ends::{Several, pop_into};
 use super::moves::move_element;
-use super::{pop_name, side_name, side_of};
+use super::{pop_name, side_of};
 use crate::blocking::{Progress, Wait, WaitFor};
 use crate::db::Key;
 use crate::exec::args::timeout_seconds;
@@ -151,12 +151,20 @@ fn blmpop(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandErro
 fn blmove(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let (from, to) = (side_of(&args[3])?, side_of(&args[4])?);
     let timeout = timeout_seconds(&args[5], ctx.db.now_ms())?;
-    move_or_wait(ctx, (ctx.key(args, 1), ctx.key(args, 2)), (from, to), timeout)
+    let written = Written::Lmove(&args[3], &args[4]);
+    move_or_wait(ctx, (ctx.key(args, 1), ctx.key(args, 2)), (from, to), timeout, written)
 }
 
 fn brpoplpush(ctx: &mut DataCtx<'_>, args: Args<'_>) -> Result<Progress, CommandError> {
     let timeout = timeout_seconds(&args[3], ctx.db.now_ms())?;
-    move_or_wait(ctx, (ctx.key(args, 1), ctx.key(args, 2)), (Side::Tail, Side::Head), timeout)
+    move_or_wait(ctx, (ctx.key(args, 1), ctx.key(args, 2)), (Side::Tail, Side::Head), timeout, Written::Rpoplpush)
+}
+
+/// What becomes of it in the write stream: the command that does not wait.
+enum Written<'a> {
+    Rpoplpush,
+    /// The ends as the client has called them.
+    Lmove(&'a [u8], &'a [u8]),
 }
 
 fn move_or_wait(
@@ -164,12 +172,12 @@ fn move_or_wait(
     (source, target): (Key<'_>, Key<'_>),
     (from, to): (Side, Side),
     timeout: Option<Duration>,
+    written: Written<'_>,
 ) -> Result<Progress, CommandError> {
     if move_element(ctx, source, target, from, to)? {
-        if ctx.command.spec.name == BRPOPLPUSH.name {
-            ctx.db.propagate(&[b"RPOPLPUSH", source.bytes, target.bytes]);
-        } else {
-            ctx.db.propagate(&[b"LMOVE", source.bytes, target.bytes, side_name(from), side_name(to)]);
+        match written {
+            Written::Rpoplpush => ctx.db.propagate(&[b"RPOPLPUSH", source.bytes, target.bytes]),
+            Written::Lmove(from, to) => ctx.db.propagate(&[b"LMOVE", source.bytes, target.bytes, from, to]),
         }
         return Ok(Progress::Done);
     }

@@ -91,8 +91,3 @@ fn popped(side: Side) -> KeyEvent {
 fn pop_name(side: Side) -> &'static [u8] {
     if side == Side::Head { b"LPOP" } else { b"RPOP" }
 }
-
-/// How a command calls an end.
-fn side_name(side: Side) -> &'static [u8] {
-    if side == Side::Head { b"LEFT" } else { b"RIGHT" }
-}

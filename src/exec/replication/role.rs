@@ -100,6 +100,12 @@ impl Instance {
         self.end_units();
     }
 
+    /// Primaries and replicas may have different scores for the out-of-memory killer.
+    pub(super) fn score_of_role(&mut self, host: &dyn Host) {
+        // A failure is logged where it happens, and is no reason to stay what we were.
+        let _ = self.set_oom_score(host);
+    }
+
     /// REPLICAOF NO ONE.
     pub fn promote(&mut self, asker: &str, host: &mut dyn Host) {
         self.config.replication.replicaof = Primary(None);
@@ -130,6 +136,7 @@ impl Instance {
         // A copy that never came to its end has left it off.
         self.resume_aof(host);
         self.tell_identity(host);
+        self.score_of_role(host);
         self.log.log(Level::Notice, &format!("MASTER MODE enabled (user request from '{asker}')"), &[]);
     }
 }

@@ -222,6 +222,7 @@ impl Instance {
         self.set_greeting(&mut upstream);
         upstream.link = host.open_link(Box::new(link));
         self.replication.upstream = Some(Box::new(upstream));
+        self.score_of_role(host);
     }
 
     /// The primary is followed no more. What was received and is whole is applied first.
