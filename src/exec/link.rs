@@ -8,6 +8,8 @@
 //! [`Host::open_link`]: crate::exec::ctx::Host::open_link
 //! [`Host::drive_link`]: crate::exec::ctx::Host::drive_link
 
+use std::net::IpAddr;
+
 use crate::exec::ctx::Host;
 use crate::exec::instance::Instance;
 use crate::util::output_buffer::OutputBuffer;
@@ -71,6 +73,11 @@ pub struct Kept {
 pub trait Link {
     /// With whom.
     fn address(&self) -> &Address;
+
+    /// From which of our addresses, if that can be had.
+    fn source(&self) -> Option<IpAddr> {
+        None
+    }
 
     /// Which connections that others have left it may go on with; `None` for none.
     fn shares(&self) -> Option<&[u8]>;

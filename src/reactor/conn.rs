@@ -19,7 +19,7 @@
 //! end reads, which would wake the loop once more for every reply, so they are registered for it only while blocked.
 
 use std::io::{self, IoSlice, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use mio::event::Event as Ready;
@@ -234,8 +234,13 @@ impl<M> Reactor<M> {
     }
 
     /// Begins to connect. [`Event::Connected`] comes when it is decided.
-    pub fn connect_tcp(&mut self, address: SocketAddr) -> io::Result<ConnId> {
-        let socket = Socket::Tcp(TcpStream::connect(address)?);
+    /// With a `source` it comes from there, if it can.
+    pub fn connect_tcp(&mut self, address: SocketAddr, source: Option<IpAddr>) -> io::Result<ConnId> {
+        let stream = match source {
+            Some(source) => TcpStream::from_std(sockets::connect_tcp_from(source, address)?),
+            None => TcpStream::connect(address)?,
+        };
+        let socket = Socket::Tcp(stream);
         socket.prepare(0);
         self.add(socket, true)
     }

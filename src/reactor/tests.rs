@@ -281,7 +281,7 @@ fn signals_are_events() {
 fn connecting_out() {
     let mut l = Loop::new();
     let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let conn = l.reactor.connect_tcp(peer.local_addr().unwrap()).unwrap();
+    let conn = l.reactor.connect_tcp(peer.local_addr().unwrap(), None).unwrap();
     let connected = |wanted: ConnId| {
         move |_: &mut Reactor<u32>, event| match event {
             Event::Connected { conn, outcome } if conn == wanted => Some(outcome),
@@ -298,7 +298,7 @@ fn connecting_out() {
     assert!(matches!(l.reactor.read(conn, &mut got, 100), ReadOutcome::Data { n: 5, .. }));
     let gone = peer.local_addr().unwrap();
     drop(peer);
-    let refused = l.reactor.connect_tcp(gone).unwrap();
+    let refused = l.reactor.connect_tcp(gone, None).unwrap();
     assert_eq!(l.until(connected(refused)).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
@@ -307,7 +307,7 @@ fn connecting_out() {
 fn what_comes_with_the_handshake_is_announced() {
     let mut l = Loop::new();
     let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let conn = l.reactor.connect_tcp(peer.local_addr().unwrap()).unwrap();
+    let conn = l.reactor.connect_tcp(peer.local_addr().unwrap(), None).unwrap();
     let (mut other, _) = peer.accept().unwrap();
     other.write_all(b"hello").unwrap();
     std::thread::sleep(Duration::from_millis(20));

@@ -187,7 +187,7 @@ impl Server {
         loop {
             let Some(open) = self.links.open.get_mut(&number) else { return };
             let Some(address) = open.addresses.pop_front() else { return self.link_is_lost(number, last) };
-            match self.reactor.connect_tcp(address) {
+            match self.reactor.connect_tcp(address, open.link.source()) {
                 Ok(conn) => {
                     open.conn = Some(conn);
                     self.links.of_conn.insert(conn, number);

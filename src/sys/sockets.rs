@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -12,11 +12,12 @@ use std::path::Path;
 
 use super::block::{Block, Empty};
 
+use nix::errno::Errno;
 use nix::sys::socket::sockopt::{
     Ipv6V6Only, KeepAlive, ReuseAddr, TcpKeepCount, TcpKeepIdle, TcpKeepInterval, TcpNoDelay,
 };
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, getpeername,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect, getpeername,
     getsockname, listen, setsockopt, socket,
 };
 
@@ -52,6 +53,18 @@ pub fn listen_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> 
     bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&fd, clamp_backlog(backlog))?;
     Ok(TcpListener::from(fd))
+}
+
+/// Begins to connect from one of our addresses; as in Redis, from any if that one cannot be had. Whether it succeeds is
+/// known when the socket is writable.
+pub fn connect_tcp_from(source: IpAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = new_socket(family)?;
+    let _ = bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source, 0)));
+    match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from(fd)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Listens on a unix socket at `path`, with the file mode `mode` when one is given. A socket that a former process

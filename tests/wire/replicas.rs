@@ -396,6 +396,23 @@ fn a_copy_that_is_being_made_is_shown() {
 }
 
 #[test]
+fn the_link_comes_from_the_address_that_is_wanted() {
+    let primary = kvstash(&["--protected-mode", "no"]);
+    let replica = kvstash(&["--bind-source-addr", "127.0.0.2"]);
+    let (mut up, mut down) = (primary.connect(), replica.connect());
+    follow(&mut down, &primary);
+    assert!(up.info("slave0").contains("ip=127.0.0.2,"), "{}", up.info("slave0"));
+    // One that is none, or not ours, is no obstacle.
+    for other in ["192.0.2.1", "nonsense", ""] {
+        down.cmd(&["CONFIG", "SET", "bind-source-addr", other]);
+        up.expect("CLIENT KILL TYPE replica", "1");
+        wait_for("the link", Duration::from_secs(5), || {
+            up.line("INFO replication").string().contains("slave0:ip=127.0.0.1,")
+        });
+    }
+}
+
+#[test]
 fn a_pause_holds_the_primary_back_too() {
     let (primary, replica) = (kvstash(&[]), kvstash(&[]));
     let (mut up, mut down) = (primary.connect(), replica.connect());

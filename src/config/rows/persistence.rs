@@ -3,7 +3,7 @@
 use super::{I32, group};
 use crate::config::choice::{AppendFsync, LoadRdb, SanitizeDumpPayload};
 use crate::config::names;
-use crate::config::row::{Apply, Flags, Needs, Spec};
+use crate::config::row::{Apply, Flags, Spec};
 use crate::config::special::{Directory, SavePoints};
 use crate::config::value::Text;
 
@@ -57,7 +57,7 @@ group! {
         rdb_version: u32 = 12 => Spec::int("rdb-version", 10, 12);
 
         /// Delete the RDB files that replication left behind when nothing else is persistent.
-        rdb_del_sync_files: bool = false => Spec::bool("rdb-del-sync-files").waits(Needs::Replication);
+        rdb_del_sync_files: bool = false => Spec::bool("rdb-del-sync-files");
 
         /// Write to the disk in slices while saving, rather than all at the end.
         rdb_save_incremental_fsync: bool = true => Spec::bool("rdb-save-incremental-fsync");

@@ -50,8 +50,8 @@ group! {
         /// The TCP port. 0 listens on no TCP port.
         port: u16 = 6379 => Spec::int("port", 0, 65535).apply(Apply::Listeners).protects();
 
-        /// The address that outgoing connections come from.
-        bind_source_addr: Text = Text::default() => Spec::text("bind-source-addr").waits(Needs::Replication);
+        /// The address that the connection to the primary comes from; any, if that one is not to be had.
+        bind_source_addr: Text = Text::default() => Spec::text("bind-source-addr");
 
         /// A path to listen on as a Unix socket.
         unixsocket: Text = Text::default() => Spec::checked_text("unixsocket", names::socket).at_start().protects();

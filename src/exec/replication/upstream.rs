@@ -11,8 +11,9 @@
 //!                           (copy.rs)
 //! ```
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::apply::Ready;
@@ -33,6 +34,8 @@ pub struct Upstream {
     /// Where it is.
     pub primary: Address,
     pub(super) line: Rc<RefCell<Line>>,
+    /// `bind-source-addr`.
+    source: Rc<Cell<Option<IpAddr>>>,
     pub(super) link: LinkId,
     /// The stream, as far as it is not applied.
     pub(super) inbox: Inbox,
@@ -129,6 +132,7 @@ pub(super) struct LastPrimary {
 /// The link that drives the line.
 struct PrimaryLink {
     primary: Address,
+    source: Rc<Cell<Option<IpAddr>>>,
     line: Rc<RefCell<Line>>,
 }
 
@@ -143,6 +147,10 @@ fn step(next: Next) -> Step {
 impl Link for PrimaryLink {
     fn address(&self) -> &Address {
         &self.primary
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        self.source.get()
     }
 
     fn shares(&self) -> Option<&[u8]> {
@@ -203,11 +211,13 @@ impl Instance {
         session.db = db;
         let line = Line::new(Greeting::default(), self.config.replication.repl_timeout);
         let line = Rc::new(RefCell::new(line));
-        let link = PrimaryLink { primary: primary.clone(), line: Rc::clone(&line) };
+        let source = Rc::default();
+        let link = PrimaryLink { primary: primary.clone(), source: Rc::clone(&source), line: Rc::clone(&line) };
         self.log.notice("Connecting to MASTER", &[(keys::ADDRESS, &Shown(&primary).to_string())]);
         let mut upstream = Upstream {
             primary,
             line,
+            source,
             link: LinkId(0),
             inbox: Inbox::default(),
             session: Some(Box::new(session)),
@@ -239,9 +249,12 @@ impl Instance {
         }
     }
 
-    /// What is said of us at the next attempt.
+    /// What is said of us at the next attempt, and where it comes from.
     fn set_greeting(&self, upstream: &mut Upstream) {
         let config = &self.config;
+        // Only an address, not a name; anything else is as good as none.
+        let source = std::str::from_utf8(config.server.bind_source_addr.as_bytes()).ok();
+        upstream.source.set(source.and_then(|source| source.parse().ok()));
         let announced = config.replication.replica_announce_port;
         let next = self.replication.feed.end() + 1;
         upstream.line.borrow_mut().set_greeting(Greeting {
