@@ -174,9 +174,10 @@ fn loaded(inst: &Instance, common: Flags, flags: Flags) -> Option<CommandError> 
     refused.then_some(error::LOADING)
 }
 
-/// A monitor counts as a replica, and those get data in their own way.
+/// Replicas get data in their own way, and are exempt from much that others must keep to. A monitor counts as one.
 fn away_from_keys(session: &Session, flags: Flags) -> Option<CommandError> {
-    let refused = session.attention.has(Attention::MONITOR) && (flags.has(Flags::WRITE) || flags.has(Flags::READONLY));
+    let refused = session.attention.has(Attention::MONITOR.or(Attention::REPLICA))
+        && flags.has(Flags::WRITE.or(Flags::READONLY).or(Flags::MAY_REPLICATE));
     refused.then_some(error::MONITOR_AND_KEYS)
 }
 

@@ -25,6 +25,11 @@ impl AppendBuffer {
         self.end
     }
 
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether nothing waits to be taken.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -497,6 +497,29 @@ fn a_primary_that_lies_costs_nothing_but_the_link() {
 }
 
 #[test]
+fn what_is_here_is_good_until_a_copy_takes_its_place() {
+    for load in ["disabled", "swapdb"] {
+        let (primary, liar) = (kvstash(&[]), Liar::new());
+        let replica = kvstash(&["--repl-diskless-load", load]);
+        let (mut up, mut down) = (primary.connect(), replica.connect());
+        up.ok("SELECT 3");
+        up.ok("SET k v");
+        follow(&mut down, &primary);
+        up.ok("SET k w");
+        down.ok(&format!("REPLICAOF 127.0.0.1 {}", liar.0.local_addr().unwrap().port()));
+        let mut stream = liar.accept();
+        stream.write_all(format!("+FULLRESYNC {ID} 5\r\n$1000\r\nREDIS0011").as_bytes()).unwrap();
+        wait_for("the copy", Duration::from_secs(5), || down.info("master_sync_in_progress") == "1");
+        drop(stream);
+        wait_for("its end", Duration::from_secs(5), || down.info("loading") == "0");
+        follow(&mut down, &primary);
+        up.ok("SET l x");
+        in_step(&mut up, &mut down);
+        assert_eq!((up.info("sync_full"), up.info("sync_partial_ok")), ("1".to_owned(), "1".to_owned()), "{load}");
+    }
+}
+
+#[test]
 fn a_transaction_of_which_the_end_never_comes_leaves_nothing() {
     let liar = Liar::new();
     let replica = kvstash(&[]);

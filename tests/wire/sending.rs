@@ -296,3 +296,24 @@ fn what_replicas_say_of_themselves() {
     let copy = filtered.read_copy();
     assert!(copy.starts_with(b"REDIS") && !copy.contains(&0xfe), "no database is in it");
 }
+
+/// A replica is exempt from much that others must keep to: pauses, limits. So it keeps away from keys.
+#[test]
+fn a_replica_asks_for_no_keys() {
+    let server = kvstash(&[]);
+    for command in ["GET k", "SET k v", "PUBLISH channel x", "EVAL x 0"] {
+        let mut replica = server.connect();
+        replica.send(&["PSYNC", "?", "-1"]);
+        assert!(replica.read().string().starts_with("FULLRESYNC "));
+        replica.send(&command.split(' ').collect::<Vec<_>>());
+        let name = command.split(' ').next().unwrap().to_lowercase();
+        let error = format!(
+            "== CRITICAL == This master is sending an error to its replica: 'Replica can't interact with the keyspace' \
+             after processing the command '{name}'"
+        );
+        wait_for(command, Duration::from_secs(5), || server.log().contains(&error));
+    }
+    let mut kv = server.connect();
+    kv.expect("PSYNC ? offset", "(error) ERR value is not an integer or out of range");
+    assert!(server.log().contains("asks for synchronization but with a wrong offset"), "{}", server.log());
+}

@@ -7,6 +7,7 @@ use crate::exec::call::Origin;
 use crate::exec::ctx::AdminCtx;
 use crate::exec::error::{self, CommandError, CommandResult};
 use crate::exec::spec::{Arity, CommandSpec, Flags, Group, Handler};
+use crate::observe::log::Level;
 use crate::resp::Args;
 use crate::util::num;
 use crate::util::quote::split_args;
@@ -66,7 +67,10 @@ fn psync(ctx: &mut AdminCtx<'_>, args: Args<'_>) -> CommandResult {
         ctx.inst.take_over(&args[1], &asker, ctx.host)?;
     }
     may_follow(ctx)?;
-    let offset = int(&args[2])?;
+    let offset = int(&args[2]).inspect_err(|_| {
+        let text = format!("Replica {} asks for synchronization but with a wrong offset", asker(ctx));
+        ctx.inst.log.log(Level::Warning, &text, &[]);
+    })?;
     if let Ok(offset) = u64::try_from(offset)
         && let Some(answer) = ctx.inst.resume_replica(ctx.session, &args[1], offset)
     {

@@ -599,7 +599,10 @@ impl Instance {
     pub fn aof_status(&self) -> AofStatus {
         let aof = &self.aof;
         let mut writer = aof.thread.as_ref().map_or(WriterFacts::default(), AofThread::facts);
-        if !aof.is_kept() {
+        if aof.is_kept() {
+            // Whoever has the answer to a write sees it counted, as if it had been written before the answer was sent.
+            writer.sizes.total += writer.waiting_bytes + aof.buffer.len() as u64;
+        } else {
             writer.sizes = aof.sizes_at_rest;
         }
         writer.delayed_syncs = writer.delayed_syncs.saturating_sub(aof.delayed_syncs_forgotten);

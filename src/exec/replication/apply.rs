@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use super::replies::legible;
 use crate::client::Session;
 use crate::config::choice::PropagationErrorBehavior;
 use crate::exec::blocked;
@@ -161,7 +162,7 @@ impl Instance {
 
     /// A command that the primary has executed cannot be executed here: from now on the data may not be the same.
     fn failed_to_apply(&mut self, args: Args<'_>, reply: &[u8]) {
-        let (name, reply) = (args[0].escape_ascii().to_string(), reply.escape_ascii().to_string());
+        let (name, reply) = (args[0].escape_ascii(), legible(reply));
         self.stats.unexpected_errors += 1;
         self.log.log(
             Level::Warning,

@@ -146,10 +146,7 @@ impl Instance {
         if let Some((id, offset)) = of {
             self.log.log(Level::Notice, &format!("Full resync from master: {id}:{offset}"), &[]);
         }
-        if let Some(upstream) = self.upstream() {
-            upstream.has_history = false;
-            upstream.sync = Resync::Announced(of);
-        }
+        self.set_resync(Resync::Announced(of));
     }
 
     /// Whether the copy is loaded as it arrives.
@@ -317,6 +314,10 @@ impl Instance {
     /// What is here goes.
     fn clear_for_copy(&mut self) {
         self.log.notice("MASTER <-> REPLICA sync: Flushing old data", &[]);
+        // Until now another primary, or the same one, could have gone on from what is here.
+        if let Some(upstream) = self.upstream() {
+            upstream.has_history = false;
+        }
         let mode = if self.config.replication.replica_lazy_flush { FlushMode::Async } else { FlushMode::Sync };
         self.keyspace.set_propagation(false);
         self.keyspace.flush_all(mode, self.now_ms);

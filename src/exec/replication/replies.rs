@@ -15,7 +15,7 @@ impl Instance {
             return;
         }
         let all = session.reply.out.to_vec();
-        let reply = all[all.len() - len..].trim_ascii_end().escape_ascii().to_string();
+        let reply = legible(all[all.len() - len..].trim_ascii_end());
         session.reply.out.truncate_to(before);
         let Some(connection) = session.conn.and_then(|conn| self.clients.connection_mut(conn.index)) else { return };
         let mut line = String::new();
@@ -33,4 +33,9 @@ impl Instance {
         }
         self.close_session(session, CloseReason::Killed);
     }
+}
+
+/// A reply as it may stand in a line of the log.
+pub(super) fn legible(reply: &[u8]) -> String {
+    reply.escape_ascii().to_string().replace("\\'", "'")
 }

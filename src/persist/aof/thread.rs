@@ -282,6 +282,8 @@ fn run(shared: &Shared, clock: &Clock, tell: &Tell) {
             if bytes > 0 {
                 let ended_ns = clock();
                 paced_until_ns = ended_ns + PACE.as_nanos() as u64;
+                // First what it has become: whoever adds the two up misses nothing.
+                numbers.publish(&writer);
                 shared.waiting.fetch_sub(bytes, Relaxed);
                 numbers.groups.fetch_add(1, Relaxed);
                 numbers.longest_write_ns.fetch_max(ended_ns.saturating_sub(began_ns), Relaxed);
