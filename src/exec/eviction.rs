@@ -188,6 +188,8 @@ impl Instance {
     }
 
     fn evict(&mut self, choice: Choice, host: &dyn Host, demand: Demand) -> Room {
+        // With the limit just set nobody has counted yet, and what clients are told of keys that go must not count.
+        self.clients.count_all(true);
         let began_ns = host.now_ns();
         let until_ns = began_ns.saturating_add(time_limit_ns(self.config.storage.maxmemory_eviction_tenacity));
         let is_monitored = self.config.observability.latency_monitor_threshold > 0;

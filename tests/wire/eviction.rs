@@ -3,7 +3,7 @@
 //! Limits are set relative to what is used when a test begins, and what is expected is a share of the keys: servers
 //! spend memory differently, and choose their victims by chance.
 
-use crate::support::{Conn, Peer, Server, wait_for};
+use crate::support::{Conn, Peer, Proto, Server, wait_for};
 use std::time::Duration;
 
 const OOM: &str = "(error) OOM command not allowed when used memory > 'maxmemory'.";
@@ -385,4 +385,24 @@ fn clients_go_before_their_requests_run_and_when_they_do_not_read() {
     wait_for("it to be closed", Duration::from_secs(10), || clients_named(&mut control, "deaf") == 0);
     assert_eq!(control.info("evicted_clients"), "2");
     assert_eq!(control.info("evicted_keys"), "0");
+}
+
+/// Whoever caches keys that go is told so, by ten times more bytes than go: they must not drive out the rest.
+#[test]
+fn what_is_told_of_keys_that_go_drives_no_others_out() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lru", "--maxmemory-eviction-tenacity", "100"]);
+    let mut kv = server.connect();
+    let mut caches: Vec<Conn> = (0..10).map(|_| server.connect_with(Proto::Resp3)).collect();
+    caches.iter_mut().for_each(|cache| cache.ok("CLIENT TRACKING ON"));
+    for i in 0..300 {
+        let key = format!("{i}{}", "x".repeat(1000));
+        kv.cmd(&["SET", &key, "x"]);
+        for cache in &mut caches {
+            cache.cmd(&["GET", &key]);
+        }
+    }
+    let max = number(&mut kv, "used_memory") - 40_000;
+    kv.ok(&format!("CONFIG SET maxmemory {max}"));
+    let evicted = number(&mut kv, "evicted_keys");
+    assert!((10..150).contains(&evicted), "{evicted} of 300");
 }

@@ -74,14 +74,14 @@ def compare(units, jobs, limits, update, try_hangs):
     if without:
         say(f"no reference results for {' '.join(without)}: `make reference FILES=...` first")
     units = [unit for unit in units if unit in known]
-    hangs = {} if try_hangs else expectations.hangs()
+    left_out = expectations.left_out(hangs_too=not try_hangs)
     judged = {}
 
     def done(result):
         found = verdict.judge(result, known[result.unit], expectations.of(result.unit))
         # A few failures may be chance, on a busy machine; many are not.
         if found.bad() and len(found.broken) <= CHANCE:
-            again = runner.run(places.KVSTASH, result.unit, "kvstash-again", 0, limits, hangs.get(result.unit, []))
+            again = runner.run(places.KVSTASH, result.unit, "kvstash-again", 0, limits, left_out.get(result.unit, []))
             result = verdict.better(result, again)
             found = verdict.judge(result, known[result.unit], expectations.of(result.unit))
         judged[result.unit] = found
@@ -89,7 +89,7 @@ def compare(units, jobs, limits, update, try_hangs):
         if update:
             expectations.files[result.unit] = verdict.updated(result, known[result.unit], expectations.of(result.unit))
 
-    runner.run_all(places.KVSTASH, units, "kvstash", jobs, limits, hangs, done, lambda unit: known[unit].seconds)
+    runner.run_all(places.KVSTASH, units, "kvstash", jobs, limits, left_out, done, lambda unit: known[unit].seconds)
     if update:
         tables.write_expectations(expectations, list(known))
         write_page()

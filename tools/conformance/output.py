@@ -23,6 +23,7 @@ DETAIL_LENGTH = 2000
 # Names that differ from run to run: a random choice or a measured value is part of them.
 VARYING = [
     (re.compile(r"^(PSYNC2: (?:\[NEW LAYOUT\] )?Set #)\d+( (?:as master|to replicate from #))\d*"), r"\1N\2"),
+    (re.compile(r"^(PSYNC2: cluster is consistent after load \(x = )\d+\)"), r"\1N)"),
 ]
 
 

@@ -60,7 +60,7 @@ class Result:
     seconds: float = 0.0
 
 
-def run_all(server, units, label, jobs, limits, known_hangs, done, weight=lambda unit: 0):
+def run_all(server, units, label, jobs, limits, left_out, done, weight=lambda unit: 0):
     """Run `units`, the heaviest first, `jobs` at a time; `done(result)` is called for each, from this thread."""
     results = {}
     places.RUNS.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def run_all(server, units, label, jobs, limits, known_hangs, done, weight=lambda
     slots = count()
     with ThreadPoolExecutor(jobs) as pool:
         waiting = [
-            pool.submit(run, server, unit, label, next(slots) % SLOTS, limits, known_hangs.get(unit, []))
+            pool.submit(run, server, unit, label, next(slots) % SLOTS, limits, left_out.get(unit, []))
             for unit in sorted(units, key=weight, reverse=True)
         ]
         for finished in as_completed(waiting):
@@ -78,13 +78,13 @@ def run_all(server, units, label, jobs, limits, known_hangs, done, weight=lambda
     return results
 
 
-def run(server, unit, label, slot, limits, known_hangs):
+def run(server, unit, label, slot, limits, left_out):
     """Run one file until it ends without a test that hangs, or has been run often enough."""
     began = time.monotonic()
     kept = places.RUNS / label / unit.replace("/", "__")
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
-    hangs = list(dict.fromkeys(output.unnumbered(name) for name in known_hangs))
+    hangs = list(dict.fromkeys(output.unnumbered(name) for name in left_out))
     for attempt in range(limits.reruns + 1):
         reading, crashes, killed = once(server, unit, slot, limits, hangs, kept / f"output.{attempt}.txt", kept)
         if not reading.hung or reading.hung in hangs:

@@ -106,6 +106,9 @@ class Output(unittest.TestCase):
         found = output.number([output.Test("PSYNC2: Set #3 to replicate from #4", "ok"), output.Test("x ~y", "ok")])
         self.assertEqual([test.name for test in found], ["PSYNC2: Set #N to replicate from #", "x ~y"])
         self.assertEqual(output.unnumbered("x ~2"), "x")
+        name = "PSYNC2: cluster is consistent after load (x = {})"
+        found = output.number([output.Test(name.format(x), "ok") for x in (7, 12345)])
+        self.assertEqual([test.name for test in found], [name.format("N"), name.format("N") + " ~2"])
 
     def test_crashes_belong_to_tests(self):
         self.assertEqual(list(output.crashes(LOG)), ["loud"])
@@ -141,6 +144,13 @@ class Judgement(unittest.TestCase):
         self.assertEqual(found["d"], ("unreached", "y"))
         self.assertEqual(found["e"], ("unreached", "real-fails-too"))
         self.assertNotIn("a", found)
+
+    def test_what_is_left_out_stays_left_out(self):
+        tests = {"a": ("skipped", "x"), "b": ("hangs", "x"), "c": ("failed", "x")}
+        self.assertEqual(verdict.updated(self.result(a="hang"), self.real, tests)["a"], ("skipped", "x"))
+        expectations = Expectations({}, {"unit/x": tests})
+        self.assertEqual(expectations.left_out(), {"unit/x": ["a", "b"]})
+        self.assertEqual(expectations.left_out(hangs_too=False), {"unit/x": ["a"]})
 
     def test_guesses(self):
         for command, reason in [("CLUSTER", "cluster"), ("subscribe", "pubsub"), ("acl", "acl")]:

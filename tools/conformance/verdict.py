@@ -59,7 +59,7 @@ def updated(result, real, expected):
     for name in real.names():
         got = outcome(result, name)
         how, why = expected.get(name, ("", ""))
-        if how == "flaky":
+        if how in ("flaky", "skipped"):
             entries[name] = (how, why)
         elif got != "ok":
             entries[name] = (got, why if why and why != reasons.UNKNOWN else reasons.guess(result, name, got, name in real.failed))
