@@ -95,7 +95,10 @@ fn one(spec: &KeySpec, args: Args<'_>, found: &mut Vec<FoundKey>) -> Option<()> 
         }
         Find::Counted { count_at, first, step } => {
             let count = num::parse_i64(args.get(begin + usize::from(count_at))?)?;
-            let count = usize::try_from(count).ok().filter(|n| (1..=argc).contains(n))?;
+            let count = usize::try_from(count).ok().filter(|n| *n <= argc)?;
+            if count == 0 {
+                return Some(()); // most commands refuse that; scripts do not
+            }
             let first = begin + usize::from(first);
             let step = usize::from(step);
             (first, first + (count - 1) * step, step)
@@ -139,6 +142,8 @@ mod tests {
         assert_eq!(at(&PAIRS, "mset a 1 b 2"), Some(vec![1, 3]));
         assert_eq!(at(&COUNTED, "sintercard 2 a b"), Some(vec![2, 3]));
         assert_eq!(at(&COUNTED, "sintercard 3 a b"), None);
+        assert_eq!(at(&COUNTED, "eval 0 a b"), Some(vec![]));
+        assert_eq!(at(&COUNTED, "eval -1 a b"), None);
         assert_eq!(at(&COUNTED, "sintercard x a b"), None);
     }
 }

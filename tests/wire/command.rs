@@ -113,6 +113,10 @@ fn getkeys() {
             COMMAND GETKEYSANDFLAGS SET a 1 => [["a" [OW update]]] || [["a" #[OW update]]]
             COMMAND GETKEYSANDFLAGS SET a 1 GET => [["a" [RW access update]]] || [["a" #[RW access update]]]
             COMMAND GETKEYSANDFLAGS RENAME a b => [["a" [RW access delete]] ["b" [OW update]]] || [["a" #[RW access delete]] ["b" #[OW update]]]
+            COMMAND GETKEYS EVAL x 0 a => []
+            COMMAND GETKEYSANDFLAGS FCALL x 0 => []
+            @redis>=7.2,valkey COMMAND GETKEYS EVAL x 2 a => (error) ERR Invalid arguments specified for command
+            @redis>=7.2,valkey COMMAND GETKEYS ZUNION 0 a => (error) ERR Invalid arguments specified for command
             COMMAND GETKEYS nosuch a   => (error) ERR Invalid command specified
             @redis>=7.2,valkey COMMAND GETKEYS PING => (error) ERR The command has no key arguments
             @redis>=7.2,valkey COMMAND GETKEYS GET => (error) ERR Invalid number of arguments specified for command
