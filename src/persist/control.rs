@@ -6,7 +6,7 @@
 //! while the thread sleeps for a key, and counts at once: the deadline is computed anew whenever somebody changes
 //! it, and an abort ends the sleep too. Hence a condition variable and not `sleep`.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,8 @@ const COMMITTED: u8 = 2;
 #[derive(Debug, Default)]
 pub struct SaveControl {
     delay: Arc<KeyDelay>,
+    /// Stops it, too, unless its file is about to be put in place.
+    interrupt: Option<&'static AtomicBool>,
     phase: AtomicU8,
     keys: AtomicU64,
     keys_total: AtomicU64,
@@ -80,6 +82,11 @@ impl SaveControl {
         SaveControl { delay, ..SaveControl::default() }
     }
 
+    /// A control for one save that this flag stops.
+    pub fn until(interrupt: Option<&'static AtomicBool>) -> SaveControl {
+        SaveControl { interrupt, ..SaveControl::default() }
+    }
+
     /// Asks the save to stop, and wakes it if it sleeps. False: it is too late, its file is being put in place.
     pub fn abort(&self) -> bool {
         let stopped = self.phase.compare_exchange(WRITING, ABORTED, AcqRel, Acquire);
@@ -89,7 +96,7 @@ impl SaveControl {
 
     /// Whether it was asked to stop in time.
     pub fn aborted(&self) -> bool {
-        self.phase.load(Acquire) == ABORTED
+        self.phase.load(Acquire) == ABORTED || self.interrupt.is_some_and(|flag| flag.load(Relaxed))
     }
 
     /// Claims the right to put the file in place. False: it was aborted.

@@ -21,6 +21,7 @@ use crate::sys::priority::Background;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 
 /// After a failed save, save points and scheduled saves wait for this long.
@@ -80,6 +81,8 @@ struct Running {
 pub struct Saver {
     disk: Arc<dyn Disk>,
     delay: Arc<KeyDelay>,
+    /// Stops a save on this thread.
+    interrupt: Option<&'static AtomicBool>,
     running: Option<Running>,
     scheduled: bool,
     /// The count of changes that the file on disk contains.
@@ -101,6 +104,7 @@ impl Saver {
         Saver {
             disk,
             delay: Arc::default(),
+            interrupt: None,
             running: None,
             scheduled: false,
             saved_dirty: 0,
@@ -205,6 +209,11 @@ impl Saver {
         true
     }
 
+    /// From now on this flag stops saves on this thread.
+    pub fn stop_at(&mut self, interrupt: &'static AtomicBool) {
+        self.interrupt = Some(interrupt);
+    }
+
     /// Saves on this thread: SAVE, SHUTDOWN, FLUSHALL with save points.
     ///
     /// A save on the snapshot thread is aborted, for its data is older; if it is too late for that, its file is put in
@@ -222,7 +231,7 @@ impl Saver {
         }
         self.saves += 1;
         // Without the delay: everybody waits for this one.
-        let control = SaveControl::default();
+        let control = SaveControl::until(self.interrupt);
         let saved = save::save_file(&*self.disk, source, settings, &control)?;
         self.mark_saved(at);
         Ok(saved)

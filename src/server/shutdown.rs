@@ -4,6 +4,8 @@
 //! server goes on, as Redis does, unless FORCE: a data set that cannot be written is worth more alive. A data set
 //! that is only half loaded is never saved: it would replace the whole one.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Server;
 use super::facts::{self, Milestone};
 use crate::client::Attention;
@@ -12,6 +14,7 @@ use crate::exec::error::CommandError;
 use crate::exec::instance::{Alert, Instance, ShutdownOptions};
 use crate::observe::keys;
 use crate::sys::process;
+use crate::sys::signals::Interrupts;
 
 /// How far a shutdown is.
 #[derive(Default)]
@@ -36,9 +39,7 @@ impl Server {
             _ => ("SIGTERM", inst.config.server.shutdown_on_sigterm),
         };
         if self.shutdown.signalled && number == SIGINT {
-            inst.log.warning("You insist... exiting now.", &[]);
-            self.stop_listening();
-            std::process::exit(1);
+            self.exit_at_once(inst);
         }
         self.shutdown.signalled = true;
         inst.log.warning("Received signal scheduling shutdown...", &[(keys::SIGNAL, &name)]);
@@ -49,6 +50,26 @@ impl Server {
             force: configured.force,
             by_signal: true,
         });
+    }
+
+    fn exit_at_once(&mut self, inst: &Instance) -> ! {
+        inst.log.warning("You insist... exiting now.", &[]);
+        self.stop_listening();
+        std::process::exit(1);
+    }
+
+    /// Who began the shutdown with a signal need not wait for what it saves: the loop, which hears of signals otherwise,
+    /// stands still meanwhile.
+    fn save_for_the_last_time(&mut self, inst: &mut Instance, by_signal: bool) -> Result<(), String> {
+        let interrupts = if by_signal { Interrupts::watch().ok() } else { None };
+        if let Some(interrupts) = &interrupts {
+            inst.saver.stop_at(interrupts.flag());
+        }
+        let saved = inst.save_now(self.wall_ms());
+        if interrupts.is_some_and(|interrupts| interrupts.flag().load(Relaxed)) && saved.is_err() {
+            self.exit_at_once(inst);
+        }
+        saved
     }
 
     pub(super) fn begin_shutdown(&mut self, options: ShutdownOptions) {
@@ -92,7 +113,7 @@ impl Server {
         let half_loaded = inst.alert.has(Alert::LOADING);
         if (has_points || options.save) && !options.nosave && !half_loaded {
             inst.log.notice("Saving the final RDB snapshot before exiting.", &[]);
-            if let Err(error) = inst.save_now(self.wall_ms()) {
+            if let Err(error) = self.save_for_the_last_time(inst, options.by_signal) {
                 inst.log.warning("Error trying to save the DB, can't exit.", &[(keys::ERROR, &error)]);
                 if !options.force {
                     self.shutdown = Progress::default();

@@ -5,8 +5,10 @@
 //! signals away from worker threads.
 
 use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
 
 /// Ignores SIGPIPE: a write to a connection that the peer closed must be an error, not the end.
 ///
@@ -33,13 +35,38 @@ pub fn block_in_this_thread() -> io::Result<()> {
     Ok(())
 }
 
-/// Lets a fatal signal end the process at its next arrival, whatever was installed for it; for the second SIGINT
-/// of an impatient operator and for a crash handler that has said what it had to say.
-pub fn restore_default(which: i32) -> io::Result<()> {
-    let which = Signal::try_from(which)?;
-    // SAFETY: SIG_DFL installs no code of ours.
-    unsafe { signal(which, SigHandler::SigDfl) }?;
-    Ok(())
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_interrupt(_: i32) {
+    INTERRUPTED.store(true, Relaxed);
+}
+
+/// While it lives, SIGINT does nothing but be noted: for the main thread while it is busy and waits for no events.
+pub struct Interrupts {
+    before: SigAction,
+}
+
+impl Interrupts {
+    /// Begins to note them.
+    pub fn watch() -> io::Result<Interrupts> {
+        INTERRUPTED.store(false, Relaxed);
+        let action = SigAction::new(SigHandler::Handler(note_interrupt), SaFlags::SA_RESTART, SigSet::empty());
+        // SAFETY: the handler does nothing but store to an atomic.
+        let before = unsafe { sigaction(Signal::SIGINT, &action) }?;
+        Ok(Interrupts { before })
+    }
+
+    /// True once there was one.
+    pub fn flag(&self) -> &'static AtomicBool {
+        &INTERRUPTED
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        // SAFETY: it is what was installed before.
+        let _ = unsafe { sigaction(Signal::SIGINT, &self.before) };
+    }
 }
 
 #[cfg(test)]
@@ -65,7 +92,13 @@ mod tests {
         .join()
         .unwrap();
         assert!(!SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM));
-        assert!(restore_default(9999).is_err());
-        restore_default(Signal::SIGWINCH as i32).unwrap();
+    }
+
+    #[test]
+    fn interrupts_are_noted() {
+        let interrupts = Interrupts::watch().unwrap();
+        assert!(!interrupts.flag().load(Relaxed));
+        nix::sys::signal::raise(Signal::SIGINT).unwrap();
+        assert!(interrupts.flag().load(Relaxed));
     }
 }

@@ -82,6 +82,21 @@ fn a_signal_can_be_taken_back() {
     assert!(server.wait_exit(LIMIT).success());
 }
 
+/// Who sends SIGINT again does not want to wait for the end of the save.
+#[test]
+fn a_second_interrupt_ends_the_last_save() {
+    let mut server = Server::start(&["--save", "900 1", "--enable-debug-command", "yes"]);
+    let mut kv = server.connect();
+    kv.ok("DEBUG POPULATE 1000000");
+    server.signal("INT");
+    wait_for("the save", LIMIT, || server.log().contains("Saving the final RDB snapshot"));
+    server.signal("INT");
+    assert_eq!(server.wait_exit(LIMIT).code(), Some(1));
+    assert!(server.log().contains("You insist"), "{}", server.log());
+    let left: Vec<_> = std::fs::read_dir(server.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".rdb")), "{left:?}");
+}
+
 /// What is loaded so far is not the data set, and must not replace it on disk.
 #[test]
 fn a_shutdown_while_loading_saves_nothing() {
