@@ -78,6 +78,7 @@ fn a_signal_can_be_taken_back() {
     kv.ok("DEBUG PAUSE-CRON 0");
     kv.expect("PING", "PONG");
     assert!(server.log().contains("Shutdown manually aborted"), "{}", server.log());
+    kv.ok("DEBUG PAUSE-CRON 1"); // which makes it wait, and no more
     server.signal("TERM");
     assert!(server.wait_exit(LIMIT).success());
 }

@@ -5,6 +5,9 @@ use crate::exec::instance::{Ask, Instance, ShutdownOptions};
 use crate::observe::keys;
 use crate::observe::log::Level;
 
+/// So long DEBUG PAUSE-CRON keeps a signal from ending the server, ms.
+const HELD_MS: i64 = 1_000;
+
 impl Instance {
     fn is_in_step(&self, replica: &Replica) -> bool {
         replica.acknowledged == self.replication.feed.end()
@@ -16,17 +19,17 @@ impl Instance {
         let timeout_ms = i64::from(self.config.server.shutdown_timeout) * 1000;
         let waits = !options.now && timeout_ms > 0 && !self.is_replica();
         let lags = waits && replicas.iter().any(|replica| !self.is_in_step(replica));
-        // Looking at signals is among what DEBUG PAUSE-CRON stops, so that they can be taken back.
+        // Looking at signals is among what DEBUG PAUSE-CRON stops, so that they can be taken back; but not for ever.
         let is_held = options.by_signal && self.debug.cron_paused;
         if (lags || is_held) && self.shutdown_deadline_ms == 0 {
-            self.shutdown_deadline_ms = self.now_ms + timeout_ms.max(1);
+            self.shutdown_deadline_ms = self.now_ms + if lags { timeout_ms } else { HELD_MS };
             self.pause.for_shutdown = true;
             self.refresh_pause();
             if lags {
                 self.log.notice("Waiting for replicas before shutting down.", &[]);
             }
         }
-        if is_held || (lags && self.now_ms < self.shutdown_deadline_ms) {
+        if (lags || is_held) && self.now_ms < self.shutdown_deadline_ms {
             return false;
         }
         let all = replicas_count(self);
