@@ -310,25 +310,25 @@ const WIDE: &str =
 fn what_is_put_together_outside_of_lua_has_a_limit_too() {
     let big = "local s = string.rep('x', 4e6) local t = {} for i = 1, 7000 do t[i] = s end ";
     let bombs = [
-        (MANY, "return t"),
-        (MANY, "return {map = {t = t}}"),
-        (MANY, "return cjson.encode(t)"),
-        (MANY, "return cjson.encode({a = t})"),
-        (WIDE, "return cmsgpack.pack(t)"),
-        (big, "return t"),
-        (big, "return cjson.encode(t)"),
-        (big, "return cmsgpack.pack(t)"),
-        (big, "local o = {} for i = 1, 7000 do o['k' .. i] = s end return cjson.encode(o)"),
-        (big, "t = {s = s} t.t = t return cjson.encode(t)"),
-        (big, "return struct.pack(string.rep('s', 7000), unpack(t))"),
-        (big, "return redis.call('x', unpack(t))"),
-        (big, "return (string.gsub(s, '.', s))"),
-        ("", "cjson.encode_sparse_array(true, 0, 0) return cjson.encode({[2147483646] = 1})"),
+        (8, MANY, "return t"),
+        (8, MANY, "return {map = {t = t}}"),
+        (8, MANY, "return cjson.encode(t)"),
+        (8, MANY, "return cjson.encode({a = t})"),
+        (8, WIDE, "return cmsgpack.pack(t)"),
+        (24, big, "return t"),
+        (24, big, "return cjson.encode(t)"),
+        (24, big, "return cmsgpack.pack(t)"),
+        (24, big, "local o = {} for i = 1, 7000 do o['k' .. i] = s end return cjson.encode(o)"),
+        (24, big, "t = {s = s} t.t = t return cjson.encode(t)"),
+        (24, big, "return struct.pack(string.rep('s', 7000), unpack(t))"),
+        (24, big, "return redis.call('x', unpack(t))"),
+        (24, big, "return (string.gsub(s, '.', s))"),
+        (3, "", "cjson.encode_sparse_array(true, 0, 0) return cjson.encode({[2147483646] = 1})"),
     ];
-    for (begin, end) in bombs {
+    for (limit_mb, begin, end) in bombs {
         let body = format!("{begin}{end}");
         let (mut engine, mut fake) = (engine(), Fake { patience: 1_000_000, ..Fake::default() });
-        engine.limit_memory(12 << 20);
+        engine.limit_memory(limit_mb << 20);
         let text = eval_in(&mut engine, &mut fake, &body, &[], &[]);
         assert!(text.contains("not enough memory"), "{body}: {text:.200}");
         assert_eq!(eval_in(&mut engine, &mut fake, "return 1", &[], &[]), ":1");
