@@ -333,7 +333,7 @@ fn what_is_put_together_outside_of_lua_has_a_limit_too() {
         assert!(text.contains("not enough memory"), "{body}: {text:.200}");
         assert_eq!(eval_in(&mut engine, &mut fake, "return 1", &[], &[]), ":1");
         // Arguments are no more than a script may have.
-        if !end.contains("redis.call") {
+        if !end.contains("redis.call") && !begin.is_empty() {
             let (mut engine, mut fake) = (self::engine(), Fake { patience: 5, ..Fake::default() });
             let text = eval_in(&mut engine, &mut fake, &body, &[], &[]);
             assert!(text.starts_with("ERR Script killed by user"), "{body}: {text:.200}");
