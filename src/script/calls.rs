@@ -6,8 +6,11 @@ use mlua::ffi;
 
 use super::server::{self, Answer};
 use super::stack::{State, push, push_error, raise};
+use super::texts::OUT_OF_MEMORY;
 use crate::resp::OwnedArgs;
 use crate::util::num;
+
+const WRONG_ARGUMENT: &str = "Lua redis lib command arguments must be strings or integers";
 
 /// # Safety
 /// For Lua to call.
@@ -111,30 +114,36 @@ unsafe fn take_args(state: State) -> Result<(), &'static str> {
         }
         let taken = server::with(|lent| {
             lent.args.clear();
-            (1..=count).all(|at| take_arg(state, at, &mut lent.args))
+            let mut len = 0;
+            for at in 1..=count {
+                len += take_arg(state, at, &mut lent.args).ok_or(WRONG_ARGUMENT)?;
+                if !lent.texts.fits(len) {
+                    return Err(OUT_OF_MEMORY);
+                }
+            }
+            Ok(())
         });
-        match taken {
-            Some(false) => Err("Lua redis lib command arguments must be strings or integers"),
-            _ => Ok(()),
-        }
+        taken.unwrap_or(Ok(()))
     }
 }
 
+/// How long the argument is; none if it cannot be one.
+///
 /// # Safety
 /// As above.
 #[inline]
-unsafe fn take_arg(state: State, at: c_int, args: &mut OwnedArgs) -> bool {
+unsafe fn take_arg(state: State, at: c_int, args: &mut OwnedArgs) -> Option<usize> {
     // SAFETY: the caller's promise; the bytes are copied before anything else happens.
     unsafe {
         if let Some(bytes) = super::stack::bytes(state, at) {
             args.push(bytes);
-            return true;
+            return Some(bytes.len());
         }
         if ffi::lua_type(state, at) != ffi::LUA_TNUMBER {
-            return false;
+            return None;
         }
         push_number(args, ffi::lua_tonumber(state, at));
-        true
+        Some(0)
     }
 }
 
@@ -183,30 +192,20 @@ pub(super) unsafe fn push_reply(state: State, reply: &[u8]) -> usize {
                 }
                 return at;
             }
-            b'%' => {
+            kind @ (b'%' | b'~') => {
                 room(state);
                 ffi::lua_createtable(state, 0, 1);
                 ffi::lua_createtable(state, 0, length(line) as c_int);
                 let mut at = end;
                 for _ in 0..length(line) {
                     at += push_reply(state, &reply[at..]);
-                    at += push_reply(state, &reply[at..]);
+                    match kind {
+                        b'%' => at += push_reply(state, &reply[at..]),
+                        _ => ffi::lua_pushboolean(state, 1),
+                    }
                     ffi::lua_rawset(state, -3);
                 }
-                ffi::lua_setfield(state, -2, c"map".as_ptr());
-                return at;
-            }
-            b'~' => {
-                room(state);
-                ffi::lua_createtable(state, 0, 1);
-                ffi::lua_createtable(state, 0, length(line) as c_int);
-                let mut at = end;
-                for _ in 0..length(line) {
-                    at += push_reply(state, &reply[at..]);
-                    ffi::lua_pushboolean(state, 1);
-                    ffi::lua_rawset(state, -3);
-                }
-                ffi::lua_setfield(state, -2, c"set".as_ptr());
+                ffi::lua_setfield(state, -2, if kind == b'%' { c"map" } else { c"set" }.as_ptr());
                 return at;
             }
             b'#' => ffi::lua_pushboolean(state, (line == b"t").into()),

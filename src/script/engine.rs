@@ -16,14 +16,12 @@ use super::returned::{self, Raised, ReturnedError};
 use super::sandbox::{self, Sandbox};
 use super::server::{self, Lent, Server};
 use super::stack::{State, bytes, push};
+use super::texts::{OUT_OF_MEMORY, Texts};
 use super::{api, errors, libs};
 use crate::resp::{Args, OwnedArgs, Proto, Reply};
 
 /// After so many instructions of Lua the server is asked whether to go on. Some work for a long time: it is not many.
 const INSTRUCTIONS: c_int = 1_000;
-
-/// What Lua says when it is refused memory.
-const OUT_OF_MEMORY: &[u8] = b"not enough memory";
 
 /// How large what is kept for arguments may be between two calls.
 const ARGS_KEPT: usize = 64 << 10;
@@ -188,24 +186,15 @@ impl Engine {
     ) -> Ended {
         let mut lent = self.lent(server);
         let before = reply.out.mark();
-        let handler = self.handler;
         let lists = (self.kind == Kind::Scripts).then_some([&raw mut self.keys, &raw mut self.argv]);
-        let mut run = Run { handler, lists, script, keys, args, reply, outcome: None };
-        // SAFETY: `enter` is given what it expects; the stack is left as it was.
-        let status = unsafe {
-            let run = (&raw mut run).cast::<c_void>();
-            let state = self.state;
-            server::lend(&mut lent, || ffi::lua_cpcall(state, enter, run))
-        };
-        let outcome = run.outcome;
+        let (taken, outcome) = self.enter(&mut lent, script, lists, [keys, args], reply);
         self.take_back(lent);
-        let taken = self.taken(status);
         let failure = match (&taken, &outcome) {
             (Err(text), _) => &text[..],
             (_, Some(Outcome::Raised(raised))) => &raised.text,
             _ => b"",
         };
-        if failure.ends_with(OUT_OF_MEMORY) {
+        if failure.ends_with(OUT_OF_MEMORY.as_bytes()) {
             // What it had is garbage now, which Lua would look for only when more is taken.
             self.collect();
         }
@@ -232,26 +221,11 @@ impl Engine {
         show(&loading).map_err(|text| LoadError::Running(text.into_bytes()))?;
         let mut lent = self.lent(server);
         lent.registered = Some(Vec::new());
-        let mut run = Run {
-            handler: self.handler,
-            lists: None,
-            script,
-            keys: none.view(),
-            args: none.view(),
-            reply: &mut reply,
-            outcome: None,
-        };
-        // SAFETY: as in `run`.
-        let status = unsafe {
-            let run = (&raw mut run).cast::<c_void>();
-            let state = self.state;
-            server::lend(&mut lent, || ffi::lua_cpcall(state, enter, run))
-        };
-        let outcome = run.outcome;
+        let (taken, outcome) = self.enter(&mut lent, script, None, [none.view(); 2], &mut reply);
         let registered = lent.registered.take().unwrap_or_default();
         self.take_back(lent);
         self.forget(script);
-        let failure = match (self.taken(status), outcome) {
+        let failure = match (taken, outcome) {
             (Ok(()), Some(Outcome::Raised(raised))) => Some(raised.text),
             (Ok(()), _) => None,
             (Err(text), _) => Some(text),
@@ -264,14 +238,33 @@ impl Engine {
         Ok(registered)
     }
 
+    /// Runs what was compiled. What the outermost call has raised, if anything, and what came of it otherwise.
+    fn enter(
+        &mut self,
+        lent: &mut Lent<'_>,
+        script: Script,
+        lists: Option<[*mut List; 2]>,
+        [keys, args]: [Args<'_>; 2],
+        reply: &mut Reply,
+    ) -> (Result<(), Vec<u8>>, Option<Outcome>) {
+        let mut run = Run { handler: self.handler, lists, script, keys, args, reply, outcome: None };
+        // SAFETY: `enter` is given what it expects; the stack is left as it was.
+        let status = unsafe {
+            let run = (&raw mut run).cast::<c_void>();
+            let state = self.state;
+            server::lend(lent, || ffi::lua_cpcall(state, enter, run))
+        };
+        let outcome = run.outcome;
+        (self.taken(status), outcome)
+    }
+
     fn lent<'s>(&mut self, server: &'s mut dyn Server) -> Lent<'s> {
         Lent {
             server,
             args: std::mem::take(&mut self.args),
             proto: Proto::Resp2,
             registered: None,
-            texts: Vec::new(),
-            text_limit: self.text_limit,
+            texts: Texts::new(self.text_limit),
             is_stopped: false,
         }
     }
@@ -287,7 +280,7 @@ impl Engine {
         }
         // SAFETY: an error is on top of the stack; it is a text, or what has not become one.
         unsafe {
-            let text = bytes(self.state, -1).unwrap_or(OUT_OF_MEMORY).to_vec();
+            let text = bytes(self.state, -1).unwrap_or(OUT_OF_MEMORY.as_bytes()).to_vec();
             ffi::lua_settop(self.state, -2);
             Err(text)
         }

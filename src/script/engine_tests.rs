@@ -269,6 +269,8 @@ fn what_is_the_work_of_many_instructions_asks_on_its_own() {
         ("for i = 1, 50 do collectgarbage() end return 1", 50),
         ("local n = 0 load(function() n = n + 1 if n < 50 then return ' ' end end) return 1", 50),
         ("for i = 1, 50 do string.rep('x', 1e5) end return 1", 50),
+        ("local s = string.rep('x', 1e5) for i = 1, 49 do s:upper() end return 1", 50),
+        ("local t = {} t[1] = string.rep('x', 1e5) for i = 1, 49 do string.format(t[1]) end return 1", 50),
         ("for i = 1, 50 do string.rep('x', 1e2) end return 1", 0),
         ("for i = 1, 50000 do end return 1", 50),
     ] {
@@ -295,6 +297,63 @@ fn memory_has_a_limit() {
     }
     engine.collect();
     assert!(engine.memory() < 8 << 20, "{}", engine.memory());
+}
+
+/// A table that is in many places of itself.
+const MANY: &str = "local t = {string.rep('x', 100)} for i = 1, 25 do t = {t, t} end ";
+
+/// The same, not deep.
+const WIDE: &str =
+    "local t = string.rep('x', 100) for i = 1, 5 do local u = {} for j = 1, 50 do u[j] = t end t = u end ";
+
+#[test]
+fn what_is_put_together_outside_of_lua_has_a_limit_too() {
+    let big = "local s = string.rep('x', 4e6) local t = {} for i = 1, 7000 do t[i] = s end ";
+    let bombs = [
+        (8, MANY, "return t"),
+        (8, MANY, "return {map = {t = t}}"),
+        (8, MANY, "return cjson.encode(t)"),
+        (8, MANY, "return cjson.encode({a = t})"),
+        (8, WIDE, "return cmsgpack.pack(t)"),
+        (24, big, "return t"),
+        (24, big, "return cjson.encode(t)"),
+        (24, big, "return cmsgpack.pack(t)"),
+        (24, big, "local o = {} for i = 1, 7000 do o['k' .. i] = s end return cjson.encode(o)"),
+        (24, big, "t = {s = s} t.t = t return cjson.encode(t)"),
+        (24, big, "return struct.pack(string.rep('s', 7000), unpack(t))"),
+        (24, big, "return redis.call('x', unpack(t))"),
+        (24, big, "return (string.gsub(s, '.', s))"),
+        (3, "", "cjson.encode_sparse_array(true, 0, 0) return cjson.encode({[2147483646] = 1})"),
+    ];
+    for (limit_mb, begin, end) in bombs {
+        let body = format!("{begin}{end}");
+        let (mut engine, mut fake) = (engine(), Fake { patience: 1_000_000, ..Fake::default() });
+        engine.limit_memory(limit_mb << 20);
+        let text = eval_in(&mut engine, &mut fake, &body, &[], &[]);
+        assert!(text.contains("not enough memory"), "{body}: {text:.200}");
+        assert_eq!(eval_in(&mut engine, &mut fake, "return 1", &[], &[]), ":1");
+        // Arguments are no more than a script may have.
+        if !end.contains("redis.call") && !begin.is_empty() {
+            let (mut engine, mut fake) = (self::engine(), Fake { patience: 5, ..Fake::default() });
+            let text = eval_in(&mut engine, &mut fake, &body, &[], &[]);
+            assert!(text.starts_with("ERR Script killed by user"), "{body}: {text:.200}");
+        }
+    }
+}
+
+#[test]
+fn what_an_error_has_ended_takes_no_room() {
+    for catch in ["pcall(f)", "xpcall(f, type)", "coroutine.resume(coroutine.create(f))", "load(f)"] {
+        let body = format!(
+            "local s = string.rep('x', 4e6)
+             local function f() return (string.gsub(s .. 'y', 'y', error)) end
+             for i = 1, 20 do {catch} end
+             return #string.gsub(s, 'y$', '')"
+        );
+        let (mut engine, mut fake) = (engine(), Fake { patience: 1_000_000, ..Fake::default() });
+        engine.limit_memory(48 << 20);
+        assert_eq!(eval_in(&mut engine, &mut fake, &body, &[], &[]), ":4000000", "{catch}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use mlua::ffi;
 use super::sandbox::{PLAIN, originals};
 use super::server::{is_stopped, must_stop};
 use super::stack::{State, push, raise};
+use super::texts;
 
 /// Called with whatever was raised, while the stack is as it was there: makes it a table with the fields `err`, `source` and
 /// `line`.
@@ -125,9 +126,11 @@ pub(super) unsafe extern "C-unwind" fn pcall(state: State) -> c_int {
         ffi::lua_pushboolean(state, 1);
         ffi::lua_insert(state, 1);
         let args = ffi::lua_gettop(state) - 2;
+        let begun = texts::count();
         if ffi::lua_pcall(state, args, ffi::LUA_MULTRET, 0) == ffi::LUA_OK {
             return ffi::lua_gettop(state);
         }
+        texts::keep(begun);
         if is_stopped() {
             ffi::lua_error(state);
         }
@@ -159,7 +162,9 @@ pub(super) unsafe extern "C-unwind" fn xpcall(state: State) -> c_int {
         ffi::lua_pushcclosure(state, plain_handler, 1);
         // The handler comes to lie below the function.
         ffi::lua_insert(state, 1);
+        let begun = texts::count();
         let status = ffi::lua_pcall(state, 0, ffi::LUA_MULTRET, 1);
+        texts::keep(begun);
         if status != ffi::LUA_OK && is_stopped() {
             ffi::lua_error(state);
         }
@@ -176,7 +181,9 @@ pub(super) unsafe extern "C-unwind" fn xpcall(state: State) -> c_int {
 pub(super) unsafe extern "C-unwind" fn resume(state: State) -> c_int {
     // SAFETY: the original is given the stack as it came; nothing here has a destructor.
     unsafe {
+        let begun = texts::count();
         let results = (originals().resume)(state);
+        texts::keep(begun);
         if is_stopped() {
             ffi::lua_error(state);
         }

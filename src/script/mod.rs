@@ -39,6 +39,7 @@
 //! | `register.rs` | redis.register_function |
 //! | `stack.rs` | the few steps that all of these take |
 //! | `strings.rs`, `patterns.rs` | string.find and its kin: patterns with a bound on the work |
+//! | `texts.rs` | how long a text may become that is put together outside of Lua |
 //! | `shebang.rs` | `#!lua name=... flags=...` |
 //! | `libs/` | cjson, cmsgpack, struct, bit, math.random |
 //!
@@ -62,6 +63,7 @@ mod server;
 mod shebang;
 mod stack;
 mod strings;
+mod texts;
 
 pub use api::{digest, hex};
 pub use engine::{Ended, Engine, Kind, LoadError, Retired, Script};

@@ -5,7 +5,8 @@ use std::ffi::{CStr, c_int};
 use mlua::ffi;
 
 use super::server;
-use super::stack::{State, bytes, push_error, raw_field};
+use super::stack::{State, bytes, push_error, raise_plain, raw_field};
+use super::texts;
 use crate::resp::{Proto, Reply, push_bulk_header};
 
 /// So deep may tables be nested: no client reads more.
@@ -16,6 +17,15 @@ pub(super) struct ReturnedError {
     pub text: Vec<u8>,
     /// The command that failed was counted already.
     pub is_counted: bool,
+}
+
+/// How a value is encoded.
+#[derive(Clone, Copy)]
+struct Form {
+    /// What the script has set for itself.
+    proto: Proto,
+    /// Where it begins among what its client is owed.
+    begin: usize,
 }
 
 /// Encodes the value on top of the stack, and takes it off. If it is an error as a whole, nothing is encoded, and the error
@@ -35,7 +45,8 @@ pub(super) unsafe fn encode_returned(state: State, proto: Proto, reply: &mut Rep
             }
             ffi::lua_settop(state, -2);
         }
-        encode(state, proto, reply, 0);
+        let form = Form { proto, begin: reply.out.len() };
+        encode(state, form, reply, 0);
         None
     }
 }
@@ -44,9 +55,12 @@ pub(super) unsafe fn encode_returned(state: State, proto: Proto, reply: &mut Rep
 ///
 /// # Safety
 /// As above. Nothing here has a destructor.
-unsafe fn encode(state: State, proto: Proto, reply: &mut Reply, depth: usize) {
+unsafe fn encode(state: State, form: Form, reply: &mut Reply, depth: usize) {
     // SAFETY: the caller's promise; every value is read while it is on the stack.
     unsafe {
+        if let Err(why) = texts::check(reply.out.len() - form.begin) {
+            raise_plain(state, why);
+        }
         if depth > DEPTH_MAX || ffi::lua_checkstack(state, 5) == 0 {
             server::with(|lent| lent.server.count_error(b"ERR reached lua stack limit"));
             reply.error("ERR reached lua stack limit");
@@ -57,14 +71,14 @@ unsafe fn encode(state: State, proto: Proto, reply: &mut Reply, depth: usize) {
             ffi::LUA_TSTRING => reply.bulk(bytes(state, -1).unwrap_or_default()),
             ffi::LUA_TBOOLEAN => {
                 let is_true = ffi::lua_toboolean(state, -1) != 0;
-                match proto {
+                match form.proto {
                     Proto::Resp2 if is_true => reply.int(1),
                     Proto::Resp2 => reply.null(),
                     Proto::Resp3 => reply.boolean(is_true),
                 }
             }
             ffi::LUA_TNUMBER => reply.int(ffi::lua_tonumber(state, -1) as i64),
-            ffi::LUA_TTABLE => encode_table(state, proto, reply, depth),
+            ffi::LUA_TTABLE => encode_table(state, form, reply, depth),
             _ => reply.null(),
         }
         ffi::lua_settop(state, -2);
@@ -73,7 +87,7 @@ unsafe fn encode(state: State, proto: Proto, reply: &mut Reply, depth: usize) {
 
 /// # Safety
 /// As [`encode`]; the table stays.
-unsafe fn encode_table(state: State, proto: Proto, reply: &mut Reply, depth: usize) {
+unsafe fn encode_table(state: State, form: Form, reply: &mut Reply, depth: usize) {
     // SAFETY: the caller's promise; five values at most are pushed before the next `encode` asks for more.
     unsafe {
         if field_is(state, c"err", ffi::LUA_TSTRING) {
@@ -92,11 +106,11 @@ unsafe fn encode_table(state: State, proto: Proto, reply: &mut Reply, depth: usi
             ffi::lua_settop(state, -2);
         } else if field_is(state, c"map", ffi::LUA_TTABLE) {
             let at = reply.map_deferred();
-            let count = encode_pairs(state, proto, reply, depth, true);
+            let count = encode_pairs(state, form, reply, depth, true);
             reply.set_map_len(at, count);
         } else if field_is(state, c"set", ffi::LUA_TTABLE) {
             let at = reply.set_deferred();
-            let count = encode_pairs(state, proto, reply, depth, false);
+            let count = encode_pairs(state, form, reply, depth, false);
             reply.set_set_len(at, count);
         } else if field_is(state, c"big_number", ffi::LUA_TSTRING) {
             let digits = bytes(state, -1).unwrap_or_default();
@@ -110,7 +124,7 @@ unsafe fn encode_table(state: State, proto: Proto, reply: &mut Reply, depth: usi
             ffi::lua_settop(state, -2);
         } else if field_is(state, c"verbatim_string", ffi::LUA_TTABLE) && encode_verbatim(state, reply) {
         } else {
-            encode_array(state, proto, reply, depth);
+            encode_array(state, form, reply, depth);
         }
     }
 }
@@ -134,7 +148,7 @@ unsafe fn field_is(state: State, name: &CStr, kind: c_int) -> bool {
 ///
 /// # Safety
 /// As [`encode`].
-unsafe fn encode_pairs(state: State, proto: Proto, reply: &mut Reply, depth: usize, with_values: bool) -> usize {
+unsafe fn encode_pairs(state: State, form: Form, reply: &mut Reply, depth: usize, with_values: bool) -> usize {
     // SAFETY: the key that `lua_next` is given is the one that it gave.
     unsafe {
         let mut count = 0;
@@ -142,9 +156,9 @@ unsafe fn encode_pairs(state: State, proto: Proto, reply: &mut Reply, depth: usi
         while ffi::lua_next(state, -2) != 0 {
             // The key is needed twice.
             ffi::lua_pushvalue(state, -2);
-            encode(state, proto, reply, depth + 1);
+            encode(state, form, reply, depth + 1);
             if with_values {
-                encode(state, proto, reply, depth + 1);
+                encode(state, form, reply, depth + 1);
             } else {
                 ffi::lua_settop(state, -2);
             }
@@ -180,7 +194,7 @@ unsafe fn encode_verbatim(state: State, reply: &mut Reply) -> bool {
 
 /// # Safety
 /// As [`encode`].
-unsafe fn encode_array(state: State, proto: Proto, reply: &mut Reply, depth: usize) {
+unsafe fn encode_array(state: State, form: Form, reply: &mut Reply, depth: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         let at = reply.array_deferred();
@@ -191,7 +205,7 @@ unsafe fn encode_array(state: State, proto: Proto, reply: &mut Reply, depth: usi
                 ffi::lua_settop(state, -2);
                 break;
             }
-            encode(state, proto, reply, depth + 1);
+            encode(state, form, reply, depth + 1);
             count += 1;
         }
         reply.set_array_len(at, count as usize);

@@ -12,7 +12,7 @@ use mlua::ffi::{self, lua_CFunction};
 use mlua::{Function, LightUserData, Lua, Table, Value};
 
 use super::stack::{State, bytes, push, raise_here};
-use super::{errors, libs, strings};
+use super::{errors, libs, strings, texts};
 
 /// What is left of Lua's own globals.
 const GLOBALS: [&str; 27] = [
@@ -88,7 +88,6 @@ pub(super) struct Originals {
     setmetatable: lua_CFunction,
     insert: lua_CFunction,
     loadstring: lua_CFunction,
-    rep: lua_CFunction,
     pub resume: lua_CFunction,
 }
 
@@ -133,7 +132,6 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
             setmetatable: original(&all, "setmetatable")?,
             insert: original(&table, "insert")?,
             loadstring: original(&all, "loadstring")?,
-            rep: original(&string, "rep")?,
             resume: original(&coroutine, "resume")?,
         };
         // Another thread may have been faster, with the same.
@@ -174,9 +172,21 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
         ("gmatch", strings::gmatch),
         ("gfind", strings::gmatch),
         ("gsub", strings::gsub),
-        ("rep", rep),
     ] {
         string.raw_set(name, c_function(lua, function)?)?;
+    }
+    for (table, name) in [
+        (&string, "rep"),
+        (&string, "upper"),
+        (&string, "lower"),
+        (&string, "reverse"),
+        (&string, "format"),
+        (&table, "concat"),
+        (&table, "insert"),
+        (&table, "remove"),
+        (&table, "sort"),
+    ] {
+        table.raw_set(name, before_long_work(lua, table.raw_get(name)?)?)?;
     }
     for pair in globals.pairs::<String, Value>() {
         let (name, value) = pair?;
@@ -211,6 +221,12 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
 pub(super) fn c_function(lua: &Lua, function: lua_CFunction) -> mlua::Result<Function> {
     // SAFETY: all of ours keep the rules of this room.
     unsafe { lua.create_c_function(function) }
+}
+
+/// `function`, before which the script is asked to end if it has much to do.
+fn before_long_work(lua: &Lua, function: Function) -> mlua::Result<Function> {
+    // SAFETY: takes the function off the stack, and pushes another one.
+    unsafe { lua.exec_raw(function, |state| ffi::lua_pushcclosure(state, long_work, 1)) }
 }
 
 /// A table that shows another one, and cannot be changed.
@@ -405,19 +421,26 @@ unsafe extern "C-unwind" fn collectgarbage(state: State) -> c_int {
     }
 }
 
-/// As above, if the text is a long one.
-unsafe extern "C-unwind" fn rep(state: State) -> c_int {
-    // SAFETY: see above.
+/// Stands before a function of Lua, its upvalue, whose work is that of many instructions if what it is given is long.
+unsafe extern "C-unwind" fn long_work(state: State) -> c_int {
+    // SAFETY: see above; the function finds the stack as it would without this one.
     unsafe {
-        if ffi::lua_tonumber(state, 2) > LONG_REP {
+        let is_long = match ffi::lua_type(state, 1) {
+            ffi::LUA_TSTRING | ffi::LUA_TTABLE => ffi::lua_objlen(state, 1) > LONG,
+            _ => false,
+        };
+        if is_long || ffi::lua_tonumber(state, 2) > LONG as f64 {
             errors::stop_if_must(state);
         }
-        (originals().rep)(state)
+        match ffi::lua_tocfunction(state, ffi::LUA_GLOBALSINDEX - 1) {
+            Some(function) => function(state),
+            None => 0,
+        }
     }
 }
 
-/// So many repetitions take a while.
-const LONG_REP: f64 = 65536.0;
+/// So many bytes, elements or repetitions take a while.
+const LONG: usize = 64 << 10;
 
 /// Lua's own computes the number of results in 32 bits, and gets a small one for a large range.
 unsafe extern "C-unwind" fn unpack(state: State) -> c_int {
@@ -483,7 +506,9 @@ unsafe extern "C-unwind" fn load(state: State) -> c_int {
             // What there is of the text is copied for each piece.
             errors::stop_if_must(state);
             ffi::lua_pushvalue(state, 1);
+            let begun = texts::count();
             if ffi::lua_pcall(state, 0, 1, 0) != ffi::LUA_OK {
+                texts::keep(begun);
                 if super::server::is_stopped() {
                     ffi::lua_error(state);
                 }

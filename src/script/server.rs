@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 
 use super::register::Registered;
+use super::texts::Texts;
 use crate::resp::{Args, OwnedArgs, Proto};
 
 /// The levels of redis.log.
@@ -63,10 +64,8 @@ pub(super) struct Lent<'a> {
     pub proto: Proto,
     /// A library is being loaded: what it has registered so far.
     pub registered: Option<Vec<Registered>>,
-    /// What gsub puts together, one within the other.
-    pub texts: Vec<Vec<u8>>,
-    /// How long that may become.
-    pub text_limit: Option<usize>,
+    /// What is put together outside of Lua.
+    pub texts: Texts,
     /// The script is being stopped: nobody may catch that.
     pub is_stopped: bool,
 }

@@ -70,6 +70,18 @@ pub(super) unsafe fn push_error(state: State, text: &[u8]) {
     }
 }
 
+/// Raises a text as it is.
+///
+/// # Safety
+/// As [`raise`].
+pub(super) unsafe fn raise_plain(state: State, text: &str) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe {
+        push(state, text.as_bytes());
+        ffi::lua_error(state)
+    }
+}
+
 /// Raises an error of Lua: a text behind the place of whoever called.
 ///
 /// # Safety

@@ -11,7 +11,8 @@ use mlua::ffi;
 use super::errors::push_text;
 use super::patterns::{Capture, Fault, Matcher, is_plain};
 use super::server;
-use super::stack::{State, bytes, push, raise, raise_here};
+use super::stack::{State, bytes, push, raise, raise_here, raise_plain};
+use super::texts;
 
 /// # Safety
 /// As [`raise`].
@@ -185,45 +186,41 @@ pub(super) unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
             check_text(state, 3);
         }
         let from = usize::from(pattern.first() == Some(&b'^'));
-        let place = server::with(|lent| {
-            lent.texts.push(Vec::new());
-            lent.texts.len() - 1
-        });
-        let Some(place) = place else { raise_here(state, b"nothing runs") };
+        let Some(place) = server::with(|lent| lent.texts.begin()) else { raise_here(state, b"nothing runs") };
         let mut matcher = Matcher::new(text, pattern, server::must_stop);
+        // What no match has taken and is not appended yet begins there.
+        let mut kept = 0;
         let (mut at, mut count) = (0, 0);
         while count < most {
             match matcher.match_at(at, from) {
                 Err(fault) => raise_fault(state, fault),
                 Ok(Some(end)) => {
                     count += 1;
+                    append(state, place, &text[kept..at]);
                     replace(state, text, &matcher, (at, end), place);
+                    kept = end;
                     if end > at {
                         at = end;
                     } else if at < text.len() {
-                        append(state, place, &text[at..=at]);
                         at += 1;
                     } else {
                         break;
                     }
                 }
-                Ok(None) if at < text.len() => {
-                    append(state, place, &text[at..=at]);
-                    at += 1;
-                }
+                Ok(None) if at < text.len() => at += 1,
                 Ok(None) => break,
             }
             if from == 1 {
                 break;
             }
         }
-        append(state, place, &text[at..]);
+        append(state, place, &text[kept..]);
         // The text is not moved while it is pushed, which may raise an error.
-        let whole = server::with(|lent| std::ptr::from_ref::<[u8]>(&lent.texts[place]));
+        let whole = server::with(|lent| std::ptr::from_ref(lent.texts.text(place)));
         if let Some(whole) = whole {
             push(state, &*whole);
         }
-        server::with(|lent| lent.texts.truncate(place));
+        texts::keep(place);
         ffi::lua_pushinteger(state, count);
         2
     }
@@ -234,20 +231,10 @@ pub(super) unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
 /// # Safety
 /// As [`raise`].
 unsafe fn append(state: State, place: usize, bytes: &[u8]) {
-    let fits = server::with(|lent| {
-        let text = &mut lent.texts[place];
-        let fits = lent.text_limit.is_none_or(|limit| text.len() + bytes.len() <= limit);
-        if fits {
-            text.extend_from_slice(bytes);
-        }
-        fits
-    });
-    if fits != Some(true) {
+    let len = server::with(|lent| lent.texts.append(place, bytes)).unwrap_or_default();
+    if let Err(why) = texts::check(len) {
         // SAFETY: the caller's promise.
-        unsafe {
-            push(state, b"not enough memory");
-            ffi::lua_error(state);
-        }
+        unsafe { raise_plain(state, why) };
     }
 }
 

@@ -7,6 +7,8 @@ use mlua::{
     Value,
 };
 
+use super::super::texts;
+
 /// How many values Lua 5.1 lets a C function have on its stack at most. Redis's libraries keep on that stack what they
 /// have not finished, so this is what limits the depth of data and the number of results.
 pub(super) const STACK_SLOTS: usize = 8000;
@@ -18,14 +20,10 @@ pub(super) const RESULTS_MAX: usize = 7950;
 /// Lua's own, with as many slots, and everybody else needs some.
 pub(super) const DEPTH_MAX: usize = 6000;
 
-/// How long a text may become. A table can have one other in many places, which is written in each: a small script can
-/// ask for more than there is.
-const TEXT_BYTES_MAX: usize = 4 << 30;
-
-/// Refuses to go on with a text that is longer.
+/// Refuses to go on with a text that is as long as this, if that is too long, or if the script has to end.
 #[inline]
-pub(super) fn check_length(out: &[u8]) -> Result<()> {
-    if out.len() > TEXT_BYTES_MAX { Err(raise_bare("not enough memory")) } else { Ok(()) }
+pub(super) fn check_length(len: usize) -> Result<()> {
+    texts::check(len).map_err(raise_bare)
 }
 
 /// A string that was raised as an error: the text that a script sees when it catches it.

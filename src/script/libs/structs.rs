@@ -4,7 +4,7 @@
 
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
-use super::call::{Call, RESULTS_MAX, STACK_SLOTS, function, number_of, to_i64, to_u64};
+use super::call::{Call, RESULTS_MAX, STACK_SLOTS, check_length, function, number_of, to_i64, to_u64};
 
 /// The largest integer, in bytes.
 const INTEGER_BYTES_MAX: usize = 32;
@@ -152,6 +152,7 @@ fn pack(call: &Call<'_>) -> Result<mlua::LuaString> {
                 if string.len() < size {
                     return Err(call.refuse(position, "string too short"));
                 }
+                check_length(out.len() + size)?;
                 out.extend_from_slice(&string[..size]);
                 if option == b's' {
                     out.push(0);

@@ -33,7 +33,7 @@ pub(super) fn encode(
 ) -> Result<LuaString, Failure> {
     let mut out = buffer.take();
     out.clear();
-    let mut encoder = Encoder { config, next, out, open: Vec::new(), slots: 1, children: 0 };
+    let mut encoder = Encoder { config, next, out, open: Vec::new(), kept: 0, slots: 1, children: 0 };
     let encoded = match value {
         Value::Table(table) => encoder.open(table.clone()).and_then(|()| encoder.fill()),
         scalar => push_scalar(config, &mut encoder.out, scalar),
@@ -52,6 +52,8 @@ struct Encoder<'a> {
     out: Vec<u8>,
     /// Tables that are not finished, the outermost first.
     open: Vec<Open>,
+    /// How long the texts of all of them are.
+    kept: usize,
     /// How many slots of Lua's stack Redis would have in use.
     slots: usize,
     /// How many tables all of `open` keep to be filled in.
@@ -171,10 +173,11 @@ impl Encoder<'_> {
     /// Goes on with the tables that are open until none is.
     fn fill(&mut self) -> Result<(), Failure> {
         while let Some(open) = self.open.last_mut() {
-            check_length(&self.out)?;
+            let kept = self.kept;
+            check_length(kept + self.out.len())?;
             let child = match open {
-                Open::Array { table, next, last } => array(self.config, &mut self.out, table, next, *last)?,
-                Open::Large { table, key } => large(self.config, &mut self.out, self.next, table, key)?,
+                Open::Array { table, next, last } => array(self.config, &mut self.out, kept, table, next, *last)?,
+                Open::Large { table, key } => large(self.config, &mut self.out, kept, self.next, table, key)?,
                 Open::Object { text, written, children, failure } => match children.pop() {
                     Some((place, child)) => {
                         self.children -= 1;
@@ -196,6 +199,9 @@ impl Encoder<'_> {
                 None => {
                     let done = self.open.pop().expect("one is open");
                     self.slots -= done.slots();
+                    if let Open::Object { text, .. } = done {
+                        self.kept -= text.len();
+                    }
                 }
             }
         }
@@ -224,7 +230,7 @@ impl Encoder<'_> {
         let Shape::Array(last) = shape else { return self.object(table, shape) };
         self.out.push(b'[');
         let mut next = 1;
-        match array(self.config, &mut self.out, &table, &mut next, last)? {
+        match array(self.config, &mut self.out, self.kept, &table, &mut next, last)? {
             None => Ok(()),
             Some(child) => {
                 self.push(Open::Array { table, next, last });
@@ -268,6 +274,7 @@ impl Encoder<'_> {
             return failure.map_or(Ok(()), Err);
         }
         let text = self.out.split_off(start);
+        self.kept += text.len();
         for (place, _) in &mut children {
             *place -= start;
         }
@@ -283,8 +290,12 @@ impl Encoder<'_> {
         self.out.push(b'{');
         let mut children: Vec<(usize, Table)> = Vec::new();
         let mut end = End::Done;
-        let (config, out, room) = (self.config, &mut self.out, CHILDREN_MAX - self.children);
+        let (config, kept, out, room) = (self.config, self.kept, &mut self.out, CHILDREN_MAX - self.children);
         let walked = each_pair(table, |key: K, value: Value| {
+            if let Err(error) = check_length(kept + out.len()) {
+                end = End::Failed(Failure::Lua(error));
+                return Err(STOP);
+            }
             if out.len() > start + 1 {
                 out.push(b',');
             } else if shape == Shape::Unknown && key.may_be_index() {
@@ -359,10 +370,11 @@ impl Encoder<'_> {
     }
 }
 
-/// Goes on with an array until a table comes or it ends.
+/// Goes on with an array until a table comes or it ends. `kept`: how much text there is besides.
 fn array(
     config: &Config,
     out: &mut Vec<u8>,
+    kept: usize,
     table: &Table,
     next: &mut i32,
     last: i32,
@@ -375,7 +387,7 @@ fn array(
         if *next > 1 {
             out.push(b',');
         }
-        check_length(out)?;
+        check_length(kept + out.len())?;
         let element: Value = table.raw_get(*next)?;
         *next = next.wrapping_add(1);
         match element {
@@ -389,11 +401,13 @@ fn array(
 fn large(
     config: &Config,
     out: &mut Vec<u8>,
+    kept: usize,
     next: &Function,
     table: &Table,
     last: &mut Value,
 ) -> Result<Option<Table>, Failure> {
     loop {
+        check_length(kept + out.len())?;
         let (key, value): (Value, Value) = next.call((table, &*last))?;
         if key.is_nil() {
             out.push(b'}');

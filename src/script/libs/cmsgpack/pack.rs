@@ -28,6 +28,7 @@ fn push_value(out: &mut Vec<u8>, value: &Value, nesting: usize) -> Result<()> {
         Value::Number(n) => push_number(out, *n),
         Value::String(string) => {
             let bytes = string.as_bytes();
+            check_length(out.len() + bytes.len())?;
             push_head(out, bytes.len(), (0xa0, 31), &[0xd9, 0xda, 0xdb]);
             out.extend_from_slice(&bytes);
         }
@@ -88,7 +89,7 @@ fn push_marked(out: &mut Vec<u8>, mark: u8, bytes: &[u8]) {
 }
 
 fn push_table(out: &mut Vec<u8>, table: &Table, nesting: usize) -> Result<()> {
-    check_length(out)?;
+    check_length(out.len())?;
     match shape(table)? {
         Shape::Array => {
             let length = table.raw_len();
