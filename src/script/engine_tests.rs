@@ -10,6 +10,7 @@ struct Fake {
     logged: Vec<String>,
     /// Scripts are stopped when they have been asked so often.
     patience: usize,
+    asked: usize,
     counted: Vec<String>,
     seen: Vec<Vec<String>>,
 }
@@ -33,6 +34,7 @@ impl Server for Fake {
 
     fn must_stop(&mut self) -> Option<&'static str> {
         self.patience = self.patience.saturating_sub(1);
+        self.asked += 1;
         (self.patience == 0).then_some("Script killed by user with SCRIPT KILL.")
     }
 
@@ -254,11 +256,13 @@ fn a_script_that_runs_wild_is_stopped() {
         "coroutine.wrap(function() while true do end end)()",
         "while true do pcall(coroutine.wrap(function() while true do pcall(error) end end)) end",
         "while true do redis.pcall('x') end",
+        "local f function f() xpcall(function() while true do end end, f) end f()",
     ] {
         let (mut engine, mut fake) = (engine(), Fake { patience: 3, ..Fake::default() });
         let text = eval_in(&mut engine, &mut fake, body, &[], &[]);
         assert!(text.starts_with("ERR Script killed by user with SCRIPT KILL."), "{body}: {text}");
-        fake.patience = 3;
+        assert_eq!(fake.asked, 3, "{body}: once told to end it runs nothing more");
+        (fake.patience, fake.asked) = (3, 0);
         assert_eq!(eval_in(&mut engine, &mut fake, "return 1", &[], &[]), ":1");
     }
 }

@@ -102,11 +102,15 @@ unsafe fn make_plain(state: State) {
     }
 }
 
-/// The handler of a script, which is not given what a library has raised, but the text.
+/// The handler of a script, which is not given what a library has raised, but the text. Nor does it run when the script is
+/// stopped: it could go on for as long again, and have handlers of its own.
 unsafe extern "C-unwind" fn plain_handler(state: State) -> c_int {
     // SAFETY: one argument, and the script's handler as the upvalue.
     unsafe {
         ffi::lua_settop(state, 1);
+        if is_stopped() {
+            return 1;
+        }
         make_plain(state);
         ffi::lua_pushvalue(state, ffi::LUA_GLOBALSINDEX - 1);
         ffi::lua_insert(state, 1);
