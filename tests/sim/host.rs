@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use kvstash::config::Config;
+use kvstash::exec::call;
 use kvstash::exec::ctx::Host;
 use kvstash::exec::instance::Instance;
 use kvstash::exec::link::{Link, LinkId};
@@ -15,6 +16,7 @@ use kvstash::exec::long_read::ReadJob;
 use kvstash::observe::log::Logger;
 use kvstash::observe::metrics::Metrics;
 use kvstash::persist::{Received, SaveOutcome};
+use kvstash::resp::OwnedArgs;
 use kvstash::sys::process::{CpuTime, Process};
 
 /// When the simulation begins, ms since 1970.
@@ -24,6 +26,10 @@ pub const BEGIN_MS: i64 = 1_700_000_000_000;
 pub struct SimHost {
     /// Since the beginning.
     elapsed_ms: Cell<i64>,
+    /// Every look at the clock takes a millisecond.
+    pub hurries: Cell<bool>,
+    /// What a client says when a command lets others have a turn.
+    pub within: Option<(u32, OwnedArgs)>,
     /// Long reads that nobody has done yet.
     pub reads: Vec<ReadJob>,
     /// What was last set by `oom-score-adj`.
@@ -45,6 +51,8 @@ impl SimHost {
     pub fn new() -> SimHost {
         SimHost {
             elapsed_ms: Cell::new(0),
+            hurries: Cell::new(false),
+            within: None,
             reads: Vec::new(),
             oom_score: Cell::new(0),
             directory: RefCell::default(),
@@ -81,6 +89,9 @@ impl Host for SimHost {
     }
 
     fn now_ns(&self) -> u64 {
+        if self.hurries.get() {
+            self.pass(1);
+        }
         self.elapsed_ms.get() as u64 * 1_000_000
     }
 
@@ -149,7 +160,15 @@ impl Host for SimHost {
         self.pass(duration.as_millis() as i64);
     }
 
-    fn serve_others(&mut self, _inst: &mut Instance) {}
+    fn serve_others(&mut self, inst: &mut Instance) {
+        let Some((id, args)) = self.within.take() else { return };
+        let unit = inst.keyspace.set_unit_aside();
+        let mut session = inst.clients.take(id - 1).expect("a client");
+        let found = inst.table.lookup(args.view());
+        call::request(inst, &mut session, self, found, args.view(), None);
+        inst.clients.put_back(session);
+        inst.keyspace.take_unit_back(unit);
+    }
 
     fn allow_clients(&mut self, _maxclients: u64) -> Result<(), String> {
         Ok(())

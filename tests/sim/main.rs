@@ -11,6 +11,7 @@
 //! | `migrate` | keys that go to another instance over a bad network |
 //! | `quorum` | writes that replicas have acknowledged outlive their primary |
 //! | `replication` | replicas, over a bad network |
+//! | `scripts` | scripts that are ended after any of their writes leave nothing behind |
 //!
 //! A failing seed is printed with its last steps; `SIM_SEED=n` runs it alone, `SIM_SEEDS=n` runs more of them.
 
@@ -22,4 +23,5 @@ mod migrate;
 mod model;
 mod quorum;
 mod replication;
+mod scripts;
 mod world;

@@ -260,6 +260,17 @@ fn scripts_that_take_too_long_are_stopped_by_themselves() {
     kv.talk("EVAL \"return 1\" 0 => 1");
 }
 
+/// As in Redis.
+#[test]
+fn without_a_threshold_no_script_is_busy() {
+    let server = Server::start(&["--busy-reply-threshold", "0", "--lua-timeout-kill", "100"]);
+    let (mut kv, mut other) = (server.connect(), server.connect());
+    kv.send(&["EVAL", "while true do end", "0"]);
+    other.send(&["PING"]);
+    assert!(kv.read().text().contains("ran for longer than lua-timeout-kill"));
+    assert_eq!(other.read().text(), "PONG");
+}
+
 #[test]
 fn without_rollback_a_script_that_has_written_cannot_be_stopped() {
     let mut server = Server::start(&["--busy-reply-threshold", "10", "--lua-rollback-on-kill", "no"]);

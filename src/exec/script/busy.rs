@@ -58,7 +58,7 @@ impl<'a> Busy<'a> {
             inst.log.warning("Script stopped after lua-timeout-kill", &[(keys::SCRIPT, &name)]);
             return Some("Script killed: it ran for longer than lua-timeout-kill allows.");
         }
-        if spent_ms < threshold_ms || now_ns.saturating_sub(self.served_ns) < BETWEEN_TURNS_NS {
+        if threshold_ms == 0 || spent_ms < threshold_ms || now_ns.saturating_sub(self.served_ns) < BETWEEN_TURNS_NS {
             return None;
         }
         if !self.is_busy {
