@@ -167,37 +167,56 @@ fn push_number(args: &mut OwnedArgs, value: f64) {
 pub(super) unsafe fn push_reply(state: State, reply: &[u8]) -> usize {
     // SAFETY: the caller's promise.
     unsafe {
+        let kind = reply[0];
+        if matches!(kind, b'$' | b'*' | b'>' | b'%' | b'~' | b'=' | b'|') && reply[1] != b'-' {
+            let (count, end) = count_and_end(reply);
+            return push_counted(state, reply, (kind, count), end);
+        }
         let line_end = memchr::memchr(b'\r', reply).expect("a reply has a line");
         let line = &reply[1..line_end];
-        let end = line_end + 2;
-        match reply[0] {
-            b'$' | b'=' if line == b"-1" => ffi::lua_pushboolean(state, 0),
-            b'$' => {
-                let len = length(line);
-                push(state, &reply[end..end + len]);
-                return end + len + 2;
-            }
+        match kind {
             b':' => ffi::lua_pushnumber(state, num::parse_i64(line).unwrap_or_default() as f64),
             b'+' => push_in_table(state, c"ok", |state| push(state, line)),
             b'-' => push_counted_error(state, line),
-            b'*' if line == b"-1" => ffi::lua_pushboolean(state, 0),
+            // Nothing, as RESP2 has it.
+            b'$' | b'*' => ffi::lua_pushboolean(state, 0),
+            b'#' => ffi::lua_pushboolean(state, (line == b"t").into()),
+            b',' => {
+                let value = num::parse_f64(line).unwrap_or(f64::NAN);
+                push_in_table(state, c"double", |state| ffi::lua_pushnumber(state, value));
+            }
+            b'(' => push_in_table(state, c"big_number", |state| push(state, line)),
+            _ => ffi::lua_pushnil(state),
+        }
+        line_end + 2
+    }
+}
+
+/// A reply that begins with a count, of bytes or of replies, behind which it goes on at `at`.
+///
+/// # Safety
+/// As [`push_reply`].
+unsafe fn push_counted(state: State, reply: &[u8], (kind, count): (u8, usize), mut at: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match kind {
+            b'$' => {
+                push(state, &reply[at..at + count]);
+                at += count + 2;
+            }
             b'*' | b'>' => {
-                let count = length(line);
                 room(state);
                 ffi::lua_createtable(state, c_int::try_from(count).unwrap_or(c_int::MAX), 0);
-                let mut at = end;
                 for index in 1..=count {
                     at += push_reply(state, &reply[at..]);
                     ffi::lua_rawseti_(state, -2, index as c_int);
                 }
-                return at;
             }
-            kind @ (b'%' | b'~') => {
+            b'%' | b'~' => {
                 room(state);
                 ffi::lua_createtable(state, 0, 1);
-                ffi::lua_createtable(state, 0, length(line) as c_int);
-                let mut at = end;
-                for _ in 0..length(line) {
+                ffi::lua_createtable(state, 0, c_int::try_from(count).unwrap_or(c_int::MAX));
+                for _ in 0..count {
                     at += push_reply(state, &reply[at..]);
                     match kind {
                         b'%' => at += push_reply(state, &reply[at..]),
@@ -206,17 +225,9 @@ pub(super) unsafe fn push_reply(state: State, reply: &[u8]) -> usize {
                     ffi::lua_rawset(state, -3);
                 }
                 ffi::lua_setfield(state, -2, if kind == b'%' { c"map" } else { c"set" }.as_ptr());
-                return at;
             }
-            b'#' => ffi::lua_pushboolean(state, (line == b"t").into()),
-            b',' => {
-                let value = num::parse_f64(line).unwrap_or(f64::NAN);
-                push_in_table(state, c"double", |state| ffi::lua_pushnumber(state, value));
-            }
-            b'(' => push_in_table(state, c"big_number", |state| push(state, line)),
             b'=' => {
-                let len = length(line);
-                let text = &reply[end..end + len];
+                let text = &reply[at..at + count];
                 ffi::lua_createtable(state, 0, 1);
                 ffi::lua_createtable(state, 0, 2);
                 push(state, &text[4..]);
@@ -224,20 +235,18 @@ pub(super) unsafe fn push_reply(state: State, reply: &[u8]) -> usize {
                 push(state, &text[..3]);
                 ffi::lua_setfield(state, -2, c"format".as_ptr());
                 ffi::lua_setfield(state, -2, c"verbatim_string".as_ptr());
-                return end + len + 2;
+                at += count + 2;
             }
-            b'|' => {
+            _ => {
                 // What is said about a reply is not for scripts.
-                let mut at = end;
-                for _ in 0..2 * length(line) {
+                for _ in 0..2 * count {
                     at += push_reply(state, &reply[at..]);
                     ffi::lua_settop(state, -2);
                 }
-                return at + push_reply(state, &reply[at..]);
+                at += push_reply(state, &reply[at..]);
             }
-            _ => ffi::lua_pushnil(state),
         }
-        end
+        at
     }
 }
 
@@ -259,6 +268,13 @@ unsafe fn room(state: State) {
     unsafe { ffi::luaL_checkstack(state, 6, c"reply nested too deep".as_ptr()) };
 }
 
-fn length(line: &[u8]) -> usize {
-    num::parse_i64(line).and_then(|n| usize::try_from(n).ok()).expect("the encoder writes lengths")
+/// The count in the first line of a reply, and where that line ends. It is a short one, and the encoder writes digits.
+#[inline]
+fn count_and_end(reply: &[u8]) -> (usize, usize) {
+    let (mut count, mut at) = (0usize, 1);
+    while reply[at] != b'\r' {
+        count = count * 10 + usize::from(reply[at] - b'0');
+        at += 1;
+    }
+    (count, at + 2)
 }
