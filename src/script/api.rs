@@ -10,7 +10,7 @@ use super::engine::Kind;
 use super::sandbox::{c_function, strict};
 use super::server::{self, LogLevel};
 use super::stack::{State, bytes, push, push_error, raise};
-use super::{calls, register};
+use super::{calls, errors, register};
 use crate::resp::Proto;
 
 const NUMBERS: [(&str, i64); 4] = [("LOG_DEBUG", 0), ("LOG_VERBOSE", 1), ("LOG_NOTICE", 2), ("LOG_WARNING", 3)];
@@ -193,7 +193,9 @@ unsafe extern "C-unwind" fn sha1hex(state: State) -> c_int {
         if ffi::lua_isstring(state, 1) != 0 {
             ffi::lua_tolstring(state, 1, std::ptr::null_mut());
         }
-        push(state, &hex(&digest(bytes(state, 1).unwrap_or_default())));
+        let text = bytes(state, 1).unwrap_or_default();
+        errors::stop_before_work(state, text.len());
+        push(state, &hex(&digest(text)));
         1
     }
 }

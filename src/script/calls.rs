@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use mlua::ffi;
 
+use super::errors::stop_before_work;
 use super::server::{self, Answer};
 use super::stack::{State, push, push_error, raise};
 use super::texts::OUT_OF_MEMORY;
@@ -58,9 +59,12 @@ unsafe fn run(state: State) -> bool {
     // SAFETY: the answer lies in the server, which does nothing before it is called again; so these pointers outlive the
     // pushes, which are made when nothing is borrowed any more, because they can raise an error.
     unsafe {
-        if let Err(text) = take_args(state) {
-            push_error(state, text.as_bytes());
-            return true;
+        match take_args(state) {
+            Ok(len) => stop_before_work(state, len),
+            Err(text) => {
+                push_error(state, text.as_bytes());
+                return true;
+            }
         }
         let answer = server::with(|lent| match lent.server.call(lent.args.view()) {
             Answer::Reply(reply) => (true, std::ptr::from_ref(reply)),
@@ -101,11 +105,11 @@ unsafe fn push_counted_error(state: State, text: &[u8]) {
     }
 }
 
-/// Takes the arguments from the stack.
+/// Takes the arguments from the stack; how long they are.
 ///
 /// # Safety
 /// In a function that Lua has called.
-unsafe fn take_args(state: State) -> Result<(), &'static str> {
+unsafe fn take_args(state: State) -> Result<usize, &'static str> {
     // SAFETY: only what is there is looked at, and nothing is converted in place.
     unsafe {
         let count = ffi::lua_gettop(state);
@@ -121,9 +125,9 @@ unsafe fn take_args(state: State) -> Result<(), &'static str> {
                     return Err(OUT_OF_MEMORY);
                 }
             }
-            Ok(())
+            Ok(len)
         });
-        taken.unwrap_or(Ok(()))
+        taken.unwrap_or(Ok(0))
     }
 }
 

@@ -62,6 +62,18 @@ pub(super) unsafe fn stop_if_must(state: State) {
     }
 }
 
+/// The same if there is so much text to work on that it takes long.
+///
+/// # Safety
+/// As [`stop_if_must`].
+#[inline]
+pub(super) unsafe fn stop_before_work(state: State, len: usize) {
+    if let Err(why) = texts::work(len) {
+        // SAFETY: the caller's promise.
+        unsafe { raise(state, why.as_bytes()) };
+    }
+}
+
 /// Pushes what tostring says of a value, as far as that takes no call of a script.
 ///
 /// # Safety

@@ -177,6 +177,7 @@ pub(super) fn build(lua: &Lua, tables: Vec<(&'static str, Table)>) -> mlua::Resu
     }
     for (table, name) in [
         (&string, "rep"),
+        (&string, "sub"),
         (&string, "upper"),
         (&string, "lower"),
         (&string, "reverse"),
@@ -425,22 +426,17 @@ unsafe extern "C-unwind" fn collectgarbage(state: State) -> c_int {
 unsafe extern "C-unwind" fn long_work(state: State) -> c_int {
     // SAFETY: see above; the function finds the stack as it would without this one.
     unsafe {
-        let is_long = match ffi::lua_type(state, 1) {
-            ffi::LUA_TSTRING | ffi::LUA_TTABLE => ffi::lua_objlen(state, 1) > LONG,
-            _ => false,
+        let len = match ffi::lua_type(state, 1) {
+            ffi::LUA_TSTRING | ffi::LUA_TTABLE => ffi::lua_objlen(state, 1),
+            _ => 0,
         };
-        if is_long || ffi::lua_tonumber(state, 2) > LONG as f64 {
-            errors::stop_if_must(state);
-        }
+        errors::stop_before_work(state, len.max(ffi::lua_tonumber(state, 2) as usize));
         match ffi::lua_tocfunction(state, ffi::LUA_GLOBALSINDEX - 1) {
             Some(function) => function(state),
             None => 0,
         }
     }
 }
-
-/// So many bytes, elements or repetitions take a while.
-const LONG: usize = 64 << 10;
 
 /// Lua's own computes the number of results in 32 bits, and gets a small one for a large range.
 unsafe extern "C-unwind" fn unpack(state: State) -> c_int {

@@ -8,7 +8,7 @@ use std::ffi::c_int;
 use memchr::memmem;
 use mlua::ffi;
 
-use super::errors::push_text;
+use super::errors::{push_text, stop_before_work};
 use super::patterns::{Capture, Fault, Matcher, is_plain};
 use super::server;
 use super::stack::{State, bytes, push, raise, raise_here, raise_plain};
@@ -96,6 +96,7 @@ unsafe fn search(state: State, finds: bool) -> c_int {
     unsafe {
         let (text, pattern) = (check_text(state, 1), check_text(state, 2));
         let begin = check_begin(state, 3, text.len());
+        stop_before_work(state, text.len() - begin);
         if finds && (ffi::lua_toboolean(state, 4) != 0 || is_plain(pattern)) {
             return match memmem::find(&text[begin..], pattern) {
                 Some(at) => {

@@ -74,6 +74,12 @@ pub(super) fn check(len: usize) -> Result<(), &'static str> {
     if len < SHORT { Ok(()) } else { check_long(len) }
 }
 
+/// One step is to work on so much text, or has. Asks whether to go on if that takes long.
+#[inline]
+pub(super) fn work(len: usize) -> Result<(), &'static str> {
+    if len < SHORT { Ok(()) } else { server::must_stop().map_or(Ok(()), Err) }
+}
+
 #[cold]
 fn check_long(len: usize) -> Result<(), &'static str> {
     let (is_too_long, is_due) = server::with(|lent| {

@@ -26,6 +26,12 @@ pub(super) fn check_length(len: usize) -> Result<()> {
     texts::check(len).map_err(raise_bare)
 }
 
+/// One call has to do with so much text: the script may have to end.
+#[inline]
+pub(super) fn work(len: usize) -> Result<()> {
+    texts::work(len).map_err(raise_bare)
+}
+
 /// A string that was raised as an error: the text that a script sees when it catches it.
 #[derive(Debug)]
 pub(super) struct Raised(pub(super) Vec<u8>);

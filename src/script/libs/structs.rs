@@ -4,7 +4,7 @@
 
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
-use super::call::{Call, RESULTS_MAX, STACK_SLOTS, check_length, function, number_of, to_i64, to_u64};
+use super::call::{Call, RESULTS_MAX, STACK_SLOTS, check_length, function, number_of, to_i64, to_u64, work};
 
 /// The largest integer, in bytes.
 const INTEGER_BYTES_MAX: usize = 32;
@@ -161,6 +161,7 @@ fn pack(call: &Call<'_>) -> Result<mlua::LuaString> {
             _ => format.control(option)?,
         }
     }
+    work(out.len())?;
     call.lua.create_string(out)
 }
 
@@ -177,6 +178,7 @@ fn missing(call: &Call<'_>, position: usize, wanted: &str) -> mlua::Error {
 fn unpack(call: &Call<'_>) -> Result<MultiValue> {
     let text = call.bytes(1)?;
     let data = call.bytes(2)?;
+    work(data.len())?;
     let start = call.integer_or(3, 1)?;
     // A negative one is as good as one behind the end.
     if start == 0 {

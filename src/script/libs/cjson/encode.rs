@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use mlua::{BString, Error, FromLua, Function, Lua, LuaString, Table, Value};
 
-use super::super::call::{DEPTH_MAX, STACK_SLOTS, check_length, each_pair, type_name};
+use super::super::call::{DEPTH_MAX, STACK_SLOTS, check_length, each_pair, type_name, work};
 use super::config::{Config, InvalidNumbers};
 use super::number::push_number;
 use super::{ARRAY_MARK, Failure};
@@ -39,7 +39,7 @@ pub(super) fn encode(
         scalar => push_scalar(config, &mut encoder.out, scalar),
     };
     let out = encoder.out;
-    let text = encoded.and_then(|()| Ok(lua.create_string(&out)?));
+    let text = encoded.and_then(|()| Ok(work(out.len())?)).and_then(|()| Ok(lua.create_string(&out)?));
     if out.capacity() <= KEPT_BYTES_MAX {
         buffer.set(out);
     }

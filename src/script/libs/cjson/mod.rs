@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Result, Table, Value};
 
-use super::call::{function, raise};
+use super::call::{function, raise, work};
 
 mod config;
 mod decode;
@@ -49,6 +49,7 @@ pub(super) fn table(lua: &Lua) -> Result<Table> {
                 return Err(call.refuse(1, "expected 1 argument"));
             }
             let text = call.bytes(1)?;
+            work(text.len())?;
             decode::decode(call.lua, &shared.get(), &text).map_err(|failure| failure.raise(call.lua))
         })?,
     )?;

@@ -3,7 +3,7 @@
 
 use mlua::{LuaString, Result, Table, Value};
 
-use super::super::call::{Call, STACK_SLOTS, check_length, each_pair};
+use super::super::call::{Call, STACK_SLOTS, check_length, each_pair, work};
 
 /// Tables inside of tables, at most; the next one is packed as nil.
 const NESTING_MAX: usize = 16;
@@ -19,6 +19,7 @@ pub(super) fn pack(call: &Call<'_>) -> Result<LuaString> {
     for value in call.values() {
         push_value(&mut out, value, 0)?;
     }
+    work(out.len())?;
     call.lua.create_string(out)
 }
 

@@ -5,7 +5,7 @@
 
 use mlua::{Error, IntoLua, Lua, MultiValue, Table, Value};
 
-use super::super::call::{Call, DEPTH_MAX, RESULTS_MAX, STACK_SLOTS, raise, raise_bare, text_of};
+use super::super::call::{Call, DEPTH_MAX, RESULTS_MAX, STACK_SLOTS, raise, raise_bare, text_of, work};
 
 /// All values in a string.
 pub(super) fn unpack(call: &Call<'_>) -> mlua::Result<MultiValue> {
@@ -28,6 +28,7 @@ pub(super) fn unpack_limit(call: &Call<'_>) -> mlua::Result<MultiValue> {
 
 fn read(call: &Call<'_>, limit: i64, offset: i64, slots: usize) -> mlua::Result<MultiValue> {
     let text = call.bytes(1)?;
+    work(text.len())?;
     if offset < 0 || limit < 0 {
         // Redis passes the length where the text says limit.
         let (offset, limit) = (offset as i32, text.len() as i32);
