@@ -283,3 +283,79 @@ fn without_rollback_a_script_that_has_written_cannot_be_stopped() {
     other.raw(b"SHUTDOWN NOSAVE\r\n");
     server.wait_exit(LIMIT);
 }
+
+/// How widely used libraries go about locks, limits and queues: with scripts of our own that make the same calls.
+#[test]
+fn what_client_libraries_do_with_scripts() {
+    let server = Server::start(&[]);
+    let mut kv = server.connect();
+    // A lock of several resources; only who has it extends and releases it.
+    let lock = "for _, key in ipairs(KEYS) do if redis.call('exists', key) == 1 then return 0 end end
+        for _, key in ipairs(KEYS) do redis.call('set', key, ARGV[1], 'PX', ARGV[2]) end return #KEYS";
+    let extend = "for _, key in ipairs(KEYS) do if redis.call('get', key) ~= ARGV[1] then return 0 end end
+        for _, key in ipairs(KEYS) do redis.call('pexpire', key, ARGV[2]) end return #KEYS";
+    let release = "local n = 0 for _, key in ipairs(KEYS) do
+        if redis.call('get', key) == ARGV[1] then n = n + redis.call('del', key) end end return n";
+    for (script, owner, answer) in [
+        (lock, "a", "2"),
+        (lock, "b", "0"),
+        (extend, "b", "0"),
+        (extend, "a", "2"),
+        (release, "b", "0"),
+        (release, "a", "2"),
+    ] {
+        // As clients do it: by the digest, and with the text only when the server does not know it.
+        let by_digest = ["EVALSHA", &sha(script), "2", "r:1", "r:2", owner, "30000"];
+        let mut told = kv.cmd(&by_digest).text();
+        if told.starts_with("(error) NOSCRIPT ") {
+            assert_eq!(kv.cmd(&["SCRIPT", "LOAD", script]).text(), format!("{:?}", sha(script)));
+            told = kv.cmd(&by_digest).text();
+        }
+        assert_eq!(told, answer, "{script} by {owner}");
+    }
+    // A window that slides, by the server's clock; a bucket with fractions of tokens.
+    let window = "local time = redis.call('TIME') local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now - ARGV[1]) local n = redis.call('ZCARD', KEYS[1])
+        if n >= tonumber(ARGV[2]) then return {0, n} end
+        redis.call('ZADD', KEYS[1], now, now .. '-' .. n) redis.call('PEXPIRE', KEYS[1], ARGV[1]) return {1, n + 1}";
+    for answer in ["[1 1]", "[1 2]", "[0 2]"] {
+        assert_eq!(kv.cmd(&["EVAL", window, "1", "window", "60000", "2"]).text(), answer);
+    }
+    let bucket = "local had = redis.call('HMGET', KEYS[1], 'tokens', 'at') local tokens = tonumber(had[1] or ARGV[1])
+        local allowed = tokens >= 1.5 if allowed then tokens = tokens - 1.5 end
+        redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', ARGV[2]) redis.call('EXPIRE', KEYS[1], 60)
+        return {allowed and 1 or 0, tostring(tokens)}";
+    for answer in ["[1 \"2.5\"]", "[1 \"1\"]", "[0 \"1\"]"] {
+        assert_eq!(kv.cmd(&["EVAL", bucket, "1", "bucket", "4", "1"]).text(), answer);
+    }
+    // A queue: packed arguments, names of keys that are made up in the script, a stream of what happened.
+    let add = "local o = cmsgpack.unpack(ARGV[1]) local prefix = KEYS[1] local id = redis.call('INCR', prefix .. 'id')
+        redis.call('HMSET', prefix .. id, 'name', o.name, 'data', cjson.encode(o.data), 'delay', o.delay or 0)
+        if o.delay then redis.call('ZADD', prefix .. 'delayed', o.delay, id) else redis.call('LPUSH', prefix .. 'wait', id) end
+        redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', 100, '*', 'event', 'added', 'id', id) return id .. ''";
+    let take = "for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1] .. 'delayed', 0, ARGV[1], 'LIMIT', 0, 1000)) do
+            redis.call('LPUSH', KEYS[1] .. 'wait', id) redis.call('ZREM', KEYS[1] .. 'delayed', id) end
+        local id = redis.call('RPOPLPUSH', KEYS[1] .. 'wait', KEYS[1] .. 'active') if not id then return nil end
+        redis.call('HSET', KEYS[1] .. id, 'at', ARGV[1]) return {redis.call('HGETALL', KEYS[1] .. id), id}";
+    let done = "if redis.call('LREM', KEYS[1] .. 'active', -1, ARGV[1]) == 0 then
+            return redis.error_reply('MISSING job ' .. ARGV[1]) end
+        redis.call('ZADD', KEYS[1] .. 'completed', ARGV[2], ARGV[1]) return redis.status_reply('DONE')";
+    let job = kv.cmd(&["EVAL", "return cmsgpack.pack({name = 'mail', data = {to = 'x'}, delay = 5})", "0"]);
+    let added = kv.cmd_bytes(&[b"EVAL", add.as_bytes(), b"1", b"q:", job.bytes()]);
+    assert_eq!(added.text(), "\"1\"");
+    let run =
+        |kv: &mut Conn, script: &str, args: &[&str]| kv.cmd(&[&["EVAL", script, "1", "q:"], args].concat()).text();
+    assert_eq!(run(&mut kv, take, &["4"]), "(nil)");
+    let taken = r#"[["name" "mail" "data" "{\"to\":\"x\"}" "delay" "5" "at" "6"] "1"]"#;
+    assert_eq!(run(&mut kv, take, &["6"]), taken);
+    assert_eq!(run(&mut kv, done, &["1", "7"]), "DONE");
+    assert_eq!(run(&mut kv, done, &["1", "7"]), "(error) MISSING job 1");
+    kv.talk("XLEN q:events => 1\n ZSCORE q:completed 1 => \"7\"");
+    // What is due, one after another.
+    let due = "local jobs = redis.call('zrange', KEYS[1], '-inf', ARGV[1], 'byscore', 'limit', 0, 1)
+        if jobs[1] then redis.call('zrem', KEYS[1], jobs[1]) return jobs[1] end";
+    kv.talk("ZADD schedule 1 a 2 b 9 c => 3");
+    for answer in ["\"a\"", "\"b\"", "(nil)"] {
+        assert_eq!(kv.cmd(&["EVAL", due, "1", "schedule", "5"]).text(), answer);
+    }
+}
