@@ -81,7 +81,7 @@ pub(super) struct Side {
     /// What is changed now can be taken back.
     pub(super) undo: Option<Box<Undo>>,
     /// Room for the next time.
-    pub(super) undo_room: Box<Undo>,
+    pub(super) undo_room: Option<Box<Undo>>,
 }
 
 /// What the uses of one moment write, worked out once.
@@ -204,7 +204,7 @@ impl Keyspace {
                 moment: Moment::NONE,
                 dbs_with_deadlines: 0,
                 undo: None,
-                undo_room: Box::default(),
+                undo_room: None,
             },
         }
     }

@@ -75,7 +75,7 @@ const ROOM_KEPT: usize = 64 << 10;
 impl Keyspace {
     /// From now on it can be taken back what commands change.
     pub fn begin_undo(&mut self) {
-        let mut undo = std::mem::take(&mut self.side.undo_room);
+        let mut undo = self.side.undo_room.take().unwrap_or_default();
         undo.stats = self.side.stats;
         undo.ready = self.side.blocking_keys.ready_len();
         undo.ops = self.side.trace.ops().len();
@@ -175,7 +175,7 @@ impl Keyspace {
         undo.records.clear();
         undo.gone.clear();
         undo.is_whole = false;
-        self.side.undo_room = undo;
+        self.side.undo_room = Some(undo);
     }
 
     /// Everything becomes what it was.

@@ -33,9 +33,9 @@ pub fn find(spec: &CommandSpec, args: Args<'_>) -> Option<Vec<FoundKey>> {
 
 /// Calls `f` for every key of a request. Nearly always there is one, at a fixed place: nothing is allocated for it.
 pub fn each(command: &Command, args: Args<'_>, mut f: impl FnMut(&[u8])) {
-    if let [KeySpec { begin: Begin::Index(at), find: Find::Range { last: 0, .. }, access, access_of: None, .. }] =
+    if let [KeySpec { begin: Begin::Index(at), find: Find::Range { last: 0, .. }, access, access_of, .. }] =
         command.spec.keys
-        && !access.has(Access::NOT_KEY)
+        && !access_of.map_or(*access, |access_of| access_of(args)).has(Access::NOT_KEY)
     {
         return args.get(usize::from(*at)).into_iter().for_each(f);
     }
